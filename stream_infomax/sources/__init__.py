@@ -1,0 +1,1 @@
+"""Sensors to frames: seekable iterables over recordings, pictures and synthetic signals."""

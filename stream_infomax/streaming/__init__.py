@@ -1,0 +1,1 @@
+"""Frames, logs, sockets, checkpoints and the loop of every service; no mathematics."""
