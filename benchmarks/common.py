@@ -1,0 +1,68 @@
+"""What every benchmark shares: pinned threads, the machine's description, tables and the data folder.
+
+Import this module before numpy: it pins the BLAS and numba threads.
+"""
+
+import os
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+for _variable in THREAD_VARIABLES:
+    os.environ.setdefault(_variable, "1")
+
+import csv
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def data_folder() -> Path:
+    """Return the folder that STREAM_INFOMAX_DATA names, or stop with a sentence that says what is missing."""
+    value = os.environ.get("STREAM_INFOMAX_DATA")
+    if not value or not Path(value).is_dir():
+        raise SystemExit("set STREAM_INFOMAX_DATA to the folder that holds natural_images/, fsdd/, … ")
+    return Path(value)
+
+
+def machine(*packages: str) -> str:
+    """Describe the machine, the threads and the versions in one line for the head of a table."""
+    model = platform.processor() or platform.machine()
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []:
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    versions = []
+    for package in ("numpy", "numba", *packages):
+        try:
+            versions.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            versions.append(f"{package} not installed")
+    threads = os.environ["OMP_NUM_THREADS"]
+    return (
+        f"{model}, {os.cpu_count()} cores, {threads} thread(s), Python {platform.python_version()}, "
+        + ", ".join(versions)
+    )
+
+
+def write_table(name: str, title: str, rows: Sequence[Mapping[str, object]], note: str = "") -> Path:
+    """Write rows as results/name.md and results/name.csv, print the table, and return the path of the first."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [f"# {title}", "", note, ""] if note else [f"# {title}", ""]
+    lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
+    path = RESULTS / f"{name}.md"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    print(path.read_text(encoding="utf-8"))
+    return path
