@@ -1,1 +1,1 @@
-"""Mathematics on arrays: the learners, their kernels and their measures; no frames, sockets, files or configuration."""
+"""Mathematics on arrays: learners, their kernels and measures; no frames, sockets, files or configuration."""

@@ -1,0 +1,323 @@
+"""Configuration: typed records read from TOML. An unknown key is an error that names its path.
+
+One file describes one pipeline: ``[run]``, ``[source]`` and the ``[[stage]]`` tables in their order.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+NotNegative = Annotated[int, msgspec.Meta(ge=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: names the key, the value and what would be accepted."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the configuration."""
+
+
+class Log(Record):
+    """A service's output log: its bounds, and the address where it can be had."""
+
+    frames: Positive = 1024
+    megabytes: Annotated[float, msgspec.Meta(gt=0)] = 64.0
+    # Empty: a Unix socket in the run folder. The tap stands on the address behind it (see addresses()).
+    bind: str = ""
+    tap: str = ""
+
+
+class Run(Record):
+    """What holds for the whole run."""
+
+    folder: str
+    seed: NotNegative = 0
+    policy: Literal["wait", "drop-oldest"] = "wait"
+    # Frames between checkpoints: a number of frames and not a time, so that a run can be repeated.
+    checkpoint_every: Positive = 512
+    keep: Positive = 3
+
+
+class Source(Record, tag_field="kind"):
+    """What every source has."""
+
+    name: Name = "source"
+    pace: Literal["fast", "live"] = "fast"
+    log: Log = Log()
+
+
+class AudioSource(Source, tag="audio"):
+    """A file or folder of recordings."""
+
+    path: str
+    # Samples a second after resampling; 0 keeps each file's own, which then must be one for all.
+    rate: NotNegative = 0
+    channels: Literal["mix", "keep"] = "mix"
+    # Samples of one frame; 0 makes it 20 ms.
+    frame: NotNegative = 0
+    # A regular expression over the file's path below `path`; its named groups become labels.
+    labels: str = ""
+    # A CSV file whose first column names the file and whose other columns become labels.
+    labels_csv: str = ""
+    order: Literal["sorted", "shuffled"] = "sorted"
+    repeat: Positive = 1
+    start_time: float = 0.0
+
+
+class ImageSource(Source, tag="images"):
+    """A file, a folder or a bundled set of pictures, cut into crops or tiles."""
+
+    path: str
+    # Height and width of what is cut out.
+    crop: tuple[Positive, Positive] = (12, 12)
+    # Crops a frame. With `patches` they come from all pictures; with `crops` and `tiles` a frame is one segment.
+    items: Positive = 256
+    mode: Literal["patches", "crops", "tiles"] = "patches"
+    colour: bool = False
+    # Frames in all; 0 (tiles only): each tile once.
+    frames: NotNegative = 0
+    labels: str = ""
+    order: Literal["sorted", "shuffled"] = "sorted"
+
+
+class SyntheticSource(Source, tag="synthetic"):
+    """Known independent sources, mixed."""
+
+    n_sources: Positive = 16
+    density: Literal["laplace", "uniform", "logistic", "mixed"] = "laplace"
+    rows: Positive = 256
+    frames: Positive = 400
+    rate: Annotated[float, msgspec.Meta(ge=0)] = 1000.0
+    # Radians that the mixing turns in a second.
+    drift: float = 0.0
+
+
+class StageRecord(Record, tag_field="kind"):
+    """What every stage has."""
+
+    name: Name
+    # Stages with the same service share a process; empty: one of its own, called like the stage.
+    service: str = ""
+    # The array it reads; empty: that of the stage before it.
+    input: str = ""
+    # Arrays of the incoming frame that are passed on.
+    carry: tuple[str, ...] = ()
+    log: Log = Log()
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    learn: bool = True
+    # A checkpoint whose state of this stage is taken over at a fresh start.
+    start: str = ""
+
+    @property
+    def service_name(self) -> str:
+        """The process that this stage runs in."""
+        return self.service or self.name
+
+
+class WindowsStage(StageRecord, tag="windows"):
+    """Signals to windows and log-mel patches, pictures to patches."""
+
+    form: Literal["waveform", "log-mel", "patches", "grid"] = "waveform"
+    # waveform: samples; log-mel: mel frames.
+    length: Positive = 64
+    hop: Positive = 32
+    n_mels: Positive = 40
+    # log-mel: the analysis window and its step.
+    window_ms: Seconds = 25.0
+    shift_ms: Seconds = 10.0
+    # grid: side of a patch and the step between patches.
+    patch: Positive = 12
+    stride: Positive = 12
+    # Take each row's own mean away.
+    center: bool = False
+
+    def __post_init__(self) -> None:
+        if self.form in ("waveform", "log-mel") and self.hop > self.length:
+            raise ValueError(
+                f"hop = {self.hop} is longer than length = {self.length}: samples between windows would be lost; "
+                f"accepted is hop <= length"
+            )
+        if self.form == "grid" and self.stride > self.patch:
+            raise ValueError(
+                f"stride = {self.stride} is longer than patch = {self.patch}: pixels between patches would be "
+                f"lost; accepted is stride <= patch"
+            )
+
+
+class LearnerStage(StageRecord, tag="learner"):
+    """Online infomax."""
+
+    n_components: Positive | None = None
+    n_rank: Positive | None = None
+    energy: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    block: Positive = 64
+    # Megabytes of past rows to learn from again; None takes the learner's default, 0 none.
+    memory: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    warmup: Positive | None = None
+    output: Literal["potential", "rate", "halves", "log"] = "potential"
+
+    def __post_init__(self) -> None:
+        if self.n_rank is not None and self.n_components is not None and self.n_rank > self.n_components:
+            raise ValueError(
+                f"n_rank = {self.n_rank} exceeds n_components = {self.n_components}; accepted is n_rank <= n_components"
+            )
+
+
+class ContrastStage(StageRecord, tag="contrast"):
+    """One gradient-isolated contrastive module."""
+
+
+class ClassifierStage(StageRecord, tag="classifier"):
+    """A linear classifier on pooled segments."""
+
+    target: str
+
+
+AnySource = AudioSource | ImageSource | SyntheticSource
+AnyStage = WindowsStage | LearnerStage | ContrastStage | ClassifierStage
+
+
+class Config(Record):
+    """One pipeline."""
+
+    run: Run
+    source: AnySource
+    stage: tuple[AnyStage, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [self.source.name, *(stage.name for stage in self.stage)]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the name {name!r} is used twice; source and stages need different names")
+        services = [stage.service_name for stage in self.stage]
+        for i, name in enumerate(services):
+            if i and name != services[i - 1] and name in services[:i]:
+                raise ValueError(
+                    f"the stages of service {name!r} must follow one another, got the order {services}"
+                )
+            if name == self.source.name:
+                raise ValueError(f"service {name!r} is the source's; stages need a service of another name")
+
+    def services(self) -> list[str]:
+        """Return the names of the processes in the order of the data, the source's first."""
+        return list(dict.fromkeys([self.source.name, *(stage.service_name for stage in self.stage)]))
+
+    def stages_of(self, service: str) -> tuple[AnyStage, ...]:
+        """Return the stages that run in `service`. Raises ConfigError where there is no such service."""
+        stages = tuple(stage for stage in self.stage if stage.service_name == service)
+        if not stages:
+            raise ConfigError(f"no service {service!r}; there are {self.services()[1:]}")
+        return stages
+
+    def log_of(self, service: str) -> Log:
+        """Return the log of `service`: that of its last stage."""
+        return self.source.log if service == self.source.name else self.stages_of(service)[-1].log
+
+    def addresses(self, service: str) -> tuple[str, str]:
+        """Return the addresses of the outlet and of the tap of `service`."""
+        log = self.log_of(service)
+        folder = Path(self.run.folder).resolve()
+        return (
+            log.bind or f"ipc://{folder}/{service}.outlet",
+            log.tap or f"ipc://{folder}/{service}.tap",
+        )
+
+    def upstream_of(self, service: str) -> str:
+        """Return the service that `service` reads from."""
+        services = self.services()
+        return services[services.index(service) - 1]
+
+
+def load(path: Path, changes: Sequence[str] = ()) -> Config:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    path
+        The TOML file.
+    changes
+        ``key.path=value`` each, applied before the check; stages are named by their name
+        (``stage.learner.n_components=64``). A value is TOML, or a bare text.
+
+    Raises
+    ------
+    ConfigError
+        With the file, the key path, the value and what is accepted.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no configuration file {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{path}: not readable as TOML: {error}") from error
+    for change in changes:
+        _apply(raw, change)
+    return convert(raw, str(path))
+
+
+def convert(raw: dict[str, Any], origin: str = "configuration") -> Config:
+    """Check a tree of plain values and return the configuration. Raises ConfigError."""
+    try:
+        return msgspec.convert(raw, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {_explain(str(error), raw)}") from error
+
+
+def to_builtins(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain values, as checkpoints keep it."""
+    builtins: dict[str, Any] = msgspec.to_builtins(config)
+    return builtins
+
+
+def _explain(text: str, raw: Any) -> str:
+    """Turn msgspec's ``… - at `$.stage[0].hop` `` into ``stage[0].hop = value: …``."""
+    found = re.search(r" - at `\$\.?(.*)`$", text)
+    if not found:
+        return text
+    reason, path = text[: found.start()], found.group(1)
+    value: Any = raw
+    for key in re.findall(r"[^.\[\]]+", path):
+        try:
+            value = value[int(key)] if isinstance(value, list | tuple) else value[key]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return f"{path}: {reason}"
+    if isinstance(value, dict | list):
+        named = value.get("name") if isinstance(value, dict) else None
+        return f"{path}{f' ({named})' if named else ''}: {reason}"
+    return f"{path} = {value!r}: {reason}"
+
+
+def _apply(raw: dict[str, Any], change: str) -> None:
+    key, sign, text = change.partition("=")
+    if not sign or not key:
+        raise ConfigError(f"--set {change!r}: expected KEY=VALUE, for example source.path=recordings")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    table: Any = raw
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        if isinstance(table, list):
+            by_name = {entry.get("name"): entry for entry in table if isinstance(entry, dict)}
+            if parent not in by_name:
+                raise ConfigError(f"--set {change!r}: no stage {parent!r}; there are {list(by_name)}")
+            table = by_name[parent]
+        else:
+            table = table.setdefault(parent, {})
+        if not isinstance(table, dict | list):
+            raise ConfigError(f"--set {change!r}: {parent!r} is a value, not a table")
+    if isinstance(table, list):
+        raise ConfigError(f"--set {change!r}: name a stage and a key, for example stage.learner.block=32")
+    table[leaf] = value
