@@ -27,7 +27,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A table of the configuration."""
 
 
-class Log(Record):
+class Log(Record, frozen=True, kw_only=True):
     """A service's output log: its bounds, and the address where it can be had."""
 
     frames: Positive = 1024
@@ -37,7 +37,7 @@ class Log(Record):
     tap: str = ""
 
 
-class Run(Record):
+class Run(Record, frozen=True, kw_only=True):
     """What holds for the whole run."""
 
     folder: str
@@ -48,7 +48,7 @@ class Run(Record):
     keep: Positive = 3
 
 
-class Source(Record, tag_field="kind"):
+class Source(Record, frozen=True, kw_only=True, tag_field="kind"):
     """What every source has."""
 
     name: Name = "source"
@@ -56,7 +56,7 @@ class Source(Record, tag_field="kind"):
     log: Log = Log()
 
 
-class AudioSource(Source, tag="audio"):
+class AudioSource(Source, frozen=True, kw_only=True, tag="audio"):
     """A file or folder of recordings."""
 
     path: str
@@ -74,7 +74,7 @@ class AudioSource(Source, tag="audio"):
     start_time: float = 0.0
 
 
-class ImageSource(Source, tag="images"):
+class ImageSource(Source, frozen=True, kw_only=True, tag="images"):
     """A file, a folder or a bundled set of pictures, cut into crops or tiles."""
 
     path: str
@@ -90,7 +90,7 @@ class ImageSource(Source, tag="images"):
     order: Literal["sorted", "shuffled"] = "sorted"
 
 
-class SyntheticSource(Source, tag="synthetic"):
+class SyntheticSource(Source, frozen=True, kw_only=True, tag="synthetic"):
     """Known independent sources, mixed."""
 
     n_sources: Positive = 16
@@ -102,7 +102,7 @@ class SyntheticSource(Source, tag="synthetic"):
     drift: float = 0.0
 
 
-class StageRecord(Record, tag_field="kind"):
+class StageRecord(Record, frozen=True, kw_only=True, tag_field="kind"):
     """What every stage has."""
 
     name: Name
@@ -124,7 +124,7 @@ class StageRecord(Record, tag_field="kind"):
         return self.service or self.name
 
 
-class WindowsStage(StageRecord, tag="windows"):
+class WindowsStage(StageRecord, frozen=True, kw_only=True, tag="windows"):
     """Signals to windows and log-mel patches, pictures to patches."""
 
     form: Literal["waveform", "log-mel", "patches", "grid"] = "waveform"
@@ -154,7 +154,7 @@ class WindowsStage(StageRecord, tag="windows"):
             )
 
 
-class LearnerStage(StageRecord, tag="learner"):
+class LearnerStage(StageRecord, frozen=True, kw_only=True, tag="learner"):
     """Online infomax."""
 
     n_components: Positive | None = None
@@ -174,11 +174,11 @@ class LearnerStage(StageRecord, tag="learner"):
             )
 
 
-class ContrastStage(StageRecord, tag="contrast"):
+class ContrastStage(StageRecord, frozen=True, kw_only=True, tag="contrast"):
     """One gradient-isolated contrastive module."""
 
 
-class ClassifierStage(StageRecord, tag="classifier"):
+class ClassifierStage(StageRecord, frozen=True, kw_only=True, tag="classifier"):
     """A linear classifier on pooled segments."""
 
     target: str
@@ -188,7 +188,7 @@ AnySource = AudioSource | ImageSource | SyntheticSource
 AnyStage = WindowsStage | LearnerStage | ContrastStage | ClassifierStage
 
 
-class Config(Record):
+class Config(Record, frozen=True, kw_only=True):
     """One pipeline."""
 
     run: Run
@@ -203,9 +203,7 @@ class Config(Record):
         services = [stage.service_name for stage in self.stage]
         for i, name in enumerate(services):
             if i and name != services[i - 1] and name in services[:i]:
-                raise ValueError(
-                    f"the stages of service {name!r} must follow one another, got the order {services}"
-                )
+                raise ValueError(f"the stages of service {name!r} must follow one another, got the order {services}")
             if name == self.source.name:
                 raise ValueError(f"service {name!r} is the source's; stages need a service of another name")
 

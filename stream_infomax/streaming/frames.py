@@ -150,9 +150,7 @@ class Frame:
         for name, array in self.arrays.items():
             dtype = array.data.dtype.name
             if dtype not in DTYPES:
-                raise FrameError(
-                    "dtype", f"array {name!r} has dtype {dtype}; accepted are {', '.join(DTYPES)}"
-                )
+                raise FrameError("dtype", f"array {name!r} has dtype {dtype}; accepted are {', '.join(DTYPES)}")
             arrays.append(_ArrayHeader(name, dtype, array.axes, array.data.shape))
             payloads.append(array.data.tobytes())  # always C order
         header = _Header(
@@ -244,9 +242,7 @@ def _decode_header(parts: Sequence[bytes | memoryview]) -> _Header:
     if not parts:
         raise FrameError("parts", "a frame has at least its header, got no part at all")
     if len(parts[0]) > MAX_HEADER_BYTES:
-        raise FrameError(
-            "header", f"a header of {len(parts[0])} bytes; at most {MAX_HEADER_BYTES} are accepted"
-        )
+        raise FrameError("header", f"a header of {len(parts[0])} bytes; at most {MAX_HEADER_BYTES} are accepted")
     try:
         header = _decoder.decode(parts[0])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -277,9 +273,7 @@ def _read_array(described: _ArrayHeader, payload: bytes | memoryview) -> Array:
             f"array {described.name!r} has dtype {described.dtype!r}; accepted are {', '.join(DTYPES)}",
         )
     if len(described.axes) != len(described.shape):
-        raise FrameError(
-            "axes", f"array {described.name!r} has shape {described.shape} but axes {described.axes}"
-        )
+        raise FrameError("axes", f"array {described.name!r} has shape {described.shape} but axes {described.axes}")
     expected = math.prod(described.shape) * dtype.itemsize
     size = payload.nbytes if isinstance(payload, memoryview) else len(payload)
     if size != expected:

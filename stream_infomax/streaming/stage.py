@@ -78,6 +78,4 @@ class Pipeline:
 
     def metrics(self) -> Metrics:
         """Return the stages' metrics, each under ``stage.metric``."""
-        return {
-            f"{stage.name}.{name}": value for stage in self.stages for name, value in stage.metrics().items()
-        }
+        return {f"{stage.name}.{name}": value for stage in self.stages for name, value in stage.metrics().items()}
