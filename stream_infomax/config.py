@@ -48,7 +48,7 @@ class Run(Record, frozen=True, kw_only=True):
     keep: Positive = 3
 
 
-class Source(Record, frozen=True, kw_only=True, tag_field="kind"):
+class SourceSettings(Record, frozen=True, kw_only=True, tag_field="kind"):
     """What every source has."""
 
     name: Name = "source"
@@ -56,7 +56,7 @@ class Source(Record, frozen=True, kw_only=True, tag_field="kind"):
     log: Log = Log()
 
 
-class AudioSource(Source, frozen=True, kw_only=True, tag="audio"):
+class AudioSettings(SourceSettings, frozen=True, kw_only=True, tag="audio"):
     """A file or folder of recordings."""
 
     path: str
@@ -74,7 +74,7 @@ class AudioSource(Source, frozen=True, kw_only=True, tag="audio"):
     start_time: float = 0.0
 
 
-class ImageSource(Source, frozen=True, kw_only=True, tag="images"):
+class ImageSettings(SourceSettings, frozen=True, kw_only=True, tag="images"):
     """A file, a folder or a bundled set of pictures, cut into crops or tiles."""
 
     path: str
@@ -90,7 +90,7 @@ class ImageSource(Source, frozen=True, kw_only=True, tag="images"):
     order: Literal["sorted", "shuffled"] = "sorted"
 
 
-class SyntheticSource(Source, frozen=True, kw_only=True, tag="synthetic"):
+class SyntheticSettings(SourceSettings, frozen=True, kw_only=True, tag="synthetic"):
     """Known independent sources, mixed."""
 
     n_sources: Positive = 16
@@ -102,7 +102,7 @@ class SyntheticSource(Source, frozen=True, kw_only=True, tag="synthetic"):
     drift: float = 0.0
 
 
-class StageRecord(Record, frozen=True, kw_only=True, tag_field="kind"):
+class StageSettings(Record, frozen=True, kw_only=True, tag_field="kind"):
     """What every stage has."""
 
     name: Name
@@ -124,7 +124,7 @@ class StageRecord(Record, frozen=True, kw_only=True, tag_field="kind"):
         return self.service or self.name
 
 
-class WindowsStage(StageRecord, frozen=True, kw_only=True, tag="windows"):
+class WindowsSettings(StageSettings, frozen=True, kw_only=True, tag="windows"):
     """Signals to windows and log-mel patches, pictures to patches."""
 
     form: Literal["waveform", "log-mel", "patches", "grid"] = "waveform"
@@ -154,7 +154,7 @@ class WindowsStage(StageRecord, frozen=True, kw_only=True, tag="windows"):
             )
 
 
-class LearnerStage(StageRecord, frozen=True, kw_only=True, tag="learner"):
+class LearnerSettings(StageSettings, frozen=True, kw_only=True, tag="learner"):
     """Online infomax."""
 
     n_components: Positive | None = None
@@ -174,18 +174,18 @@ class LearnerStage(StageRecord, frozen=True, kw_only=True, tag="learner"):
             )
 
 
-class ContrastStage(StageRecord, frozen=True, kw_only=True, tag="contrast"):
+class ContrastSettings(StageSettings, frozen=True, kw_only=True, tag="contrast"):
     """One gradient-isolated contrastive module."""
 
 
-class ClassifierStage(StageRecord, frozen=True, kw_only=True, tag="classifier"):
+class ClassifierSettings(StageSettings, frozen=True, kw_only=True, tag="classifier"):
     """A linear classifier on pooled segments."""
 
     target: str
 
 
-AnySource = AudioSource | ImageSource | SyntheticSource
-AnyStage = WindowsStage | LearnerStage | ContrastStage | ClassifierStage
+AnySource = AudioSettings | ImageSettings | SyntheticSettings
+AnyStage = WindowsSettings | LearnerSettings | ContrastSettings | ClassifierSettings
 
 
 class Config(Record, frozen=True, kw_only=True):
