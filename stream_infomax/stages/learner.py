@@ -1,0 +1,128 @@
+"""LearnerStage: online infomax on the rows of a stream, published as features."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_infomax.learning.infomax import OnlineInfomax
+from stream_infomax.learning.information import RunningEntropy
+from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.streaming.stage import Metrics, State
+
+
+class LearnerStage:
+    """Learn from each frame's rows and publish them encoded with the basis as it stood before.
+
+    One basis serves all streams. Rows that are set aside (not finite, warm-up) come out as NaN.
+
+    Parameters
+    ----------
+    name
+        The name of the stage and of the array it adds: shape (row axes of the input, width), float32.
+    input
+        The array to learn from.
+    carry
+        Arrays of the incoming frame that are passed on.
+    learn
+        False: only encode.
+    seed
+        Seeds every random choice.
+    **parameters
+        Those of :class:`stream_infomax.learning.infomax.OnlineInfomax`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        input: str,
+        carry: tuple[str, ...] = (),
+        *,
+        learn: bool = True,
+        seed: int = 0,
+        **parameters: Any,
+    ) -> None:
+        self.name = name
+        self.input = input
+        self.carry = carry
+        self.learn = learn
+        self.learner = OnlineInfomax(random_state=seed, **parameters)
+        self.encoder = _encoder_id(name, seed, parameters)
+        self.row_axes: tuple[str, ...] = ()
+        self.row_shape: tuple[int, ...] = ()
+        self._entropy = RunningEntropy()
+
+    def process(self, frame: Frame) -> Frame:
+        """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
+        array = frame.arrays.get(self.input)
+        if array is None:
+            return frame.extend({}, self.carry)
+        self._settle_geometry(frame, array)
+        rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
+        features = self._features(rows)
+        return frame.extend(
+            {self.name: array.replace_rows(features)},
+            self.carry,
+            encoder=self.encoder,
+            update=self.learner.n_updates_,
+        )
+
+    def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        if self.learn:
+            features = self.learner.partial_fit_transform(rows)
+        elif self.learner.is_ready_:
+            features = self.learner.transform(rows)
+        else:
+            features = np.full((len(rows), self.learner.width_), np.nan, np.float32)
+        self._entropy.partial_fit(features)
+        return features
+
+    def _settle_geometry(self, frame: Frame, array: Array) -> None:
+        axes = array.axes[array.n_row_axes :]
+        if not self.row_axes:
+            self.row_axes, self.row_shape = axes, array.row_shape
+        if array.row_shape != self.row_shape:
+            raise ValueError(
+                f"stage {self.name!r}: rows of {self.input!r} changed their shape from {self.row_shape} to "
+                f"{array.row_shape} at offset {frame.offset} of stream {frame.stream!r}; a learner keeps one shape"
+            )
+
+    def state(self) -> State:
+        """Return the learner, the running entropy and the geometry of a row."""
+        return {
+            "learner": self.learner.state(),
+            "entropy": self._entropy.state(),
+            "encoder": self.encoder,
+            "row_axes": list(self.row_axes),
+            "row_shape": list(self.row_shape),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `state()` returned."""
+        self.learner.restore(state["learner"])
+        self._entropy.restore(state["entropy"])
+        self.encoder = state["encoder"]
+        self.row_axes = tuple(state["row_axes"])
+        self.row_shape = tuple(state["row_shape"])
+
+    def metrics(self) -> Metrics:
+        """Return the objective (nats), the coefficient entropy (bits), updates, sizes and rows set aside."""
+        learner = self.learner
+        metrics: dict[str, float] = {
+            "rows": learner.n_rows_seen_,
+            "updates": learner.n_updates_,
+            "objective": learner.objective_,
+            "entropy": self._entropy.value,
+        }
+        metrics.update({f"set_aside.{reason}": count for reason, count in learner.n_set_aside_.items()})
+        return metrics
+
+
+def _encoder_id(name: str, seed: int, parameters: dict[str, Any]) -> str:
+    # The same stage on the same stream has the same id wherever it runs, so that runs can be compared.
+    text = json.dumps([name, seed, parameters], sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
