@@ -1,0 +1,380 @@
+"""Greedy InfoMax: contrastive modules on top of one another, with no gradient between them.
+
+S. Löwe, P. O'Connor, B. Veeling, "Putting An End to End-to-End: Gradient-Isolated Learning of
+Representations", NeurIPS 2019 (GIM), after A. van den Oord, Y. Li, O. Vinyals, "Representation Learning with
+Contrastive Predictive Coding", 2018 (CPC). The file reads from a layer to the stack:
+
+    layers    ``Conv`` (causal) and ``Recurrent`` (GRU), named by ``layout``
+    modules   ``ContrastModule``: layers and their own InfoNCE loss
+    stack     ``GreedyInfoMax``: modules in a row, each blind to what the ones above want
+
+Shapes: B excerpts, T rows of an excerpt, C channels, A anchors, K steps ahead, N negatives. An excerpt is a run of
+consecutive rows of one segment; ``lengths`` (B,) says how many rows of each excerpt are there, the rest is padding.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+MOST_STEPS = 12  # GIM and CPC predict 12 steps; more did not help CPC
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A causal convolution with ReLU: output row j sees the input up to row (j + 1)·stride - 1 and no further."""
+
+    kernel: int
+    stride: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """A GRU; its state is the context from which its module predicts. Only the last layer of a stack can be one."""
+
+    width: int
+
+
+Layer = Conv | Recurrent
+Layout = tuple[tuple[Layer, ...], ...]
+
+
+def layout(name: str, width: int = 128) -> Layout:
+    """Return the layers of every module of a named stack.
+
+    Parameters
+    ----------
+    name
+        ``fine``: a layer a module, for features at 100 to 200 rows a second. ``paired``: the same layers in two
+        modules. ``paper``: the six modules of GIM for raw audio at 16 kHz. ``patches``: two modules of two 1×1
+        convolutions, for grids of image patches, which never mix.
+    width
+        Channels of every layer; ``paper`` has its own (512, and 256 for the GRU).
+    """
+    wide, deep = Conv(4, 2, width), Conv(3, 1, width)
+    alone = (Conv(1, 1, width), Conv(1, 1, width))
+    kernels = ((10, 5), (8, 4), (4, 2), (4, 2), (4, 2))
+    layouts: dict[str, Layout] = {
+        "fine": ((wide,), (wide,), (deep,), (Recurrent(width),)),
+        "paired": ((wide, wide), (deep, Recurrent(width))),
+        "paper": (*((Conv(kernel, stride, 512),) for kernel, stride in kernels), (Recurrent(256),)),
+        "patches": (alone, alone),
+    }
+    if name not in layouts:
+        raise ValueError(f"layout is {name!r}; there are {', '.join(layouts)}")
+    return layouts[name]
+
+
+class Score(NamedTuple):
+    """How well a module tells the rows that follow from rows that don't."""
+
+    loss: Tensor  # nats, mean over anchors, then over steps; ln(1 + N) is chance
+    accuracy: Tensor  # share of anchors whose true row scores highest; 1 / (1 + N) is chance
+    pairs: int  # how many (anchor, step) pairs the means are over
+
+
+class InfoNCE(nn.Module):
+    """Tell the row that follows after k steps from N others (CPC, equation 4; GIM, equation 3).
+
+    s_k(z, c) = zᵀ W_k c without temperature or normalisation, and
+
+        L_k = -mean over anchors of [ s_k(z_{t+k}, c_t) - logsumexp of s_k over {z_{t+k}} and the negatives ],
+        L = mean of L_k over k = 1 … K.
+
+    Gradients flow through positives, negatives and contexts. The negatives are a pool that all anchors and steps share
+    (drawn from all rows of the batch), and a quarter of them rows of the anchor's own excerpt or image; where a
+    negative is the positive itself it is left out.
+
+    Parameters
+    ----------
+    context, target
+        Channels of c and of z.
+    steps
+        K, how many steps ahead to predict.
+    negatives
+        N, negatives of an anchor.
+    anchors
+        At most so many anchors a batch are drawn (all of them where there are fewer).
+    skip
+        The first step predicted is 1 + skip: on grids of overlapping patches the rows that share pixels with the
+        context are skipped.
+    columns
+        So many consecutive sequences are the columns of one image, and "own" means of that image. 1 for sounds.
+    """
+
+    def __init__(
+        self,
+        context: int,
+        target: int,
+        steps: int,
+        *,
+        negatives: int = 64,
+        anchors: int = 256,
+        skip: int = 0,
+        columns: int = 1,
+    ) -> None:
+        super().__init__()
+        if min(steps, anchors, columns) < 1 or negatives < 2 or skip < 0:
+            raise ValueError(
+                f"steps, anchors and columns are at least 1, negatives 2, skip 0; received steps={steps}, "
+                f"anchors={anchors}, columns={columns}, negatives={negatives}, skip={skip}"
+            )
+        self.steps, self.negatives, self.anchors, self.skip, self.columns = steps, negatives, anchors, skip, columns
+        self.predict = nn.Linear(context, steps * target, bias=False)  # W_1 … W_K
+
+    def forward(self, z: Tensor, c: Tensor, lengths: Tensor, generator: torch.Generator) -> Score | None:
+        """Return the score, or None where no row of the batch has a row that far ahead.
+
+        Parameters
+        ----------
+        z, c
+            Targets (B, T, C) and contexts (B, T, Cc).
+        lengths
+            Rows of each sequence (B,), on the CPU.
+        generator
+            Draws anchors and negatives; a CPU generator, so that every device draws alike.
+        """
+        total = z.shape[1]
+        target_width = z.shape[2]
+        z, c = z.flatten(0, 1), c.flatten(0, 1)
+        anchors, ends = self._draw_anchors(lengths, total, generator)
+        if len(anchors) == 0:
+            return None
+        shared, own = self._draw_negatives(lengths, total, anchors, generator)
+        positives = anchors[:, None] + self.skip + torch.arange(1, self.steps + 1)  # (A, K)
+        valid = positives < ends[:, None]
+        positives = torch.where(valid, positives, anchors[:, None])
+
+        prediction = self.predict(_take(c, anchors)).view(len(anchors), self.steps, target_width)  # (A, K, C)
+        positive = (prediction * _take(z, positives)).sum(-1, keepdim=True)  # (A, K, 1)
+        negative = torch.cat([prediction @ _take(z, shared).T, prediction @ _take(z, own).transpose(1, 2)], -1)
+        drawn = torch.cat([shared.expand(len(anchors), -1), own], -1)  # (A, N)
+        is_positive = (drawn[:, None] == positives[..., None]).to(z.device)
+        negative = negative.masked_fill(is_positive, -math.inf)  # (A, K, N)
+
+        weight = (valid / valid.sum(0).clamp(min=1)).to(z)  # mean over anchors …
+        weight /= weight.sum()  # … then over the steps that any anchor reaches
+        surprise = torch.logsumexp(torch.cat([positive, negative], -1), -1) - positive.squeeze(-1)
+        right = positive.squeeze(-1) > negative.amax(-1)
+        return Score((weight * surprise).sum(), (weight * right).sum().detach(), int(valid.sum()))
+
+    def _draw_anchors(self, lengths: Tensor, total: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the flat indices (A,) of rows with a row to predict, and where their sequences end."""
+        position = torch.arange(total)
+        able = position + 1 + self.skip < lengths[:, None]
+        anchors = able.flatten().nonzero().squeeze(1)
+        if len(anchors) > self.anchors:
+            chosen = torch.randperm(len(anchors), generator=generator)[: self.anchors]
+            anchors = anchors[chosen.sort().values]
+        sequence = anchors // total
+        return anchors, sequence * total + lengths[sequence]
+
+    def _draw_negatives(
+        self, lengths: Tensor, total: int, anchors: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Return the flat indices of the pool (N - N/4,) and of each anchor's own negatives (A, N/4)."""
+        quarter = self.negatives // 4
+        rows = (torch.arange(total) < lengths[:, None]).flatten().nonzero().squeeze(1)
+        shared = rows[torch.randint(len(rows), (self.negatives - quarter,), generator=generator)]
+        first = anchors // total // self.columns * self.columns  # the first column of the anchor's image
+        rank = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
+        count = rank[first + self.columns] - rank[first]
+        part = torch.rand(len(anchors), quarter, generator=generator, dtype=torch.float64)
+        own = rows[rank[first, None] + (part * count[:, None]).long()]
+        return shared, own
+
+
+def _take(rows: Tensor, index: Tensor) -> Tensor:
+    """Return rows[index]; the backward pass of index_select is the fast one."""
+    return rows.index_select(0, index.flatten().to(rows.device)).view(*index.shape, rows.shape[-1])
+
+
+class ContrastModule(nn.Module):
+    """Layers and their own loss: z = convolutions(x), c = GRU(z) where there is a GRU and c = z elsewhere.
+
+    A module that is only a GRU predicts its own input from its state, as GIM's last module does.
+
+    Parameters
+    ----------
+    channels
+        Width of the input rows.
+    layers
+        From the input up.
+    steps
+        K, how many of its output rows ahead the module predicts.
+    **loss
+        Passed on to ``InfoNCE``.
+    """
+
+    def __init__(self, channels: int, layers: tuple[Layer, ...], steps: int, **loss: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.convolutions = nn.ModuleList()
+        self.recurrent: nn.GRU | None = None
+        width = channels
+        for layer in layers:
+            if self.recurrent is not None:
+                raise ValueError(f"{layer} stands on a Recurrent layer, which must be the last of its stack")
+            if isinstance(layer, Conv):
+                if not 1 <= layer.stride <= layer.kernel:
+                    raise ValueError(f"{layer}: the stride must be between 1 and the kernel")
+                self.convolutions.append(nn.Conv1d(width, layer.width, layer.kernel, layer.stride))
+                width = layer.width
+            else:
+                self.recurrent = nn.GRU(width, layer.width, batch_first=True)
+        self.width = width
+        self.context = width if self.recurrent is None else self.recurrent.hidden_size
+        self.stride = math.prod(layer.stride for layer in layers if isinstance(layer, Conv))
+        self.loss = InfoNCE(self.context, self.width, steps, **loss)
+
+    def encode(self, x: Tensor, tails: list[Tensor] | None = None) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Encode rows (B, T, C) that continue those before; return z, c (B, T', ·) and the tails to continue with.
+
+        Parameters
+        ----------
+        x
+            The next rows, any number of them.
+        tails
+            What the last call returned: the inputs that each convolution still needs and the GRU's state. None starts
+            afresh, with zeros before the first row.
+        """
+        batch = x.shape[0]
+        old = iter(tails) if tails is not None else None
+        new = []
+        for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv1d)
+            kernel, stride = convolution.kernel_size[0], convolution.stride[0]
+            tail = next(old) if old is not None else x.new_zeros(batch, kernel - stride, x.shape[2])
+            x = torch.cat([tail, x], 1) if tail.shape[1] else x
+            rows = max(0, (x.shape[1] - kernel) // stride + 1)
+            new.append(x[:, rows * stride :].detach())
+            if rows:
+                x = functional.relu(convolution(x.transpose(1, 2)).transpose(1, 2))
+            else:
+                x = x.new_zeros(batch, 0, convolution.out_channels)
+        z = c = x
+        if self.recurrent is not None:
+            state = next(old) if old is not None else x.new_zeros(1, batch, self.context)
+            c = x.new_zeros(batch, 0, self.context)
+            if x.shape[1]:
+                c, state = self.recurrent(x, state)
+            new.append(state.detach())
+        return z, c, new
+
+    def forward(
+        self, x: Tensor, lengths: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Score | None]:
+        """Encode excerpts from their beginning and score them; return z, c, their lengths and the score."""
+        z, c, _ = self.encode(x)
+        lengths = lengths // self.stride
+        return z, c, lengths, self.loss(z, c, lengths, generator)
+
+
+class Level(NamedTuple):
+    """What one module makes of a batch."""
+
+    z: Tensor
+    c: Tensor
+    lengths: Tensor
+    score: Score | None
+
+
+class GreedyInfoMax(nn.Module):
+    """A stack of modules trained at the same time, each by its own loss: z_m = g_m(stop_gradient(z_{m-1})).
+
+    The sum of the losses can be minimised by one optimiser over all parameters: as no gradient passes from one
+    module into another and Adam treats parameters one by one, this is the same as one optimiser a module.
+
+    Parameters
+    ----------
+    channels
+        Width of the input rows.
+    rate
+        Input rows a second; of no meaning for grids.
+    modules
+        A name for ``layout``, or the layers of each module.
+    horizon
+        How far ahead every module predicts, in seconds; at most 12 of its own steps. 0.12 s was best for CPC.
+    width
+        Channels of a named layout.
+    end_to_end
+        True joins all layers into one module with one loss at the top: CPC, the twin to compare with.
+    seed
+        Of the weights and of the draws of anchors and negatives.
+    **loss
+        ``negatives``, ``anchors``; for columns of grids ``columns`` and ``skip``, and ``steps`` instead of a horizon.
+
+    Examples
+    --------
+    >>> gim = GreedyInfoMax(channels=8, rate=200)
+    >>> levels = gim(torch.randn(4, 256, 8))
+    >>> sum(level.score.loss for level in levels).backward()
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        rate: float = 200.0,
+        modules: str | Layout = "fine",
+        *,
+        horizon: float = 0.12,
+        width: int = 128,
+        end_to_end: bool = False,
+        seed: int = 0,
+        steps: int | None = None,
+        **loss: int,
+    ) -> None:
+        super().__init__()
+        stack = layout(modules, width) if isinstance(modules, str) else modules
+        if end_to_end:
+            stack = (tuple(layer for layers in stack for layer in layers),)
+        self.stack = nn.ModuleList()
+        for index, layers in enumerate(stack):
+            rate /= math.prod(layer.stride for layer in layers if isinstance(layer, Conv))
+            ahead = steps_ahead(horizon, rate) if steps is None else steps
+            module = seeded_module(channels, layers, ahead, seed=seed, index=index, **loss)
+            self.stack.append(module)
+            channels = module.width
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> list[Level]:
+        """Encode and score excerpts (B, T, C) at every level.
+
+        Parameters
+        ----------
+        x
+            Excerpts, padded to a common length.
+        lengths
+            Rows of each (B,); None where all are full.
+        """
+        if lengths is None:
+            lengths = torch.full((x.shape[0],), x.shape[1])
+        levels = []
+        for module in self.stack:
+            level = Level(*module(x.detach(), lengths, self.generator))
+            levels.append(level)
+            x, lengths = level.z, level.lengths
+        return levels
+
+
+def steps_ahead(horizon: float, rate: float) -> int:
+    """Return the steps that a horizon (s) is at a rate (rows/s), between 1 and 12."""
+    return max(1, min(MOST_STEPS, round(horizon * rate)))
+
+
+def seeded_module(
+    channels: int, layers: tuple[Layer, ...], steps: int, *, seed: int, index: int, **loss: int
+) -> ContrastModule:
+    """Return module number ``index`` of a stack with weights that depend on (seed, index) and nothing else."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed * 1009 + index)
+        return ContrastModule(channels, layers, steps, **loss)
+
+
+def columns_of(grids: Tensor) -> Tensor:
+    """Return grids of patches (B, H, W, C) as sequences downwards (B·W, H, C), an image's columns side by side."""
+    return grids.transpose(1, 2).flatten(0, 1)

@@ -1,0 +1,170 @@
+"""The memory of excerpts that contrastive modules train from, and how a stream is cut into excerpts.
+
+On a sorted stream the newest rows alone are a poor batch: they are all of one kind. The memory keeps a bounded number
+of bytes, one part of them the newest excerpts, the other a uniform sample of all older ones.
+"""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+
+
+class Batch(NamedTuple):
+    """Excerpts of different lengths, padded with zeros to the longest."""
+
+    rows: Rows  # (B, T, C)
+    lengths: NDArray[np.int64]  # (B,)
+
+
+def pad(excerpts: list[Rows]) -> Batch:
+    """Return excerpts (T_i, C) as one batch."""
+    lengths = np.array([len(excerpt) for excerpt in excerpts], np.int64)
+    rows = np.zeros((len(excerpts), lengths.max(), excerpts[0].shape[1]), np.float32)
+    for row, excerpt in zip(rows, excerpts, strict=True):
+        row[: len(excerpt)] = excerpt
+    return Batch(rows, lengths)
+
+
+class Cutter:
+    """Cut a stream's rows into excerpts: consecutive, of one segment, without a gap.
+
+    Parameters
+    ----------
+    longest
+        Rows of an excerpt; a longer run is cut into several.
+    shortest
+        Shorter runs are dropped and counted in ``short``.
+    """
+
+    def __init__(self, width: int, longest: int, shortest: int) -> None:
+        if not 1 <= shortest <= longest:
+            raise ValueError(f"shortest must be between 1 and longest = {longest}; received {shortest}")
+        self.longest, self.shortest = longest, shortest
+        self.open = np.zeros((0, width), np.float32)
+        self.short = 0
+
+    def add(self, rows: Rows, last: bool) -> list[Rows]:
+        """Return the excerpts that the next rows complete; a row with NaN is a gap, ``last`` ends the segment."""
+        done = []
+        finite = np.isfinite(rows).all(1)
+        borders = np.flatnonzero(np.diff(finite.astype(np.int8))) + 1
+        for piece, good in zip(np.split(rows, borders), np.split(finite, borders), strict=True):
+            if len(good) and not good[0]:
+                done += self.close()
+            elif len(good):
+                self.open = np.concatenate([self.open, piece])
+                while len(self.open) >= self.longest:
+                    done.append(self.open[: self.longest])
+                    self.open = self.open[self.longest :]
+        return done + self.close() if last else done
+
+    def close(self) -> list[Rows]:
+        """End the run, as a gap or the end of a segment does; return its excerpt if it is long enough."""
+        run, self.open = self.open, self.open[:0]
+        if len(run) >= self.shortest:
+            return [run]
+        self.short += len(run) > 0
+        return []
+
+
+class ExcerptMemory:
+    """A bounded memory: the newest excerpts, and a uniform sample of those that were newest once.
+
+    Every excerpt gets a random key from (seed, its number); the sample is those with the smallest keys, as many as
+    fit. So the sample is uniform for excerpts of any length, and no random state has to be kept.
+
+    Parameters
+    ----------
+    limit
+        Bytes of rows that are kept.
+    reservoir
+        The share of them that belongs to the sample of old excerpts; 0 keeps the newest only.
+    seed
+        Of the keys and of ``draw``.
+    """
+
+    def __init__(self, limit: int, reservoir: float = 0.5, seed: int = 0) -> None:
+        if limit < 1 or not 0 <= reservoir < 1:
+            raise ValueError(f"limit must be positive and reservoir in [0, 1); received {limit}, {reservoir}")
+        self.limit, self.reservoir, self.seed = limit, reservoir, seed
+        self.count = 0
+        self.recent: deque[tuple[int, Rows]] = deque()
+        self.sample: list[tuple[float, int, Rows]] = []  # in the order of their keys
+
+    def __len__(self) -> int:
+        return len(self.recent) + len(self.sample)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows kept."""
+        return sum(rows.nbytes for _, rows in self.recent) + sum(rows.nbytes for *_, rows in self.sample)
+
+    def add(self, excerpt: Rows) -> None:
+        """Keep an excerpt (T, C), and let go of what no longer fits; the newest is kept in any case."""
+        self.recent.append((self.count, np.array(excerpt, np.float32)))
+        self.count += 1
+        newest = sum(rows.nbytes for _, rows in self.recent)
+        sampled = sum(rows.nbytes for *_, rows in self.sample)
+        room = self.limit * self.reservoir
+        while newest > self.limit - room and len(self.recent) > 1:
+            number, rows = self.recent.popleft()
+            newest -= rows.nbytes
+            self.sample.append((np.random.default_rng([self.seed, number]).random(), number, rows))
+            sampled += rows.nbytes
+        self.sample.sort(key=lambda entry: entry[:2])
+        while sampled > room:
+            sampled -= self.sample.pop()[2].nbytes
+
+    def draw(self, rows: int, number: int) -> list[Rows]:
+        """Return the newest excerpt and others at random, none twice, until there are about so many rows.
+
+        Parameters
+        ----------
+        rows
+            Excerpts are added while the sum stays at or below this; at least two where there are two.
+        number
+            Which draw this is; the choice depends on (seed, number) and the content only.
+        """
+        if not self.recent:
+            raise ValueError("the memory is empty: there is nothing to draw")
+        others = [kept for _, kept in self.recent][:-1] + [kept for *_, kept in self.sample]
+        chosen = [self.recent[-1][1]]
+        total = len(chosen[0])
+        for index in np.random.default_rng([self.seed, 1, number]).permutation(len(others)):
+            if total + len(others[index]) > rows and len(chosen) > 1:
+                break
+            chosen.append(others[index])
+            total += len(others[index])
+        return chosen
+
+    def clear(self) -> None:
+        """Forget all excerpts, as when the features that they hold have changed their meaning."""
+        self.recent.clear()
+        self.sample.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a later ``restore`` needs."""
+        entries = [*self.recent, *((number, rows) for _, number, rows in self.sample)]
+        width = entries[0][1].shape[1] if entries else 0
+        return {
+            "count": self.count,
+            "recent": len(self.recent),
+            "numbers": np.array([number for number, _ in entries], np.int64),
+            "lengths": np.array([len(rows) for _, rows in entries], np.int64),
+            "rows": np.concatenate([rows for _, rows in entries]) if entries else np.zeros((0, width), np.float32),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what ``state`` returned."""
+        pieces = np.split(np.array(state["rows"], np.float32), np.cumsum(state["lengths"])[:-1].astype(int))
+        entries = [(int(number), rows.copy()) for number, rows in zip(state["numbers"], pieces, strict=False)]
+        recent = int(state["recent"])
+        self.count = int(state["count"])
+        self.recent = deque(entries[:recent])
+        self.sample = [
+            (np.random.default_rng([self.seed, number]).random(), number, rows) for number, rows in entries[recent:]
+        ]
