@@ -1,3 +1,77 @@
-"""Learn from sensor streams while they run: online infomax, Greedy InfoMax and a linear classifier."""
+"""Learn from sensor streams while they run: online infomax, Greedy InfoMax and a linear classifier.
+
+The names below are loaded when they are first touched, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stream_infomax.config import load as load_config
+    from stream_infomax.learning.classifier import OnlineClassifier
+    from stream_infomax.learning.contrast import InfoNCE
+    from stream_infomax.learning.greedy import GreedyInfoMax
+    from stream_infomax.learning.infomax import OnlineInfomax
+    from stream_infomax.sources.audio import AudioSource
+    from stream_infomax.sources.images import ImageSource
+    from stream_infomax.sources.synthetic import SyntheticSource
+    from stream_infomax.stages.classifier import ClassifierStage
+    from stream_infomax.stages.contrast import ContrastStage
+    from stream_infomax.stages.learner import LearnerStage
+    from stream_infomax.stages.windows import WindowsStage
+    from stream_infomax.streaming.frames import Array, Frame
+    from stream_infomax.streaming.sockets import TapReader
+    from stream_infomax.streaming.stage import Pipeline
 
 __version__ = "0.1.0"
+
+# name -> where it lives
+_HOMES = {
+    "Array": "streaming.frames",
+    "AudioSource": "sources.audio",
+    "ClassifierStage": "stages.classifier",
+    "ContrastStage": "stages.contrast",
+    "Frame": "streaming.frames",
+    "GreedyInfoMax": "learning.greedy",
+    "ImageSource": "sources.images",
+    "InfoNCE": "learning.contrast",
+    "LearnerStage": "stages.learner",
+    "OnlineClassifier": "learning.classifier",
+    "OnlineInfomax": "learning.infomax",
+    "Pipeline": "streaming.stage",
+    "SyntheticSource": "sources.synthetic",
+    "TapReader": "streaming.sockets",
+    "WindowsStage": "stages.windows",
+    "load_config": "config",
+}
+__all__ = [  # noqa: RUF022  (in the order of a pipeline)
+    "load_config",
+    "Array",
+    "Frame",
+    "Pipeline",
+    "TapReader",
+    "AudioSource",
+    "ImageSource",
+    "SyntheticSource",
+    "WindowsStage",
+    "LearnerStage",
+    "ContrastStage",
+    "ClassifierStage",
+    "OnlineInfomax",
+    "GreedyInfoMax",
+    "InfoNCE",
+    "OnlineClassifier",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it offers {', '.join(__all__)}")
+    attribute = "load" if name == "load_config" else name
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
