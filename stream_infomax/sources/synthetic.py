@@ -1,0 +1,136 @@
+"""SyntheticSource: known independent sources, mixed, so that what is learnt can be compared with the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_infomax.streaming.frames import Array, Frame
+
+DENSITIES = ("laplace", "uniform", "logistic", "mixed")
+# The ratio of the largest to the smallest singular value of the mixing.
+CONDITION = 4.0
+
+Matrix = npt.NDArray[np.float64]
+
+
+class SyntheticSource:
+    """Independent sources of unit variance, mixed by a square matrix that may turn with time.
+
+    The rows of a frame are drawn from a generator seeded by (seed, offset), so that any frame can be had at once.
+
+    Parameters
+    ----------
+    n_sources
+        Number of sources, and of channels.
+    density
+        Of the sources: ``laplace`` and ``logistic`` (super-Gaussian), ``uniform`` (sub-Gaussian), or ``mixed``
+        (the first half, rounded up, Laplace, the others uniform).
+    rows, frames
+        Rows of a frame, and frames in all; they are one segment.
+    rate
+        Rows a second; 0 for rows without time.
+    drift
+        Radians a second by which the mixing turns, in every plane of a random set of orthogonal planes.
+    name
+        Name of the stream and of its array.
+    seed
+        Of the mixing, the planes and the sources.
+
+    Raises
+    ------
+    ValueError
+        An unknown density, a size below 1, a negative rate, or a drift without a rate.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str = "source",
+        n_sources: int = 16,
+        density: str = "laplace",
+        rows: int = 256,
+        frames: int = 400,
+        rate: float = 1000.0,
+        drift: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        if density not in DENSITIES:
+            raise ValueError(f"density = {density!r}; accepted are {', '.join(DENSITIES)}")
+        for key, value in (("n_sources", n_sources), ("rows", rows), ("frames", frames)):
+            if value < 1:
+                raise ValueError(f"{key} = {value}; accepted is 1 or more")
+        if rate < 0 or not math.isfinite(rate) or not math.isfinite(drift):
+            raise ValueError(f"rate = {rate}, drift = {drift}; accepted are finite numbers, rate 0 or more")
+        if drift and not rate:
+            raise ValueError(f"drift = {drift} is per second and needs a rate above 0, got rate = 0")
+        self.name = name
+        self.n_sources = n_sources
+        self.density = density
+        self.n_rows = rows
+        self.n_frames = frames
+        self.rate = rate
+        self.drift = drift
+        self.seed = seed
+        generator = np.random.default_rng(seed)
+        left, right, self._planes = (_orthogonal(n_sources, generator) for _ in range(3))
+        self._mixing = left * np.geomspace(CONDITION, 1.0, n_sources) @ right
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return self.n_frames
+
+    def mixing(self, offset: int) -> Matrix:
+        """Return the matrix A of frame `offset`, of shape (n_sources, n_sources): rows = sources @ A.T."""
+        if not self.drift:
+            return self._mixing
+        angle = self.drift * self._time(offset)
+        turn = np.eye(self.n_sources)
+        for i in range(0, self.n_sources - 1, 2):
+            turn[i, i] = turn[i + 1, i + 1] = math.cos(angle)
+            turn[i + 1, i] = math.sin(angle)
+            turn[i, i + 1] = -turn[i + 1, i]
+        return self._planes @ turn @ self._planes.T @ self._mixing
+
+    def sources(self, offset: int) -> Matrix:
+        """Return the sources behind frame `offset`, of shape (rows, n_sources)."""
+        generator = np.random.default_rng([self.seed, offset])
+        shape = (self.n_rows, self.n_sources)
+        if self.density == "laplace":
+            return generator.laplace(scale=math.sqrt(0.5), size=shape)
+        if self.density == "logistic":
+            return generator.logistic(scale=math.sqrt(3) / math.pi, size=shape)
+        uniform = generator.uniform(-math.sqrt(3), math.sqrt(3), size=shape)
+        if self.density == "mixed":
+            n_laplace = (self.n_sources + 1) // 2
+            uniform[:, :n_laplace] = generator.laplace(scale=math.sqrt(0.5), size=(self.n_rows, n_laplace))
+        return uniform
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from offset `start` on: float32, axes ("time", "channel")."""
+        for offset in range(max(0, start), self.n_frames):
+            rows = (self.sources(offset) @ self.mixing(offset).T).astype(np.float32)
+            end = offset == self.n_frames - 1
+            yield Frame(
+                stream=self.name,
+                offset=offset,
+                arrays={self.name: Array(rows, ("time", "channel"))},
+                last=end,
+                end=end,
+                time=self._time(offset),
+                rate=self.rate,
+            )
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return nothing: there is nothing to lose."""
+        return {}
+
+    def _time(self, offset: int) -> float:
+        return offset * self.n_rows / self.rate if self.rate else 0.0
+
+
+def _orthogonal(size: int, generator: np.random.Generator) -> Matrix:
+    return np.linalg.qr(generator.standard_normal((size, size)))[0]
