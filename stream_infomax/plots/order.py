@@ -1,0 +1,45 @@
+"""The order in which components are shown: from low to high frequency, and in each line by orientation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+def columns_for(n: int, aspect: float = 1.0) -> int:
+    """Return how many columns make a mosaic of `n` tiles of width/height `aspect` about square, never a high one."""
+    return max(1, min(n, math.ceil(math.sqrt(n / aspect) - 1e-9)))
+
+
+def of_patches(patches: Floats) -> npt.NDArray[np.intp]:
+    """Return the order of patches of shape (n, y, x): lines of like frequency, turned from left to right."""
+    n, height, width = patches.shape
+    power = np.abs(np.fft.fft2(patches - patches.mean((1, 2), keepdims=True), s=(2 * height, 2 * width))) ** 2
+    v, u = np.meshgrid(np.fft.fftfreq(2 * height), np.fft.fftfreq(2 * width), indexing="ij")
+    total = power.sum((1, 2)) + np.finfo(float).tiny
+    frequency = (power * np.hypot(u, v)).sum((1, 2)) / total
+    # Orientation has period π: the mean of the doubled angle.
+    doubled = (power * np.exp(2j * np.arctan2(v, u))).sum((1, 2))
+    orientation = np.angle(doubled) / 2
+    columns = columns_for(n)
+    line = np.empty(n, dtype=np.intp)
+    line[np.argsort(frequency, kind="stable")] = np.arange(n) // columns
+    return np.lexsort((orientation, line))
+
+
+def of_signals(signals: Floats) -> npt.NDArray[np.intp]:
+    """Return the order of signals of shape (n, sample): by the centre of the power spectrum."""
+    power = np.abs(np.fft.rfft(signals, axis=1)) ** 2
+    centre = power @ np.arange(power.shape[1]) / (power.sum(1) + np.finfo(float).tiny)
+    return np.argsort(centre, kind="stable")
+
+
+def of_planes(planes: Floats) -> npt.NDArray[np.intp]:
+    """Return the order of planes of shape (n, time, band): by the centre of energy over the bands."""
+    energy = (planes**2).sum(1)
+    centre = energy @ np.arange(energy.shape[1]) / (energy.sum(1) + np.finfo(float).tiny)
+    return np.argsort(centre, kind="stable")

@@ -1,0 +1,59 @@
+"""What all pictures share: colours, type and the way to disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#22272e"
+QUIET = "#8a929c"
+BLUE = "#2c6fbb"
+ORANGE = "#d9822b"
+GREEN = "#3a9a6a"
+PLUM = "#9b4f96"
+LINES = (BLUE, ORANGE, GREEN, PLUM)
+DIVERGING = "RdBu_r"
+
+
+def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
+    """Return an empty white figure of `width` × `height` inches with a title and a quiet note under it."""
+    figure = Figure(figsize=(width, height), facecolor="white")
+    if title:
+        figure.text(0.3 / width, 1 - 0.22 / height, title, va="top", fontsize=14, weight="bold", color=INK)
+    if note:
+        figure.text(0.3 / width, 1 - 0.54 / height, note, va="top", fontsize=9.5, color=QUIET)
+    return figure
+
+
+def panel(figure: Figure, left: float, bottom: float, width: float, height: float, title: str = "") -> Axes:
+    """Add axes whose place is given in inches from the lower left corner."""
+    full_width, full_height = figure.get_size_inches()
+    axes = figure.add_axes(
+        (left / full_width, bottom / full_height, width / full_width, height / full_height), facecolor="white"
+    )
+    if title:
+        axes.set_title(title, loc="left", fontsize=11, color=INK, pad=6)
+    axes.tick_params(labelsize=9, colors=QUIET, labelcolor=INK, length=3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(QUIET)
+    return axes
+
+
+def bare(axes: Axes) -> Axes:
+    """Take ticks and frame away: the picture speaks."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return axes
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write the figure as PNG and return its path; the same figure gives the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150, metadata={"Software": None})
+    return path
