@@ -66,10 +66,11 @@ class LogMel:
         self._extractor.accept_waveform(self.rate, np.where(usable, samples, np.float32(0)))
         ready = self._extractor.num_frames_ready
         if ready > self._n_read:
-            new = [self._extractor.get_frame(i) for i in range(self._n_read, ready)]
+            # What get_frame returns is memory of the extractor: it is copied before pop() frees it.
+            new = np.stack([self._extractor.get_frame(i) for i in range(self._n_read, ready)])
             self._extractor.pop(ready - self._n_read)
             self._n_read = ready
-            self.frames = np.concatenate([self.frames, np.stack(new)])
+            self.frames = np.concatenate([self.frames, new])
 
     def drop(self, n: int) -> None:
         """Forget the first `n` of the mel frames that are held."""
