@@ -80,13 +80,15 @@ class ImageSettings(SourceSettings, frozen=True, kw_only=True, tag="images"):
     path: str
     # Height and width of what is cut out.
     crop: tuple[Positive, Positive] = (12, 12)
-    # Crops a frame. With `patches` they come from all pictures; with `crops` and `tiles` a frame is one segment.
+    # Crops of a frame, with `patches`: they come from all pictures. With `crops` and `tiles` a frame is one segment.
     items: Positive = 256
     mode: Literal["patches", "crops", "tiles"] = "patches"
     colour: bool = False
     # Frames in all; 0 (tiles only): each tile once.
     frames: NotNegative = 0
     labels: str = ""
+    # A regular expression: only pictures in whose path it is found are used; those of a stack are file.npz#00042.
+    include: str = ""
     order: Literal["sorted", "shuffled"] = "sorted"
 
 

@@ -1,0 +1,186 @@
+"""ImageSource: pictures as random patches, seeded crops or tiles, with random access."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_infomax.sources.pictures import Collection, read
+from stream_infomax.streaming.frames import Array, Frame
+
+MODES = ("patches", "crops", "tiles")
+
+Indices = npt.NDArray[np.int64]
+
+
+class ImageSource:
+    """Rectangles cut out of pictures; grey or colour values from 0 to 1.
+
+    Pictures stay in memory as they are stored (8-bit ones at a byte a value). Random choices of a frame come from
+    a generator seeded by (seed, offset), so that any frame can be had at once.
+
+    Parameters
+    ----------
+    path
+        A picture, a folder with subfolders, a stack (``.npz`` with the array ``images`` of shape (n, y, x) or
+        (n, y, x, 3) and, maybe, ``labels`` of shape (n,)), or ``skimage:natural``: the photographs and textures
+        that come with the package scikit-image.
+    name
+        Name of the stream and of its array.
+    crop
+        Height and width of what is cut out.
+    items
+        Crops of a frame, in the mode ``patches``.
+    mode
+        ``patches``: a frame is `items` random crops, each place in all pictures as likely as any other, so that a
+        picture counts by its area; they have no segment. ``crops``: a frame is one random crop, a segment of its
+        own; pictures are equally likely, places within one too. ``tiles``: a frame is one of the crops that lie
+        side by side from a picture's upper left corner on, a segment of its own.
+    colour
+        Keep red, green and blue; else the luma 0.299 R + 0.587 G + 0.114 B.
+    frames
+        Frames in all. 0, for tiles only: each tile once; more than there are begins again.
+    labels
+        A regular expression, searched for in the picture's path below the folder; its named groups become labels of
+        crops and tiles. A stack's own labels come under ``label``.
+    include
+        A regular expression; only pictures in whose path it is found are used. Pictures of a stack are called
+        ``file.npz#00042``.
+    order
+        Of tiles: ``sorted`` by picture and place, or ``shuffled`` by `seed`, anew in each repetition.
+    seed
+        Of all random choices.
+
+    Raises
+    ------
+    FileNotFoundError
+        No such file or folder.
+    ValueError
+        A setting out of range; a single picture that cannot be read; nothing readable; labels that fit no picture.
+        Bad pictures of a folder, and those smaller than `crop`, are logged, counted and passed over.
+    MemoryError
+        Pictures of more than 8 GiB.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        name: str = "source",
+        crop: tuple[int, int] = (12, 12),
+        items: int = 256,
+        mode: str = "patches",
+        colour: bool = False,
+        frames: int = 0,
+        labels: str = "",
+        include: str = "",
+        order: str = "sorted",
+        seed: int = 0,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode = {mode!r}; accepted are {', '.join(MODES)}")
+        if order not in ("sorted", "shuffled"):
+            raise ValueError(f"order = {order!r}; accepted are 'sorted' and 'shuffled'")
+        if min(crop) < 1 or items < 1 or frames < 0:
+            raise ValueError(f"crop = {crop}, items = {items}, frames = {frames}; accepted are >= 1, >= 1 and >= 0")
+        if frames == 0 and mode != "tiles":
+            raise ValueError(f"frames = 0 with mode = {mode!r}, which never ends; accepted is 1 or more")
+        self.name = name
+        self.crop = (int(crop[0]), int(crop[1]))
+        self.items = items
+        self.mode = mode
+        self.colour = colour
+        self.shuffled = order == "shuffled"
+        self.seed = seed
+        pattern = _compile("labels", labels)
+        self.pictures: Collection = read(path, colour=colour, include=_compile("include", include), crop=self.crop)
+        self._labels = [self._labels_of(pattern, i) for i in range(len(self.pictures))]
+        if pattern.groupindex and not any(pattern.search(name) for name in self.pictures.names):
+            raise ValueError(f"labels = {labels!r} fits no picture at {path}, for example {self.pictures.names[0]!r}")
+        # Places where a crop can begin, and tiles, as running totals over the pictures.
+        heights, widths = self.pictures.heights, self.pictures.widths
+        self._places = np.cumsum((heights - self.crop[0] + 1) * (widths - self.crop[1] + 1))
+        self._tiles = np.cumsum((heights // self.crop[0]) * (widths // self.crop[1]))
+        self.n_frames = frames or int(self._tiles[-1])
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        return self.n_frames
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames from offset `start` on: float32, axes ("item", "y", "x") or with "colour" behind."""
+        make = self._patches if self.mode == "patches" else self._single
+        for offset in range(max(0, start), self.n_frames):
+            yield make(offset)
+
+    def metrics(self) -> Mapping[str, float]:
+        """Return the counts of pictures, and of those that could not be read or are too small."""
+        return {"pictures": len(self.pictures), "pictures_unusable": len(self.pictures.unusable)}
+
+    def _patches(self, offset: int) -> Frame:
+        generator = np.random.default_rng([self.seed, offset])
+        place = generator.integers(self._places[-1], size=self.items)
+        picture = np.searchsorted(self._places, place, side="right")
+        within = place - np.concatenate([[0], self._places])[picture]
+        y, x = np.divmod(within, self.pictures.widths[picture] - self.crop[1] + 1)
+        end = offset == self.n_frames - 1
+        return Frame(stream=self.name, offset=offset, arrays=self._cut(picture, y, x), last=end, end=end)
+
+    def _single(self, offset: int) -> Frame:
+        picture, y, x = self._random_crop(offset) if self.mode == "crops" else self._tile(offset)
+        return Frame(
+            stream=self.name,
+            offset=offset,
+            segment=f"{self.pictures.names[picture]}@{y},{x}",
+            arrays=self._cut(np.array([picture]), np.array([y]), np.array([x])),
+            last=True,
+            end=offset == self.n_frames - 1,
+            labels=self._labels[picture],
+        )
+
+    def _random_crop(self, offset: int) -> tuple[int, int, int]:
+        generator = np.random.default_rng([self.seed, offset])
+        picture = int(generator.integers(len(self.pictures)))
+        y = int(generator.integers(self.pictures.heights[picture] - self.crop[0] + 1))
+        x = int(generator.integers(self.pictures.widths[picture] - self.crop[1] + 1))
+        return picture, y, x
+
+    def _tile(self, offset: int) -> tuple[int, int, int]:
+        n_tiles = int(self._tiles[-1])
+        round_, tile = divmod(offset, n_tiles)
+        if self.shuffled:
+            tile = int(_permutation(self.seed, round_, n_tiles)[tile])
+        picture = int(np.searchsorted(self._tiles, tile, side="right"))
+        within = tile - (int(self._tiles[picture - 1]) if picture else 0)
+        y, x = divmod(within, int(self.pictures.widths[picture]) // self.crop[1])
+        return picture, y * self.crop[0], x * self.crop[1]
+
+    def _cut(self, picture: Indices, y: Indices, x: Indices) -> dict[str, Array]:
+        """Return the crops whose upper left corners are given, as this source's array."""
+        width = self.pictures.widths[picture]
+        corner = self.pictures.starts[picture] + y * width + x
+        rows = corner[:, None] + np.arange(self.crop[0]) * width[:, None]
+        values = self.pictures.values(rows[:, :, None] + np.arange(self.crop[1]))
+        return {self.name: Array(values, ("item", "y", "x", "colour")[: values.ndim])}
+
+    def _labels_of(self, pattern: re.Pattern[str], picture: int) -> dict[str, str]:
+        found = pattern.search(self.pictures.names[picture])
+        labels = {key: text for key, text in found.groupdict().items() if text is not None} if found else {}
+        return {**self.pictures.labels[picture], **labels}
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, round_: int, size: int) -> Indices:
+    return np.random.default_rng([seed, round_]).permutation(size)
+
+
+def _compile(key: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{key} = {pattern!r} is not a regular expression: {error}") from error

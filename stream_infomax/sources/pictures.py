@@ -1,0 +1,224 @@
+"""Collection: pictures of any size in one flat buffer, and the readers that fill it."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
+ACCEPTED = f"pictures that Pillow reads ({', '.join(SUFFIXES[:-1])}) and .npz stacks"
+MAX_BYTES = 8 << 30
+
+# Photographs and textures inside the scikit-image wheel; see natural_pictures().
+NATURAL = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "grass.png",
+    "gravel.png",
+    "motorcycle_left.png",
+    "rocket.jpg",
+)
+# What Pillow and NumPy raise on files that are not what their name says.
+UNREADABLE = (
+    *(OSError, ValueError, SyntaxError, EOFError, KeyError, struct.error),
+    *(Image.DecompressionBombError, zipfile.BadZipFile, zlib.error),
+)
+
+log = logging.getLogger(__name__)
+Pixels = npt.NDArray[Any]
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass
+class Collection:
+    """Pictures one after the other in one flat buffer, row by row.
+
+    Attributes
+    ----------
+    names
+        Path below the folder; of stacks with the number behind ``#``.
+    labels
+        What the file itself says about each picture.
+    starts, heights, widths
+        Place of each picture's first pixel in the buffer, and its size: arrays of shape (n_pictures,).
+    unusable
+        A sentence for each file that could not be used.
+    """
+
+    names: list[str] = field(default_factory=list)
+    labels: list[dict[str, str]] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+    _pieces: list[Pixels] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self.names)
+
+    def add(self, name: str, pixels: Pixels, labels: dict[str, str]) -> None:
+        """Append a picture, uint8 or float32 from 0 to 1, of shape (y, x) or (y, x, 3)."""
+        self.names.append(name)
+        self.labels.append(labels)
+        self._pieces.append(pixels)
+
+    def close(self) -> None:
+        """Lay the pictures out in the buffer; nothing is added from here on."""
+        self.heights: Indices = np.array([piece.shape[0] for piece in self._pieces])
+        self.widths: Indices = np.array([piece.shape[1] for piece in self._pieces])
+        sizes = self.heights * self.widths
+        self.starts: Indices = np.cumsum(sizes) - sizes
+        if any(piece.dtype != np.uint8 for piece in self._pieces):
+            self._pieces = [_to_float(piece) for piece in self._pieces]
+        self._buffer = np.concatenate([piece.reshape(-1, *piece.shape[2:]) for piece in self._pieces])
+        self._pieces = []
+
+    def values(self, places: Indices) -> npt.NDArray[np.float32]:
+        """Return the pixels at `places` of the buffer, float32 from 0 to 1."""
+        return _to_float(self._buffer[places])
+
+
+def read(path: str | Path, *, colour: bool, include: re.Pattern[str], crop: tuple[int, int]) -> Collection:
+    """Return the pictures at `path` that `include` is found in and that are at least as large as `crop`."""
+    if str(path).startswith("skimage:"):
+        files, folder = natural_pictures(str(path)), None
+    else:
+        files, folder = _find(Path(path))
+    collection = Collection()
+    n_bytes = n_left_out = 0
+    for file in files:
+        name = file.name if folder is None else file.relative_to(folder).as_posix()
+        name = os.fsencode(name).decode("utf-8", "replace")
+        try:
+            reader = _stack if file.suffix.lower() == ".npz" else _picture
+            for mark, pixels, labels in reader(file, colour, lambda mark, name=name: bool(include.search(name + mark))):
+                if pixels is None:
+                    n_left_out += 1
+                    continue
+                if pixels.shape[0] < crop[0] or pixels.shape[1] < crop[1]:
+                    raise ValueError(f"its {pixels.shape[0]} × {pixels.shape[1]} pixels hold no crop of {crop}")
+                n_bytes += pixels.nbytes
+                if n_bytes > MAX_BYTES:
+                    raise MemoryError(f"the pictures at {path} take more than {MAX_BYTES >> 30} GiB; include fewer")
+                collection.add(name + mark, pixels, labels)
+        except UNREADABLE as error:
+            collection.unusable.append(f"{file}: {error}")
+    if not collection.names:
+        reasons = "; ".join(collection.unusable[:3])
+        if not reasons:
+            reasons = f"include = {include.pattern!r} fits none" if n_left_out else "nothing there has their suffix"
+        raise ValueError(f"no usable picture at {path} ({reasons}); accepted are {ACCEPTED}, or a folder of them")
+    for sentence in collection.unusable:
+        log.warning("passed over %s", sentence)
+    collection.close()
+    return collection
+
+
+def natural_pictures(path: str = "skimage:natural") -> list[Path]:
+    """Return the photographs and textures that are installed with scikit-image; nothing is downloaded.
+
+    Provenance, as ``skimage.data`` states it: *astronaut* (Eileen Collins, by NASA, public domain), *camera* (by Lav
+    Varshney, CC0), *chelsea* (a cat, by Stefan van der Walt, CC0), *coffee* (by Rachel Michetti, courtesy of Pikolo
+    Espresso Bar, CC0), *motorcycle_left* (from the Middlebury 2014 stereo benchmark, by N. Nesic, P. Westling, X. Wang,
+    Y. Kitajima, G. Krathwohl and D. Scharstein), *rocket* (by SpaceX, public domain), and the textures *brick*,
+    *gravel* (CC0Textures, CC0) and *grass* (linolafett on DeviantArt, CC0).
+
+    Raises
+    ------
+    ValueError
+        Another set than ``skimage:natural``.
+    FileNotFoundError
+        scikit-image is not installed, or none of the pictures is in it.
+    """
+    if path != "skimage:natural":
+        raise ValueError(f"path = {path!r}; the only bundled set is 'skimage:natural'")
+    found = importlib.util.find_spec("skimage")
+    if found is None or found.origin is None:
+        raise FileNotFoundError(f"{path} needs the package scikit-image: pip install scikit-image")
+    folder = Path(found.origin).parent / "data"
+    files = [folder / name for name in NATURAL if (folder / name).is_file()]
+    if not files:
+        raise FileNotFoundError(f"none of {', '.join(NATURAL)} is in {folder}")
+    return files
+
+
+def _find(root: Path) -> tuple[list[Path], Path]:
+    if root.is_dir():
+        files = [
+            file
+            for file in root.rglob("*")
+            if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+        ]
+        return sorted(files, key=lambda file: file.relative_to(root).parts), root
+    if root.exists():
+        return [root], root.parent
+    raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
+
+
+# A reader yields, for each picture of a file, what its name gets behind it, its pixels (None where `wanted` says no)
+# and its labels.
+_Read = Iterator[tuple[str, Pixels | None, dict[str, str]]]
+
+
+def _picture(file: Path, colour: bool, wanted: Callable[[str], bool]) -> _Read:
+    if not wanted(""):
+        yield "", None, {}
+        return
+    with Image.open(file) as image:
+        picture = ImageOps.exif_transpose(image)
+        if picture.mode in ("I", "I;16", "I;16B", "F"):
+            yield "", _deep(picture, colour), {}
+        else:
+            yield "", np.asarray(picture.convert("RGB" if colour else "L")), {}
+
+
+def _deep(picture: Image.Image, colour: bool) -> Pixels:
+    """Return a grey picture of 16 bits as float32 from 0 to 1."""
+    values = np.asarray(picture)
+    if picture.mode == "F" or values.max(initial=0) > 65535 or values.min(initial=0) < 0:
+        raise ValueError(f"its mode is {picture.mode}; accepted are 8 and 16 bits a value")
+    grey = values.astype(np.float32) / np.float32(65535)
+    return np.repeat(grey[:, :, None], 3, axis=2) if colour else grey
+
+
+def _stack(file: Path, colour: bool, wanted: Callable[[str], bool]) -> _Read:
+    arrays = np.load(file, allow_pickle=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError("it is no .npz archive")
+    with arrays:
+        images, labels = arrays["images"], arrays.get("labels")
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise ValueError(
+            f"its array images is {images.dtype} of shape {images.shape}; accepted is uint8 (n, y, x[, 3])"
+        )
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise ValueError(f"its array labels has shape {labels.shape}; accepted is {images.shape[:1]}")
+    for i, pixels in enumerate(images):
+        mark = f"#{i:05d}"
+        if not wanted(mark):
+            yield mark, None, {}
+        elif colour == (pixels.ndim == 3):
+            yield mark, pixels, {} if labels is None else {"label": str(labels[i])}
+        else:
+            converted = Image.fromarray(pixels).convert("RGB" if colour else "L")
+            yield mark, np.asarray(converted), {} if labels is None else {"label": str(labels[i])}
+
+
+def _to_float(pixels: Pixels) -> npt.NDArray[np.float32]:
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.float32) * np.float32(1 / 255)
+    return pixels.astype(np.float32, copy=False)
