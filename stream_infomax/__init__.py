@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stream_infomax.config import load as load_config
     from stream_infomax.learning.classifier import OnlineClassifier
-    from stream_infomax.learning.contrast import InfoNCE
-    from stream_infomax.learning.greedy import GreedyInfoMax
+    from stream_infomax.learning.contrast import GreedyInfoMax, InfoNCE
     from stream_infomax.learning.infomax import OnlineInfomax
     from stream_infomax.sources.audio import AudioSource
     from stream_infomax.sources.images import ImageSource
@@ -34,7 +33,7 @@ _HOMES = {
     "ClassifierStage": "stages.classifier",
     "ContrastStage": "stages.contrast",
     "Frame": "streaming.frames",
-    "GreedyInfoMax": "learning.greedy",
+    "GreedyInfoMax": "learning.contrast",
     "ImageSource": "sources.images",
     "InfoNCE": "learning.contrast",
     "LearnerStage": "stages.learner",

@@ -177,13 +177,41 @@ class LearnerSettings(StageSettings, frozen=True, kw_only=True, tag="learner"):
 
 
 class ContrastSettings(StageSettings, frozen=True, kw_only=True, tag="contrast"):
-    """One gradient-isolated contrastive module."""
+    """One gradient-isolated contrastive module: number `module` of the stack that `layout` names."""
+
+    layout: Literal["fine", "paired", "paper", "patches"] = "fine"
+    module: Positive = 1
+    width: Positive = 128
+    # How far ahead it predicts in time; on grids, rows of patches that share pixels with the context are skipped.
+    horizon_ms: Annotated[float, msgspec.Meta(gt=0)] = 120.0
+    skip: NotNegative = 0
+    negatives: Annotated[int, msgspec.Meta(ge=2)] = 64
+    anchors: Positive = 256
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 5e-4
+    # The first module draws the batches: so many for a new excerpt, of so many rows; the others follow.
+    updates: Positive = 1
+    rows: Positive = 2048
+    excerpt: Positive = 256
+    # Megabytes of excerpts, and the share of them that holds a uniform sample of older ones.
+    memory: Annotated[float, msgspec.Meta(gt=0)] = 16.0
+    reservoir: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.5
+    # Stop training, never publishing, while more than a second behind the stream.
+    live: bool = False
 
 
 class ClassifierSettings(StageSettings, frozen=True, kw_only=True, tag="classifier"):
-    """A linear classifier on pooled segments."""
+    """Linear classifiers on pooled segments, scored before they learn."""
 
+    # The label to predict.
     target: str
+    # What they read: arrays, joined by "+"; one classifier each, the last one's output is published.
+    levels: tuple[str, ...] = ()
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    penalty: Annotated[float, msgspec.Meta(ge=0)] = 1e-4
+    # Labelled segments after which what was learnt counts half; without it nothing is forgotten.
+    half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    # Segments without a label that wait for one.
+    waiting: Positive = 1000
 
 
 AnySource = AudioSettings | ImageSettings | SyntheticSettings

@@ -16,9 +16,14 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+try:
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional
+except ImportError as error:
+    raise ImportError(
+        'Greedy InfoMax needs torch, which is not installed: pip install "stream_infomax[contrast]"'
+    ) from error
 
 MOST_STEPS = 12  # GIM and CPC predict 12 steps; more did not help CPC
 

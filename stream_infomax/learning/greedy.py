@@ -52,6 +52,7 @@ class OnlineModule:
         device: str = "cpu",
         **loss: int,
     ) -> None:
+        torch.set_num_threads(1)  # the order of additions, and so the bits, would depend on their number
         self.seed, self.index = seed, index
         self.learning_rate, self.clip = learning_rate, clip
         name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
@@ -179,14 +180,15 @@ class RowEncoder:
         count = len(rows) // stride
         self.rest = rows[count * stride :].copy()
         blocks = rows[: count * stride].reshape(count, stride, rows.shape[1])
-        finite: NDArray[np.bool_] = np.isfinite(blocks).all((1, 2))
+        finite = np.isfinite(blocks.reshape(count, stride * rows.shape[1])).all(1)
+        blocks_are_finite: list[bool] = finite.tolist()
         z = np.full((count, self.module.module.width), np.nan, np.float32)
         c = np.full((count, self.module.module.context), np.nan, np.float32)
         borders = [0, *(np.flatnonzero(np.diff(finite.astype(np.int8))) + 1), count]
         for start, stop in pairwise(borders):
             if stop == start:
                 continue
-            if finite[start]:
+            if blocks_are_finite[start]:
                 piece = np.ascontiguousarray(blocks[start:stop].reshape(1, -1, rows.shape[1]))
                 found_z, found_c, self.tails = self.module.transform(piece, self.tails)
                 z[start:stop], c[start:stop] = found_z[0], found_c[0]

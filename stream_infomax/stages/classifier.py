@@ -1,0 +1,205 @@
+"""ClassifierStage: names segments while the stream runs, and is scored before it learns from a label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stream_infomax.learning.classifier import Examiner, OnlineClassifier, Pooling
+from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.streaming.stage import Metrics, State
+
+Pools = dict[str, Pooling]
+
+
+class ClassifierStage:
+    """One linear classifier a level, on mean and deviation of each segment's rows.
+
+    When a segment ends, every level predicts it; the label, in the segment's last frame or in a later frame without
+    arrays, scores the prediction and is learnt from. The frame that ends a segment carries one row: the
+    probabilities of the last level's classes, in the order in which their labels came; the frame's label
+    ``<name>`` is the likeliest class. All other frames have no row.
+
+    Parameters
+    ----------
+    name
+        The name of the stage and of the array it adds: ("time", "component"), (rows, classes).
+    input
+        The array to read where no level is listed.
+    carry
+        Arrays of the incoming frame that are passed on.
+    target
+        The label to predict.
+    levels
+        What the classifiers read: names of arrays, several joined by ``+``. The last is the one that is published.
+    learning_rate, penalty, half_life
+        As for ``OnlineClassifier``.
+    waiting
+        Segments without a label that are kept for labels that come late.
+    learn
+        False: predict only; no label is used.
+    seed
+        Not used: nothing here is random.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        input: str,
+        carry: tuple[str, ...] = (),
+        *,
+        target: str,
+        levels: tuple[str, ...] = (),
+        learning_rate: float = 1e-3,
+        penalty: float = 1e-4,
+        half_life: float | None = None,
+        waiting: int = 1000,
+        learn: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.name, self.input, self.carry, self.target = name, input, carry, target
+        self.levels = {level: tuple(level.split("+")) for level in levels or (input,)}
+        self.learning_rate, self.penalty, self.half_life = learning_rate, penalty, half_life
+        self.waiting, self.learn = waiting, learn
+        self.examiners: dict[str, Examiner] = {}
+        self.pools: dict[str, tuple[str, Pools]] = {}  # by stream: the segment, and a pooling for each array
+        self.offset = -1
+        self.counts = {"broken": 0}
+
+    def process(self, frame: Frame) -> Frame:
+        """Return the frame with a row of probabilities where it ends a segment.
+
+        Raises
+        ------
+        ValueError
+            Where a level's array is missing, or changes its width.
+        """
+        if 0 <= self.offset < frame.offset - 1:
+            self._drop_open_segments()
+        self.offset = frame.offset
+        if not frame.arrays:
+            self._label_late(frame)
+            return frame
+        pools = self._pool(frame)
+        row = np.zeros((0, self._n_classes()), np.float32)
+        labels = frame.labels
+        if frame.last or frame.end:
+            probabilities = self._examine(frame, pools)
+            del self.pools[frame.stream]
+            if probabilities is not None and len(probabilities):
+                row = probabilities[None].astype(np.float32)
+                labels = {**labels, self.name: self.examiners[self._published].classifier.classes[int(row.argmax())]}
+        return frame.extend({self.name: Array(row, ("time", "component"))}, self.carry, rate=0.0, labels=labels)
+
+    @property
+    def _published(self) -> str:
+        return list(self.levels)[-1]
+
+    def _n_classes(self) -> int:
+        examiner = self.examiners.get(self._published)
+        return len(examiner.classifier.classes) if examiner else 0
+
+    def _pool(self, frame: Frame) -> Pools:
+        """Add the frame's rows to what is pooled of its segment."""
+        segment, pools = self.pools.get(frame.stream, (frame.segment, {}))
+        if segment != frame.segment:  # the segment before ended without saying so
+            self.counts["broken"] += 1
+            pools = {}
+        self.pools[frame.stream] = (frame.segment, pools)
+        for array in {array for arrays in self.levels.values() for array in arrays}:
+            if array not in frame.arrays:
+                raise ValueError(
+                    f"stage {self.name!r} reads {array!r}, but the frame at offset {frame.offset} has "
+                    f"{list(frame.arrays)}; list it in the `carry` of every stage between"
+                )
+            rows = frame.arrays[array].rows()
+            if rows.shape[1] == 0:
+                continue
+            pool = pools.setdefault(array, Pooling(rows.shape[1]))
+            if len(pool.scale.mean) != rows.shape[1]:
+                raise ValueError(
+                    f"stage {self.name!r}: {array!r} changed its width from {len(pool.scale.mean)} to {rows.shape[1]} "
+                    f"at offset {frame.offset}; a classifier keeps its width"
+                )
+            pool.add(rows)
+        return pools
+
+    def _examine(self, frame: Frame, pools: Pools) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+        """Let every level predict the segment, and learn if its label is there."""
+        probabilities = None
+        label = frame.labels.get(self.target)
+        for level, arrays in self.levels.items():
+            if any(array not in pools for array in arrays):
+                continue
+            features = np.concatenate([pools[array].result() for array in arrays])
+            examiner = self.examiners.get(level)
+            if examiner is None:
+                examiner = self.examiners[level] = self._new_examiner(len(features))
+            if examiner.classifier.width != len(features):
+                raise ValueError(
+                    f"stage {self.name!r}: level {level!r} changed from {examiner.classifier.width} to {len(features)} "
+                    f"features at offset {frame.offset}; a classifier keeps its width"
+                )
+            probabilities = examiner.segment(_key(frame), features, label if self.learn else None)
+        return probabilities
+
+    def _new_examiner(self, width: int) -> Examiner:
+        classifier = OnlineClassifier(
+            width, learning_rate=self.learning_rate, penalty=self.penalty, half_life=self.half_life
+        )
+        return Examiner(classifier, self.waiting)
+
+    def _label_late(self, frame: Frame) -> None:
+        label = frame.labels.get(self.target)
+        if label is not None and self.learn:
+            for examiner in self.examiners.values():
+                examiner.label(_key(frame), label)
+
+    def _drop_open_segments(self) -> None:
+        """Frames were lost: what is pooled of open segments is not whole, and is not judged by its rest either."""
+        self.counts["broken"] += len(self.pools)
+        self.pools.clear()
+
+    def state(self) -> State:
+        """Return the classifiers, their scores, what waits for labels and what is pooled so far."""
+        return {
+            "levels": list(self.levels),
+            "target": self.target,
+            "offset": self.offset,
+            "counts": dict(self.counts),
+            "widths": {level: examiner.classifier.width for level, examiner in self.examiners.items()},
+            "examiners": {level: examiner.state() for level, examiner in self.examiners.items()},
+            "pools": {
+                stream: {"segment": segment, "arrays": {name: pool.state() for name, pool in pools.items()}}
+                for stream, (segment, pools) in self.pools.items()
+            },
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `state()` returned; ValueError where it is of other levels or another target."""
+        here, saved = (list(self.levels), self.target), (state["levels"], state["target"])
+        if here != saved:
+            raise ValueError(f"stage {self.name!r}: the state is of (levels, target) {saved}, this stage has {here}")
+        self.offset, self.counts = int(state["offset"]), dict(state["counts"])
+        self.examiners = {}
+        for level, saved_examiner in state["examiners"].items():
+            self.examiners[level] = self._new_examiner(int(state["widths"][level]))
+            self.examiners[level].restore(saved_examiner)
+        self.pools = {}
+        for stream, saved_pools in state["pools"].items():
+            pools = {name: Pooling(len(pool["mean"])) for name, pool in saved_pools["arrays"].items()}
+            for name, pool in pools.items():
+                pool.restore(saved_pools["arrays"][name])
+            self.pools[stream] = (saved_pools["segment"], pools)
+
+    def metrics(self) -> Metrics:
+        """Return each level's test-then-train figures, under ``<level>.<figure>``, and what was skipped and why."""
+        metrics: dict[str, float] = {f"skipped.{reason}": count for reason, count in self.counts.items()}
+        for level, examiner in self.examiners.items():
+            figures = {**examiner.score.values(), "waiting": len(examiner.waiting), **examiner.counts}
+            metrics.update({f"{level}.{name}": value for name, value in figures.items()})
+            metrics[f"{level}.classes"] = len(examiner.classifier.classes)
+        return metrics
+
+
+def _key(frame: Frame) -> str:
+    return f"{frame.stream}\n{frame.segment}"

@@ -1,0 +1,409 @@
+"""ContrastStage: one gradient-isolated module of Greedy InfoMax on the features of a stream.
+
+Every module is a stage. The first keeps the memory of excerpts, draws the training batches and learns from them; what
+it made of them travels on with the frame that triggered them, and the next module learns from that. So modules in one
+process, modules in several and joint training give the same weights, and messages go forward only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_infomax.learning import contrast
+from stream_infomax.learning.excerpts import Batch, Cutter, ExcerptMemory, pad
+from stream_infomax.learning.greedy import OnlineModule, RowEncoder
+from stream_infomax.learning.scaling import RunningScale
+from stream_infomax.stages.batches import pack, unpack
+from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.streaming.stage import Metrics, State
+
+Rows = npt.NDArray[np.float32]
+
+MOST_GRID_STEPS = 5  # GIM predicts up to five rows of patches downwards
+SCALE_HALF_LIFE = 600.0  # seconds; a slow standardisation does not chase what is being learnt from it
+LATE = 1.0  # seconds behind the stream at which live mode stops training
+
+log = logging.getLogger(__name__)
+
+
+class ContrastStage:
+    """Encode each frame's rows with the module as it stood before, then train.
+
+    Parameters
+    ----------
+    name
+        The name of the stage and of the array it adds (z: row axes of the input, width); a module with a GRU adds
+        ``<name>.context`` (c) too. ``<name>.batch``, ``.batch.lengths`` and ``.batch.sizes`` carry training batches.
+    input
+        The array to learn from: features for the first module, the module below for the others.
+    carry
+        Arrays of the incoming frame that are passed on.
+    layout
+        A named stack (see ``stream_infomax.learning.contrast.layout``), of which this is number `module`, from 1.
+    width
+        Channels of every layer.
+    horizon_ms
+        How far ahead the module predicts, at most 12 of its steps; on grids it is up to 5 rows of patches instead.
+    skip
+        Grids: rows of patches between context and target that are left out because they share pixels with both.
+    negatives, anchors
+        Of the loss (see ``InfoNCE``).
+    learning_rate
+        Of Adam.
+    updates
+        Batches for each new excerpt; first module only, as are all that follow.
+    rows
+        Rows of a batch, about.
+    excerpt
+        Rows of an excerpt at most.
+    memory
+        Megabytes of excerpts kept.
+    reservoir
+        The share of the memory that holds a uniform sample of older excerpts.
+    live
+        True: do not train while more than a second behind the stream; counted as ``late``.
+    learn
+        False: only encode.
+    device
+        ``cpu``, ``cuda`` or ``auto``. On a GPU results agree to rounding only.
+    seed
+        Seeds every random choice.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        input: str,
+        carry: tuple[str, ...] = (),
+        *,
+        layout: str = "fine",
+        module: int = 1,
+        width: int = 128,
+        horizon_ms: float = 120.0,
+        skip: int = 0,
+        negatives: int = 64,
+        anchors: int = 256,
+        learning_rate: float = 5e-4,
+        updates: int = 1,
+        rows: int = 2048,
+        excerpt: int = 256,
+        memory: float = 16.0,
+        reservoir: float = 0.5,
+        live: bool = False,
+        learn: bool = True,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        modules = contrast.layout(layout, width)
+        if not 1 <= module <= len(modules):
+            raise ValueError(f"stage {name!r}: module = {module}; layout {layout!r} has modules 1 to {len(modules)}")
+        self.name, self.input, self.carry = name, input, carry
+        self.layers, self.number, self.is_last = modules[module - 1], module, module == len(modules)
+        self.horizon, self.skip = horizon_ms / 1000, skip
+        self.loss = {"negatives": negatives, "anchors": anchors}
+        self.learning_rate, self.updates, self.rows, self.excerpt = learning_rate, updates, rows, excerpt
+        self.live, self.learn, self.device, self.seed = live, learn, device, seed
+        self.memory = ExcerptMemory(int(memory * 1e6), reservoir, seed)
+        self.online: OnlineModule | None = None
+        self.geometry: tuple[int, ...] = ()  # of a grid: height and width in patches
+        self.rate = 0.0
+        self.scale: RunningScale | None = None
+        self.streams: dict[str, _StreamState] = {}
+        self.encoder = ""  # of the features that come in
+        self.offset = -1
+        self.draws = 0
+        self.counts = {"late": 0, "short": 0, "gaps": 0, "new_encoder": 0}
+        self._described = json.dumps([name, layout, module, width, horizon_ms, skip, seed])
+        self._start: float | None = None  # of the stream on this machine's clock; live mode only
+        self._has_warned = False
+
+    def process(self, frame: Frame) -> Frame:
+        """Return the frame with this module's output, and the batches that the next module trains on.
+
+        Raises
+        ------
+        ValueError
+            Where the rows' size, the grid or the rate change, or the axes are neither a sequence nor a grid.
+        """
+        self._notice_lost_frames(frame)
+        array = frame.arrays.get(self.input)
+        if array is None:
+            return frame.extend({}, self.carry)
+        rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
+        online = self._settle(frame, array, rows.shape[1])
+        self._notice_encoder(frame)
+        state = self._stream(frame, online)
+        if self.learn and self.number == 1 and self.scale is not None:
+            self.scale.update(rows[np.isfinite(rows).all(1)])
+        arrays = self._encode(array, rows, state)
+        if self.learn:
+            arrays.update(self._train(frame, rows, state))
+        if frame.last or frame.end:
+            state.encoder.reset()
+        if frame.end:
+            self.streams.pop(frame.stream)
+        return frame.extend(
+            arrays,
+            self.carry,
+            rate=frame.rate / online.module.stride,
+            encoder=self._encoder_id(),
+            update=online.updates,
+        )
+
+    # --- what comes in -------------------------------------------------------------------------------------------
+
+    def _settle(self, frame: Frame, array: Array, channels: int) -> OnlineModule:
+        """Build the module for the first rows, and refuse others of another kind."""
+        row_axes = array.axes[: array.n_row_axes]
+        if row_axes not in (("time",), ("grid_y", "grid_x")):
+            raise ValueError(
+                f"stage {self.name!r}: {self.input!r} has the row axes {row_axes}; a contrast needs rows in time "
+                f"or a grid of patches (windows of form 'grid', pictures in mode 'crops' or 'tiles')"
+            )
+        geometry = array.data.shape[:2] if len(row_axes) == 2 else ()
+        if self.online is None:
+            self._build(channels, geometry, frame.rate)
+        assert self.online is not None
+        here, known = (channels, geometry, frame.rate), (self.online.module.channels, self.geometry, self.rate)
+        if here != known:
+            raise ValueError(
+                f"stage {self.name!r}: {self.input!r} changed from (channels, grid, rate) {known} to {here} at offset "
+                f"{frame.offset} of stream {frame.stream!r}; a module keeps its sizes"
+            )
+        return self.online
+
+    def _build(self, channels: int, geometry: tuple[int, ...], rate: float) -> None:
+        strides = [layer.stride for layer in self.layers if isinstance(layer, contrast.Conv)]
+        loss = dict(self.loss)
+        if geometry:
+            height, columns = geometry
+            steps = min(MOST_GRID_STEPS, height - 1 - self.skip)
+            if steps < 1:
+                raise ValueError(
+                    f"stage {self.name!r}: a grid of {height} rows of patches leaves nothing to predict below "
+                    f"{self.skip} skipped ones; it needs {self.skip + 2}"
+                )
+            loss.update(skip=self.skip, columns=columns)
+        else:
+            steps = contrast.steps_ahead(self.horizon, rate / int(np.prod(strides)))
+        self.online = OnlineModule(
+            channels,
+            self.layers,
+            steps,
+            seed=self.seed,
+            index=self.number - 1,
+            learning_rate=self.learning_rate,
+            device=self.device,
+            **loss,
+        )
+        self.geometry, self.rate = geometry, rate
+        self.scale = self._new_scale(channels)
+
+    def _new_scale(self, channels: int) -> RunningScale:
+        return RunningScale(channels, SCALE_HALF_LIFE * self.rate if self.rate else None)
+
+    def _notice_lost_frames(self, frame: Frame) -> None:
+        """Start afresh where frames are missing, as at the border of a segment."""
+        if 0 <= self.offset < frame.offset - 1:
+            self.counts["gaps"] += 1
+            for state in self.streams.values():
+                state.encoder.reset()
+                self._keep(state.cutter.close())
+        self.offset = frame.offset
+
+    def _notice_encoder(self, frame: Frame) -> None:
+        """Forget what was learnt from the features of another encoder, except the weights."""
+        if self.encoder and frame.encoder != self.encoder and self.online is not None and self.scale is not None:
+            self.counts["new_encoder"] += 1
+            self.memory.clear()
+            self.streams.clear()
+            self.scale = self._new_scale(self.online.module.channels)
+            self.online.raise_learning_rate()
+        self.encoder = frame.encoder
+
+    def _stream(self, frame: Frame, online: OnlineModule) -> _StreamState:
+        state = self.streams.get(frame.stream)
+        if state is None:
+            state = self.streams[frame.stream] = self._new_stream(online)
+        if state.segment != frame.segment:
+            state.encoder.reset()
+            self._keep(state.cutter.close())
+            state.segment = frame.segment
+        return state
+
+    def _new_stream(self, online: OnlineModule) -> _StreamState:
+        shortest = online.module.stride * 2  # the fewest rows from which one prediction can be made
+        return _StreamState(RowEncoder(online), Cutter(online.module.channels, max(self.excerpt, shortest), shortest))
+
+    # --- encoding and training -----------------------------------------------------------------------------------
+
+    def _encode(self, array: Array, rows: Rows, state: _StreamState) -> dict[str, Array]:
+        if self.number == 1 and self.scale is not None:
+            rows = self.scale.apply(rows)
+        if self.geometry:
+            z, c = self._encode_grid(rows)
+        else:
+            z, c = state.encoder.encode(rows)
+        axes = (*array.axes[: array.n_row_axes], "component")
+        shape = self.geometry or (len(z),)
+        arrays = {self.name: Array(z.reshape(*shape, z.shape[-1]), axes)}
+        if state.encoder.module.module.recurrent is not None:
+            arrays[f"{self.name}.context"] = Array(c.reshape(*shape, c.shape[-1]), axes)
+        return arrays
+
+    def _encode_grid(self, rows: Rows) -> tuple[Rows, Rows]:
+        assert self.online is not None
+        finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(1))
+        z, c, _ = self.online.transform(self._columns(np.where(finite[:, None], rows, 0)), None)
+        back = (self._rows(z), self._rows(c))
+        for output in back:
+            output[~finite] = np.nan
+        return back
+
+    def _columns(self, rows: Rows) -> Rows:
+        """Return a grid's rows, which run along its lines, as its columns (W, H, C)."""
+        return np.ascontiguousarray(rows.reshape(*self.geometry, -1).swapaxes(0, 1))
+
+    def _rows(self, columns: Rows) -> Rows:
+        height, width = self.geometry
+        return np.ascontiguousarray(columns.swapaxes(0, 1)).reshape(height * width, -1)
+
+    def _train(self, frame: Frame, rows: Rows, state: _StreamState) -> dict[str, Array]:
+        assert self.online is not None
+        batches = self._draw(frame, rows, state) if self.number == 1 else unpack(frame, self.input)
+        passed_on = [learnt for batch in batches if (learnt := self.online.learn(batch)) is not None]
+        if self.online.collapsed and not self._has_warned:
+            self._has_warned = True
+            log.warning("stage %r: the score has long been that of chance; the module predicts nothing", self.name)
+        return {} if self.is_last or not passed_on else pack(passed_on, self.name)
+
+    def _draw(self, frame: Frame, rows: Rows, state: _StreamState) -> list[Batch]:
+        """Put what the frame completes into the memory, and return the batches that this earns."""
+        if self.geometry:
+            excerpts = [self._columns(rows).reshape(len(rows), -1)] if np.isfinite(rows).all() else []
+            self.counts["gaps"] += not excerpts
+        else:
+            short = state.cutter.short
+            excerpts = state.cutter.add(rows, frame.last or frame.end)
+            self.counts["short"] += state.cutter.short - short
+        if self.live and self._is_late(frame):
+            self._keep(excerpts)
+            self.counts["late"] += len(excerpts) * self.updates
+            return []
+        batches = []
+        for excerpt in excerpts:
+            self._keep([excerpt])
+            for _ in range(self.updates):
+                batches.append(self._batch())
+                self.draws += 1
+        return batches
+
+    def _keep(self, excerpts: list[Rows]) -> None:
+        if self.number == 1:
+            for excerpt in excerpts:
+                self.memory.add(excerpt)
+
+    def _batch(self) -> Batch:
+        assert self.scale is not None
+        chosen = [self.scale.apply(excerpt) for excerpt in self.memory.draw(self.rows, self.draws)]
+        if not self.geometry:
+            return pad(chosen)
+        height, width = self.geometry
+        columns = np.stack(chosen).reshape(len(chosen) * width, height, -1)
+        return Batch(columns, np.full(len(columns), height, np.int64))
+
+    def _is_late(self, frame: Frame) -> bool:
+        now = time.monotonic()
+        if self._start is None:
+            self._start = now - frame.time
+        return now - self._start - frame.time > LATE
+
+    def _encoder_id(self) -> str:
+        # The same module on the same features has the same id wherever it runs, so that runs can be compared.
+        text = self._described + self.encoder
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    # --- state ---------------------------------------------------------------------------------------------------
+
+    def state(self) -> State:
+        """Return weights, optimiser, memory, the streams' tails and the counters."""
+        saved: State = {
+            "described": self._described,
+            "encoder": self.encoder,
+            "offset": self.offset,
+            "draws": self.draws,
+            "counts": dict(self.counts),
+            "memory": self.memory.state(),
+            "built": self.online is not None,
+        }
+        if self.online is not None and self.scale is not None:
+            saved |= {
+                "channels": self.online.module.channels,
+                "geometry": list(self.geometry),
+                "rate": self.rate,
+                "module": self.online.state(),
+                "scale": self.scale.state(),
+                "streams": {name: state.state() for name, state in self.streams.items()},
+            }
+        return saved
+
+    def restore(self, state: State) -> None:
+        """Take over what `state()` returned; ValueError where it is of a module of other sizes."""
+        if state["described"] != self._described:
+            raise ValueError(
+                f"stage {self.name!r}: the state is of {state['described']}, this is {self._described} "
+                f"(name, layout, module, width, horizon_ms, skip, seed)"
+            )
+        self.encoder, self.offset = state["encoder"], int(state["offset"])
+        self.draws, self.counts = int(state["draws"]), dict(state["counts"])
+        self.memory.restore(state["memory"])
+        self.online, self.streams = None, {}
+        if not state["built"]:
+            return
+        self._build(int(state["channels"]), tuple(state["geometry"]), float(state["rate"]))
+        assert self.online is not None and self.scale is not None
+        self.online.restore(state["module"])
+        self.scale.restore(state["scale"])
+        for name, saved in state["streams"].items():
+            self.streams[name] = self._new_stream(self.online)
+            self.streams[name].restore(saved)
+
+    def metrics(self) -> Metrics:
+        """Return updates, score (nats) and accuracy of the contrast, collapse, memory, and what was skipped and why."""
+        if self.online is None:
+            return {"updates": 0}
+        online = self.online
+        metrics: dict[str, float] = {
+            "updates": online.updates,
+            "score": online.score,
+            "accuracy": online.accuracy,
+            "best_score": online.best_score,
+            "collapsed": float(online.collapsed),
+        }
+        if self.number == 1:
+            metrics |= {"excerpts": len(self.memory), "memory_bytes": self.memory.nbytes}
+        counts = {**self.counts, **online.skipped, "short": self.counts["short"] + online.skipped["short"]}
+        metrics.update({f"skipped.{reason}": count for reason, count in counts.items()})
+        return metrics
+
+
+class _StreamState:
+    """What a module remembers of one stream."""
+
+    def __init__(self, encoder: RowEncoder, cutter: Cutter) -> None:
+        self.encoder, self.cutter = encoder, cutter
+        self.segment = ""
+
+    def state(self) -> State:
+        return {"segment": self.segment, "encoder": self.encoder.state(), "open": self.cutter.open.copy()}
+
+    def restore(self, state: State) -> None:
+        self.segment = state["segment"]
+        self.encoder.restore(state["encoder"])
+        self.cutter.open = np.array(state["open"], np.float32)
