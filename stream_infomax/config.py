@@ -163,8 +163,8 @@ class LearnerSettings(StageSettings, frozen=True, kw_only=True, tag="learner"):
     n_rank: Positive | None = None
     energy: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     block: Positive = 64
-    # Megabytes of past rows to learn from again; None takes the learner's default, 0 none.
-    memory: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    # Bytes of past rows to learn from again; 0 for none.
+    memory: NotNegative = 8 << 20
     half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
     warmup: Positive | None = None
     output: Literal["potential", "rate", "halves", "log"] = "potential"

@@ -74,10 +74,8 @@ class LearnerStage:
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         if self.learn:
             features = self.learner.partial_fit_transform(rows)
-        elif self.learner.is_ready_:
+        else:  # raises where there is no basis yet: encoding alone needs `start`
             features = self.learner.transform(rows)
-        else:
-            features = np.full((len(rows), self.learner.width_), np.nan, np.float32)
         self._entropy.partial_fit(features)
         return features
 
