@@ -24,6 +24,8 @@ ACCEPTED = f"recordings that libsndfile reads: {', '.join(SUFFIXES)}"
 
 # Samples read at once; part of what a truncated FLAC file yields (a failed read loses its block), so not an option.
 BLOCK = 16384
+# libsndfile's mark for a FLAC file without a length, which it cannot read in blocks.
+UNKNOWN_LENGTH = 1 << 62
 # Uncompressed samples can be sought exactly; every other format is decoded from its start.
 EXACT_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF")
 EXACT_SUBTYPES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
@@ -298,9 +300,11 @@ def _probe(path: Path, folder: Path, rate: int, labels: _Labels) -> Recording:
         own_rate, channels, stored = file.samplerate, file.channels, file.frames
         exact = file.format in EXACT_FORMATS and file.subtype in EXACT_SUBTYPES
         full_scale = FULL_SCALE.get(file.subtype, 1.0)
+        if stored >= UNKNOWN_LENGTH:
+            raise ValueError("its header doesn't say how long it is (written to a pipe?); accepted is one that does")
         whole = exact or _holds_sample(file, stored - 1)
     if not whole:
-        # It announces more than it holds (truncated, or written to a pipe): what it holds is counted once, here.
+        # It announces more than it holds: what it holds is counted once, here.
         announced, stored = stored, sum(len(block) for block in _decode(path))
         log.warning("%s announces %d samples and holds %d", path, announced, stored)
     if stored < 1:
