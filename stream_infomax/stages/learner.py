@@ -18,7 +18,8 @@ from stream_infomax.streaming.stage import Metrics, State
 class LearnerStage:
     """Learn from each frame's rows and publish them encoded with the basis as it stood before.
 
-    One basis serves all streams. Rows that are set aside (not finite, warm-up) come out as NaN.
+    One basis serves all streams. Rows that are set aside (not finite, warm-up) come out as NaN; where the warm-up
+    has still to decide how many outputs there are (no `n_components`), its rows have no columns.
 
     Parameters
     ----------
@@ -72,12 +73,18 @@ class LearnerStage:
         )
 
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        if self.learn:
-            features = self.learner.partial_fit_transform(rows)
-        else:  # raises where there is no basis yet: encoding alone needs `start`
+        if not self.learn:  # raises where there is no basis yet: encoding alone needs `start`
             features = self.learner.transform(rows)
-        self._entropy.partial_fit(features)
+        elif self._width_is_open():
+            features = self.learner.partial_fit_transform(rows)[:, :0]
+        else:
+            features = self.learner.partial_fit_transform(rows)
+        if features.shape[1]:
+            self._entropy.partial_fit(features)
         return features
+
+    def _width_is_open(self) -> bool:
+        return self.learner.n_components is None and not hasattr(self.learner, "components_")
 
     def _settle_geometry(self, frame: Frame, array: Array) -> None:
         axes = array.axes[array.n_row_axes :]
