@@ -196,10 +196,10 @@ def _deep(picture: Image.Image, colour: bool) -> Pixels:
 
 
 def _stack(file: Path, colour: bool, wanted: Callable[[str], bool]) -> _Read:
-    arrays = np.load(file, allow_pickle=False)
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise ValueError("it is no .npz archive")
-    with arrays:
+    with file.open("rb") as opened:
+        arrays = np.load(opened, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise ValueError("it is no .npz archive")
         images, labels = arrays["images"], arrays.get("labels")
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
         raise ValueError(
