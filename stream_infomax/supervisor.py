@@ -14,6 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from stream_infomax.streaming.parent import PARENT
+
 # Results must not depend on how many cores a machine has; the processes share the cores among them.
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -22,8 +24,6 @@ THREADS = {
     "VECLIB_MAXIMUM_THREADS": "1",
     "NUMBA_NUM_THREADS": "1",
 }
-# Its value is the supervisor's process id: a service ends when that is no longer its parent.
-PARENT = "STREAM_INFOMAX_PARENT"
 USELESS_TO_RESTART = 2
 LAST_WORDS = 20
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import select
 import signal
+import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
@@ -199,3 +201,40 @@ def test_threads_are_pinned_for_every_service(stage: Stage, monkeypatch: pytest.
     stage.add("source", f"import os, sys; sys.stderr.write(str({{k: os.environ[k] for k in {list(THREADS)}}}))")
     assert stage.run() is True
     assert (stage.folder / "source.log").read_text() == str(dict.fromkeys(THREADS, "1"))
+
+
+def test_services_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(
+        textwrap.dedent("""
+        import os, pathlib, signal
+        from stream_infomax.streaming.parent import end_with_parent
+
+        end_with_parent()
+        pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
+        print("READY service ipc://somewhere", flush=True)
+        signal.pause()
+        """)
+    )
+    (tmp_path / "supervise.py").write_text(
+        textwrap.dedent("""
+        import asyncio, pathlib, sys
+        from stream_infomax.supervisor import Service, Supervisor
+
+        async def main():
+            folder = pathlib.Path(__file__).parent
+            service = Service("service", [sys.executable, "-P", str(folder / "service.py")])
+            await Supervisor([service], folder, lambda name, state, restarts: print(state, flush=True)).run()
+
+        asyncio.run(main())
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "supervise.py")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline().strip() for _ in range(2)] == ["starting", "running"]
+        child = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        process.kill()
+    readable, _, _ = select.select([child], [], [], 10.0)  # a pidfd is readable when its process has ended
+    os.close(child)
+    assert readable
