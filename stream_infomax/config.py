@@ -46,6 +46,8 @@ class Run(Record, frozen=True, kw_only=True):
     # Frames between checkpoints: a number of frames and not a time, so that a run can be repeated.
     checkpoint_every: Positive = 512
     keep: Positive = 3
+    # Whether a collector keeps what the last service publishes.
+    record: bool = False
 
 
 class SourceSettings(Record, frozen=True, kw_only=True, tag_field="kind"):
@@ -260,6 +262,12 @@ class Config(Record, frozen=True, kw_only=True):
             log.bind or f"ipc://{folder}/{service}.outlet",
             log.tap or f"ipc://{folder}/{service}.tap",
         )
+
+    def readers_of(self, service: str) -> tuple[str, ...]:
+        """Return the names under which the log of `service` is read: the next service, or the recorder."""
+        services = self.services()
+        following = services[services.index(service) + 1 :]
+        return tuple(following[:1]) or (("recorder",) if self.run.record else ())
 
     def upstream_of(self, service: str) -> str:
         """Return the service that `service` reads from."""
