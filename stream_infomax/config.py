@@ -312,7 +312,7 @@ def convert(raw: dict[str, Any], origin: str = "configuration") -> Config:
 
 def to_builtins(config: Config) -> dict[str, Any]:
     """Return the configuration as plain values, as checkpoints keep it."""
-    builtins: dict[str, Any] = msgspec.to_builtins(config)
+    builtins: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # lists, no tuples
     return builtins
 
 

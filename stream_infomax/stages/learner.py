@@ -117,6 +117,8 @@ class LearnerStage:
     def metrics(self) -> Metrics:
         """Return the objective (nats), the coefficient entropy (bits), updates, sizes and rows set aside."""
         learner = self.learner
+        if not hasattr(learner, "n_features_in_"):  # no row has come yet
+            return {}
         metrics: dict[str, float] = {
             "rows": learner.n_rows_seen_,
             "updates": learner.n_updates_,
