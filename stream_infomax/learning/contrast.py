@@ -161,8 +161,9 @@ class InfoNCE(nn.Module):
         is_positive = (drawn[:, None] == positives[..., None]).to(z.device)
         negative = negative.masked_fill(is_positive, -math.inf)  # (A, K, N)
 
-        weight = (valid / valid.sum(0).clamp(min=1)).to(z)  # mean over anchors …
-        weight /= weight.sum()  # … then over the steps that any anchor reaches
+        weight = valid.to(z)
+        weight = weight / weight.sum(0).clamp(min=1)  # mean over anchors …
+        weight = weight / weight.sum()  # … then over the steps that any anchor reaches
         surprise = torch.logsumexp(torch.cat([positive, negative], -1), -1) - positive.squeeze(-1)
         right = positive.squeeze(-1) > negative.amax(-1)
         return Score((weight * surprise).sum(), (weight * right).sum().detach(), int(valid.sum()))

@@ -181,18 +181,15 @@ class RowEncoder:
         self.rest = rows[count * stride :].copy()
         blocks = rows[: count * stride].reshape(count, stride, rows.shape[1])
         finite = np.isfinite(blocks.reshape(count, stride * rows.shape[1])).all(1)
-        blocks_are_finite: list[bool] = finite.tolist()
         z = np.full((count, self.module.module.width), np.nan, np.float32)
         c = np.full((count, self.module.module.context), np.nan, np.float32)
         borders = [0, *(np.flatnonzero(np.diff(finite.astype(np.int8))) + 1), count]
         for start, stop in pairwise(borders):
-            if stop == start:
-                continue
-            if blocks_are_finite[start]:
-                piece = np.ascontiguousarray(blocks[start:stop].reshape(1, -1, rows.shape[1]))
+            piece = np.ascontiguousarray(blocks[start:stop]).reshape(1, (stop - start) * stride, rows.shape[1])
+            if stop > start and np.isfinite(piece).all():
                 found_z, found_c, self.tails = self.module.transform(piece, self.tails)
                 z[start:stop], c[start:stop] = found_z[0], found_c[0]
-            else:
+            elif stop > start:
                 self.tails = None
         return z, c
 

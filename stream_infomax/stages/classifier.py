@@ -112,7 +112,8 @@ class ClassifierStage:
                     f"{list(frame.arrays)}; list it in the `carry` of every stage between"
                 )
             rows = frame.arrays[array].rows()
-            if rows.shape[1] == 0:
+            rows = rows[np.isfinite(rows).all(1)]
+            if len(rows) == 0:  # before a learner's first row its width may not have settled either
                 continue
             pool = pools.setdefault(array, Pooling(rows.shape[1]))
             if len(pool.scale.mean) != rows.shape[1]:

@@ -136,6 +136,8 @@ class ContrastStage:
         if array is None:
             return frame.extend({}, self.carry)
         rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
+        if self.online is None and not np.isfinite(rows).all(1).any():
+            return frame.extend(self._nothing(array), self.carry, encoder=self._encoder_id())
         online = self._settle(frame, array, rows.shape[1])
         self._notice_encoder(frame)
         state = self._stream(frame, online)
@@ -177,6 +179,11 @@ class ContrastStage:
                 f"{frame.offset} of stream {frame.stream!r}; a module keeps its sizes"
             )
         return self.online
+
+    def _nothing(self, array: Array) -> dict[str, Array]:
+        """Return no rows: before the first finite one the width of the features may not have settled."""
+        axes = (*array.axes[: array.n_row_axes], "component")
+        return {self.name: Array(np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32), axes)}
 
     def _build(self, channels: int, geometry: tuple[int, ...], rate: float) -> None:
         strides = [layer.stride for layer in self.layers if isinstance(layer, contrast.Conv)]
