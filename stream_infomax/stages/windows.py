@@ -243,8 +243,9 @@ class WindowsStage:
     def _set_aside(self, rows: Samples, held: Samples, span: int, step: int) -> Samples:
         """Return the rows with those made NaN that touch a sample which cannot be used."""
         limit = LARGEST_SAMPLE if self.form == "log-mel" else np.inf
-        bad = ~(np.abs(held) < limit).all(axis=1)
-        if len(rows) and bad.any():
+        usable = np.abs(held) < limit
+        if len(rows) and not usable.all():
+            bad = ~usable.all(axis=1)
             rows[sliding_window_view(bad, span)[::step].any(axis=1)] = np.nan
         return rows
 
@@ -279,5 +280,7 @@ class WindowsStage:
 
     def _publish(self, frame: Frame, array: Array, **changes: Any) -> Frame:
         self._counts["rows"] += array.n_rows
-        self._counts["rows_nan"] += int(np.count_nonzero(~np.isfinite(array.rows()).all(axis=1)))
+        finite = np.isfinite(array.rows())
+        if not finite.all():
+            self._counts["rows_nan"] += int(np.count_nonzero(~finite.all(axis=1)))
         return frame.extend({self.name: array}, self.carry, **changes)
