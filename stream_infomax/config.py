@@ -71,6 +71,8 @@ class AudioSettings(SourceSettings, frozen=True, kw_only=True, tag="audio"):
     labels: str = ""
     # A CSV file whose first column names the file and whose other columns become labels.
     labels_csv: str = ""
+    # A regular expression: only recordings in whose path below `path` it is found are used.
+    include: str = ""
     order: Literal["sorted", "shuffled"] = "sorted"
     repeat: Positive = 1
     start_time: float = 0.0

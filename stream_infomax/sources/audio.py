@@ -76,6 +76,8 @@ class AudioSource:
     labels_csv
         A CSV file with a head line: the first column names the file (its path below the folder, or its name), the
         others become labels under their column's name.
+    include
+        A regular expression; only recordings in whose path below the folder it is found are used.
     order
         ``sorted`` by path, or ``shuffled`` by `seed`, anew in each repetition.
     repeat
@@ -104,6 +106,7 @@ class AudioSource:
         frame: int = 0,
         labels: str = "",
         labels_csv: str | Path = "",
+        include: str = "",
         order: str = "sorted",
         repeat: int = 1,
         start_time: float = 0.0,
@@ -122,7 +125,9 @@ class AudioSource:
         self.start_time = start_time
         self.seed = seed
         root = Path(path)
-        self.recordings, self.unreadable = _survey(root, rate, _Labels(labels, labels_csv))
+        self.recordings, self.unreadable = _survey(
+            root, rate, _compile("include", include), _Labels(labels, labels_csv)
+        )
         self._check_alike(rate)
         self.rate = rate or self.recordings[0].rate
         self.frame = frame or max(1, round(0.02 * self.rate))
@@ -264,8 +269,8 @@ def _resample(blocks: Iterator[Samples], rate: int, new_rate: int, n_channels: i
     yield stream.resample_chunk(np.empty((0, n_channels), np.float32), last=True)
 
 
-def _survey(root: Path, rate: int, labels: _Labels) -> tuple[list[Recording], list[str]]:
-    """Return the readable recordings at `root`, sorted, and a sentence for each that is not."""
+def _survey(root: Path, rate: int, include: re.Pattern[str], labels: _Labels) -> tuple[list[Recording], list[str]]:
+    """Return the readable recordings at `root` that `include` is found in, and a sentence for each unreadable one."""
     if root.is_dir():
         folder = root
         files = [
@@ -280,13 +285,16 @@ def _survey(root: Path, rate: int, labels: _Labels) -> tuple[list[Recording], li
     else:
         raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
     recordings, unreadable = [], []
-    for file in files:
+    wanted = [(file, name) for file in files if include.search(name := _name(file, folder))]
+    for file, name in wanted:
         try:
-            recordings.append(_probe(file, folder, rate, labels))
+            recordings.append(_probe(file, name, rate, labels))
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
             unreadable.append(f"{file}: {getattr(error, 'error_string', error)}")
     if not recordings:
-        reasons = "; ".join(unreadable[:3]) or "nothing there has the suffix of a recording"
+        reasons = "; ".join(unreadable[:3])
+        if not reasons:
+            reasons = f"include = {include.pattern!r} fits none" if files else "nothing there has their suffix"
         raise ValueError(f"no readable recording at {root} ({reasons}); accepted are {ACCEPTED}")
     for sentence in unreadable:
         log.warning("passed over %s", sentence)
@@ -294,7 +302,12 @@ def _survey(root: Path, rate: int, labels: _Labels) -> tuple[list[Recording], li
     return recordings, unreadable
 
 
-def _probe(path: Path, folder: Path, rate: int, labels: _Labels) -> Recording:
+def _name(file: Path, folder: Path) -> str:
+    """Return the path below the folder, as text that can be sent."""
+    return os.fsencode(file.relative_to(folder).as_posix()).decode("utf-8", "replace")
+
+
+def _probe(path: Path, segment: str, rate: int, labels: _Labels) -> Recording:
     """Return what `path` holds. Raises ValueError or LibsndfileError where it holds no sample."""
     with soundfile.SoundFile(path) as file:
         own_rate, channels, stored = file.samplerate, file.channels, file.frames
@@ -313,8 +326,6 @@ def _probe(path: Path, folder: Path, rate: int, labels: _Labels) -> Recording:
     samples = stored if rate in (0, own_rate) else (2 * stored * rate + own_rate) // (2 * own_rate)
     if samples < 1:
         raise ValueError(f"its {stored} samples are less than one at {rate} samples a second")
-    below = path.relative_to(folder)
-    segment = os.fsencode(below.as_posix()).decode("utf-8", "replace")
     return Recording(path, segment, own_rate, channels, full_scale, exact, stored, samples, labels.of(segment))
 
 
@@ -332,10 +343,7 @@ class _Labels:
     """Labels of a file: the named groups of a pattern over its path, and a line of a CSV file."""
 
     def __init__(self, pattern: str, csv_path: str | Path) -> None:
-        try:
-            self.pattern = re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"labels = {pattern!r} is not a regular expression: {error}") from error
+        self.pattern = _compile("labels", pattern)
         if pattern and not self.pattern.groupindex:
             raise ValueError(
                 f"labels = {pattern!r} names no group; accepted is for example '(?P<digit>[0-9])_(?P<speaker>[a-z]+)_'"
@@ -362,6 +370,13 @@ class _Labels:
         for what in self._given:
             if what not in self._used:
                 raise ValueError(f"{what} fits no recording at {root}; it is matched against the path below the folder")
+
+
+def _compile(key: str, pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{key} = {pattern!r} is not a regular expression: {error}") from error
 
 
 def _read_csv(path: Path) -> dict[str, dict[str, str]]:

@@ -143,6 +143,11 @@ def test_labels_from_the_path(folder: Path) -> None:
     assert labels["more/2_ann_7.ogg"] == {"digit": "2", "speaker": "ann"}
 
 
+def test_only_what_is_included(folder: Path) -> None:
+    source = AudioSource(folder, include=r"_ann_\d", labels=r"_(?P<i>\d)\.")
+    assert {frame.segment for frame in source.frames()} == {"0_ann_5.wav", "more/2_ann_7.ogg"}
+
+
 def test_labels_from_a_csv(folder: Path) -> None:
     table = folder / "table.csv"
     table.write_text("file,class,fold\n0_ann_5.wav,rain,1\n2_ann_7.ogg,dog,2\n", encoding="utf-8")
@@ -160,6 +165,8 @@ def test_labels_from_a_csv(folder: Path) -> None:
         ({"labels": "("}, "not a regular expression"),
         ({"labels": "[0-9]"}, "names no group"),
         ({"labels": "(?P<x>zzz)"}, "fits no recording"),
+        ({"include": "("}, "include = .* not a regular expression"),
+        ({"include": "zzz"}, "include = 'zzz' fits none"),
         ({"channels": "left"}, "accepted are 'mix' and 'keep'"),
         ({"order": "random"}, "accepted are 'sorted' and 'shuffled'"),
         ({"repeat": 0}, "repeat = 0"),
@@ -223,7 +230,7 @@ def test_a_single_bad_file_is_an_error_that_says_what_is_accepted(tmp_path: Path
 
 
 def test_a_folder_without_a_readable_file_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nothing there has the suffix"):
+    with pytest.raises(ValueError, match="nothing there has their suffix"):
         AudioSource(tmp_path)
     bad_files(tmp_path)
     with pytest.raises(ValueError, match=r"no readable recording at .*empty\.wav|cut_header\.wav"):
