@@ -21,10 +21,12 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._rows: dict[str, float] = {}
-        new = not path.exists()
+        past = read(path) if path.exists() else {}
+        # When the last line was written, in seconds since the start of the run.
+        self.seconds = max((columns["seconds"][-1] for columns in past.values()), default=0.0)
         self._file = path.open("a", newline="", encoding="utf-8", buffering=1)
         self._writer = csv.writer(self._file)
-        if new:
+        if path.stat().st_size == 0:
             self._writer.writerow(COLUMNS)
 
     def append(self, seconds: float, learner: str, metrics: Mapping[str, float]) -> None:

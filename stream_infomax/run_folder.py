@@ -22,10 +22,11 @@ from typing import Any, Literal
 
 import tomli_w
 
+from stream_infomax.composition import MAY_CHANGE
 from stream_infomax.config import Config, ConfigError, to_builtins
 
-# Keys that neither shape an array nor change a result that is already there.
-MAY_CHANGE = ("run.folder", "run.keep", "run.checkpoint_every", "pace", "log.*", "half_life")
+# What was published before a recorder was there cannot be had again.
+FIXED = ("run.record",)
 IN_PROCESS = "in-process"
 
 
@@ -123,7 +124,8 @@ class RunFolder:
 
         # Both through JSON, so that tuples and lists are the same.
         current = json.loads(json.dumps(to_builtins(config)))
-        found = differences(record["config"], current, MAY_CHANGE)
+        may_change = [key for key in MAY_CHANGE if key not in FIXED]
+        found = differences(record["config"], current, may_change)
         if record["in_process"] != in_process:
             found.append("--in-process was given" if in_process else "--in-process was given there, and not now")
         if found:
@@ -139,7 +141,7 @@ class RunFolder:
         services = {config["source"]["name"], *(stage["service"] or stage["name"] for stage in stages), IN_PROCESS}
         for service in services:
             shutil.rmtree(self.path / service, ignore_errors=True)
-            for ending in ("log", "outlet", "tap"):
+            for ending in ("log", "outlet", "outlet.lock", "tap", "tap.lock"):
                 (self.path / f"{service}.{ending}").unlink(missing_ok=True)
         for name in ("learning_curve.png", "history.csv", "pipeline.toml", "run.json"):
             (self.path / name).unlink(missing_ok=True)

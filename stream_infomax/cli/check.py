@@ -1,0 +1,53 @@
+"""``stream-infomax check``: is a configuration usable, and what does it come to?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from stream_infomax.cli.settings import Changes, read
+from stream_infomax.config import ConfigError
+
+
+def check(config: Path, *, set: Changes = ()) -> int:  # noqa: A002  (the option's name)
+    """Read a configuration, make its source and stages without running them, and print what it comes to.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from stream_infomax.composition import pipeline_of, source_of
+
+    settings = read(config, set)
+    try:
+        source_of(settings)
+        pipeline_of(settings)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"{config}: {error}") from error
+    print(f"{config}: usable; run folder {settings.run.folder}, policy {settings.run.policy}, seed {settings.run.seed}")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("service", "name", "kind", "set to"):
+        table.add_column(title)
+    places = [(settings.source, settings.source.name), *((stage, stage.service_name) for stage in settings.stage)]
+    for record, service in places:
+        table.add_row(service, record.name, str(record.__struct_config__.tag), Text(_what_is_set(record)))
+    Console().print(table)
+    return 0
+
+
+def _what_is_set(record: Any) -> str:
+    """Return the keys that are not at their defaults, as TOML would have them."""
+    import msgspec
+
+    texts = []
+    for field in msgspec.structs.fields(record):
+        value = getattr(record, field.name)
+        if field.name not in ("name", "service") and value != field.default:
+            texts.append(f"{field.name} = {json.dumps(msgspec.to_builtins(value), ensure_ascii=False)}")
+    return ", ".join(texts)

@@ -1,0 +1,68 @@
+"""The end of a run: pictures, curves and a summary."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stream_infomax import history
+from stream_infomax.config import Config, LearnerSettings
+from stream_infomax.live import clock
+from stream_infomax.run_folder import IN_PROCESS, RunFolder
+
+
+def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> dict[str, Any]:
+    """Draw what was learnt into the run folder and return the summary of the run."""
+    from stream_infomax import plots
+    from stream_infomax.cli.show import draw
+    from stream_infomax.streaming.checkpoint import Checkpoints, load
+
+    learners = [stage for stage in config.stage if isinstance(stage, LearnerSettings)]
+    names = [IN_PROCESS] if in_process else config.services()
+    checkpoints = {name: Checkpoints(folder.path / name).paths()[-1] for name in names}
+    trees = {name: load(path) for name, path in checkpoints.items()}
+    pictures = []
+    services = dict.fromkeys(IN_PROCESS if in_process else stage.service_name for stage in learners)
+    for service in services:
+        pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
+    curves = history.read(folder.history)
+    if any(math.isfinite(value) for columns in curves.values() for value in columns["objective"]):
+        pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
+    lost: Counter[str] = Counter()
+    for tree in trees.values():
+        lost.update(tree["lost"])
+    last = ("rows", "objective", "entropy")
+    return {
+        "seconds": round(seconds, 2),
+        "frames": trees[names[-1]]["processed"] + 1,
+        "lost": dict(lost),
+        "learners": {name: {key: columns[key][-1] for key in last} for name, columns in curves.items()},
+        "pictures": [str(path) for path in pictures],
+        "checkpoints": [str(checkpoints[service]) for service in services or names[-1:]],
+    }
+
+
+def tell(summary: Mapping[str, Any]) -> None:
+    """Print a summary."""
+    losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary["lost"].items() if count)
+    print(f"finished after {clock(summary['seconds'])}: {summary['frames']:,} frames, {losses or 'none lost'}")
+    for name, learner in summary["learners"].items():
+        print(
+            f"{name}: {learner['rows']:,.0f} rows, objective {learner['objective']:.2f} nats, "
+            f"coefficient entropy {learner['entropy']:.3f} bits"
+        )
+    _list("pictures", summary["pictures"])
+    _list("checkpoint", summary["checkpoints"])
+
+
+def _list(title: str, paths: list[str]) -> None:
+    for i, path in enumerate(paths):
+        print(f"{title if i == 0 else '':12}{_near(Path(path))}")
+
+
+def _near(path: Path) -> Path:
+    """Return the path as seen from here where that is shorter."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

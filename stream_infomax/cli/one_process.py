@@ -1,0 +1,119 @@
+"""A run in one process: the same stages in a row, the same features to the last bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Literal
+
+from stream_infomax.cli.watch import Watch
+from stream_infomax.composition import pipeline_of, source_of, take_over
+from stream_infomax.config import Config, ConfigError, to_builtins
+from stream_infomax.run_folder import IN_PROCESS, RunFolder
+from stream_infomax.streaming.checkpoint import Checkpoints
+from stream_infomax.streaming.feeds import SourceFeed
+from stream_infomax.streaming.stage import Pipeline
+from stream_infomax.streaming.status import INTERVAL, Meter
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(config: Config, folder: RunFolder, watch: Watch) -> Literal["finished", "stopped", "failed"]:
+    """Run source and stages here; return how it ended."""
+    checkpoints = Checkpoints(folder.path / IN_PROCESS, config.run.keep)
+    try:
+        pipeline, feed = _prepare(config, checkpoints)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    with watch, _stopping() as stop:
+        watch.change(IN_PROCESS, "running", 0)
+        try:
+            _work(config, pipeline, feed, checkpoints, watch, stop)
+        except ValueError as error:
+            watch.change(IN_PROCESS, "failed", 0)
+            failure = error
+        else:
+            ended: Literal["finished", "stopped"] = "finished" if feed.finished else "stopped"
+            watch.change(IN_PROCESS, ended, 0)
+            return ended
+    print(f"stream-infomax: frame {feed.next - 1}: {failure}", file=sys.stderr)
+    return "failed"
+
+
+def _prepare(config: Config, checkpoints: Checkpoints) -> tuple[Pipeline, SourceFeed]:
+    """Return the stages with their saved state and the source set to what comes after it."""
+    pipeline = pipeline_of(config)
+    feed = SourceFeed(source_of(config), "", config.source.pace)
+    saved = checkpoints.latest()
+    if saved is None:
+        take_over(config, pipeline)
+    else:
+        pipeline.restore(saved["stage"])
+        feed.seek(saved["processed"] + 1)
+    return pipeline, feed
+
+
+def _work(
+    config: Config,
+    pipeline: Pipeline,
+    feed: SourceFeed,
+    checkpoints: Checkpoints,
+    watch: Watch,
+    stop: threading.Event,
+) -> None:
+    meter = Meter()
+    since = 0
+
+    def save() -> None:
+        tree = {
+            "processed": feed.next - 1,
+            "finished": feed.finished,
+            "lost": {},
+            "config": to_builtins(config),
+            "stage": pipeline.state(),
+        }
+        checkpoints.save(tree, feed.next)
+
+    def report() -> None:
+        status: dict[str, Any] = {"newest": feed.next - 1, "log_fill": 0.0, "lost": {}, "refused": {}, **meter.read()}
+        watch.hear(IN_PROCESS, {**status, "metrics": dict(pipeline.metrics())})
+        watch.refresh()
+
+    while not feed.finished and not stop.is_set():
+        arrival = feed.receive()
+        if arrival is not None:
+            output = pipeline.process(arrival.frame)
+            meter.count(output, arrival.origin, arrival.origin)
+            since += 1
+            if since == config.run.checkpoint_every:
+                save()
+                since = 0
+        elif not feed.finished:
+            stop.wait(min(feed.due(), INTERVAL))
+        if meter.due():
+            report()
+    save()
+    report()
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """Yield an event that the first SIGINT or SIGTERM sets; the second one ends the process."""
+    stop = threading.Event()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

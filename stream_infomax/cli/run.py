@@ -1,0 +1,73 @@
+"""``stream-infomax run``: run a pipeline to its end, or resume it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from stream_infomax.cli.settings import Changes, n_frames, read
+
+Flag = Annotated[bool, Parameter(negative=())]
+
+
+def run(
+    config: Path,
+    *,
+    set: Changes = (),  # noqa: A002  (the option's name)
+    in_process: Flag = False,
+    fresh: Flag = False,
+    save_features: Path | None = None,
+    plain: Flag = False,
+) -> int:
+    """Run the pipeline that a configuration describes, until its source ends. Ctrl-C stops it; run it again to resume.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    in_process
+        Run all stages in this process instead of one each; the features are the same to the last bit.
+    fresh
+        Start anew instead of resuming what is in the run folder.
+    save_features
+        Keep what the last stage publishes in this .npz file.
+    plain
+        Print lines instead of the live view (as where the output is no terminal).
+    """
+    from stream_infomax.supervisor import THREADS
+
+    os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.cli.conclude import conclude, tell
+    from stream_infomax.cli.watch import Watch
+    from stream_infomax.history import History
+    from stream_infomax.run_folder import IN_PROCESS, RunFolder
+
+    settings = read(config, (*set, "run.record=true") if save_features else set)
+    folder = RunFolder(Path(settings.run.folder))
+    with folder.lock():
+        found = folder.open(settings, in_process, fresh)
+        if found == "finished":
+            print(f"{folder.path}: this run has finished; --fresh starts anew")
+            tell(folder.summary() or {})
+            return 0
+        if found == "unfinished":
+            print(f"{folder.path}: resuming")
+        names = [IN_PROCESS] if in_process else settings.services()
+        plain = plain or not sys.stdout.isatty()
+        watch = Watch(f"{config} → {folder.path}", names, n_frames(settings), History(folder.history), plain)
+        if in_process:
+            from stream_infomax.cli.one_process import run as run_it
+        else:
+            from stream_infomax.cli.services import run as run_it
+        ended = run_it(settings, folder, watch)
+        if ended == "finished":
+            summary = conclude(settings, folder, watch.seconds, in_process)
+            folder.finish(summary)
+            tell(summary)
+        elif ended == "stopped":
+            print(f"{folder.path}: stopped and saved; the same command resumes")
+    return int(ended == "failed")

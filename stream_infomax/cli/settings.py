@@ -1,0 +1,52 @@
+"""What the commands share: a configuration with its changes, and where the services' scripts are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from stream_infomax.config import Config, ConfigError, load
+
+# sun_path holds 108 bytes with the closing zero; ZeroMQ says no more than "invalid argument" beyond.
+LONGEST_SOCKET_PATH = 107
+
+Changes = Annotated[
+    tuple[str, ...],
+    Parameter(
+        name="--set", negative=(), help="KEY.PATH=VALUE, for example source.path=recordings or stage.learner.block=32."
+    ),
+]
+
+
+def read(path: Path, changes: Sequence[str]) -> Config:
+    """Return the configuration in `path`; raises ConfigError."""
+    config = load(path, changes)
+    for service in config.services():
+        for address in config.addresses(service):
+            file = address.removeprefix("ipc://")
+            if file != address and len(file.encode()) > LONGEST_SOCKET_PATH:
+                raise ConfigError(
+                    f"run.folder = {config.run.folder!r} is too deep for a socket: {file} has {len(file.encode())} "
+                    f"bytes, accepted are {LONGEST_SOCKET_PATH}; choose a shorter path, or tcp addresses"
+                )
+    return config
+
+
+def script(name: str) -> Path:
+    """Return the service script of that name, from a source checkout or an installed wheel."""
+    checkout = Path(__file__).parents[2] / "services"
+    installed = Path(sys.prefix) / "share" / "stream_infomax" / "services"
+    for folder in (checkout, installed):
+        path = folder / f"{name}.py"
+        if path.is_file():
+            return path
+    raise ConfigError(f"no script {name}.py for the services, neither in {checkout} nor in {installed}")
+
+
+def n_frames(config: Config) -> int:
+    """Return how many frames the source will give, 0 where the configuration does not say."""
+    return getattr(config.source, "frames", 0)

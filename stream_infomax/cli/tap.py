@@ -1,0 +1,33 @@
+"""``stream-infomax tap``: print what passes."""
+
+from __future__ import annotations
+
+
+def tap(address: str) -> int:
+    """Print one line for each frame that a service publishes, until its stream ends or Ctrl-C.
+
+    Parameters
+    ----------
+    address
+        The tap of a service, for example ipc://runs/photographs/learner.tap
+    """
+    from stream_infomax.streaming.taps import TapReader
+
+    with TapReader(address) as reader:
+        try:
+            for frame in reader:
+                arrays = "  ".join(
+                    f"{name} {'×'.join(map(str, array.data.shape))} {array.data.dtype}"
+                    for name, array in frame.arrays.items()
+                )
+                labels = "".join(f"  {name}={text}" for name, text in frame.labels.items())
+                marks = " end" if frame.end else " last" if frame.last else ""
+                segment = f"  {frame.segment}" if frame.segment else ""
+                print(
+                    f"{frame.offset}  {frame.stream}{segment}{marks}  {frame.time:.3f} s  {arrays}{labels}", flush=True
+                )
+        except KeyboardInterrupt:
+            pass
+        if reader.missed:
+            print(f"{reader.missed} frames missed: this observer was too slow for them")
+    return 0

@@ -1,0 +1,11 @@
+"""``stream-infomax warmup``: compile the kernels ahead."""
+
+from __future__ import annotations
+
+
+def warmup() -> int:
+    """Compile all kernels, so that the first run starts as fast as the later ones."""
+    from stream_infomax.learning import kernels
+
+    kernels.warmup()
+    return 0

@@ -1,0 +1,241 @@
+"""Board: what a person sees while a pipeline runs, as a table that is drawn again or as plain lines."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+SPARKLINE = 32
+STYLES = {
+    "starting": "yellow",
+    "running": "green",
+    "restarting": "red",
+    "stopping": "yellow",
+    "stopped": "dim",
+    "finished": "cyan",
+    "failed": "bold red",
+}
+
+
+class Curve:
+    """Values over a run of any length in bounded memory: when it is full, every second one goes."""
+
+    def __init__(self, capacity: int = 512) -> None:
+        self.values: list[float] = []
+        self.first = math.nan
+        self.last = math.nan
+        self._capacity = capacity
+        self._every = 1
+        self._count = 0
+
+    def append(self, value: float) -> None:
+        """Add a value; one that is not finite is passed over."""
+        if not math.isfinite(value):
+            return
+        if math.isnan(self.first):
+            self.first = value
+        self.last = value
+        if self._count % self._every == 0:
+            self.values.append(value)
+        self._count += 1
+        if len(self.values) >= self._capacity:
+            del self.values[1::2]
+            self._every *= 2
+
+
+def sparkline(values: Sequence[float], width: int = SPARKLINE) -> str:
+    """Return the curve of `values` in at most `width` block characters, from its least to its largest value.
+
+    >>> sparkline([3, 2, 1, 0])
+    '█▆▃▁'
+    """
+    if not values:
+        return ""
+    n = min(width, len(values))
+    points = [values[round(i * (len(values) - 1) / max(1, n - 1))] for i in range(n)]
+    least, span = min(points), max(points) - min(points)
+    return "".join(BLOCKS[round((value - least) / span * (len(BLOCKS) - 1)) if span else 0] for value in points)
+
+
+@dataclass
+class Row:
+    """What is known of one service."""
+
+    state: str = "starting"
+    restarts: int = 0
+    status: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Learner:
+    """What is known of one learner."""
+
+    rows: float = 0
+    objective: Curve = field(default_factory=Curve)
+    entropy: Curve = field(default_factory=Curve)
+
+
+class Board:
+    """The state of all services and learners, and how it looks.
+
+    Parameters
+    ----------
+    title
+        Stands above: the configuration and the run folder.
+    services
+        Names in the order of the data.
+    n_frames
+        How many frames will pass; 0 where that is not known.
+    """
+
+    def __init__(self, title: str, services: Sequence[str], n_frames: int = 0) -> None:
+        self.title = title
+        self.n_frames = n_frames
+        self.rows = {name: Row() for name in services}
+        self.learners: dict[str, Learner] = {}
+        self._last = list(services)[-1]
+        self._start = time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    def change(self, name: str, state: str, restarts: int) -> None:
+        """Take note of a service's new state."""
+        self.rows[name].state = state
+        self.rows[name].restarts = restarts
+
+    def update(self, name: str, status: Mapping[str, Any]) -> None:
+        """Take in a service's status."""
+        self.rows[name].status = status
+        if name == self._last and self._first is None and status["newest"] >= 0:
+            self._first = (time.monotonic(), status["newest"])
+        for learner, metrics in learners_in(status["metrics"]):
+            seen = self.learners.setdefault(learner, Learner())
+            if metrics["rows"] > seen.rows:
+                seen.rows = metrics["rows"]
+                seen.objective.append(metrics["objective"])
+                seen.entropy.append(metrics["entropy"])
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the board was made."""
+        return time.monotonic() - self._start
+
+    def __rich__(self) -> RenderableType:
+        head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", self.title, "  ", (clock(self.elapsed), "dim"))
+        parts: list[RenderableType] = [head, Text(), self._services()]
+        if self.learners:
+            parts += [Text(), self._curves()]
+        if self.n_frames:
+            parts += [Text(), self._progress()]
+        return Group(*parts)
+
+    def line(self) -> str:
+        """Return where the run stands, in one line for logs."""
+        done = self._done()
+        words = [f"{clock(self.elapsed)}  frame {done + 1:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
+        status = self.rows[self._last].status
+        if status:
+            words.append(f"{status['rows_per_second']:,.0f} rows/s")
+        lost = sum(sum(losses(row.status).values()) for row in self.rows.values() if row.status)
+        if lost:
+            words.append(f"{lost:,} frames lost")
+        for name, learner in self.learners.items():
+            words.append(
+                f"{name}: objective {learner.objective.last:.4g} nats, entropy {learner.entropy.last:.4g} bits"
+            )
+        return "  ".join(words)
+
+    def _done(self) -> int:
+        status = self.rows[self._last].status
+        newest: int = status["newest"] if status else -1
+        return newest
+
+    def _services(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table.add_column("service", min_width=9)
+        table.add_column("state", min_width=11)
+        for title in ("frames/s", "rows/s", "offset", "queue", "latency p50 / p99", "lost"):
+            table.add_column(title, justify="right")
+        for name, row in self.rows.items():
+            state = row.state if not row.restarts else f"{row.state} (restarted {row.restarts}×)"
+            table.add_row(name, Text(state, STYLES[row.state]), *_cells(row.status))
+        return table
+
+    def _curves(self) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for title, justify in (("learner", "left"), ("rows", "right"), ("objective", "right"), ("", "left")):
+            table.add_column(title, justify=justify)  # type: ignore[arg-type]
+        table.add_column("coefficient entropy", justify="right")
+        table.add_column("")
+        for name, learner in self.learners.items():
+            table.add_row(
+                name,
+                f"{learner.rows:,.0f}",
+                f"{learner.objective.last:.2f} nats",
+                Text(sparkline(learner.objective.values), "blue"),
+                f"{learner.entropy.last:.3f} bits",
+                Text(sparkline(learner.entropy.values), "magenta"),
+            )
+        return table
+
+    def _progress(self) -> Table:
+        done = self._done() + 1
+        line = Table.grid(padding=(0, 2, 0, 0))
+        left = ""
+        if self._first is not None and done > self._first[1] + 1:
+            seconds = (time.monotonic() - self._first[0]) * (self.n_frames - done) / (done - self._first[1] - 1)
+            left = f"{clock(seconds)} left" if done < self.n_frames else ""
+        bar = ProgressBar(total=self.n_frames, completed=done, width=40)
+        line.add_row(bar, f"{done:,} of {self.n_frames:,} frames", Text(left, "dim"))
+        return line
+
+
+def learners_in(metrics: Mapping[str, float]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield, for each learner among a service's stages, its name and its rows, updates, objective and entropy."""
+    for key in metrics:
+        name, dot, metric = key.rpartition(".")
+        if dot and metric == "objective":
+            yield name, {part: metrics[f"{name}.{part}"] for part in ("rows", "updates", "objective", "entropy")}
+
+
+def losses(status: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many frames a service has lost or refused, by reason."""
+    counts = {**status["lost"], **{f"refused ({reason})": count for reason, count in status["refused"].items()}}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _cells(status: Mapping[str, Any]) -> list[str | Text]:
+    if not status:
+        return [""] * 6
+    lost = ", ".join(f"{count:,} {reason}" for reason, count in losses(status).items())
+    return [
+        f"{status['frames_per_second']:,.0f}",
+        f"{status['rows_per_second']:,.0f}",
+        f"{status['newest']:,}",
+        f"{status['log_fill']:.0%}",
+        f"{_duration(status['step_p50'])} / {_duration(status['step_p99'])}",
+        Text(lost, "red") if lost else Text("0", "dim"),
+    ]
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    if seconds < 0.01:
+        return f"{seconds * 1e3:.2f} ms"
+    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes:seconds, with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
