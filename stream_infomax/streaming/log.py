@@ -1,0 +1,201 @@
+"""OutputLog: the bounded log of a service's output frames, with offsets and committed readers."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+Policy: TypeAlias = Literal["wait", "drop-oldest"]
+
+
+class Entry(NamedTuple):
+    """A frame's bytes under its offset, and when the source first had it (0: not known)."""
+
+    offset: int
+    parts: Sequence[bytes]
+    size: int
+    origin: float
+
+
+def _offset_of(entry: Entry) -> int:
+    return entry.offset
+
+
+class OutputLog:
+    """Frames that named readers have not committed yet, oldest first.
+
+    Offsets grow; some may be missing (a log above dropped them). A log without readers keeps nothing. In `wait` it
+    is `full` once it holds `max_frames` frames or `max_bytes` bytes, and whoever fills it waits; the frame that
+    crosses the byte bound is kept, so that one larger than the bound passes alone. In `drop-oldest` it is never full:
+    it forgets its oldest frames instead, never the newest.
+
+    Parameters
+    ----------
+    readers
+        The names that may read and must commit.
+    max_frames, max_bytes
+        The bounds, each at least 1.
+    policy
+        What happens when they are reached.
+    """
+
+    def __init__(
+        self, readers: Iterable[str] = (), *, max_frames: int = 1024, max_bytes: int = 64 << 20, policy: Policy = "wait"
+    ) -> None:
+        if max_frames < 1 or max_bytes < 1:
+            raise ValueError(f"a log holds at least 1 frame and 1 byte, got {max_frames} and {max_bytes}")
+        if policy not in ("wait", "drop-oldest"):
+            raise ValueError(f"policy {policy!r}; accepted are 'wait' and 'drop-oldest'")
+        self.max_frames = max_frames
+        self.max_bytes = max_bytes
+        self.policy = policy
+        # The last offset that was appended or passed over, and whether none will follow.
+        self.newest = -1
+        self.finished = False
+        # Frames that drop-oldest has pushed out before every reader had committed them.
+        self.dropped = 0
+        self.n_bytes = 0
+        self._entries: deque[Entry] = deque()
+        self._committed = dict.fromkeys(readers, -1)
+        self._lowest = -1
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """The names that may read."""
+        return tuple(self._committed)
+
+    @property
+    def committed(self) -> Mapping[str, int]:
+        """The last offset that each reader has committed, -1 for none."""
+        return self._committed
+
+    @property
+    def full(self) -> bool:
+        """Whether the next frame has to wait."""
+        return self.policy == "wait" and (len(self._entries) >= self.max_frames or self.n_bytes >= self.max_bytes)
+
+    @property
+    def drained(self) -> bool:
+        """Whether the log has ended and every reader has committed all of it."""
+        return self.finished and all(offset >= self.newest for offset in self._committed.values())
+
+    def append(self, offset: int, parts: Sequence[bytes], origin: float = 0.0) -> None:
+        """Add a frame.
+
+        Raises
+        ------
+        ValueError
+            Where the offset does not grow, or the log is full.
+        """
+        if offset <= self.newest:
+            raise ValueError(f"offset {offset} follows {self.newest}; offsets of a log grow")
+        if not self._committed or offset <= self._lowest:
+            self.newest = offset
+            return
+        if self.full:
+            raise ValueError(f"the log is full ({len(self._entries)} frames, {self.n_bytes} bytes)")
+        self.newest = offset
+        size = sum(map(len, parts))
+        if self.policy == "drop-oldest":
+            while self._entries and (len(self._entries) >= self.max_frames or self.n_bytes + size > self.max_bytes):
+                self._forget_oldest()
+                self.dropped += 1
+        self._entries.append(Entry(offset, parts, size, origin))
+        self.n_bytes += size
+
+    def finish(self, newest: int) -> None:
+        """End the log: `newest` is its last offset, whether a frame came of it or not."""
+        self.newest = max(self.newest, newest)
+        self.finished = True
+
+    def commit(self, reader: str, offset: int) -> None:
+        """Take note that `reader` needs nothing up to `offset` any more, and forget what nobody needs.
+
+        A reader may be further than the log, which then computes again what it had lost. Raises KeyError for an
+        unknown reader.
+        """
+        if offset <= self._committed[reader]:
+            return
+        self._committed[reader] = offset
+        self._lowest = min(self._committed.values())
+        while self._entries and self._entries[0].offset <= self._lowest:
+            self._forget_oldest()
+
+    def at_or_after(self, offset: int) -> Entry | None:
+        """Return the first frame held from `offset` on, None where there is none."""
+        entries = self._entries
+        if not entries or offset > entries[-1].offset:
+            return None
+        index = offset - entries[0].offset
+        if index <= 0:
+            return entries[0]
+        if index < len(entries) and entries[index].offset == offset:
+            return entries[index]
+        # Offsets are missing, so the frame stands before that index.
+        return entries[bisect_left(entries, offset, hi=min(index, len(entries)), key=_offset_of)]
+
+    def rewind(self, offset: int) -> None:
+        """Forget all frames, so that the next one may be `offset`: a seekable source reads them again."""
+        self._entries.clear()
+        self.n_bytes = 0
+        self.newest = offset - 1
+        self.finished = False
+        for reader, committed in self._committed.items():
+            self._committed[reader] = min(committed, self.newest)
+        self._lowest = min(self._committed.values(), default=-1)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: the readers' positions and the frames they may still ask for."""
+        return {
+            "newest": self.newest,
+            "committed": dict(self._committed),
+            "frames": pack([(entry.offset, entry.parts) for entry in self._entries]),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state()` returned. A reader that is new starts with the frames there are."""
+        self._entries.clear()
+        self.n_bytes = 0
+        self.newest = state["newest"]
+        for reader in self._committed:
+            self._committed[reader] = state["committed"].get(reader, -1)
+        self._lowest = min(self._committed.values(), default=-1)
+        for offset, parts in unpack(state["frames"]):
+            if self._committed and offset > self._lowest:
+                size = sum(map(len, parts))
+                self._entries.append(Entry(offset, parts, size, 0.0))
+                self.n_bytes += size
+
+    def _forget_oldest(self) -> None:
+        self.n_bytes -= self._entries.popleft().size
+
+
+def pack(frames: Sequence[tuple[int, Sequence[bytes]]]) -> dict[str, Any]:
+    """Return frames (offset and parts) as three arrays: offsets, lengths of the parts, all bytes in a row."""
+    parts = [part for _, frame in frames for part in frame]
+    return {
+        "offsets": np.array([offset for offset, _ in frames], dtype=np.int64),
+        "counts": np.array([len(frame) for _, frame in frames], dtype=np.int64),
+        "lengths": np.array([len(part) for part in parts], dtype=np.int64),
+        "bytes": np.frombuffer(b"".join(parts), dtype=np.uint8),
+    }
+
+
+def unpack(packed: Mapping[str, Any]) -> list[tuple[int, list[bytes]]]:
+    """Return the frames that `pack` was given."""
+    blob = memoryview(packed["bytes"].data)
+    ends = np.cumsum(packed["lengths"]).tolist()
+    parts = [bytes(blob[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+    frames = []
+    position = 0
+    for offset, count in zip(packed["offsets"].tolist(), packed["counts"].tolist(), strict=True):
+        frames.append((offset, parts[position : position + count]))
+        position += count
+    return frames

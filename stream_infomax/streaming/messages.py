@@ -1,0 +1,98 @@
+"""The words that outlet and inlet exchange: one MessagePack map each, told apart by its key ``kind``.
+
+A reader says `Fetch` and `Commit`; an outlet answers `Sent` (with a frame's parts behind it), `Gone`, `Full`,
+`Alive` and `Refused`. docs/protocol.md describes them for writers of clients.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+# Empty where the log is not known yet.
+LogId = Annotated[str, msgspec.Meta(max_length=64)]
+Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+# An offset, or -1 before the first.
+Position = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
+
+# A longer request is refused before it is parsed.
+MAX_REQUEST_BYTES = 4096
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
+    """One word of the protocol."""
+
+
+class Fetch(Message, frozen=True, tag="fetch"):
+    """A reader asks for the frames `start` … `start` + `credit` - 1, instead of what it asked for before.
+
+    `again` asks for all of them, even those already sent: after a reconnection and after silence.
+    """
+
+    reader: Name
+    log: LogId
+    start: Offset = msgspec.field(name="from")
+    credit: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+    committed: Position = -1
+    again: bool = False
+
+
+class Commit(Message, frozen=True, tag="commit"):
+    """A reader needs nothing up to `offset` any more: what came of it is on its disk."""
+
+    reader: Name
+    log: LogId
+    offset: Position
+
+
+class Sent(Message, frozen=True, tag="frame"):
+    """The transport part of a frame: never stored, and no stage sees it.
+
+    `sent` is when this outlet sent it, `origin` when the source first had it (0: not known), in seconds of the
+    wall clock.
+    """
+
+    log: LogId
+    offset: Offset
+    sent: float
+    origin: float
+
+
+class Gone(Message, frozen=True, tag="gone"):
+    """The frames `first` … `last` are not in the log and will not be."""
+
+    log: LogId
+    first: Offset
+    last: Offset
+
+
+class Full(Message, frozen=True, tag="full"):
+    """The log is full and the reader has been sent all of it: nothing moves until it commits."""
+
+    log: LogId
+
+
+class Alive(Message, frozen=True, tag="alive"):
+    """How far the log is, whether it ends there, and what the reader has committed."""
+
+    log: LogId
+    newest: Position
+    finished: bool
+    committed: Position
+
+
+class Refused(Message, frozen=True, tag="error"):
+    """A request was not understood or not granted."""
+
+    reason: Literal["request", "reader", "log", "taken"]
+    text: str
+
+
+Request: TypeAlias = Fetch | Commit
+Answer: TypeAlias = Sent | Gone | Full | Alive | Refused
+
+encode = msgspec.msgpack.Encoder().encode
+decode_request = msgspec.msgpack.Decoder(Fetch | Commit).decode
+decode_answer = msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode

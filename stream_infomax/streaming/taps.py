@@ -1,0 +1,124 @@
+"""Tap: a service's frames and its status for any observer, lossy by nature. TapReader: such an observer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+import msgspec
+import zmq
+
+from stream_infomax.streaming import messages
+from stream_infomax.streaming.frames import Frame, FrameError
+from stream_infomax.streaming.sockets import bind, set_options
+
+FRAME = b"frame"
+STATUS = b"status"
+
+Status = dict[str, Any]
+
+
+class Tap:
+    """A PUB socket with the topics ``frame`` and ``status``; it never waits for anyone.
+
+    Raises
+    ------
+    StreamError
+        Where the address is in use or cannot be bound.
+    """
+
+    def __init__(self, context: zmq.Context[Any], address: str) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
+        set_options(self.socket)
+        self._lock: IO[bytes] | None = bind(self.socket, address)
+        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def frame(self, log_id: str, offset: int, parts: Sequence[bytes], origin: float) -> None:
+        """Publish a frame."""
+        head = messages.encode(messages.Sent(log_id, offset, time.time(), origin))
+        self.socket.send_multipart([FRAME, head, *parts], zmq.NOBLOCK)
+
+    def status(self, status: Status) -> None:
+        """Publish numbers for people who watch."""
+        self.socket.send_multipart([STATUS, messages.encode(status)], zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Close the socket. The address stays reserved until the process ends or `release` is called."""
+        self.socket.close()
+
+    def release(self) -> None:
+        """Give the address free for another process; after the context has ended."""
+        if self._lock:
+            self._lock.close()
+
+
+class TapReader:
+    """What a tap publishes, from now on: iterate for its frames, until the stream has ended.
+
+    >>> for frame in TapReader("ipc:///runs/speech/learner.tap"):  # doctest: +SKIP
+    ...     print(frame.offset, frame.arrays["learner"].data.mean())
+
+    A frame that an observer is too slow for is missed and counted in `missed`. After a restart of the service an offset
+    can come twice, with the same bytes.
+
+    Parameters
+    ----------
+    address
+        The tap's address; it need not be there yet.
+    topics
+        What to listen to, of ``frame`` and ``status``.
+    """
+
+    def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
+        self.address = address
+        # The newest status.
+        self.status: Status = {}
+        self.missed = 0
+        self.refused = 0
+        self._newest: int | None = None
+        self._context: zmq.Context[Any] = zmq.Context()
+        self.socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+        set_options(self.socket)
+        for topic in topics:
+            self.socket.subscribe(topic)
+        self.socket.connect(address)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames as they come, until the service says that its log has ended."""
+        while True:
+            received = self.receive()
+            if isinstance(received, Frame):
+                yield received
+            elif received and received["finished"]:  # the frames came before it
+                self._jump(received["newest"] + 1)
+                return
+
+    def receive(self) -> Frame | Status | None:
+        """Wait for the next message and return its frame or status; None for a frame that was refused."""
+        topic, *parts = self.socket.recv_multipart()
+        if topic == STATUS:
+            self.status = msgspec.msgpack.decode(parts[0])
+            return self.status
+        try:
+            frame = Frame.from_parts(parts[1:])
+        except FrameError:
+            self.refused += 1
+            return None
+        self._jump(frame.offset)
+        self._newest = frame.offset if self._newest is None else max(self._newest, frame.offset)
+        return frame
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> TapReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _jump(self, offset: int) -> None:
+        if self._newest is not None:
+            self.missed += max(0, offset - self._newest - 1)
