@@ -90,9 +90,9 @@ class InfoNCE(nn.Module):
         L_k = -mean over anchors of [ s_k(z_{t+k}, c_t) - logsumexp of s_k over {z_{t+k}} and the negatives ],
         L = mean of L_k over k = 1 … K.
 
-    Gradients flow through positives, negatives and contexts. The negatives are a pool that all anchors and steps share
-    (drawn from all rows of the batch), and a quarter of them rows of the anchor's own excerpt or image; where a
-    negative is the positive itself it is left out.
+    Gradients flow through positives, negatives and contexts. Of the negatives three quarters are a pool that
+    all anchors and steps share, drawn from all rows of the batch, and a quarter is a pool of the anchor's own
+    excerpt or image (a group; G of them are in a batch). Where a negative is the positive itself it is left out.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class InfoNCE(nn.Module):
     negatives
         N, negatives of an anchor.
     anchors
-        At most so many anchors a batch are drawn (all of them where there are fewer).
+        So many anchors are drawn from a batch, equally many (rounded up) from each group.
     skip
         The first step predicted is 1 + skip: on grids of overlapping patches the rows that share pixels with the
         context are skipped.
@@ -143,55 +143,59 @@ class InfoNCE(nn.Module):
         generator
             Draws anchors and negatives; a CPU generator, so that every device draws alike.
         """
-        total = z.shape[1]
-        target_width = z.shape[2]
+        total, width = z.shape[1:]
         z, c = z.flatten(0, 1), c.flatten(0, 1)
-        anchors, ends = self._draw_anchors(lengths, total, generator)
-        if len(anchors) == 0:
+        anchors, ends = self._draw_anchors(lengths, total, generator)  # (G, A)
+        positives = anchors[..., None] + self.skip + torch.arange(1, self.steps + 1)  # (G, A, K)
+        valid = positives < ends[..., None]
+        pairs = int(valid.sum())
+        if pairs == 0:
             return None
-        shared, own = self._draw_negatives(lengths, total, anchors, generator)
-        positives = anchors[:, None] + self.skip + torch.arange(1, self.steps + 1)  # (A, K)
-        valid = positives < ends[:, None]
-        positives = torch.where(valid, positives, anchors[:, None])
+        positives = torch.where(valid, positives, anchors[..., None])
+        shared, own = self._draw_negatives(lengths, total, generator)
 
-        prediction = self.predict(_take(c, anchors)).view(len(anchors), self.steps, target_width)  # (A, K, C)
-        positive = (prediction * _take(z, positives)).sum(-1, keepdim=True)  # (A, K, 1)
+        prediction = self.predict(_take(c, anchors)).view(len(anchors), -1, width)  # (G, A·K, C)
+        positive = (prediction * _take(z, positives.flatten(1))).sum(-1, keepdim=True)  # (G, A·K, 1)
         negative = torch.cat([prediction @ _take(z, shared).T, prediction @ _take(z, own).transpose(1, 2)], -1)
-        drawn = torch.cat([shared.expand(len(anchors), -1), own], -1)  # (A, N)
-        is_positive = (drawn[:, None] == positives[..., None]).to(z.device)
-        negative = negative.masked_fill(is_positive, -math.inf)  # (A, K, N)
+        drawn = torch.cat([shared.expand(len(own), -1), own], -1)  # (G, N)
+        is_positive = (drawn[:, None] == positives.flatten(1)[..., None]).to(z.device)
+        scores = torch.cat([positive, negative.masked_fill(is_positive, -math.inf)], -1)  # (G, A·K, 1 + N)
 
         weight = valid.to(z)
-        weight = weight / weight.sum(0).clamp(min=1)  # mean over anchors …
-        weight = weight / weight.sum()  # … then over the steps that any anchor reaches
-        surprise = torch.logsumexp(torch.cat([positive, negative], -1), -1) - positive.squeeze(-1)
-        right = positive.squeeze(-1) > negative.amax(-1)
-        return Score((weight * surprise).sum(), (weight * right).sum().detach(), int(valid.sum()))
+        weight = weight / weight.sum((0, 1)).clamp(min=1)  # mean over anchors …
+        weight = (weight / weight.sum()).flatten(1)  # … then over the steps that any anchor reaches
+        surprise = torch.logsumexp(scores, -1) - scores[..., 0]
+        right = scores[..., 0] > scores[..., 1:].amax(-1)
+        return Score((weight * surprise).sum(), (weight * right).sum().detach(), pairs)
 
     def _draw_anchors(self, lengths: Tensor, total: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the flat indices (A,) of rows with a row to predict, and where their sequences end."""
-        position = torch.arange(total)
-        able = position + 1 + self.skip < lengths[:, None]
-        anchors = able.flatten().nonzero().squeeze(1)
-        if len(anchors) > self.anchors:
-            chosen = torch.randperm(len(anchors), generator=generator)[: self.anchors]
-            anchors = anchors[chosen.sort().values]
-        sequence = anchors // total
-        return anchors, sequence * total + lengths[sequence]
+        """Return the flat indices (G, A) of rows with a row to predict, and where their sequences end.
 
-    def _draw_negatives(
-        self, lengths: Tensor, total: int, anchors: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Return the flat indices of the pool (N - N/4,) and of each anchor's own negatives (A, N/4)."""
+        They are spread evenly over each excerpt or image. A group without such a row gets ends that leave no pair.
+        """
+        able = torch.arange(total) + 1 + self.skip < lengths[:, None]
+        rows, first, count = _by_group(able, self.columns)
+        each = -(-self.anchors // len(count))
+        part = (torch.arange(each) + torch.rand(len(count), each, generator=generator, dtype=torch.float64)) / each
+        anchors = rows[first[:, None] + (part * count[:, None]).long()]
+        sequence = anchors // total
+        ends = sequence * total + lengths[sequence]
+        return anchors, torch.where(count[:, None] > 0, ends, 0)
+
+    def _draw_negatives(self, lengths: Tensor, total: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Return the flat indices of the pool (N - N/4,) and of each group's own negatives (G, N/4)."""
         quarter = self.negatives // 4
-        rows = (torch.arange(total) < lengths[:, None]).flatten().nonzero().squeeze(1)
-        shared = rows[torch.randint(len(rows), (self.negatives - quarter,), generator=generator)]
-        first = anchors // total // self.columns * self.columns  # the first column of the anchor's image
-        rank = torch.cat([torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)])
-        count = rank[first + self.columns] - rank[first]
-        part = torch.rand(len(anchors), quarter, generator=generator, dtype=torch.float64)
-        own = rows[rank[first, None] + (part * count[:, None]).long()]
-        return shared, own
+        rows, first, count = _by_group(torch.arange(total) < lengths[:, None], self.columns)
+        shared = rows[torch.randint(int(count.sum()), (self.negatives - quarter,), generator=generator)]
+        part = torch.rand(len(count), quarter, generator=generator, dtype=torch.float64)
+        return shared, rows[first[:, None] + (part * count[:, None]).long()]
+
+
+def _by_group(chosen: Tensor, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the flat indices of the chosen rows (B, T) and one more; where each group begins in them, its number."""
+    count = chosen.sum(1).view(-1, columns).sum(1)
+    rows = chosen.flatten().nonzero().squeeze(1)
+    return torch.cat([rows, rows.new_zeros(1)]), count.cumsum(0) - count, count
 
 
 def _take(rows: Tensor, index: Tensor) -> Tensor:

@@ -26,21 +26,22 @@ def naive_info_nce(loss, z, c, lengths, draws):
     """Equation by equation, one anchor, step and negative at a time."""
     batch, total, width = z.shape
     anchors, _ = loss._draw_anchors(lengths, total, draws)
-    shared, own = loss._draw_negatives(lengths, total, anchors, draws)
+    shared, own = loss._draw_negatives(lengths, total, draws)
     weights = loss.predict.weight.view(loss.steps, width, c.shape[2])
     z_flat, c_flat = z.reshape(batch * total, width), c.reshape(batch * total, -1)
     losses, accuracies = [], []
     for k in range(1, loss.steps + 1):
         per_anchor, hits = [], []
-        for number, anchor in enumerate(anchors.tolist()):
-            b, t = divmod(anchor, total)
-            if t + loss.skip + k >= lengths[b]:
-                continue
-            positive = anchor + loss.skip + k
-            negatives = [j for j in [*shared.tolist(), *own[number].tolist()] if j != positive]
-            scores = [z_flat[j] @ weights[k - 1] @ c_flat[anchor] for j in [positive, *negatives]]
-            per_anchor.append(torch.logsumexp(torch.stack(scores), 0) - scores[0])
-            hits.append(float(scores[0] > max(scores[1:])))
+        for group in range(batch // loss.columns):
+            for anchor in anchors[group].tolist():
+                b, t = divmod(anchor, total)
+                if b // loss.columns != group or t + loss.skip + k >= lengths[b]:
+                    continue
+                positive = anchor + loss.skip + k
+                negatives = [j for j in [*shared.tolist(), *own[group].tolist()] if j != positive]
+                scores = [z_flat[j] @ weights[k - 1] @ c_flat[anchor] for j in [positive, *negatives]]
+                per_anchor.append(torch.logsumexp(torch.stack(scores), 0) - scores[0])
+                hits.append(float(scores[0] > max(scores[1:])))
         if per_anchor:
             losses.append(sum(per_anchor) / len(per_anchor))
             accuracies.append(sum(hits) / len(hits))
@@ -49,7 +50,7 @@ def naive_info_nce(loss, z, c, lengths, draws):
 
 @pytest.mark.parametrize(
     ("skip", "columns", "lengths", "anchors"),
-    [(0, 1, [9, 4, 7], 100), (0, 1, [9, 1, 2], 5), (2, 3, [9, 9, 9], 100)],
+    [(0, 1, [9, 4, 7], 100), (0, 1, [9, 1, 2], 5), (2, 3, [9, 9, 9], 30)],
 )
 def test_info_nce_is_the_written_equation(skip, columns, lengths, anchors):
     torch.manual_seed(0)
@@ -84,7 +85,7 @@ def test_the_positive_is_never_its_own_negative():
     z = torch.ones(1, 2, 2)
     score = loss(z, z, torch.tensor([2]), generator())
     # Candidates are the positive and copies of the anchor with the same score: chance among 1 + the anchors drawn.
-    shared, own = loss._draw_negatives(torch.tensor([2]), 2, torch.tensor([0]), _after_anchors(loss))
+    shared, own = loss._draw_negatives(torch.tensor([2]), 2, _after_anchors(loss))
     others = int((shared == 0).sum() + (own == 0).sum())
     assert float(score.loss.detach()) == pytest.approx(math.log(1 + others), abs=1e-5)
     assert others < 8
@@ -105,7 +106,11 @@ def test_pairs_never_reach_into_padding_or_the_next_excerpt():
     lengths = torch.tensor([4, 6, 1])
     score = loss(poisoned, poisoned, lengths, generator())
     assert torch.isfinite(score.loss)
-    assert score.pairs == (3 + 2 + 1) + (5 + 4 + 3 + 2)
+    anchors, ends = loss._draw_anchors(lengths, 6, generator())
+    assert ends[:2].tolist() == [[4] * 86, [12] * 86]
+    assert ends[2].tolist() == [0] * 86
+    assert set(anchors[0].tolist()) == {0, 1, 2}
+    assert set(anchors[1].tolist()) == {6, 7, 8, 9, 10}
 
 
 def test_no_pair_at_all_gives_no_score():
@@ -115,16 +120,15 @@ def test_no_pair_at_all_gives_no_score():
 def test_a_quarter_of_the_negatives_is_of_the_own_excerpt_or_image():
     loss = InfoNCE(2, 2, 2, negatives=64)
     lengths = torch.tensor([5, 9, 7])
-    anchors = torch.tensor([0, 9, 12, 20])
-    shared, own = loss._draw_negatives(lengths, 9, anchors, generator())
-    assert own.shape == (4, 16)
+    shared, own = loss._draw_negatives(lengths, 9, generator())
+    assert own.shape == (3, 16)
     assert shared.shape == (48,)
-    assert torch.equal(own // 9, (anchors // 9)[:, None].expand(4, 16))
+    assert torch.equal(own // 9, torch.arange(3)[:, None].expand(3, 16))
     assert (own % 9 < lengths[own // 9]).all()
     assert set((shared // 9).tolist()) == {0, 1, 2}
     grids = InfoNCE(2, 2, 2, negatives=64, columns=3)
-    _, own = grids._draw_negatives(torch.full((6,), 4), 4, torch.tensor([5, 13, 23]), generator())
-    assert torch.equal(own // 12, torch.tensor([0, 1, 1])[:, None].expand(3, 16))
+    _, own = grids._draw_negatives(torch.full((6,), 4), 4, generator())
+    assert torch.equal(own // 12, torch.arange(2)[:, None].expand(2, 16))
     assert len(set((own[0] // 4).tolist())) == 3
 
 
