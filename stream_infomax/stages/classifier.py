@@ -113,7 +113,7 @@ class ClassifierStage:
                 )
             rows = frame.arrays[array].rows()
             rows = rows[np.isfinite(rows).all(1)]
-            if len(rows) == 0:  # before a learner's first row its width may not have settled either
+            if rows.size == 0:  # before a learner's first row its width may not have settled either
                 continue
             pool = pools.setdefault(array, Pooling(rows.shape[1]))
             if len(pool.scale.mean) != rows.shape[1]:
@@ -140,7 +140,9 @@ class ClassifierStage:
                     f"stage {self.name!r}: level {level!r} changed from {examiner.classifier.width} to {len(features)} "
                     f"features at offset {frame.offset}; a classifier keeps its width"
                 )
-            probabilities = examiner.segment(_key(frame), features, label if self.learn else None)
+            answer = examiner.segment(_key(frame), features, label if self.learn else None)
+            if level == self._published:
+                probabilities = answer
         return probabilities
 
     def _new_examiner(self, width: int) -> Examiner:

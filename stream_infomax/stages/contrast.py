@@ -136,7 +136,7 @@ class ContrastStage:
         if array is None:
             return frame.extend({}, self.carry)
         rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
-        if self.online is None and not np.isfinite(rows).all(1).any():
+        if self.online is None and not (rows.shape[1] and np.isfinite(rows).all(1).any()):
             return frame.extend(self._nothing(array), self.carry, encoder=self._encoder_id())
         online = self._settle(frame, array, rows.shape[1])
         self._notice_encoder(frame)
