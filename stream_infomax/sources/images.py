@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.sources.labels import compile_pattern
 from stream_infomax.sources.pictures import Collection, read
 from stream_infomax.streaming.frames import Array, Frame
 
@@ -97,8 +98,10 @@ class ImageSource:
         self.colour = colour
         self.shuffled = order == "shuffled"
         self.seed = seed
-        pattern = _compile("labels", labels)
-        self.pictures: Collection = read(path, colour=colour, include=_compile("include", include), crop=self.crop)
+        pattern = compile_pattern("labels", labels)
+        self.pictures: Collection = read(
+            path, colour=colour, include=compile_pattern("include", include), crop=self.crop
+        )
         self._labels = [self._labels_of(pattern, i) for i in range(len(self.pictures))]
         if pattern.groupindex and not any(pattern.search(name) for name in self.pictures.names):
             raise ValueError(f"labels = {labels!r} fits no picture at {path}, for example {self.pictures.names[0]!r}")
@@ -177,10 +180,3 @@ class ImageSource:
 @lru_cache(maxsize=2)
 def _permutation(seed: int, round_: int, size: int) -> Indices:
     return np.random.default_rng([seed, round_]).permutation(size)
-
-
-def _compile(key: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"{key} = {pattern!r} is not a regular expression: {error}") from error

@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,28 +99,25 @@ def read(path: str | Path, *, colour: bool, include: re.Pattern[str], crop: tupl
     else:
         files, folder = _find(Path(path))
     collection = Collection()
-    n_bytes = n_left_out = 0
+    n_bytes = 0
     for file in files:
         name = file.name if folder is None else file.relative_to(folder).as_posix()
         name = os.fsencode(name).decode("utf-8", "replace")
+        read_file = _stack if file.suffix.lower() == ".npz" else _picture
         try:
-            reader = _stack if file.suffix.lower() == ".npz" else _picture
-            for mark, pixels, labels in reader(file, colour, lambda mark, name=name: bool(include.search(name + mark))):
-                if pixels is None:
-                    n_left_out += 1
-                    continue
+            for picture_name, pixels, labels in read_file(file, name, colour, include):
                 if pixels.shape[0] < crop[0] or pixels.shape[1] < crop[1]:
                     raise ValueError(f"its {pixels.shape[0]} × {pixels.shape[1]} pixels hold no crop of {crop}")
                 n_bytes += pixels.nbytes
                 if n_bytes > MAX_BYTES:
                     raise MemoryError(f"the pictures at {path} take more than {MAX_BYTES >> 30} GiB; include fewer")
-                collection.add(name + mark, pixels, labels)
+                collection.add(picture_name, pixels, labels)
         except UNREADABLE as error:
             collection.unusable.append(f"{file}: {error}")
     if not collection.names:
         reasons = "; ".join(collection.unusable[:3])
         if not reasons:
-            reasons = f"include = {include.pattern!r} fits none" if n_left_out else "nothing there has their suffix"
+            reasons = f"include = {include.pattern!r} fits none" if files else "nothing there has their suffix"
         raise ValueError(f"no usable picture at {path} ({reasons}); accepted are {ACCEPTED}, or a folder of them")
     for sentence in collection.unusable:
         log.warning("passed over %s", sentence)
@@ -169,21 +166,19 @@ def _find(root: Path) -> tuple[list[Path], Path]:
     raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
 
 
-# A reader yields, for each picture of a file, what its name gets behind it, its pixels (None where `wanted` says no)
-# and its labels.
-_Read = Iterator[tuple[str, Pixels | None, dict[str, str]]]
+# For each picture of a file that is included: its name, its pixels and its labels.
+_Read = Iterator[tuple[str, Pixels, dict[str, str]]]
 
 
-def _picture(file: Path, colour: bool, wanted: Callable[[str], bool]) -> _Read:
-    if not wanted(""):
-        yield "", None, {}
+def _picture(file: Path, name: str, colour: bool, include: re.Pattern[str]) -> _Read:
+    if not include.search(name):
         return
     with Image.open(file) as image:
         picture = ImageOps.exif_transpose(image)
         if picture.mode in ("I", "I;16", "I;16B", "F"):
-            yield "", _deep(picture, colour), {}
+            yield name, _deep(picture, colour), {}
         else:
-            yield "", np.asarray(picture.convert("RGB" if colour else "L")), {}
+            yield name, np.asarray(picture.convert("RGB" if colour else "L")), {}
 
 
 def _deep(picture: Image.Image, colour: bool) -> Pixels:
@@ -195,7 +190,7 @@ def _deep(picture: Image.Image, colour: bool) -> Pixels:
     return np.repeat(grey[:, :, None], 3, axis=2) if colour else grey
 
 
-def _stack(file: Path, colour: bool, wanted: Callable[[str], bool]) -> _Read:
+def _stack(file: Path, name: str, colour: bool, include: re.Pattern[str]) -> _Read:
     with file.open("rb") as opened:
         arrays = np.load(opened, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
@@ -208,14 +203,11 @@ def _stack(file: Path, colour: bool, wanted: Callable[[str], bool]) -> _Read:
     if labels is not None and labels.shape != images.shape[:1]:
         raise ValueError(f"its array labels has shape {labels.shape}; accepted is {images.shape[:1]}")
     for i, pixels in enumerate(images):
-        mark = f"#{i:05d}"
-        if not wanted(mark):
-            yield mark, None, {}
-        elif colour == (pixels.ndim == 3):
-            yield mark, pixels, {} if labels is None else {"label": str(labels[i])}
-        else:
-            converted = Image.fromarray(pixels).convert("RGB" if colour else "L")
-            yield mark, np.asarray(converted), {} if labels is None else {"label": str(labels[i])}
+        numbered = f"{name}#{i:05d}"
+        if include.search(numbered):
+            if colour != (pixels.ndim == 3):
+                pixels = np.asarray(Image.fromarray(pixels).convert("RGB" if colour else "L"))
+            yield numbered, pixels, {} if labels is None else {"label": str(labels[i])}
 
 
 def _to_float(pixels: Pixels) -> npt.NDArray[np.float32]:
