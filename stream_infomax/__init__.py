@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from stream_infomax.stages.learner import LearnerStage
     from stream_infomax.stages.windows import WindowsStage
     from stream_infomax.streaming.frames import Array, Frame
-    from stream_infomax.streaming.sockets import TapReader
     from stream_infomax.streaming.stage import Pipeline
+    from stream_infomax.streaming.taps import TapReader
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ _HOMES = {
     "OnlineInfomax": "learning.infomax",
     "Pipeline": "streaming.stage",
     "SyntheticSource": "sources.synthetic",
-    "TapReader": "streaming.sockets",
+    "TapReader": "streaming.taps",
     "WindowsStage": "stages.windows",
     "load_config": "config",
 }

@@ -12,10 +12,10 @@ import json
 import logging
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,23 @@ def save(path: Path, tree: State) -> None:
     text = json.dumps(_split(tree, "", arrays))
     metadata = {"format": str(FORMAT), "tree": text, "digest": _digest(text, arrays)}
     content = to_bytes(arrays, metadata)
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` when the block ends well, and is on disk then.
+
+    Raises
+    ------
+    CheckpointError
+        Where the disk does not take it; names the file.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -16,7 +16,7 @@ from zmq.utils.monitor import parse_monitor_message
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.frames import Frame, FrameError
 from stream_infomax.streaming.messages import Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.streaming.sockets import HEARTBEAT_TIMEOUT_MS, StreamError, set_options
+from stream_infomax.streaming.sockets import HEARTBEAT_TIMEOUT_MS, RefusedError, StreamError, set_options
 
 CREDIT = 64
 # Seconds after which a reader that heard nothing repeats its request.
@@ -111,7 +111,7 @@ class Inlet:
 
         Raises
         ------
-        StreamError
+        RefusedError
             Where upstream refuses this reader, or serves another log.
         """
         while True:
@@ -173,7 +173,7 @@ class Inlet:
         self._taken_since = None
         if answer.log and answer.log != self.log_id:
             if self.log_id:
-                raise StreamError(
+                raise RefusedError(
                     f"{self.address} serves log {answer.log}, this service has read log {self.log_id}: two runs do "
                     f"not mix; start afresh, or from the run folder that belongs to it"
                 )
@@ -222,4 +222,4 @@ class Inlet:
             self._taken_since = self._taken_since or now
             if now - self._taken_since < PATIENCE:
                 return
-        raise StreamError(f"{self.address} refuses reader {self.reader!r}: {refused.text}")
+        raise RefusedError(f"{self.address} refuses reader {self.reader!r}: {refused.text}")

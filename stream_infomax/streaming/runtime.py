@@ -18,13 +18,14 @@ from typing import Any
 
 import zmq
 
-from stream_infomax.streaming.checkpoint import Checkpoints, differences
+from stream_infomax.streaming.checkpoint import CheckpointError, Checkpoints, differences
 from stream_infomax.streaming.feeds import Feed, Pace, Source, SourceFeed
 from stream_infomax.streaming.frames import Frame
 from stream_infomax.streaming.inlet import Arrival, Inlet
 from stream_infomax.streaming.log import OutputLog, Policy
 from stream_infomax.streaming.outlet import Outlet
-from stream_infomax.streaming.sockets import LINGER_MS, StreamError
+from stream_infomax.streaming.parent import end_with_parent
+from stream_infomax.streaming.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.streaming.stage import Stage, State
 from stream_infomax.streaming.status import Meter
 from stream_infomax.streaming.taps import Tap
@@ -114,7 +115,7 @@ def run(
 
         _serve(service, stage, checkpoints, saved, log_id, connect)
 
-    return _guard(service.name, work)
+    return guard(service.name, work)
 
 
 def run_source(source: Source, service: Service, *, pace: Pace = "fast") -> int:
@@ -139,7 +140,7 @@ def run_source(source: Source, service: Service, *, pace: Pace = "fast") -> int:
         feed.seek(processed + 1)
         _serve(service, stage, checkpoints, saved, feed.log_id, lambda _: feed)
 
-    return _guard(service.name, work)
+    return guard(service.name, work)
 
 
 class _SourceStage:
@@ -173,13 +174,20 @@ def _check(saved: State | None, service: Service, stage: Stage) -> tuple[int, st
     return saved["processed"], saved["log"]
 
 
-def _guard(name: str, work: Callable[[], None]) -> int:
-    """Do the work; turn an error that a person can mend into one line."""
+def guard(name: str, work: Callable[[], None]) -> int:
+    """Do the work of a service; turn an error that a person can mend into one line.
+
+    Returns
+    -------
+    0 where it ended well, 1 where another start may help, 2 where it would end the same way.
+    """
+    end_with_parent()
     try:
         work()
-    except (ValueError, OSError, StreamError, zmq.ZMQError) as error:
+    except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
-        return 1
+        same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, CheckpointError)
+        return 2 if same_again else 1
     return 0
 
 
@@ -198,7 +206,7 @@ def _serve(
         if saved["finished"]:
             log.finish(saved["processed"])
     with ExitStack() as stack:
-        signals = stack.enter_context(closing(_Signals()))
+        signals = stack.enter_context(closing(Signals()))
         context: zmq.Context[Any] = zmq.Context()
         reserved = stack.enter_context(ExitStack())
         stack.callback(context.destroy, LINGER_MS)  # before the addresses are given free
@@ -218,7 +226,7 @@ def _serve(
         loop.run()
 
 
-class _Signals:
+class Signals:
     """SIGINT and SIGTERM: the first asks the loop to end, the second ends the process."""
 
     def __init__(self) -> None:
@@ -255,7 +263,7 @@ class _Loop:
         outlet: Outlet,
         tap: Tap,
         checkpoints: Checkpoints,
-        signals: _Signals,
+        signals: Signals,
     ) -> None:
         self.service = service
         self.stage = stage

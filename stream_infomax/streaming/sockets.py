@@ -19,7 +19,11 @@ LINGER_MS = 2000
 
 
 class StreamError(Exception):
-    """The other side of a socket refuses this one, or an address cannot be had."""
+    """An address cannot be had."""
+
+
+class RefusedError(StreamError):
+    """The other side of a socket refuses this one, and would do so again."""
 
 
 def set_options(socket: zmq.Socket[bytes]) -> None:

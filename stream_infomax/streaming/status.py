@@ -28,7 +28,9 @@ class Meter:
         """Count a frame that is done: sent by the step before at `sent`, by the source at `origin` (0: not known)."""
         self.frames += 1
         if frame.arrays:
-            self.rows += list(frame.arrays.values())[-1].n_rows
+            newest = list(frame.arrays.values())[-1]
+            if newest.data.size:  # rows without columns are none yet
+                self.rows += newest.n_rows
         now = time.time()
         if sent:
             self._step.append(now - sent)

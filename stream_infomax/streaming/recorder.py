@@ -1,0 +1,229 @@
+"""Recorder: keeps what a service publishes. Parts on disk while it runs, one NPZ file at the end.
+
+A part is written before it is committed, so that whatever is killed, every frame ends up in the file once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zmq
+
+from stream_infomax.streaming import checkpoint
+from stream_infomax.streaming.frames import Frame
+from stream_infomax.streaming.inlet import Inlet
+from stream_infomax.streaming.log import pack, unpack
+from stream_infomax.streaming.runtime import FAREWELL, Signals, guard
+from stream_infomax.streaming.sockets import LINGER_MS
+
+READER = "recorder"
+PART_FRAMES = 512
+PART_BYTES = 64 << 20
+
+
+class FrameStore:
+    """Frames in a folder, in parts.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing; what it holds is continued.
+
+    Attributes
+    ----------
+    next
+        The offset after the last one on disk.
+    log_id
+        The log that they come from.
+    finished
+        Whether the stream had ended.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.next = 0
+        self.log_id = ""
+        self.finished = False
+        self._frames: list[tuple[int, list[bytes]]] = []
+        self._n_bytes = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = self._paths()
+        if parts:
+            newest = checkpoint.load(parts[-1])
+            self.next, self.log_id, self.finished = newest["next"], newest["log"], newest["finished"]
+
+    @property
+    def due(self) -> bool:
+        """Whether enough has come together for a part."""
+        return len(self._frames) >= PART_FRAMES or self._n_bytes >= PART_BYTES
+
+    def add(self, frame: Frame) -> None:
+        """Keep a frame until the next `flush`; one that is on disk already is passed over."""
+        if frame.offset < self.next:
+            return
+        parts = frame.to_parts()
+        self._frames.append((frame.offset, parts))
+        self._n_bytes += sum(map(len, parts))
+
+    def flush(self, following: int, finished: bool = False) -> None:
+        """Write what came since the last time.
+
+        Parameters
+        ----------
+        following
+            The offset that is expected next.
+        finished
+            Whether the stream ends here.
+
+        Raises
+        ------
+        CheckpointError
+            Where the disk does not take it.
+        """
+        if following == self.next and finished == self.finished:
+            return
+        tree = {"log": self.log_id, "next": following, "finished": finished, "frames": pack(self._frames)}
+        checkpoint.save(self.folder / f"part-{len(self._paths()):06d}.safetensors", tree)
+        self._frames.clear()
+        self._n_bytes = 0
+        self.next = following
+        self.finished = finished
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield the frames on disk."""
+        for path in self._paths():
+            for _, parts in unpack(checkpoint.load(path)["frames"]):
+                yield Frame.from_parts(parts)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("part-*.safetensors"))
+
+
+def assemble(store: FrameStore, path: Path) -> None:
+    """Write the frames on disk as one NPZ file.
+
+    It holds each array under its name, rows first (n_rows, ...), and beside it ``rows/NAME``, the offset of each row's
+    frame; for each frame ``frames/offset``, ``frames/stream``, ``frames/segment``, ``frames/time``, ``frames/rate``,
+    ``frames/last``, ``frames/encoder``, ``frames/update`` and ``frames/labels`` (as JSON).
+
+    Raises
+    ------
+    ValueError
+        Where the rows of an array change their shape in mid-stream.
+    CheckpointError
+        Where the disk does not take it.
+    """
+    rows: dict[str, list[npt.NDArray[Any]]] = {}
+    offsets: dict[str, list[npt.NDArray[np.int64]]] = {}
+    frames = []
+    for frame in store.frames():
+        frames.append(frame)
+        for name, array in frame.arrays.items():
+            if not array.data.size:
+                continue  # there was nothing yet
+            values = array.data.reshape(array.n_rows, *array.row_shape)
+            known = rows.setdefault(name, [])
+            if known and known[-1].shape[1:] != values.shape[1:]:
+                raise ValueError(
+                    f"array {name!r} has rows of shape {values.shape[1:]} from offset {frame.offset} on, "
+                    f"before {known[-1].shape[1:]}: one file takes one shape"
+                )
+            known.append(values)
+            offsets.setdefault(name, []).append(np.full(len(values), frame.offset))
+    arrays: dict[str, Any] = {name: np.concatenate(values) for name, values in rows.items()}
+    arrays.update({f"rows/{name}": np.concatenate(values) for name, values in offsets.items()})
+    arrays["frames/offset"] = np.array([frame.offset for frame in frames], dtype=np.int64)
+    arrays["frames/update"] = np.array([frame.update for frame in frames], dtype=np.int64)
+    arrays["frames/last"] = np.array([frame.last for frame in frames], dtype=np.bool_)
+    for key in ("time", "rate"):
+        arrays[f"frames/{key}"] = np.array([getattr(frame, key) for frame in frames], dtype=np.float64)
+    for key in ("stream", "segment", "encoder"):
+        arrays[f"frames/{key}"] = np.array([getattr(frame, key) for frame in frames], dtype=np.str_)
+    labels = [json.dumps(dict(frame.labels), ensure_ascii=False, sort_keys=True) for frame in frames]
+    arrays["frames/labels"] = np.array(labels, dtype=np.str_)
+    with checkpoint.replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def record(address: str, folder: Path, output: Path, *, reader: str = READER) -> int:
+    """Keep what the outlet at `address` serves until its stream ends or a signal comes. Returns the exit code.
+
+    Parameters
+    ----------
+    address
+        The outlet.
+    folder
+        Where the parts lie; a recorder that was killed goes on there.
+    output
+        The NPZ file to write at the end: see `assemble`.
+    reader
+        The name to read under, which the service must list among its readers.
+    """
+
+    def work() -> None:
+        store = FrameStore(folder)
+        if not store.finished and not _read(address, store, reader):
+            return
+        assemble(store, output)
+
+    return guard(reader, work)
+
+
+def _read(address: str, store: FrameStore, reader: str) -> bool:
+    """Read until the end of the stream (True) or a signal (False)."""
+    with ExitStack() as stack:
+        signals = stack.enter_context(closing(Signals()))
+        context: zmq.Context[Any] = zmq.Context()
+        stack.callback(context.destroy, LINGER_MS)
+        inlet = Inlet(context, address, reader, store.log_id, store.next)
+        poller = zmq.Poller()
+        for inlet_socket in (*inlet.sockets, signals.wakeup.fileno()):
+            poller.register(inlet_socket, zmq.POLLIN)
+        print(f"READY {reader} {address}", flush=True)
+        while not signals.stop and not inlet.finished:
+            arrival = inlet.receive()
+            if arrival is not None:
+                store.add(arrival.frame)
+            if store.due or (arrival is None and inlet.full):
+                _flush(store, inlet)
+            elif arrival is None and not inlet.finished:
+                inlet.attend()
+                poller.poll(math.ceil(1000 * inlet.due()))
+        _flush(store, inlet)
+        waited = 0.0
+        while inlet.finished and not inlet.settled and not signals.stop and waited < FAREWELL:
+            pause = inlet.due()
+            waited += pause
+            poller.poll(math.ceil(1000 * pause))
+            inlet.attend()
+            inlet.receive()
+        return inlet.finished
+
+
+def _flush(store: FrameStore, inlet: Inlet) -> None:
+    store.log_id = inlet.log_id
+    store.flush(inlet.next, inlet.finished)
+    inlet.commit(inlet.next - 1)
+
+
+def main() -> int:
+    """Record from the command line: ``python -m stream_infomax.streaming.recorder ADDRESS FOLDER FILE.npz``."""
+    parser = argparse.ArgumentParser(description="Keeps what a service publishes.")
+    parser.add_argument("address", help="the outlet to read")
+    parser.add_argument("folder", type=Path, help="where the parts lie until the end")
+    parser.add_argument("output", type=Path, help="the NPZ file to write at the end")
+    arguments = parser.parse_args()
+    return record(arguments.address, arguments.folder, arguments.output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
