@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,8 @@ from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from stream_infomax.history import kind_of, measures_in
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 32
@@ -75,17 +77,8 @@ class Row:
     status: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass
-class Learner:
-    """What is known of one learner."""
-
-    rows: float = 0
-    objective: Curve = field(default_factory=Curve)
-    entropy: Curve = field(default_factory=Curve)
-
-
 class Board:
-    """The state of all services and learners, and how it looks.
+    """The state of all services, how the learning goes, and how it looks.
 
     Parameters
     ----------
@@ -101,7 +94,7 @@ class Board:
         self.title = title
         self.n_frames = n_frames
         self.rows = {name: Row() for name in services}
-        self.learners: dict[str, Learner] = {}
+        self.curves: dict[str, Curve] = {}
         self._last = list(services)[-1]
         self._start = time.monotonic()
         self._first: tuple[float, int] | None = None
@@ -116,12 +109,8 @@ class Board:
         self.rows[name].status = status
         if name == self._last and self._first is None and status["newest"] >= 0:
             self._first = (time.monotonic(), status["newest"])
-        for learner, metrics in learners_in(status["metrics"]):
-            seen = self.learners.setdefault(learner, Learner())
-            if metrics["rows"] > seen.rows:
-                seen.rows = metrics["rows"]
-                seen.objective.append(metrics["objective"])
-                seen.entropy.append(metrics["entropy"])
+        for measure, (_, value) in measures_in(status["metrics"], status["newest"] + 1).items():
+            self.curves.setdefault(measure, Curve()).append(value)
 
     @property
     def elapsed(self) -> float:
@@ -131,8 +120,8 @@ class Board:
     def __rich__(self) -> RenderableType:
         head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", self.title, "  ", (clock(self.elapsed), "dim"))
         parts: list[RenderableType] = [head, Text(), self._services()]
-        if self.learners:
-            parts += [Text(), self._curves()]
+        if self.curves:
+            parts += [Text(), self._learning()]
         if self.n_frames:
             parts += [Text(), self._progress()]
         return Group(*parts)
@@ -147,10 +136,9 @@ class Board:
         lost = sum(sum(losses(row.status).values()) for row in self.rows.values() if row.status)
         if lost:
             words.append(f"{lost:,} frames lost")
-        for name, learner in self.learners.items():
-            words.append(
-                f"{name}: objective {learner.objective.last:.4g} nats, entropy {learner.entropy.last:.4g} bits"
-            )
+        # Of several of a kind in one stage, the last one has seen the most.
+        newest = {(name.partition(".")[0], kind_of(name)): curve for name, curve in self.curves.items()}
+        words += [f"{stage} {kind.title} {kind.text(curve.last)}" for (stage, kind), curve in newest.items()]
         return "  ".join(words)
 
     def _done(self) -> int:
@@ -169,21 +157,19 @@ class Board:
             table.add_row(name, Text(state, STYLES[row.state]), *_cells(row.status))
         return table
 
-    def _curves(self) -> Table:
+    def _learning(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for title, justify in (("learner", "left"), ("rows", "right"), ("objective", "right"), ("", "left")):
-            table.add_column(title, justify=justify)  # type: ignore[arg-type]
-        table.add_column("coefficient entropy", justify="right")
-        table.add_column("")
-        for name, learner in self.learners.items():
-            table.add_row(
-                name,
-                f"{learner.rows:,.0f}",
-                f"{learner.objective.last:.2f} nats",
-                Text(sparkline(learner.objective.values), "blue"),
-                f"{learner.entropy.last:.3f} bits",
-                Text(sparkline(learner.entropy.values), "magenta"),
-            )
+        for title in ("learning", "", "now"):
+            table.add_column(title, justify="right" if title == "now" else "left")
+        table.add_column("so far")
+        shown = ""
+        for name, curve in self.curves.items():
+            stage, _, rest = name.partition(".")
+            level, kind = rest.rpartition(".")[0], kind_of(name)
+            title = f"{kind.title}: {level}" if level else kind.title
+            now = kind.text(curve.last)
+            table.add_row("" if stage == shown else stage, title, now, Text(sparkline(curve.values), "blue"))
+            shown = stage
         return table
 
     def _progress(self) -> Table:
@@ -196,14 +182,6 @@ class Board:
         bar = ProgressBar(total=self.n_frames, completed=done, width=40)
         line.add_row(bar, f"{done:,} of {self.n_frames:,} frames", Text(left, "dim"))
         return line
-
-
-def learners_in(metrics: Mapping[str, float]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield, for each learner among a service's stages, its name and its rows, updates, objective and entropy."""
-    for key in metrics:
-        name, dot, metric = key.rpartition(".")
-        if dot and metric == "objective":
-            yield name, {part: metrics[f"{name}.{part}"] for part in ("rows", "updates", "objective", "entropy")}
 
 
 def losses(status: Mapping[str, Any]) -> dict[str, int]:

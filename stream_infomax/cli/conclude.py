@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,17 +28,16 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
     for service in services:
         pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
     curves = history.read(folder.history)
-    if any(math.isfinite(value) for columns in curves.values() for value in columns["objective"]):
+    if curves:
         pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
     lost: Counter[str] = Counter()
     for tree in trees.values():
         lost.update(tree["lost"])
-    last = ("rows", "objective", "entropy")
     return {
         "seconds": round(seconds, 2),
         "frames": trees[names[-1]]["processed"] + 1,
         "lost": dict(lost),
-        "learners": {name: {key: columns[key][-1] for key in last} for name, columns in curves.items()},
+        "measures": {name: (columns["position"][-1], columns["value"][-1]) for name, columns in curves.items()},
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(checkpoints[service]) for service in services or names[-1:]],
     }
@@ -49,11 +47,9 @@ def tell(summary: Mapping[str, Any]) -> None:
     """Print a summary."""
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary["lost"].items() if count)
     print(f"finished after {clock(summary['seconds'])}: {summary['frames']:,} frames, {losses or 'none lost'}")
-    for name, learner in summary["learners"].items():
-        print(
-            f"{name}: {learner['rows']:,.0f} rows, objective {learner['objective']:.2f} nats, "
-            f"coefficient entropy {learner['entropy']:.3f} bits"
-        )
+    for name, (position, value) in summary["measures"].items():
+        kind = history.kind_of(name)
+        print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
     _list("pictures", summary["pictures"])
     _list("checkpoint", summary["checkpoints"])
 

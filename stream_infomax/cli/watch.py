@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from stream_infomax.history import History
-from stream_infomax.live import Board, learners_in
+from stream_infomax.history import History, measures_in
+from stream_infomax.live import Board
 
 # Seconds between two plain lines.
 LINE_EVERY = 2.0
@@ -67,8 +67,7 @@ class Watch:
     def hear(self, name: str, status: Mapping[str, Any]) -> None:
         """Take in a service's status."""
         self.board.update(name, status)
-        for learner, metrics in learners_in(status["metrics"]):
-            self._history.append(self.seconds, learner, metrics)
+        self._history.append(self.seconds, measures_in(status["metrics"], status["newest"] + 1))
 
     def refresh(self) -> None:
         """Show how it stands; to be called a few times a second."""

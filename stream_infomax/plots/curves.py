@@ -1,66 +1,63 @@
-"""The learner's curves over a run: objective and coefficient entropy against the rows learnt from."""
+"""How the learning went: each measure over the rows or frames of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from stream_infomax.history import KINDS, Kind
 from stream_infomax.plots.style import INK, LINES, QUIET, new_figure, panel
 
-MEASURES = (("objective", "objective Q (nats)"), ("entropy", "coefficient entropy (bits)"))
+Columns = Mapping[str, Sequence[float]]
 
 
-def learning(history: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
-    """Draw how the objective and the coefficient entropy fell.
+def learning(curves: Mapping[str, Columns]) -> Figure:
+    """Draw the curves of a run, one panel for each kind of measure.
 
     Parameters
     ----------
-    history
-        For each learner its columns ``rows``, ``objective`` and ``entropy``, of one length. Points that are not finite
-        (nothing was learnt yet) are left out.
+    curves
+        For each measure ("learner.objective") its columns ``position`` and ``value``, of one length.
 
     Returns
     -------
     matplotlib.figure.Figure
     """
-    width, height = 5.2, 3.4
-    figure = new_figure(
-        2 * width + 1.9, height + 1.75, "How the learning went", "lower is better; both over rows learnt"
-    )
-    for i, (measure, title) in enumerate(MEASURES):
-        axes = panel(figure, 0.75 + i * (width + 0.75), 0.6, width, height, title)
-        for name, columns, colour in zip(history, history.values(), LINES * len(history), strict=False):
-            rows, values = _finite(columns["rows"], columns[measure])
-            if not rows.size:
-                continue
-            axes.plot(rows, values, color=colour, linewidth=1.6, label=name)
-            axes.plot(rows[-1:], values[-1:], "o", color=colour, markersize=4)
-            axes.annotate(
-                f"{values[-1]:.4g}",
-                (rows[-1], values[-1]),
-                xytext=(0, 8),
-                textcoords="offset points",
-                ha="right",
-                fontsize=9.5,
-                color=INK,
-            )
-        axes.set_xlabel("rows", fontsize=9.5, color=INK)
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        axes.grid(axis="y", color="#eceff2", linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.margins(x=0.02, y=0.12)
-        if len(history) > 1 and axes.lines:
-            axes.legend(frameon=False, fontsize=9, labelcolor=QUIET)
+    groups = {
+        kind: {name.rpartition(".")[0]: columns for name, columns in curves.items() if name.rpartition(".")[2] == kind}
+        for kind in KINDS
+    }
+    groups = {kind: group for kind, group in groups.items() if group}
+    width, height, gap = 5.2, 3.2, 1.15
+    lines = -(-len(groups) // 2)
+    figure = new_figure(2 * width + 1.9, lines * (height + gap) + 0.5, "How the learning went")
+    for i, (kind, group) in enumerate(groups.items()):
+        left = 0.75 + (i % 2) * (width + 0.75)
+        bottom = 0.55 + (lines - 1 - i // 2) * (height + gap)
+        _draw(
+            panel(figure, left, bottom, width, height, f"{KINDS[kind].title} ({KINDS[kind].unit})"), KINDS[kind], group
+        )
     return figure
 
 
-def _finite(rows: Sequence[float], values: Sequence[float]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    x, y = np.asarray(rows, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    x, first = np.unique(x, return_index=True)  # after a restart some rows are learnt from again
-    y = y[first]
-    kept = np.isfinite(x) & np.isfinite(y) & (x > 0)
-    return x[kept], y[kept]
+def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns]) -> None:
+    for i, (name, columns) in enumerate(group.items()):
+        colour = LINES[i % len(LINES)]
+        position, value = np.asarray(columns["position"]), np.asarray(columns["value"])
+        axes.plot(position, value, color=colour, linewidth=1.6, label=name.rpartition(".")[2])
+        axes.plot(position[-1:], value[-1:], "o", color=colour, markersize=4)
+        if len(group) == 1:
+            axes.set_title(kind.text(value[-1]), loc="right", fontsize=11, color=colour, pad=6)
+    axes.set_xlabel(kind.position, fontsize=9.5, color=INK)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    if kind.unit == "share":
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(axis="y", color="#eceff2", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.margins(x=0.02, y=0.12)
+    if len(group) > 1:
+        axes.legend(frameon=False, fontsize=9, labelcolor=QUIET)
