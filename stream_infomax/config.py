@@ -342,7 +342,9 @@ def _apply(raw: dict[str, Any], change: str) -> None:
         raise ConfigError(f"--set {change!r}: expected KEY=VALUE, for example source.path=recordings")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
+        if text[:1] in tuple("\"'[{"):  # meant as TOML
+            raise ConfigError(f"--set {change!r}: {text} is not TOML: {error}") from error
         value = text
     table: Any = raw
     *parents, leaf = key.split(".")
