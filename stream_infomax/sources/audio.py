@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from stream_infomax.sources.labels import Labels, compile_pattern
-from stream_infomax.sources.recordings import Recording, Samples, decode, resample, survey
+from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
 from stream_infomax.streaming.frames import Array, Frame
 
 log = logging.getLogger(__name__)
@@ -78,6 +78,8 @@ class AudioSource:
         start_time: float = 0.0,
         seed: int = 0,
     ) -> None:
+        if path == "":
+            raise FileNotFoundError(f"path is empty; accepted are {ACCEPTED}, or a folder of them")
         if channels not in ("mix", "keep"):
             raise ValueError(f"channels = {channels!r}; accepted are 'mix' and 'keep'")
         if order not in ("sorted", "shuffled"):

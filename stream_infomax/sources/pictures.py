@@ -94,6 +94,8 @@ class Collection:
 
 def read(path: str | Path, *, colour: bool, include: re.Pattern[str], crop: tuple[int, int]) -> Collection:
     """Return the pictures at `path` that `include` is found in and that are at least as large as `crop`."""
+    if path == "":
+        raise FileNotFoundError(f"path is empty; accepted are {ACCEPTED}, or a folder of them")
     if str(path).startswith("skimage:"):
         files, folder = natural_pictures(str(path)), None
     else:
@@ -154,16 +156,16 @@ def natural_pictures(path: str = "skimage:natural") -> list[Path]:
 
 
 def _find(root: Path) -> tuple[list[Path], Path]:
-    if root.is_dir():
-        files = [
-            file
-            for file in root.rglob("*")
-            if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
-        ]
-        return sorted(files, key=lambda file: file.relative_to(root).parts), root
-    if root.exists():
+    if not root.exists():
+        raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
+    if not root.is_dir():
         return [root], root.parent
-    raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
+    files = [
+        file
+        for file in root.rglob("*")
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
+    ]
+    return sorted(files, key=lambda file: file.relative_to(root).parts), root
 
 
 # For each picture of a file that is included: its name, its pixels and its labels.

@@ -51,6 +51,8 @@ class Recording:
 
 def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> tuple[list[Recording], list[str]]:
     """Return the readable recordings at `root` that `include` is found in, and a sentence for each unreadable one."""
+    if not root.exists():
+        raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
     if root.is_dir():
         folder = root
         files = [
@@ -59,11 +61,9 @@ def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> t
             if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
         ]
         files.sort(key=lambda file: file.relative_to(root).parts)
-    elif root.exists():
+    else:
         folder = root.parent
         files = [root]
-    else:
-        raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
     recordings, unreadable = [], []
     wanted = [(file, name) for file in files if include.search(name := _name(file, folder))]
     for file, name in wanted:

@@ -238,6 +238,8 @@ def test_a_folder_without_a_readable_file_is_an_error(tmp_path: Path) -> None:
         AudioSource(tmp_path)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         AudioSource(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="path is empty"):
+        AudioSource("")
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])

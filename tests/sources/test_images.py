@@ -214,6 +214,8 @@ def test_a_folder_without_a_usable_picture_is_an_error(tmp_path: Path) -> None:
         ImageSource(tmp_path, frames=1)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         ImageSource(tmp_path / "nowhere", frames=1)
+    with pytest.raises(FileNotFoundError, match="path is empty"):
+        ImageSource("", frames=1)
 
 
 @pytest.mark.parametrize(
