@@ -183,7 +183,9 @@ class ContrastStage:
     def _nothing(self, array: Array) -> dict[str, Array]:
         """Return no rows: before the first finite one the width of the features may not have settled."""
         axes = (*array.axes[: array.n_row_axes], "component")
-        return {self.name: Array(np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32), axes)}
+        none = Array(np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32), axes)
+        recurrent = isinstance(self.layers[-1], contrast.Recurrent)
+        return {self.name: none, **({f"{self.name}.context": none} if recurrent else {})}
 
     def _build(self, channels: int, geometry: tuple[int, ...], rate: float) -> None:
         strides = [layer.stride for layer in self.layers if isinstance(layer, contrast.Conv)]
