@@ -3,6 +3,7 @@
 Import this module before numpy: it pins the BLAS and numba threads.
 """
 
+# ruff: noqa: E402
 import os
 
 THREAD_VARIABLES = (
@@ -19,6 +20,10 @@ import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -45,9 +50,8 @@ def machine(*packages: str) -> str:
         except PackageNotFoundError:
             versions.append(f"{package} not installed")
     threads = os.environ["OMP_NUM_THREADS"]
-    return (
-        f"{model}, {os.cpu_count()} cores, {threads} thread(s), Python {platform.python_version()}, "
-        + ", ".join(versions)
+    return f"{model}, {os.cpu_count()} cores, {threads} thread(s), Python {platform.python_version()}, " + ", ".join(
+        versions
     )
 
 
@@ -65,4 +69,21 @@ def write_table(name: str, title: str, rows: Sequence[Mapping[str, object]], not
         writer.writeheader()
         writer.writerows(rows)
     print(path.read_text(encoding="utf-8"))
+    return path
+
+
+def save_small(figure: "Figure", path: Path, colours: int = 128) -> Path:
+    """Save a picture for the documentation with few colours, and print its size; raises ValueError above 400 kB."""
+    from PIL import Image
+
+    from stream_infomax.plots import save
+
+    save(figure, path)
+    with Image.open(path) as picture:
+        small = picture.convert("RGB").quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    small.save(path, optimize=True)
+    size = path.stat().st_size
+    print(f"{path}: {size / 1e3:.0f} kB")
+    if size > 400_000:
+        raise ValueError(f"{path} has {size} bytes; pictures of the documentation stay below 400,000")
     return path
