@@ -62,9 +62,10 @@ class LearnerStage:
         array = frame.arrays.get(self.input)
         if array is None:
             return frame.extend({}, self.carry)
+        if 0 in array.row_shape:  # a learner below has not settled how many outputs it has
+            return frame.extend({self.name: array}, self.carry, encoder=self.encoder, update=0)
         self._settle_geometry(frame, array)
-        rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
-        features = self._features(rows)
+        features = self._features(np.ascontiguousarray(array.rows(), dtype=np.float32))
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
@@ -73,7 +74,11 @@ class LearnerStage:
         )
 
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        if not self.learn:  # raises where there is no basis yet: encoding alone needs `start`
+        if not self.learn:
+            if not hasattr(self.learner, "components_"):
+                raise ValueError(
+                    f"stage {self.name!r} has learn = false but no basis; name one with start = CHECKPOINT"
+                )
             features = self.learner.transform(rows)
         elif self._width_is_open():
             features = self.learner.partial_fit_transform(rows)[:, :0]

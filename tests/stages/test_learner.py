@@ -1,0 +1,119 @@
+"""LearnerStage: features for every row, whatever comes."""
+
+import numpy as np
+import pytest
+
+from stream_infomax.stages.learner import LearnerStage
+from stream_infomax.streaming.frames import Array, Frame
+
+K = 8
+
+
+def frames(n: int, rows: int = 50, seed: int = 0) -> list[Frame]:
+    mixing = np.random.default_rng(99).normal(size=(K, K))
+    data = np.random.default_rng(seed).laplace(size=(n, rows, K)) @ mixing.T
+    return [
+        Frame("s", i, arrays={"x": Array(part.astype(np.float32), ("time", "channel"))}, rate=100.0, end=i == n - 1)
+        for i, part in enumerate(data)
+    ]
+
+
+def stage(**parameters: object) -> LearnerStage:
+    return LearnerStage("learner", "x", seed=1, **{"block": 16, **parameters})
+
+
+def test_every_row_has_one_and_only_the_warm_up_is_nan() -> None:
+    learner = stage(n_components=K)
+    outputs = [learner.process(frame) for frame in frames(20)]
+    assert [output.offset for output in outputs] == list(range(20))
+    assert all(output.arrays["learner"].data.shape == (50, K) for output in outputs)
+    known = [bool(np.isfinite(output.arrays["learner"].data).all()) for output in outputs]
+    assert known == sorted(known)
+    assert known[-1]
+    assert not known[0]
+
+
+def test_rows_have_no_columns_while_their_number_is_open() -> None:
+    learner = stage(energy=0.9)
+    widths = [learner.process(frame).arrays["learner"].data.shape for frame in frames(20)]
+    assert widths[0] == (50, 0)
+    settled = [width for _, width in widths if width]
+    assert settled
+    assert set(settled) == {learner.learner.width_}
+
+
+def test_a_frame_is_encoded_before_it_is_learnt_from() -> None:
+    learner = stage(n_components=K)
+    sequence = frames(40)
+    for frame in sequence[:-1]:
+        learner.process(frame)
+    expected = learner.learner.transform(sequence[-1].arrays["x"].data)
+    np.testing.assert_array_equal(learner.process(sequence[-1]).arrays["learner"].data, expected)
+
+
+def test_the_input_travels_on_only_where_it_is_carried() -> None:
+    frame = frames(1)[0]
+    assert list(stage().process(frame).arrays) == ["learner"]
+    assert list(LearnerStage("learner", "x", ("x",)).process(frame).arrays) == ["x", "learner"]
+
+
+def test_a_late_label_passes_unchanged() -> None:
+    label = Frame("s", 3, segment="one", labels={"digit": "7"})
+    assert stage().process(label) == label
+
+
+def test_set_aside_rows_come_out_as_nan_and_are_counted() -> None:
+    learner = stage(n_components=K)
+    sequence = frames(30)
+    for frame in sequence[:-1]:
+        learner.process(frame)
+    basis = learner.learner.components_.copy()
+    data = sequence[-1].arrays["x"].data.copy()
+    data[3, 2], data[7] = np.nan, np.inf
+    output = learner.process(Frame("s", 29, arrays={"x": Array(data, ("time", "channel"))}))
+    rows = output.arrays["learner"].data
+    assert np.isnan(rows[[3, 7]]).all()
+    assert np.isfinite(np.delete(rows, [3, 7], axis=0)).all()
+    assert sum(value for name, value in learner.metrics().items() if name.startswith("set_aside")) == 2
+    assert np.isfinite(basis).all()
+    assert np.isfinite(learner.learner.components_).all()
+
+
+def test_a_row_of_another_shape_is_refused_by_name() -> None:
+    learner = stage()
+    learner.process(frames(1)[0])
+    odd = Frame("s", 1, arrays={"x": Array(np.zeros((5, K + 1), np.float32), ("time", "channel"))})
+    with pytest.raises(ValueError, match=r"'learner'.*\(8,\).*\(9,\).*offset 1"):
+        learner.process(odd)
+
+
+def test_encoding_alone_needs_a_basis() -> None:
+    with pytest.raises(ValueError, match="start = CHECKPOINT"):
+        LearnerStage("learner", "x", learn=False).process(frames(1)[0])
+
+
+def test_encoding_alone_leaves_the_basis() -> None:
+    taught = stage(n_components=K)
+    for frame in frames(30):
+        taught.process(frame)
+    encoder = LearnerStage("learner", "x", learn=False, seed=1, block=16, n_components=K)
+    encoder.restore(taught.state())
+    basis = encoder.learner.components_.copy()
+    for frame in frames(30, seed=5):
+        encoder.process(frame)
+    np.testing.assert_array_equal(encoder.learner.components_, basis)
+    assert encoder.encoder == taught.encoder
+
+
+def test_it_resumes_in_the_middle_of_a_block_to_the_bit() -> None:
+    sequence = frames(40, rows=37)
+    whole = stage(memory=4096)
+    expected = [whole.process(frame).arrays["learner"].data for frame in sequence]
+    first = stage(memory=4096)
+    for frame in sequence[:17]:
+        first.process(frame)
+    second = stage(memory=4096)
+    second.restore(first.state())
+    for frame, wanted in zip(sequence[17:], expected[17:], strict=True):
+        np.testing.assert_array_equal(second.process(frame).arrays["learner"].data, wanted)
+    assert second.metrics() == whole.metrics()
