@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import kaldi_native_fbank
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from stream_infomax.stages.logmel import LogMel
 from stream_infomax.stages.windows import WindowsStage
+from stream_infomax.streaming import checkpoint
 from stream_infomax.streaming.frames import Array, Frame
 
 Samples = npt.NDArray[np.float32]
@@ -328,6 +330,16 @@ def test_a_setting_that_cannot_be_used_is_named(keywords: dict[str, Any], messag
 def test_an_analysis_that_the_rate_does_not_allow_is_named(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(cut(noise(100), []), **{**MEL, **keywords})
+
+
+@pytest.mark.parametrize("keywords", [{"length": 30, "hop": 7}, MEL])
+def test_the_state_can_be_kept_in_a_checkpoint(tmp_path: Path, keywords: dict[str, Any]) -> None:
+    frames = cut(noise(200), [77, 120])
+    first, second = (WindowsStage("windows", "source", **keywords) for _ in range(2))
+    first.process(frames[0])
+    checkpoint.save(tmp_path / "state", first.state())
+    second.restore(checkpoint.load(tmp_path / "state"))
+    assert second.process(frames[1]).to_parts() == first.process(frames[1]).to_parts()
 
 
 def test_a_state_that_does_not_fit_is_named() -> None:
