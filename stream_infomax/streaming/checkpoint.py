@@ -71,9 +71,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
+        raise CheckpointError(f"{path}: not written: {error.strerror or error}") from error
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"{path}: not written: {error.strerror or error}") from error
 
 
 def load(path: Path) -> State:

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +21,7 @@ VERSION = 1
 ROW_AXES = ("time", "item", "grid_y", "grid_x")
 GEOMETRY_AXES = ("y", "x", "colour", "mel", "sample", "channel", "component")
 DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int16", "int32", "int64", "uint8", "bool")}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_ARRAYS = 64
 
 # A header is small; a longer one is not ours, and is refused before it is parsed.
@@ -46,6 +48,19 @@ class FrameError(ValueError):
         self.reason = reason
 
 
+@lru_cache(maxsize=256)  # a stream has few, and asks for each frame
+def _count_row_axes(axes: tuple[str, ...]) -> int:
+    n_row_axes = 0
+    for index, axis in enumerate(axes):
+        if axis not in ROW_AXES + GEOMETRY_AXES:
+            raise FrameError("axes", f"unknown axis {axis!r}; accepted are {ROW_AXES + GEOMETRY_AXES}")
+        if axis in ROW_AXES:
+            if n_row_axes < index:
+                raise FrameError("axes", f"row axes {ROW_AXES} come before the geometry, got {axes}")
+            n_row_axes += 1
+    return n_row_axes
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
     """One named block of rows: its values and the meaning of each axis.
@@ -61,19 +76,12 @@ class Array:
             raise FrameError(
                 "axes", f"an array of shape {self.data.shape} needs {self.data.ndim} axes, got {self.axes}"
             )
-        geometry = False
-        for axis in self.axes:
-            if axis in GEOMETRY_AXES:
-                geometry = True
-            elif axis not in ROW_AXES:
-                raise FrameError("axes", f"unknown axis {axis!r}; accepted are {ROW_AXES + GEOMETRY_AXES}")
-            elif geometry:
-                raise FrameError("axes", f"row axes {ROW_AXES} come before the geometry, got {self.axes}")
+        _count_row_axes(tuple(self.axes))
 
     @property
     def n_row_axes(self) -> int:
         """The number of leading axes that count rows."""
-        return sum(axis in ROW_AXES for axis in self.axes)
+        return _count_row_axes(tuple(self.axes))
 
     @property
     def n_rows(self) -> int:
@@ -148,9 +156,11 @@ class Frame:
         arrays = []
         payloads = []
         for name, array in self.arrays.items():
-            dtype = array.data.dtype.name
-            if dtype not in DTYPES:
-                raise FrameError("dtype", f"array {name!r} has dtype {dtype}; accepted are {', '.join(DTYPES)}")
+            dtype = _NAMES.get(array.data.dtype)
+            if dtype is None:
+                raise FrameError(
+                    "dtype", f"array {name!r} has dtype {array.data.dtype}; accepted are {', '.join(DTYPES)}"
+                )
             arrays.append(_ArrayHeader(name, dtype, array.axes, array.data.shape))
             payloads.append(array.data.tobytes())  # always C order
         header = _Header(
@@ -282,4 +292,8 @@ def _read_array(described: _ArrayHeader, payload: bytes | memoryview) -> Array:
             f"array {described.name!r} of shape {described.shape} and dtype {described.dtype} needs "
             f"{expected} bytes, got {size}",
         )
-    return Array(np.frombuffer(payload, dtype=dtype).reshape(described.shape), described.axes)
+    try:
+        values = np.ndarray(described.shape, dtype, payload)
+    except ValueError as error:  # no bytes, for 0 × 2^60 rows
+        raise FrameError("length", f"array {described.name!r} of shape {described.shape}: {error}") from error
+    return Array(values, described.axes)

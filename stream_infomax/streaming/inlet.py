@@ -16,7 +16,7 @@ from zmq.utils.monitor import parse_monitor_message
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.frames import Frame, FrameError
 from stream_infomax.streaming.messages import Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.streaming.sockets import HEARTBEAT_TIMEOUT_MS, RefusedError, StreamError, set_options
+from stream_infomax.streaming.sockets import HEARTBEAT_TIMEOUT_MS, RefusedError, StreamError, receive, set_options
 
 CREDIT = 64
 # Seconds after which a reader that heard nothing repeats its request.
@@ -116,7 +116,7 @@ class Inlet:
         """
         while True:
             try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                parts = receive(self.socket)
             except zmq.Again:
                 return None
             arrival = self._take(parts)
@@ -195,6 +195,7 @@ class Inlet:
         if sent.offset != self.next:
             return None  # a repeat, or what a lost connection swallowed stands before it
         self.next += 1
+        self.full = False
         self._heard = time.monotonic()
         if 2 * (self.next - self._asked) >= self.credit:
             self._fetch()

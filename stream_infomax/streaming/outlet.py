@@ -19,7 +19,7 @@ import zmq
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.log import OutputLog
 from stream_infomax.streaming.messages import Alive, Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.streaming.sockets import MAX_CREDIT, bind, set_options
+from stream_infomax.streaming.sockets import MAX_CREDIT, bind, receive, send, set_options
 
 # Requests taken in one go; the others wait for the next.
 MAX_REQUESTS = 256
@@ -77,7 +77,7 @@ class Outlet:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        set_options(self.socket)
+        set_options(self.socket, 2 * messages.MAX_REQUEST_BYTES)
         self._lock = bind(self.socket, address)
         self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -85,7 +85,7 @@ class Outlet:
         """Take in the waiting requests, then send what the readers may have."""
         for count in range(MAX_REQUESTS):
             try:
-                peer, *parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                peer, *parts = receive(self.socket)
             except zmq.Again:
                 if count:
                     self.pump()
@@ -179,7 +179,7 @@ class Outlet:
             entry = log.at_or_after(reader.cursor)
             if entry is not None and entry.offset == reader.cursor:
                 head = messages.encode(Sent(self.log_id, entry.offset, time.time(), entry.origin))
-                if not self._send(reader, [head, *entry.parts]):
+                if not self._send(reader, (head, *entry.parts)):
                     return
                 reader.cursor += 1
                 reader.unanswered = False
@@ -211,7 +211,7 @@ class Outlet:
     def _send(self, reader: _Reader, parts: Sequence[bytes]) -> bool:
         """Send to the peer of `reader`; forget the peer where it is gone."""
         try:
-            self.socket.send_multipart([reader.peer, *parts], zmq.NOBLOCK)
+            send(self.socket, (reader.peer, *parts))
         except zmq.Again:
             return False
         except zmq.ZMQError as error:

@@ -25,13 +25,15 @@ from stream_infomax.streaming.inlet import Arrival, Inlet
 from stream_infomax.streaming.log import OutputLog, Policy
 from stream_infomax.streaming.outlet import Outlet
 from stream_infomax.streaming.parent import end_with_parent
-from stream_infomax.streaming.sockets import LINGER_MS, RefusedError, StreamError
+from stream_infomax.streaming.sockets import LINGER_MS, MAX_PART_BYTES, RefusedError, StreamError
 from stream_infomax.streaming.stage import Stage, State
 from stream_infomax.streaming.status import Meter
 from stream_infomax.streaming.taps import Tap
 
 # Seconds that a finished reader waits for upstream to confirm its last commit. Upstream may be gone for good.
-FAREWELL = 10.0
+FAREWELL = 5.0
+# Frames after which a busy service looks at what its readers ask; it must be small beside their credit.
+FRAMES_A_TURN = 8
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -219,6 +221,7 @@ def _serve(
         loop = _Loop(service, stage, feed, log, outlet, tap, checkpoints, signals)
         if saved is not None:
             loop.saved = saved["processed"]
+            loop.patient = seekable
             feed.lost.update(saved["lost"])
         elif isinstance(feed, SourceFeed):
             loop.save()  # the log's id must be on disk before anyone sees it
@@ -278,7 +281,7 @@ class _Loop:
         self.saved = -1
         self.since = 0
         # A source that was restarted hears first where its readers are.
-        self.patient = log.newest >= 0 and outlet.seekable
+        self.patient = False
         self.deadline = time.monotonic() + FAREWELL
         self.busy = self._poller()
         self.blocked = self._poller()
@@ -287,21 +290,28 @@ class _Loop:
 
     def run(self) -> None:
         """Work until the stream has ended and everybody has everything, or a signal comes."""
-        while not self.signals.stop and not self.done():
-            self.outlet.answer()
-            if self.outlet.rewind_to is not None:
-                self.rewind(self.outlet.rewind_to)
-            if not self.advance():
-                if self.outlet.owed:
-                    self.save()
-                    self.outlet.acknowledge()
-                else:
-                    self.wait()
+        while not (self.signals.stop or self.done()):
+            asked = True
+            for _ in range(FRAMES_A_TURN):
+                if not self.advance():
+                    asked = self.wait()
+                    break
+            if asked:
+                self.answer()
             if self.meter.due():
                 self.report()
         if self.since:
             self.save()
         self.report()
+
+    def answer(self) -> None:
+        """Serve the readers."""
+        self.outlet.answer()
+        if self.outlet.rewind_to is not None:
+            self.rewind(self.outlet.rewind_to)
+        if self.outlet.owed:
+            self.save()
+            self.outlet.acknowledge()
 
     def done(self) -> bool:
         """Whether nobody needs this service any more."""
@@ -342,6 +352,8 @@ class _Loop:
             if output.offset != frame.offset:
                 raise ValueError(f"its output has offset {output.offset}")
             parts = output.to_parts()
+            if max(map(len, parts)) > MAX_PART_BYTES:
+                raise ValueError(f"an array of {max(map(len, parts))} bytes; at most {MAX_PART_BYTES} are sent")
         except ValueError as error:
             raise ValueError(f"frame {frame.offset} of stream {frame.stream!r}: {error}") from error
         if not self.outlet.log_id:
@@ -388,6 +400,7 @@ class _Loop:
 
     def report(self) -> None:
         """Publish the status."""
+        self.tap.attend()
         log = self.log
         self.tap.status(
             {
@@ -408,19 +421,24 @@ class _Loop:
             }
         )
 
-    def wait(self) -> None:
-        """Sleep until something can be done."""
+    def wait(self) -> bool:
+        """Sleep until something can be done. Returns whether a reader has asked for something."""
         seconds = self.meter.remaining()
         if self.log.full or self.patient:
-            self.blocked.poll(math.ceil(1000 * seconds))
-            return
-        self.feed.attend()
-        self.busy.poll(math.ceil(1000 * min(seconds, self.feed.due())))
-        if self.log.finished:
-            self.feed.receive()
+            ready = dict(self.blocked.poll(math.ceil(1000 * seconds)))
+        else:
+            ready = dict(self.busy.poll(math.ceil(1000 * min(seconds, self.feed.due()))))
+            if self.log.finished:
+                self.feed.receive()
+            if not self.feed.sockets or self.feed.sockets[0] not in ready:
+                self.feed.attend()
+        if self.tap.socket in ready:
+            self.tap.attend()
+        return self.outlet.socket in ready
 
     def _poller(self) -> zmq.Poller:
         poller = zmq.Poller()
         poller.register(self.outlet.socket, zmq.POLLIN)
+        poller.register(self.tap.socket, zmq.POLLIN)
         poller.register(self.signals.wakeup.fileno(), zmq.POLLIN)
         return poller

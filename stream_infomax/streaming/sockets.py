@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -26,14 +27,29 @@ class RefusedError(StreamError):
     """The other side of a socket refuses this one, and would do so again."""
 
 
-def set_options(socket: zmq.Socket[bytes]) -> None:
-    """Set what all sockets have in common."""
+def set_options(socket: zmq.Socket[bytes], max_part_bytes: int = MAX_PART_BYTES) -> None:
+    """Set what all sockets have in common; a peer that sends a longer part is cut off."""
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
     socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_PART_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, max_part_bytes)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+
+
+def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> None:
+    """Send a message without waiting; what `send_multipart` does, without its checks of every part."""
+    for part in parts[:-1]:
+        socket.send(part, zmq.SNDMORE | zmq.NOBLOCK)
+    socket.send(parts[-1], zmq.NOBLOCK)
+
+
+def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
+    """Return the parts of a message that is there, or raise `zmq.Again`."""
+    parts = [socket.recv(zmq.NOBLOCK)]
+    while socket.getsockopt(zmq.RCVMORE):
+        parts.append(socket.recv(zmq.NOBLOCK))
+    return parts
 
 
 def bind(socket: zmq.Socket[bytes], address: str) -> IO[bytes] | None:

@@ -11,7 +11,7 @@ import zmq
 
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.frames import Frame, FrameError
-from stream_infomax.streaming.sockets import bind, set_options
+from stream_infomax.streaming.sockets import bind, receive, send, set_options
 
 FRAME = b"frame"
 STATUS = b"status"
@@ -20,7 +20,9 @@ Status = dict[str, Any]
 
 
 class Tap:
-    """A PUB socket with the topics ``frame`` and ``status``; it never waits for anyone.
+    """A publishing socket with the topics ``frame`` and ``status``; it never waits for anyone.
+
+    It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing.
 
     Raises
     ------
@@ -29,19 +31,37 @@ class Tap:
     """
 
     def __init__(self, context: zmq.Context[Any], address: str) -> None:
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         set_options(self.socket)
         self._lock: IO[bytes] | None = bind(self.socket, address)
         self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._topics: set[bytes] = set()
+        self._watched = False
+
+    def attend(self) -> None:
+        """Take note of observers that come and go."""
+        while True:
+            try:
+                change = receive(self.socket)[0]
+            except zmq.Again:
+                break
+            # The first byte says whether there is a listener now; a topic is the beginning of one, empty for all.
+            if change.startswith(b"\x01"):
+                self._topics.add(change[1:])
+            elif change.startswith(b"\x00"):
+                self._topics.discard(change[1:])
+        self._watched = any(FRAME[: len(topic)] == topic for topic in self._topics)
 
     def frame(self, log_id: str, offset: int, parts: Sequence[bytes], origin: float) -> None:
-        """Publish a frame."""
+        """Publish a frame, if anyone listens."""
+        if not self._watched:
+            return
         head = messages.encode(messages.Sent(log_id, offset, time.time(), origin))
-        self.socket.send_multipart([FRAME, head, *parts], zmq.NOBLOCK)
+        send(self.socket, (FRAME, head, *parts))
 
     def status(self, status: Status) -> None:
         """Publish numbers for people who watch."""
-        self.socket.send_multipart([STATUS, messages.encode(status)], zmq.NOBLOCK)
+        send(self.socket, (STATUS, messages.encode(status)))
 
     def close(self) -> None:
         """Close the socket. The address stays reserved until the process ends or `release` is called."""
