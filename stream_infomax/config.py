@@ -192,8 +192,9 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True, tag="contrast")
     negatives: Annotated[int, msgspec.Meta(ge=2)] = 64
     anchors: Positive = 256
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 5e-4
-    # The first module draws the batches: so many for a new excerpt, of so many rows; the others follow.
+    # The first module draws the batches: so many after every so many new excerpts, of so many rows; the others follow.
     updates: Positive = 1
+    every: Positive = 1
     rows: Positive = 2048
     excerpt: Positive = 256
     # Megabytes of excerpts, and the share of them that holds a uniform sample of older ones.

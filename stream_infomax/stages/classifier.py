@@ -61,9 +61,10 @@ class ClassifierStage:
         self.learning_rate, self.penalty, self.half_life = learning_rate, penalty, half_life
         self.waiting, self.learn = waiting, learn
         self.examiners: dict[str, Examiner] = {}
-        self.pools: dict[str, tuple[str, Pools]] = {}  # by stream: the segment, and a pooling for each array
+        # By stream: the segment, and a pooling for each array; None for a segment that is no longer whole.
+        self.pools: dict[str, tuple[str, Pools | None]] = {}
         self.offset = -1
-        self.counts = {"broken": 0}
+        self.counts = {"broken": 0, "empty": 0}
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with a row of probabilities where it ends a segment.
@@ -83,7 +84,7 @@ class ClassifierStage:
         row = np.zeros((0, self._n_classes()), np.float32)
         labels = frame.labels
         if frame.last or frame.end:
-            probabilities = self._examine(frame, pools)
+            probabilities = self._examine(frame, pools) if pools is not None else None
             del self.pools[frame.stream]
             if probabilities is not None and len(probabilities):
                 row = probabilities[None].astype(np.float32)
@@ -98,13 +99,15 @@ class ClassifierStage:
         examiner = self.examiners.get(self._published)
         return len(examiner.classifier.classes) if examiner else 0
 
-    def _pool(self, frame: Frame) -> Pools:
-        """Add the frame's rows to what is pooled of its segment."""
+    def _pool(self, frame: Frame) -> Pools | None:
+        """Add the frame's rows to what is pooled of its segment; None where parts of it were lost."""
         segment, pools = self.pools.get(frame.stream, (frame.segment, {}))
         if segment != frame.segment:  # the segment before ended without saying so
-            self.counts["broken"] += 1
+            self.counts["broken"] += pools is not None
             pools = {}
         self.pools[frame.stream] = (frame.segment, pools)
+        if pools is None:
+            return None
         for array in {array for arrays in self.levels.values() for array in arrays}:
             if array not in frame.arrays:
                 raise ValueError(
@@ -128,6 +131,7 @@ class ClassifierStage:
         """Let every level predict the segment, and learn if its label is there."""
         probabilities = None
         label = frame.labels.get(self.target)
+        self.counts["empty"] += any(array not in pools for arrays in self.levels.values() for array in arrays)
         for level, arrays in self.levels.items():
             if any(array not in pools for array in arrays):
                 continue
@@ -159,8 +163,8 @@ class ClassifierStage:
 
     def _drop_open_segments(self) -> None:
         """Frames were lost: what is pooled of open segments is not whole, and is not judged by its rest either."""
-        self.counts["broken"] += len(self.pools)
-        self.pools.clear()
+        self.counts["broken"] += sum(pools is not None for _, pools in self.pools.values())
+        self.pools = {stream: (segment, None) for stream, (segment, _) in self.pools.items()}
 
     def state(self) -> State:
         """Return the classifiers, their scores, what waits for labels and what is pooled so far."""
@@ -172,7 +176,11 @@ class ClassifierStage:
             "widths": {level: examiner.classifier.width for level, examiner in self.examiners.items()},
             "examiners": {level: examiner.state() for level, examiner in self.examiners.items()},
             "pools": {
-                stream: {"segment": segment, "arrays": {name: pool.state() for name, pool in pools.items()}}
+                stream: {
+                    "segment": segment,
+                    "whole": pools is not None,
+                    "arrays": {name: pool.state() for name, pool in (pools or {}).items()},
+                }
                 for stream, (segment, pools) in self.pools.items()
             },
         }
@@ -192,7 +200,7 @@ class ClassifierStage:
             pools = {name: Pooling(len(pool["mean"])) for name, pool in saved_pools["arrays"].items()}
             for name, pool in pools.items():
                 pool.restore(saved_pools["arrays"][name])
-            self.pools[stream] = (saved_pools["segment"], pools)
+            self.pools[stream] = (saved_pools["segment"], pools if saved_pools["whole"] else None)
 
     def metrics(self) -> Metrics:
         """Return each level's test-then-train figures, under ``<level>.<figure>``, and what was skipped and why."""

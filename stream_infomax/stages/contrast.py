@@ -56,8 +56,8 @@ class ContrastStage:
         Of the loss (see ``InfoNCE``).
     learning_rate
         Of Adam.
-    updates
-        Batches for each new excerpt; first module only, as are all that follow.
+    updates, every
+        So many batches after every so many new excerpts; first module only, as are the next four.
     rows
         Rows of a batch, about.
     excerpt
@@ -91,6 +91,7 @@ class ContrastStage:
         anchors: int = 256,
         learning_rate: float = 5e-4,
         updates: int = 1,
+        every: int = 1,
         rows: int = 2048,
         excerpt: int = 256,
         memory: float = 16.0,
@@ -107,7 +108,8 @@ class ContrastStage:
         self.layers, self.number, self.is_last = modules[module - 1], module, module == len(modules)
         self.horizon, self.skip = horizon_ms / 1000, skip
         self.loss = {"negatives": negatives, "anchors": anchors}
-        self.learning_rate, self.updates, self.rows, self.excerpt = learning_rate, updates, rows, excerpt
+        self.learning_rate, self.rows, self.excerpt = learning_rate, rows, excerpt
+        self.updates, self.every = updates, every
         self.live, self.learn, self.device, self.seed = live, learn, device, seed
         self.memory = ExcerptMemory(int(memory * 1e6), reservoir, seed)
         self.online: OnlineModule | None = None
@@ -303,12 +305,12 @@ class ContrastStage:
             self.counts["short"] += state.cutter.short - short
         if self.live and self._is_late(frame):
             self._keep(excerpts)
-            self.counts["late"] += len(excerpts) * self.updates
+            self.counts["late"] += len(excerpts)
             return []
         batches = []
         for excerpt in excerpts:
             self._keep([excerpt])
-            for _ in range(self.updates):
+            for _ in range(self.updates if self.memory.count % self.every == 0 else 0):
                 batches.append(self._batch())
                 self.draws += 1
         return batches

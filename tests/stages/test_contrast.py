@@ -178,6 +178,13 @@ def test_several_updates_an_excerpt_travel_together():
     assert metrics["m1.updates"] == metrics["m4.updates"] == 3 * (excerpts - 1)
 
 
+def test_one_update_after_every_third_excerpt():
+    stage = module(1, every=3)
+    for frame in speech(8):
+        stage.process(frame)
+    assert stage.online.updates == stage.memory.count // 3
+
+
 def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
     pipeline = stack()
     for frame in speech(5):
