@@ -211,7 +211,7 @@ class ClassifierSettings(StageSettings, frozen=True, kw_only=True, tag="classifi
     target: str
     # What they read: arrays, joined by "+"; one classifier each, the last one's output is published.
     levels: tuple[str, ...] = ()
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
     penalty: Annotated[float, msgspec.Meta(ge=0)] = 1e-4
     # Labelled segments after which what was learnt counts half; without it nothing is forgotten.
     half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -241,6 +241,7 @@ class Config(Record, frozen=True, kw_only=True):
                 raise ValueError(f"the stages of service {name!r} must follow one another, got the order {services}")
             if name == self.source.name:
                 raise ValueError(f"service {name!r} is the source's; stages need a service of another name")
+        _check_modules(self.stage)
 
     def services(self) -> list[str]:
         """Return the names of the processes in the order of the data, the source's first."""
@@ -276,6 +277,29 @@ class Config(Record, frozen=True, kw_only=True):
         """Return the service that `service` reads from."""
         services = self.services()
         return services[services.index(service) - 1]
+
+
+def _check_modules(stages: Sequence[AnyStage]) -> None:
+    """Check what a contrastive module cannot know by itself: what stands below it."""
+    shared_rows = 0  # rows of patches that share pixels with the one above them
+    for below, stage in zip((None, *stages), stages, strict=False):
+        if isinstance(stage, WindowsSettings) and stage.form == "grid":
+            shared_rows = -(-stage.patch // stage.stride) - 1
+        if not isinstance(stage, ContrastSettings):
+            continue
+        if stage.layout == "patches" and stage.skip < shared_rows:
+            raise ValueError(
+                f"stage {stage.name!r}: skip = {stage.skip}, but {shared_rows} rows of patches share pixels with the "
+                f"one above; accepted is skip >= {shared_rows}"
+            )
+        if stage.module == 1:
+            continue
+        named = next((other for other in stages if other.name == stage.input), below)
+        if not isinstance(named, ContrastSettings) or (named.layout, named.module) != (stage.layout, stage.module - 1):
+            raise ValueError(
+                f"stage {stage.name!r} is module {stage.module} of layout {stage.layout!r} and trains on the batches "
+                f"of module {stage.module - 1}, which must be its input"
+            )
 
 
 def load(path: Path, changes: Sequence[str] = ()) -> Config:

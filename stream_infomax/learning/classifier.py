@@ -65,7 +65,7 @@ class OnlineClassifier:
     """
 
     def __init__(
-        self, width: int, *, learning_rate: float = 1e-3, penalty: float = 1e-4, half_life: float | None = None
+        self, width: int, *, learning_rate: float = 2e-3, penalty: float = 1e-4, half_life: float | None = None
     ) -> None:
         if half_life is not None and half_life <= 0:
             raise ValueError(f"half_life must be positive or None; received {half_life}")

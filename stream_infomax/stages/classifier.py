@@ -49,7 +49,7 @@ class ClassifierStage:
         *,
         target: str,
         levels: tuple[str, ...] = (),
-        learning_rate: float = 1e-3,
+        learning_rate: float = 2e-3,
         penalty: float = 1e-4,
         half_life: float | None = None,
         waiting: int = 1000,

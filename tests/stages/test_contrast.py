@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream_infomax.config import ConfigError, convert  # noqa: E402
 from stream_infomax.learning import greedy  # noqa: E402
 from stream_infomax.stages.contrast import ContrastStage  # noqa: E402
 from stream_infomax.streaming.frames import Array, Frame  # noqa: E402
@@ -390,6 +391,34 @@ def test_a_patch_with_nan_stays_nan_and_its_grid_is_not_learnt_from():
 def test_a_grid_too_low_for_its_skip_is_refused():
     with pytest.raises(ValueError, match=r"5 rows of patches.*needs 6"):
         module(1, layout="patches", skip=4).process(next(pictures()))
+
+
+# --- configuration ---------------------------------------------------------------------------------------------------
+
+
+def config(**changes):
+    stages = [
+        {"name": "patches", "kind": "windows", "form": "grid", "patch": 10, "stride": 3},
+        {"name": "one", "kind": "contrast", "layout": "patches", "skip": 3},
+        {"name": "two", "kind": "contrast", "layout": "patches", "skip": 3, "module": 2},
+    ]
+    for name, settings in changes.items():
+        next(stage for stage in stages if stage["name"] == name).update(settings)
+    return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": stages})
+
+
+def test_modules_that_cannot_work_are_refused_before_anything_runs():
+    assert config().stage[2].module == 2
+    with pytest.raises(ConfigError, match="'two': skip = 2, but 3 rows of patches share pixels"):
+        config(two={"skip": 2})
+    with pytest.raises(
+        ConfigError, match="'two' is module 2 of layout 'patches' and trains on the batches of module 1"
+    ):
+        config(two={"input": "patches"})
+    with pytest.raises(ConfigError, match="'one' is module 3"):
+        config(one={"module": 3})
+    with pytest.raises(ConfigError, match=r"negatives.*>= 2"):
+        config(one={"negatives": 1})
 
 
 # --- torch -----------------------------------------------------------------------------------------------------------
