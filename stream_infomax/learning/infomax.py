@@ -21,7 +21,7 @@ STATE_FORMAT = 1
 RENEWAL_GROWTH = 0.05
 RENEWAL_BLOCKS = 8
 # Blocks learnt from the memory for each new one.
-REPLAYS = 2
+REPLAYS = 4
 OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 SETTINGS_THAT_SHAPE = ("n_components", "n_rank", "energy", "block", "memory", "output", "warmup", "random_state")
@@ -104,7 +104,7 @@ class OnlineInfomax(Estimator):
         n_rank: int | None = None,
         energy: float = 1.0,
         block: int = 64,
-        memory: int = 8 << 20,
+        memory: int = 24 << 20,
         half_life: float | None = None,
         output: tuning.Output = "potential",
         warmup: int | None = None,
@@ -177,7 +177,7 @@ class OnlineInfomax(Estimator):
             self._start_origin(rows)
         whitener = self._whitener
         assert whitener is not None
-        block = np.empty(rows.shape, np.float32)
+        block: Array = np.empty(rows.shape, np.float32)
         kernels.centre_rows(rows, whitener.reference, self._scale, block)
         whitener.add(block)
         self.n_updates_ += 1
@@ -188,14 +188,13 @@ class OnlineInfomax(Estimator):
             if self.n_updates_ * self.block >= self._warmup_rows():
                 self._settle()
             return
-        x = block @ self._whiten
-        self._watch(x)
-        rows_learnt = (self.n_updates_ - self._settled_at) * self.block
-        self._rule.step(x, rows_learnt)
+        self._watch(block)
         if self._memory is not None:
-            for _ in range(REPLAYS):
-                self._memory.draw(shift, block)
-                self._rule.step(block @ self._whiten, rows_learnt)
+            batch = np.empty(((1 + REPLAYS) * self.block, self.n_features_in_), np.float32)
+            batch[: self.block] = block
+            self._memory.draw(shift, batch[self.block :])
+            block = batch
+        self._rule.step(block, self._whiten, self.block, (self.n_updates_ - self._settled_at) * self.block)
         if self.n_updates_ >= self._next_renewal:
             self._renew()
 
@@ -204,7 +203,7 @@ class OnlineInfomax(Estimator):
         spread = float(np.sqrt(np.mean(np.var(np.asarray(rows, np.float64), axis=0))))
         # A power of two scales without rounding, so that a gain of the sensor changes nothing.
         self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
-        self._origin = np.mean(rows, axis=0, dtype=np.float64)
+        self._origin = np.asarray(np.mean(rows, axis=0, dtype=np.float64))
         self._whitener = StreamingWhitener(self._origin, self._scale, self.half_life)
 
     def _settle(self) -> None:
@@ -245,12 +244,12 @@ class OnlineInfomax(Estimator):
         blocks = float(self.n_updates_)
         return blocks if self.half_life is None else min(blocks, self.half_life / self.block)
 
-    def _watch(self, x: Array) -> None:
+    def _watch(self, rows: Array) -> None:
         """Follow the objective on rows that have not been learnt from yet."""
         assert self._rule is not None
         if self.n_updates_ % OBJECTIVE_EVERY:
             return
-        value = self._rule.objective(x)
+        value = self._rule.objective(rows, self._whiten)
         self._n_watched += 1
         if self._n_watched == 1:
             self.objective_ = value

@@ -14,38 +14,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# tanh(x) ~ x P(x²) / Q(x²) on |x| <= 7.9053, minimax coefficients as in Eigen's float tanh (MPL-2.0 documents the
-# same table as a fact of approximation theory): largest error 3e-7 absolute, checked in tests/learning/test_kernels.py.
-_TANH_BOUND = np.float32(7.90531110763549805)
-_P0, _P1, _P2, _P3 = (
-    np.float32(4.89352455891786e-03),
-    np.float32(6.37261928875436e-04),
-    np.float32(1.48572235717979e-05),
-    np.float32(5.12229709037114e-08),
-)
-_P4, _P5, _P6 = (
-    np.float32(-8.60467152213735e-11),
-    np.float32(2.00018790482477e-13),
-    np.float32(-2.76076847742355e-16),
-)
-_Q0, _Q1, _Q2, _Q3 = (
-    np.float32(4.89352518554385e-03),
-    np.float32(2.26843463243900e-03),
-    np.float32(1.18534705686654e-04),
-    np.float32(1.19825839466702e-06),
-)
+# Sums may be regrouped and products fused; NaN and infinities keep their meaning.
+REGROUP = {"reassoc", "contract"}
 
 
-@njit(cache=True, inline="always")  # type: ignore[untyped-decorator]
-def _tanh(x: Any) -> Any:
-    x = min(max(x, -_TANH_BOUND), _TANH_BOUND)
-    s = x * x
-    p = _P0 + s * (_P1 + s * (_P2 + s * (_P3 + s * (_P4 + s * (_P5 + s * _P6)))))
-    q = _Q0 + s * (_Q1 + s * (_Q2 + s * _Q3))
-    return x * p / q
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def finite_rows(rows: Array, finite: Array) -> int:
     """Mark in `finite` (n,) the rows (n, K) without NaN or infinity, and return how many there are."""
     n, width = rows.shape
@@ -60,7 +33,7 @@ def finite_rows(rows: Array, finite: Array) -> int:
     return count
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def centre_rows(rows: Array, reference: Array, scale: float, out: Array) -> None:
     """Write (rows - reference) * scale as float32 into `out`, the difference taken in float64."""
     n, width = rows.shape
@@ -69,77 +42,59 @@ def centre_rows(rows: Array, reference: Array, scale: float, out: Array) -> None
             out[i, j] = (rows[i, j] - reference[j]) * scale
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def score_block(y: Array, beta: Array, bias: Array, psi: Array, slope: Array, product: Array) -> None:
-    """Scores ψ = β tanh((βŷ + b)/2) of a block, and per unit the sums of ψ′ and of ψŷ over its rows.
+@njit(cache=True, fastmath=REGROUP)
+def score_block(y: Array, tanh: Array, beta: Array, psi: Array, slope: Array, product: Array) -> None:
+    """Weighted scores ψ_k(ŷ_i)/r_i of a block, and per unit the plain means of ψ′ and of ψŷ.
 
-    `y`, `psi` are (n, K1) float32; `beta`, `bias`, `slope`, `product` are (K1,) float32.
+    `y` ŷ, `tanh` = tanh((βŷ + b)/2) and `psi` are (n, K1) float32; `beta`, `slope`, `product` (K1,) float32. A
+    row's weight is 1/r, r its root mean square over the units: contrast is no matter of rotation, and it makes a
+    few rows drown all others. (numpy's vectorised tanh is faster than anything numba makes of one.)
     """
     n, units = y.shape
-    half = np.float32(0.5)
     one = np.float32(1)
     for k in range(units):
         slope[k] = 0
         product[k] = 0
     for i in range(n):
+        row, t, out = y[i], tanh[i], psi[i]
+        square = np.float32(0)
         for k in range(units):
-            t = _tanh(half * (beta[k] * y[i, k] + bias[k]))
-            psi[i, k] = beta[k] * t
-            slope[k] += one - t * t
-            product[k] += psi[i, k] * y[i, k]
+            square += row[k] * row[k]
+        weight = one / np.sqrt(square / np.float32(units) + np.float32(1e-12))
+        for k in range(units):
+            slope[k] += one - t[k] * t[k]
+        for k in range(units):
+            score = beta[k] * t[k]
+            product[k] += score * row[k]
+            out[k] = score * weight
+    share = one / np.float32(n)
     for k in range(units):
-        slope[k] *= half * beta[k] * beta[k]
+        slope[k] *= np.float32(0.5) * beta[k] * beta[k] * share
+        product[k] *= share
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def overcomplete_block(y: Array, beta: Array, bias: Array, weight: Array, omega: Array, density: Array) -> None:
-    """Terms of algorithm 2: ω̂ = weight φ′(ŷ), and per unit the sum of φ(ŷ) over the rows of a block.
+@njit(cache=True, fastmath=REGROUP)
+def overcomplete_block(tanh: Array, beta: Array, weight: Array, omega: Array, density: Array) -> None:
+    """Terms of algorithm 2: ω̂ = weight φ′(ŷ), and per unit the mean of φ(ŷ) over a block.
 
-    `y`, `omega` are (n, K1) float32; `weight` is d_k s_k of the paper's (2.98); all others are (K1,) float32.
+    `tanh` = tanh((βŷ + b)/2) and `omega` are (n, K1) float32; `weight` is d_k s_k, s_k = c_kᵀ M⁻¹ c_k; it, `beta` and
+    `density` are (K1,) float32.
     """
-    n, units = y.shape
-    half = np.float32(0.5)
-    quarter = np.float32(0.25)
+    n, units = tanh.shape
     one = np.float32(1)
     for k in range(units):
         density[k] = 0
     for i in range(n):
+        t, out = tanh[i], omega[i]
         for k in range(units):
-            t = _tanh(half * (beta[k] * y[i, k] + bias[k]))
-            phi = quarter * beta[k] * (one - t * t)
+            phi = np.float32(0.25) * beta[k] * (one - t[k] * t[k])
             density[k] += phi
-            omega[i, k] = -weight[k] * beta[k] * t * phi
+            out[k] = -weight[k] * beta[k] * t[k] * phi
+    for k in range(units):
+        density[k] /= np.float32(n)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def skew_direction(gain: Array, sign: Array, curvature: Array, floor: float, out: Array) -> float:
-    """Write (s_i G_ij - s_j G_ji) / max(κ_i + κ_j, floor) into `out`; return the mean length of its columns.
-
-    `gain` G and `out` are (K1, K1) float32; `sign` s = ±1 and `curvature` κ >= 0 are (K1,) float32.
-    """
-    units = gain.shape[0]
-    smallest = np.float32(floor)
-    tile = 16
-    for i0 in range(0, units, tile):
-        i1 = min(i0 + tile, units)
-        for j0 in range(i0, units, tile):
-            j1 = min(j0 + tile, units)
-            for i in range(i0, i1):
-                for j in range(max(j0, i), j1):
-                    value = (sign[i] * gain[i, j] - sign[j] * gain[j, i]) / max(curvature[i] + curvature[j], smallest)
-                    out[i, j] = value
-                    out[j, i] = -value
-    total = 0.0
-    for i in range(units):
-        # A column and a row of a skew matrix have the same length.
-        square = 0.0
-        for j in range(units):
-            square += out[i, j] * out[i, j]
-        total += math.sqrt(square)
-    return total / units
-
-
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def minus_log_density(y: Array, beta: Array) -> float:
     """Sum of -ln φ(ŷ) over all rows and units at b = 0; `y` (n, K1) float32, `beta` (K1,) float32 (2.83)."""
     n, units = y.shape
@@ -153,10 +108,10 @@ def minus_log_density(y: Array, beta: Array) -> float:
     shift = 0.0
     for k in range(units):
         shift += math.log(float(beta[k]))
-    return total - n * shift
+    return float(total - n * shift)
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def draw_rows(seed: int, draw: int, filled: int, out: Array) -> None:
     """Fill `out` with indices in 0…filled-1 that depend on (seed, draw, position) alone (splitmix64).
 
@@ -173,15 +128,6 @@ def draw_rows(seed: int, draw: int, filled: int, out: Array) -> None:
         out[i] = np.int64(((z >> np.uint64(32)) * np.uint64(filled)) >> np.uint64(32))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
-def gather_rows(ring: Array, index: Array, shift: Array, out: Array) -> None:
-    """Write ring[index] - shift into `out`, all float32; ring (m, K), index (n,), shift (K,)."""
-    width = ring.shape[1]
-    for i in range(index.shape[0]):
-        for j in range(width):
-            out[i, j] = ring[index[i], j] - shift[j]
-
-
 def warmup() -> None:
     """Compile every kernel for every type it is called with, so that no service compiles while it streams."""
     y = np.zeros((2, 3), np.float32)
@@ -192,10 +138,8 @@ def warmup() -> None:
             rows.flags.writeable = writeable
             finite_rows(rows, np.zeros(2, np.bool_))
             centre_rows(rows, np.zeros(3), 1.0, y.copy())
-    score_block(y, unit, unit, y.copy(), unit.copy(), unit.copy())
-    overcomplete_block(y, unit, unit, unit, y.copy(), unit.copy())
-    skew_direction(np.zeros((3, 3), np.float32), unit, unit, 0.1, np.zeros((3, 3), np.float32))
+    score_block(y, y, unit, y.copy(), unit.copy(), unit.copy())
+    overcomplete_block(y, unit, unit, y.copy(), unit.copy())
     minus_log_density(y, unit)
     index = np.zeros(2, np.int64)
     draw_rows(0, 0, 2, index)
-    gather_rows(y, index, unit, y.copy())

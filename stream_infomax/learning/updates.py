@@ -12,15 +12,17 @@ from stream_infomax.learning.whitening import polar
 
 Array = NDArray[Any]
 
-# A skew step with a spectral norm above √2 makes Newton-Schulz diverge; stay well below.
+# Steps are kept below this angle (radians, of the plane that turns most): beyond, neither the series of the
+# exponential nor Newton-Schulz holds.
 LARGEST_TURN = 0.7
+ORTHONORMALISE_EVERY = 4
+PRECONDITION_EVERY = 16
 CURVATURE_FLOOR = 0.3
 STATISTICS_ROWS = 2000.0
-AVERAGE_POWER = 4.0
-COMPLETE_RATE = 0.2
-COMPLETE_DECAY = 4.0
-OVERCOMPLETE_RATE = 0.1
-OVERCOMPLETE_DECAY = 10.0
+# The learning rate and its decay, for all data alike: found on photographs, tried on everything (docs/learning.md).
+RATE = 0.77
+RATE_ROWS = 64.0
+AVERAGE_POWER = 3.0
 
 
 class Rotation:
@@ -31,31 +33,38 @@ class Rotation:
         self.n_components = n_components
         self.half_life = half_life
         start = np.random.default_rng(seed).standard_normal((n_rank, n_components))
-        self.rotation = polar(start).astype(np.float32)
+        self.rotation: Array = polar(start).astype(np.float32)
         self.average = self.rotation.copy()
         self.beta = np.full(n_components, start_beta(n_components, n_rank), np.float32)
         self.bias = np.zeros(n_components, np.float32)
         self.n_steps = 0
 
+    def _tanh(self, y: Array) -> Array:
+        """tanh((βŷ + b)/2)."""
+        t: Array = y * (np.float32(0.5) * self.beta)
+        t += np.float32(0.5) * self.bias
+        np.tanh(t, out=t)
+        return t
+
+    def _rate(self, rows: int, n: int, block: int) -> float:
+        """Length of a step from n rows, of which a new block: falls with the square root of the rows that count."""
+        horizon = rows if self.half_life is None else min(rows, self.half_life)
+        decay = math.sqrt(1 + horizon / (RATE_ROWS * self.n_rank))
+        return min(1.0, RATE * math.sqrt(n * block) / self.n_rank / decay)
+
     def _orthonormalise(self) -> None:
-        """One Newton-Schulz iteration towards (C Cᵀ)^(-1/2) C; exact polar where that would diverge."""
-        gram = self.rotation @ self.rotation.T
-        deviation = float(np.abs(gram - np.eye(len(gram), dtype=np.float32)).max())
-        if not deviation < 0.9:
-            self.rotation = polar(self.rotation.astype(np.float64)).astype(np.float32)
+        """One Newton-Schulz iteration towards (C Cᵀ)^(-1/2) C, every few steps."""
+        if self.n_steps % ORTHONORMALISE_EVERY:
             return
+        gram = self.rotation @ self.rotation.T
         gram *= np.float32(-0.5)
         gram[np.diag_indices_from(gram)] += np.float32(1.5)
         self.rotation = gram @ self.rotation
 
-    def _horizon(self, rows: float) -> float:
-        """Rows that count: all learnt so far, or those within the half-life."""
-        return rows if self.half_life is None else min(rows, self.half_life)
-
-    def _advance_average(self, n: int) -> None:
+    def _advance_average(self, block: int) -> None:
         """Average with weights that grow polynomially (Shamir & Zhang 2013): the start is forgotten."""
         self.n_steps += 1
-        steps = float(self.n_steps) if self.half_life is None else min(self.n_steps, self.half_life / n)
+        steps = float(self.n_steps) if self.half_life is None else min(self.n_steps, self.half_life / block)
         weight = (AVERAGE_POWER + 1) / (AVERAGE_POWER + max(1.0, steps))
         self.average += np.float32(weight) * (self.rotation - self.average)
 
@@ -75,33 +84,54 @@ class CompleteRule(Rotation):
     def __init__(self, n_rank: int, seed: int, half_life: float | None) -> None:
         super().__init__(n_rank, n_rank, seed, half_life)
         self.curvature = np.full(n_rank, 0.5)
+        self._precondition()
 
-    def objective(self, x: Array) -> float:
-        """Q1 of whitened rows x (n, K0) at β0, b = 0, in nats."""
-        return float(kernels.minus_log_density(x @ self.rotation, self.beta)) / len(x)
+    def objective(self, rows: Array, whiten: Array) -> float:
+        """Q1 of rows (n, K) at β0, b = 0, in nats."""
+        return float(kernels.minus_log_density(self._project(rows, whiten), self.beta)) / len(rows)
 
-    def step(self, x: Array, rows: int) -> None:
-        """Learn from whitened rows x (n, K0), float32; `rows` of the stream have been learnt from by now."""
-        n, units = x.shape
-        rate = min(COMPLETE_RATE, COMPLETE_DECAY * n / self._horizon(rows))
-        y = x @ self.rotation
+    def step(self, rows: Array, whiten: Array, block: int, learnt: int) -> None:
+        """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
+        n = len(rows)
+        y = self._project(rows, whiten)
         psi = np.empty_like(y)
-        slope = np.empty(units, np.float32)
-        product = np.empty(units, np.float32)
-        kernels.score_block(y, self.beta, self.bias, psi, slope, product)
-        self.curvature += n / (n + STATISTICS_ROWS) * ((slope - product) / n - self.curvature)
+        slope = np.empty(self.n_rank, np.float32)
+        product = np.empty(self.n_rank, np.float32)
+        kernels.score_block(y, self._tanh(y), self.beta, psi, slope, product)
+        self.curvature += block / (block + STATISTICS_ROWS) * (slope - product - self.curvature)
+        if self.n_steps % PRECONDITION_EVERY == 0:
+            self._precondition()
         gain = psi.T @ y
-        gain /= np.float32(n)
-        sign = np.where(self.curvature < 0, np.float32(-1), np.float32(1))
-        turn = np.empty_like(gain)
-        kernels.skew_direction(gain, sign, np.abs(self.curvature).astype(np.float32), CURVATURE_FLOOR, turn)
-        turn *= np.float32(rate)
-        largest = spectral_norm(turn)
-        if largest > LARGEST_TURN:
-            turn *= np.float32(LARGEST_TURN / largest)
-        self.rotation += self.rotation @ turn
+        gain *= self.sign[:, None] * np.float32(self._rate(learnt, n, block) / n)
+        self._turn((gain - gain.T) * self.inverse)
         self._orthonormalise()
-        self._advance_average(n)
+        self._advance_average(block)
+
+    def _project(self, rows: Array, whiten: Array) -> Array:
+        """ŷ, by the order of products that is cheaper."""
+        if len(rows) > self.n_rank:
+            return np.asarray(rows @ (whiten @ self.rotation))
+        return np.asarray(rows @ whiten @ self.rotation)
+
+    def _precondition(self) -> None:
+        """Signs of the scores and the inverse curvature of every pair of units, from κ as it stands."""
+        self.sign = np.where(self.curvature < 0, np.float32(-1), np.float32(1))
+        size = np.abs(self.curvature)
+        self.inverse = (1 / np.maximum(size[:, None] + size, CURVATURE_FLOOR)).astype(np.float32)
+
+    def _turn(self, turn: Array) -> None:
+        """C exp(T) for a skew T, to second order; T is shortened where it turns too far for that."""
+        square = turn.T @ turn  # -T²
+        # The Frobenius norm bounds the square of the largest angle: mostly it says already that all is well.
+        if not np.linalg.norm(square) <= LARGEST_TURN**2:
+            largest = spectral_norm(turn)
+            if largest > LARGEST_TURN:
+                factor = np.float32(LARGEST_TURN / largest)
+                turn *= factor
+                square *= factor * factor
+        square *= np.float32(-0.5)
+        square += turn
+        self.rotation += self.rotation @ square
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the same bits."""
@@ -109,6 +139,8 @@ class CompleteRule(Rotation):
             "rotation": self.rotation,
             "average": self.average,
             "curvature": self.curvature,
+            "sign": self.sign,
+            "inverse": self.inverse,
             "n_steps": self.n_steps,
         }
 
@@ -117,6 +149,8 @@ class CompleteRule(Rotation):
         self.rotation = np.array(state["rotation"], np.float32)
         self.average = np.array(state["average"], np.float32)
         self.curvature = np.array(state["curvature"], np.float64)
+        self.sign = np.array(state["sign"], np.float32)
+        self.inverse = np.array(state["inverse"], np.float32)
         self.n_steps = int(state["n_steps"])
 
 
@@ -134,25 +168,23 @@ class OvercompleteRule(Rotation):
         self.density = np.full(n_components, 0.2 * float(self.beta[0]))
         self.density_rows = 0.0
 
-    def objective(self, x: Array) -> float:
-        """Q̂ in nats at the running D."""
+    def objective(self, rows: Array, whiten: Array) -> float:
+        """Q̂ in nats, at the running D."""
         weighted = self.rotation * (self.density**2).astype(np.float32)
         return -0.5 * float(np.linalg.slogdet((weighted @ self.rotation.T).astype(np.float64))[1])
 
-    def step(self, x: Array, rows: int) -> None:
-        """Learn from whitened rows x (n, K0), float32; `rows` of the stream have been learnt from by now."""
-        n = len(x)
-        rate = OVERCOMPLETE_RATE / math.sqrt(1 + self._horizon(rows) / (OVERCOMPLETE_DECAY * self.n_components))
-        units = self.rotation.shape[1]
-        y = x @ self.rotation
-        omega = np.empty_like(y)
-        total = np.empty(units, np.float32)
+    def step(self, rows: Array, whiten: Array, block: int, learnt: int) -> None:
+        """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
+        n = len(rows)
+        x = rows @ whiten
         solved = self._solve()
         leverage = np.einsum("ij,ij->j", self.rotation, solved)
         weight = (self.density * leverage).astype(np.float32)
-        kernels.overcomplete_block(y, self.beta, self.bias, weight, omega, total)
-        self.density_rows = min(self.density_rows + n, STATISTICS_ROWS)
-        self.density += n / self.density_rows * (total / n - self.density)
+        omega = np.empty((n, self.n_components), np.float32)
+        density = np.empty(self.n_components, np.float32)
+        kernels.overcomplete_block(self._tanh(x @ self.rotation), self.beta, weight, omega, density)
+        self.density_rows = min(self.density_rows + block, STATISTICS_ROWS)
+        self.density += block / self.density_rows * (density - self.density)
         pull = x.T @ omega
         pull /= np.float32(n)
         direction = solved * (self.density**2).astype(np.float32) - self.rotation
@@ -160,13 +192,17 @@ class OvercompleteRule(Rotation):
         lengths = np.sqrt(np.einsum("ij,ij->j", direction, direction))
         sizes = np.sqrt(np.einsum("ij,ij->j", self.rotation, self.rotation))
         relative = float(np.mean(lengths / np.maximum(sizes, np.float32(1e-6))))
-        step = rate / max(relative, 1e-12)
+        step = self._overcomplete_rate(learnt) / max(relative, 1e-12)
         largest = step * spectral_norm(direction)
         if largest > LARGEST_TURN:
             step *= LARGEST_TURN / largest
         self.rotation += np.float32(step) * direction
         self._orthonormalise()
-        self._advance_average(n)
+        self._advance_average(block)
+
+    def _overcomplete_rate(self, learnt: int) -> float:
+        horizon = learnt if self.half_life is None else min(learnt, self.half_life)
+        return 0.1 / math.sqrt(1 + horizon / (10.0 * self.n_components))
 
     def _solve(self) -> Array:
         """M⁻¹ C at the present C and D."""

@@ -60,7 +60,7 @@ class StreamingWhitener:
     def covariance(self) -> Array:
         """The running covariance (K, K)."""
         mean = self.mean()
-        return self.scatter / max(self.weight, 1.0) - np.outer(mean, mean)
+        return np.asarray(self.scatter / max(self.weight, 1.0) - np.outer(mean, mean))
 
     def settle(self, n_rank: int | None, energy: float, n_components: int | None) -> int:
         """Decide K0 once (2.49), whiten for the first time, and return K0; 0 where nothing varies yet."""
