@@ -7,6 +7,7 @@ between. Every request can be repeated without harm, and a reader that lost its 
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -129,8 +130,9 @@ class Outlet:
 
     def release(self) -> None:
         """Give the address free for another process; after the context has ended."""
-        if self._lock:
-            self._lock.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _take(self, peer: bytes, parts: Sequence[bytes]) -> None:
         try:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 from collections.abc import Sequence
-from pathlib import Path
-from typing import IO
 
 import zmq
 
@@ -52,21 +51,25 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
     return parts
 
 
-def bind(socket: zmq.Socket[bytes], address: str) -> IO[bytes] | None:
-    """Bind, or raise StreamError with the address. Returns the lock that a Unix socket needs.
+def bind(socket: zmq.Socket[bytes], address: str) -> int | None:
+    """Bind, or raise StreamError with the address.
 
     ZeroMQ takes a Unix socket over from a living process without a word, so a locked file beside it says that it
     is in use; the kernel unlocks it when the process ends, however that comes.
+
+    Returns
+    -------
+    The descriptor of the locked file, to be closed when the context has ended; None for other transports.
     """
     lock = None
     try:
         if address.startswith("ipc://"):
-            lock = Path(address.removeprefix("ipc://") + ".lock").open("wb")  # noqa: SIM115
+            lock = os.open(address.removeprefix("ipc://") + ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         socket.bind(address)
     except (OSError, zmq.ZMQError) as error:
-        if lock:
-            lock.close()
+        if lock is not None:
+            os.close(lock)
         if error.errno in (errno.EADDRINUSE, errno.EWOULDBLOCK):
             raise StreamError(f"address already in use: {address}") from error
         raise StreamError(f"cannot bind {address}: {error.strerror}") from error

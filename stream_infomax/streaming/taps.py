@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import zmq
@@ -33,7 +34,7 @@ class Tap:
     def __init__(self, context: zmq.Context[Any], address: str) -> None:
         self.socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         set_options(self.socket)
-        self._lock: IO[bytes] | None = bind(self.socket, address)
+        self._lock = bind(self.socket, address)
         self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._topics: set[bytes] = set()
         self._watched = False
@@ -69,8 +70,9 @@ class Tap:
 
     def release(self) -> None:
         """Give the address free for another process; after the context has ended."""
-        if self._lock:
-            self._lock.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 class TapReader:
