@@ -61,6 +61,7 @@ class Server:
     """An outlet and its log."""
 
     def __init__(self, context, address, readers=("r",), log_id=LOG, seekable=False, **bounds):
+        self.context = context
         self.log = OutputLog(readers, **bounds)
         self.outlet = Outlet(context, address, self.log, log_id, seekable=seekable)
         self.address = self.outlet.address
@@ -71,7 +72,8 @@ class Server:
         self.outlet.pump()
 
     def stop(self):
-        self.outlet.socket.close(linger=0)
+        """End like a process does; the context must be the server's own, for only its end frees the address."""
+        self.context.destroy(linger=0)
         self.outlet.release()
 
 
@@ -213,7 +215,7 @@ def test_an_outlet_that_comes_later_is_found(context, ipc):
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 def test_an_outlet_that_comes_back_is_asked_again(context, tmp_path, transport):
     address = f"ipc://{tmp_path}/o" if transport == "ipc" else "tcp://127.0.0.1:*"
-    server = Server(context, address)
+    server = Server(Keeping(), address)
     inlet = Inlet(context, server.address, "r")
     server.append(*range(4))
     assert read(inlet, [server], 4) == [0, 1, 2, 3]
@@ -484,7 +486,7 @@ def test_an_address_in_use_is_named(context, address):
 
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])
 def test_an_address_in_use_by_another_process_is_named(context, tmp_path, transport):
-    server = Server(context, f"ipc://{tmp_path}/o" if transport == "ipc" else "tcp://127.0.0.1:*")
+    server = Server(Keeping(), f"ipc://{tmp_path}/o" if transport == "ipc" else "tcp://127.0.0.1:*")
     command = [sys.executable, "-c", TAKEN, server.address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LONG, check=False)
     assert (done.returncode, done.stdout) == (3, f"address already in use: {server.address}\n")
