@@ -17,7 +17,7 @@ COLOURS = {
     "ours, 1 pass, no memory": "#8fbbe8",
     "ours, 1 pass": "#2c6fbb",
     "ours, 3 passes": "#123f73",
-    "paper's batch algorithm 1, our kernels": "#d9822b",
+    "paper's batch algorithm 1, in blocks as ours": "#d9822b",
     "paper's batch algorithm 1, numpy": "#8a4b0f",
     "FastICA": "#3a9a6a",
     "Picard-O": "#9b4f96",

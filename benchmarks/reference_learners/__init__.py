@@ -8,6 +8,6 @@ in each module and are checked on known sources in tests/benchmarks/test_referen
 from reference_learners.infomax_ica import infomax_ica
 from reference_learners.mmica import mmica
 from reference_learners.orica import orica
-from reference_learners.paper import batch_infomax, batch_infomax_kernels, batch_overcomplete
+from reference_learners.paper import batch_infomax, batch_infomax_blocks, batch_overcomplete
 
-__all__ = ["batch_infomax", "batch_infomax_kernels", "batch_overcomplete", "infomax_ica", "mmica", "orica"]
+__all__ = ["batch_infomax", "batch_infomax_blocks", "batch_overcomplete", "infomax_ica", "mmica", "orica"]

@@ -11,7 +11,7 @@ from stream_infomax.learning.information import amari_distance
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from reference_learners import batch_infomax, batch_infomax_kernels, batch_overcomplete, infomax_ica, mmica, orica
+from reference_learners import batch_infomax, batch_infomax_blocks, batch_overcomplete, infomax_ica, mmica, orica
 from reference_learners.paper import _overcomplete_pass, start_beta
 
 UNITS = 5
@@ -39,7 +39,7 @@ def last(iterator):
     ("learner", "settings", "target"),
     [
         (batch_infomax, {"epochs": 150}, 0.01),
-        (batch_infomax_kernels, {"epochs": 150}, 0.01),
+        (batch_infomax_blocks, {"epochs": 150}, 0.01),
         (batch_overcomplete, {"epochs": 150}, 0.02),
         (infomax_ica, {"epochs": 40}, 0.02),
         (infomax_ica, {"epochs": 40, "extended": True}, 0.02),
@@ -56,7 +56,7 @@ def test_known_sources_are_recovered(learner, settings, target):
 
 def test_both_versions_of_algorithm_1_take_the_same_path():
     X, _, start = whitened(laplace(1000))
-    plain, fused = batch_infomax(X, start, epochs=20), batch_infomax_kernels(X, start, epochs=20)
+    plain, fused = batch_infomax(X, start, epochs=20), batch_infomax_blocks(X, start, epochs=20)
     np.testing.assert_allclose(last(plain), last(fused), atol=1e-3)
 
 
