@@ -85,7 +85,7 @@ class Board:
     title
         Stands above: the configuration and the run folder.
     services
-        Names in the order of the data.
+        Names of those that report, in the order of the data.
     n_frames
         How many frames will pass; 0 where that is not known.
     """
@@ -101,8 +101,9 @@ class Board:
 
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
-        self.rows[name].state = state
-        self.rows[name].restarts = restarts
+        row = self.rows.setdefault(name, Row())
+        row.state = state
+        row.restarts = restarts
 
     def update(self, name: str, status: Mapping[str, Any]) -> None:
         """Take in a service's status."""

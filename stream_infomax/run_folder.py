@@ -4,8 +4,9 @@ run.json            the configuration, how it runs, and the summary once it has 
 pipeline.toml       the same configuration, as the services read it
 lock                held by the one supervisor of the folder
 <service>/          its checkpoints
-<service>.log       what it wrote to stderr
-history.csv         the learners' objective and coefficient entropy over the run
+recorder/           what was published, where that is kept
+    <service>.log       what it wrote to stderr
+history.csv         every measure of the learning over the run
 filters.png, learning_curve.png
 """
 
@@ -25,9 +26,8 @@ import tomli_w
 from stream_infomax.composition import MAY_CHANGE
 from stream_infomax.config import Config, ConfigError, to_builtins
 
-# What was published before a recorder was there cannot be had again.
-FIXED = ("run.record",)
 IN_PROCESS = "in-process"
+RECORDER = "recorder"
 
 
 class RunFolder:
@@ -124,8 +124,9 @@ class RunFolder:
 
         # Both through JSON, so that tuples and lists are the same.
         current = json.loads(json.dumps(to_builtins(config)))
-        may_change = [key for key in MAY_CHANGE if key not in FIXED]
-        found = differences(record["config"], current, may_change)
+        found = differences(record["config"], current, MAY_CHANGE)
+        if config.run.record and not record["config"]["run"]["record"]:
+            found.append("--save-features was not given there, and what was published before is gone")
         if record["in_process"] != in_process:
             found.append("--in-process was given" if in_process else "--in-process was given there, and not now")
         if found:
@@ -138,7 +139,12 @@ class RunFolder:
     def _clear(self, config: Mapping[str, Any]) -> None:
         """Remove what a run of `config` writes, and nothing else that a person may have put there."""
         stages = config.get("stage", [])
-        services = {config["source"]["name"], *(stage["service"] or stage["name"] for stage in stages), IN_PROCESS}
+        services = {
+            config["source"]["name"],
+            *(stage["service"] or stage["name"] for stage in stages),
+            IN_PROCESS,
+            RECORDER,
+        }
         for service in services:
             shutil.rmtree(self.path / service, ignore_errors=True)
             for ending in ("log", "outlet", "outlet.lock", "tap", "tap.lock"):

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
 from stream_infomax.cli.run import run
+from stream_infomax.cli.settings import RunError
 from stream_infomax.cli.show import show
 from stream_infomax.cli.tap import tap
 from stream_infomax.cli.warmup import warmup
@@ -38,6 +39,9 @@ def main() -> None:
     except (ConfigError, CycloptsError) as error:
         print(f"stream-infomax: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(UNUSABLE)
+    except RunError as error:
+        print(f"stream-infomax: {error}", file=sys.stderr)
+        sys.exit(FAILED)
     except BrokenPipeError:  # the reader of a pipe has gone, for example head
         sys.stderr.close()
         sys.exit(FAILED)

@@ -43,8 +43,8 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
     }
 
 
-def tell(summary: Mapping[str, Any]) -> None:
-    """Print a summary."""
+def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
+    """Print a summary, and where the features are."""
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary["lost"].items() if count)
     print(f"finished after {clock(summary['seconds'])}: {summary['frames']:,} frames, {losses or 'none lost'}")
     for name, (position, value) in summary["measures"].items():
@@ -52,6 +52,7 @@ def tell(summary: Mapping[str, Any]) -> None:
         print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
     _list("pictures", summary["pictures"])
     _list("checkpoint", summary["checkpoints"])
+    _list("features", [str(save_features)] if save_features else [])
 
 
 def _list(title: str, paths: list[str]) -> None:

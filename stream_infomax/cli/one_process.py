@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 
+from stream_infomax.cli.settings import RunError
 from stream_infomax.cli.watch import Watch
 from stream_infomax.composition import pipeline_of, source_of, take_over
 from stream_infomax.config import Config, ConfigError, to_builtins
-from stream_infomax.run_folder import IN_PROCESS, RunFolder
+from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
 from stream_infomax.streaming.checkpoint import Checkpoints
 from stream_infomax.streaming.feeds import SourceFeed
+from stream_infomax.streaming.recorder import FrameStore, assemble
 from stream_infomax.streaming.stage import Pipeline
 from stream_infomax.streaming.status import INTERVAL, Meter
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(config: Config, folder: RunFolder, watch: Watch) -> Literal["finished", "stopped", "failed"]:
-    """Run source and stages here; return how it ended."""
+def run(config: Config, folder: RunFolder, watch: Watch, save_features: Path | None) -> bool:
+    """Run source and stages here.
+
+    Returns whether the source came to its end; False where a signal stopped it. Raises RunError where it cannot go on.
+    """
     checkpoints = Checkpoints(folder.path / IN_PROCESS, config.run.keep)
+    store = FrameStore(folder.path / RECORDER) if save_features else None
     try:
         pipeline, feed = _prepare(config, checkpoints)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from error
-    with watch, _stopping() as stop:
+    with _stopping() as stop:
         watch.change(IN_PROCESS, "running", 0)
         try:
-            _work(config, pipeline, feed, checkpoints, watch, stop)
+            _work(config, pipeline, feed, checkpoints, store, watch, stop)
         except ValueError as error:
             watch.change(IN_PROCESS, "failed", 0)
-            failure = error
-        else:
-            ended: Literal["finished", "stopped"] = "finished" if feed.finished else "stopped"
-            watch.change(IN_PROCESS, ended, 0)
-            return ended
-    print(f"stream-infomax: frame {feed.next - 1}: {failure}", file=sys.stderr)
-    return "failed"
+            raise RunError(f"frame {feed.next - 1}: {error}") from error
+        watch.change(IN_PROCESS, "finished" if feed.finished else "stopped", 0)
+    if feed.finished and store and save_features:
+        assemble(store, save_features)
+    return feed.finished
 
 
 def _prepare(config: Config, checkpoints: Checkpoints) -> tuple[Pipeline, SourceFeed]:
@@ -63,6 +67,7 @@ def _work(
     pipeline: Pipeline,
     feed: SourceFeed,
     checkpoints: Checkpoints,
+    store: FrameStore | None,
     watch: Watch,
     stop: threading.Event,
 ) -> None:
@@ -77,6 +82,8 @@ def _work(
             "config": to_builtins(config),
             "stage": pipeline.state(),
         }
+        if store:  # before the position moves on, so that no frame is missing after a crash
+            store.flush(feed.next, feed.finished)
         checkpoints.save(tree, feed.next)
 
     def report() -> None:
@@ -88,6 +95,8 @@ def _work(
         arrival = feed.receive()
         if arrival is not None:
             output = pipeline.process(arrival.frame)
+            if store:
+                store.add(output)
             meter.count(output, arrival.origin, arrival.origin)
             since += 1
             if since == config.run.checkpoint_every:

@@ -44,7 +44,8 @@ def run(
     from stream_infomax.cli.conclude import conclude, tell
     from stream_infomax.cli.watch import Watch
     from stream_infomax.history import History
-    from stream_infomax.run_folder import IN_PROCESS, RunFolder
+    from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
+    from stream_infomax.streaming.recorder import FrameStore, assemble
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
     folder = RunFolder(Path(settings.run.folder))
@@ -52,22 +53,25 @@ def run(
         found = folder.open(settings, in_process, fresh)
         if found == "finished":
             print(f"{folder.path}: this run has finished; --fresh starts anew")
-            tell(folder.summary() or {})
+            if save_features:
+                assemble(FrameStore(folder.path / RECORDER), save_features)
+            tell(folder.summary() or {}, save_features)
             return 0
         if found == "unfinished":
             print(f"{folder.path}: resuming")
         names = [IN_PROCESS] if in_process else settings.services()
         plain = plain or not sys.stdout.isatty()
-        watch = Watch(f"{config} → {folder.path}", names, n_frames(settings), History(folder.history), plain)
         if in_process:
             from stream_infomax.cli.one_process import run as run_it
         else:
             from stream_infomax.cli.services import run as run_it
-        ended = run_it(settings, folder, watch)
-        if ended == "finished":
+        title = f"{config} → {folder.path}"
+        with Watch(title, names, n_frames(settings), History(folder.history), plain) as watch:
+            finished = run_it(settings, folder, watch, save_features)
+        if finished:
             summary = conclude(settings, folder, watch.seconds, in_process)
             folder.finish(summary)
-            tell(summary)
-        elif ended == "stopped":
+            tell(summary, save_features)
+        else:
             print(f"{folder.path}: stopped and saved; the same command resumes")
-    return int(ended == "failed")
+    return 0

@@ -5,16 +5,23 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from typing import Literal
+from pathlib import Path
 
 import msgspec
 import zmq
 import zmq.asyncio
 
-from stream_infomax.cli.settings import script
+from stream_infomax.cli.settings import RunError, script
 from stream_infomax.cli.watch import Watch
-from stream_infomax.config import ClassifierSettings, Config, ContrastSettings, LearnerSettings, WindowsSettings
-from stream_infomax.run_folder import RunFolder
+from stream_infomax.config import (
+    ClassifierSettings,
+    Config,
+    ConfigError,
+    ContrastSettings,
+    LearnerSettings,
+    WindowsSettings,
+)
+from stream_infomax.run_folder import RECORDER, RunFolder
 from stream_infomax.supervisor import Service, ServiceError, Supervisor
 
 # The script for a service, by its last stage: each has at hand what the stages up to that kind need.
@@ -26,34 +33,47 @@ SCRIPTS = {
 }
 STATUS = b"status"
 REFRESH = 0.25
+# Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
+USUAL_WARMUP = 4.0
 # Milliseconds within which the last words of services that have ended arrive.
 LAST_STATUS = 100
 
 
-def run(config: Config, folder: RunFolder, watch: Watch) -> Literal["finished", "stopped", "failed"]:
-    """Run every service of `config` in a process of its own; return how it ended."""
+def run(config: Config, folder: RunFolder, watch: Watch, save_features: Path | None) -> bool:
+    """Run every service of `config` in a process of its own.
+
+    Returns whether all came to their end; False where a signal stopped them. Raises RunError where one cannot go on.
+    """
     services = [Service(name, _command(config, folder, name)) for name in config.services()]
-    # Compiled once, here: several processes that write numba's cache at once get in each other's way.
-    subprocess.run([sys.executable, "-P", "-m", "stream_infomax.cli", "warmup"], check=True)
+    if save_features:
+        services.append(Service(RECORDER, _recorder(config, folder, save_features)))
+    _compile_kernels()
     try:
-        with watch:
-            finished = asyncio.run(_supervise(config, services, folder, watch))
+        return asyncio.run(_supervise(config, services, folder, watch))
     except ServiceError as error:
-        print(
-            f"stream-infomax: {error}; its last words:\n{error.last_words}\n(all of them: {error.log})", file=sys.stderr
-        )
-        return "failed"
-    return "finished" if finished else "stopped"
+        raise RunError(f"{error}; its last words (all of them in {error.log}):\n{error.last_words}") from error
+
+
+def _compile_kernels() -> None:
+    """Do it once, here: several processes that write numba's cache at once get in each other's way."""
+    compiler = subprocess.Popen([sys.executable, "-P", "-m", "stream_infomax.cli", "warmup"])
+    try:
+        code = compiler.wait(USUAL_WARMUP)
+    except subprocess.TimeoutExpired:
+        print("compiling the kernels, once for this machine …", flush=True)
+        code = compiler.wait()
+    if code:
+        raise ConfigError("the kernels could not be compiled: see above")
 
 
 async def _supervise(config: Config, services: list[Service], folder: RunFolder, watch: Watch) -> bool:
     supervisor = Supervisor(services, folder.path, watch.change)
     context = zmq.asyncio.Context()
     sockets = {}
-    for service in services:
-        sockets[service.name] = socket = context.socket(zmq.SUB)
+    for name in config.services():
+        sockets[name] = socket = context.socket(zmq.SUB)
         socket.subscribe(STATUS)
-        socket.connect(config.addresses(service.name)[1])
+        socket.connect(config.addresses(name)[1])
     ears = [asyncio.create_task(_listen(socket, name, watch, supervisor)) for name, socket in sockets.items()]
     ticker = asyncio.create_task(_tick(watch))
     try:
@@ -88,3 +108,9 @@ async def _tick(watch: Watch) -> None:
 def _command(config: Config, folder: RunFolder, name: str) -> list[str]:
     program = "source" if name == config.source.name else SCRIPTS[type(config.stages_of(name)[-1])]
     return [sys.executable, "-P", str(script(program)), "--config", str(folder.pipeline), "--service", name]
+
+
+def _recorder(config: Config, folder: RunFolder, save_features: Path) -> list[str]:
+    program = [sys.executable, "-P", "-m", "stream_infomax.streaming.recorder"]
+    outlet, _ = config.addresses(config.services()[-1])
+    return [*program, outlet, str(folder.path / RECORDER), str(save_features)]

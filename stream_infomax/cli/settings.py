@@ -22,6 +22,10 @@ Changes = Annotated[
 ]
 
 
+class RunError(Exception):
+    """A run that cannot go on: says why, and what the service at fault had to say."""
+
+
 def read(path: Path, changes: Sequence[str]) -> Config:
     """Return the configuration in `path`; raises ConfigError."""
     config = load(path, changes)
