@@ -36,6 +36,7 @@ class Published:
     """A basis as the world sees it: never changed, only replaced."""
 
     mean: Array
+    rotation: Array
     filters: Array
     basis: Array
     scale: float
@@ -230,6 +231,7 @@ class OnlineInfomax(Estimator):
         basis = (self._whitener.dewhiten @ rotation) / (scale * self._scale)
         self._published = Published(
             mean=self._whitener.reference.copy(),
+            rotation=np.asarray(rotation, np.float32),
             filters=np.ascontiguousarray(filters.T, np.float32),
             basis=np.ascontiguousarray(basis, np.float32),
             scale=scale,
@@ -297,6 +299,11 @@ class OnlineInfomax(Estimator):
     def components_(self) -> Array:
         """Filters (n_components, n_features): the transposed W of the paper."""
         return self._published_or_raise().filters
+
+    @property
+    def rotation_(self) -> Array:
+        """C (n_rank, n_components), C Cᵀ = I: the part of the filters that is not whitening."""
+        return self._published_or_raise().rotation
 
     @property
     def mixing_(self) -> Array:

@@ -10,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.information import RunningEntropy
+from stream_infomax.learning.information import RunningEntropy, RunningInformation
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.stage import Metrics, State
+
+# Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
+WATCHED = 32
 
 
 class LearnerStage:
@@ -56,6 +59,7 @@ class LearnerStage:
         self.row_axes: tuple[str, ...] = ()
         self.row_shape: tuple[int, ...] = ()
         self._entropy = RunningEntropy()
+        self._information = RunningInformation()
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
@@ -74,22 +78,27 @@ class LearnerStage:
         )
 
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        warm = hasattr(self.learner, "components_")
+        if warm:
+            self._watch(rows)
         if not self.learn:
-            if not hasattr(self.learner, "components_"):
+            if not warm:
                 raise ValueError(
                     f"stage {self.name!r} has learn = false but no basis; name one with start = CHECKPOINT"
                 )
-            features = self.learner.transform(rows)
-        elif self._width_is_open():
-            features = self.learner.partial_fit_transform(rows)[:, :0]
-        else:
-            features = self.learner.partial_fit_transform(rows)
-        if features.shape[1]:
-            self._entropy.partial_fit(features)
+            return self.learner.transform(rows)
+        features = self.learner.partial_fit_transform(rows)
+        if not warm and self.learner.n_components is None:  # their number was open
+            return features[:, :0]
         return features
 
-    def _width_is_open(self) -> bool:
-        return self.learner.n_components is None and not hasattr(self.learner, "components_")
+    def _watch(self, rows: npt.NDArray[np.float32]) -> None:
+        """Measure potentials of rows that have not been learnt from, whatever the output is."""
+        learner = self.learner
+        rows = rows[:: -(-len(rows) // WATCHED) or 1]
+        potentials = (rows - learner.mean_).astype(np.float32) @ learner.components_.T
+        self._entropy.partial_fit(potentials)
+        self._information.partial_fit(potentials, learner.rotation_)
 
     def _settle_geometry(self, frame: Frame, array: Array) -> None:
         axes = array.axes[array.n_row_axes :]
@@ -106,6 +115,7 @@ class LearnerStage:
         return {
             "learner": self.learner.state(),
             "entropy": self._entropy.state(),
+            "information": self._information.state(),
             "encoder": self.encoder,
             "row_axes": list(self.row_axes),
             "row_shape": list(self.row_shape),
@@ -115,12 +125,13 @@ class LearnerStage:
         """Take over what `state()` returned."""
         self.learner.restore(state["learner"])
         self._entropy.restore(state["entropy"])
+        self._information.restore(state["information"])
         self.encoder = state["encoder"]
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
 
     def metrics(self) -> Metrics:
-        """Return the objective (nats), the coefficient entropy (bits), updates, sizes and rows set aside."""
+        """Return the objective (nats), coefficient entropy and information a row (bits), updates and rows set aside."""
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
             return {}
@@ -129,6 +140,7 @@ class LearnerStage:
             "updates": learner.n_updates_,
             "objective": learner.objective_,
             "entropy": self._entropy.value,
+            "information": self._information.information,
         }
         metrics.update({f"set_aside.{reason}": count for reason, count in learner.n_set_aside_.items()})
         return metrics
