@@ -24,7 +24,7 @@ def of_patches(patches: Floats) -> npt.NDArray[np.intp]:
     frequency = (power * np.hypot(u, v)).sum((1, 2)) / total
     # Orientation has period π: the mean of the doubled angle.
     doubled = (power * np.exp(2j * np.arctan2(v, u))).sum((1, 2))
-    orientation = np.angle(doubled) / 2
+    orientation = (np.angle(doubled) / 2).round(6)  # rounding errors must not decide
     columns = columns_for(n)
     line = np.empty(n, dtype=np.intp)
     line[np.argsort(frequency, kind="stable")] = np.arange(n) // columns

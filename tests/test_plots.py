@@ -1,0 +1,130 @@
+"""Pictures: every geometry is drawn, in the right order and at the right place, the same bytes each time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stream_infomax import plots
+from stream_infomax.plots import order
+from stream_infomax.plots.components import MOST_SIGNALS, _mosaic, components
+
+
+def gratings(n: int, side: int) -> np.ndarray:
+    """Patches (n, side, side) of rising frequency, all of one orientation."""
+    x = np.arange(side)
+    return np.stack([np.tile(np.cos(np.pi * (i + 1) * (x + 0.5) / side), (side, 1)) for i in range(n)])
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape"),
+    [
+        (("y", "x"), (6, 8)),
+        (("y", "x", "colour"), (5, 5, 3)),
+        (("sample",), (32,)),
+        (("sample", "mel"), (5, 12)),
+        (("sample", "channel"), (20, 3)),
+        (("channel",), (7,)),
+        (("component",), (9,)),
+    ],
+)
+@pytest.mark.parametrize("n", [1, 7, 150])
+def test_every_geometry_has_its_picture(axes: tuple[str, ...], shape: tuple[int, ...], n: int, tmp_path: Path) -> None:
+    filters = np.random.default_rng(0).standard_normal((n, int(np.prod(shape))))
+    path = plots.save(components(filters, filters.T, axes, shape), tmp_path / "a" / "filters.png")
+    with Image.open(path) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert pixels.shape[1] > 1000
+    assert pixels.std() > 5
+    border = np.concatenate([pixels[:8].ravel(), pixels[-8:].ravel(), pixels[:, :8].ravel(), pixels[:, -8:].ravel()])
+    assert (border == 255).all(), "something reaches over the edge"
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+    filters = np.random.default_rng(0).standard_normal((9, 36))
+    first, second = (
+        plots.save(components(filters, filters.T, ("y", "x"), (6, 6)), tmp_path / f"{name}.png").read_bytes()
+        for name in "ab"
+    )
+    assert first == second
+
+
+def test_dead_filters_are_drawn_as_nothing() -> None:
+    components(np.zeros((4, 32)), np.zeros((32, 4)), ("sample",), (32,))
+
+
+@pytest.mark.parametrize(
+    ("filters", "basis", "axes", "shape"),
+    [
+        ((4, 35), (35, 4), ("y", "x"), (6, 6)),
+        ((4, 36), (4, 36), ("y", "x"), (6, 6)),
+        ((4, 36), (36, 4), ("sample",), (6, 6)),
+        ((36,), (36, 1), ("y", "x"), (6, 6)),
+    ],
+)
+def test_shapes_that_do_not_fit_are_named(
+    filters: tuple[int, ...], basis: tuple[int, ...], axes: tuple[str, ...], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"do not fit rows of axes .*: accepted are"):
+        components(np.ones(filters), np.ones(basis), axes, shape)
+
+
+def test_of_too_many_an_even_choice_is_drawn_and_said() -> None:
+    signals = np.random.default_rng(0).standard_normal((3 * MOST_SIGNALS, 16))
+    figure = components(signals, signals.T, ("sample",), (16,))
+    assert f"{MOST_SIGNALS} of {3 * MOST_SIGNALS} components" in figure.texts[1].get_text()
+
+
+class TestMosaic:
+    def test_tiles_stand_in_their_places_each_scaled_to_itself(self) -> None:
+        tiles = np.array([np.full((2, 3), value) for value in (1.0, -5.0, 0.25)])
+        canvas = _mosaic(tiles)
+        assert canvas.shape == (5, 7)
+        np.testing.assert_array_equal(canvas[:2, :3], 1.0)
+        np.testing.assert_array_equal(canvas[:2, 4:], -1.0)
+        np.testing.assert_array_equal(canvas[3:, :3], 1.0)
+        np.testing.assert_array_equal(canvas[2], 1.0)
+
+    def test_colours_are_moved_to_between_0_and_1(self) -> None:
+        canvas = _mosaic(np.array([[[[1.0, 0.0, -1.0]]]]))
+        np.testing.assert_array_equal(canvas, [[[1.0, 0.5, 0.0]]])
+
+
+class TestOrder:
+    def test_patches_from_low_to_high_frequency(self) -> None:
+        shuffled = np.random.default_rng(1).permutation(9)
+        found = order.of_patches(gratings(9, 10)[shuffled])
+        # Lines of three: within one the orientation decides, and here it is the same for all.
+        assert [set(shuffled[found][i : i + 3]) for i in (0, 3, 6)] == [{0, 1, 2}, {3, 4, 5}, {6, 7, 8}]
+
+    def test_the_mean_of_a_patch_does_not_count(self) -> None:
+        patches = gratings(9, 10)
+        np.testing.assert_array_equal(order.of_patches(patches), order.of_patches(patches + 7.0))
+
+    def test_signals_from_low_to_high_frequency(self) -> None:
+        signals = np.stack([np.sin(2 * np.pi * k * np.arange(64) / 64) for k in (9, 2, 17)])
+        np.testing.assert_array_equal(order.of_signals(signals), [1, 0, 2])
+
+    def test_planes_from_low_to_high_bands(self) -> None:
+        planes = np.zeros((3, 4, 8))
+        planes[0, :, 7] = planes[1, :, 0] = planes[2, :, 3] = 1.0
+        np.testing.assert_array_equal(order.of_planes(planes), [1, 2, 0])
+
+    @pytest.mark.parametrize(("n", "aspect", "columns"), [(1, 1.0, 1), (9, 1.0, 3), (10, 1.0, 4), (8, 0.5, 4)])
+    def test_columns(self, n: int, aspect: float, columns: int) -> None:
+        assert order.columns_for(n, aspect) == columns
+
+
+class TestLearning:
+    def test_a_panel_for_each_kind_of_measure(self) -> None:
+        columns = {"position": [64.0, 128.0], "value": [3.0, 2.0]}
+        names = ("learner.objective", "learner.entropy", "probe.a.window", "probe.b.window")
+        figure = plots.learning(dict.fromkeys(names, columns))
+        titles = [axes.get_title("left") for axes in figure.axes]
+        assert titles == ["objective (nats)", "coefficient entropy (bits)", "named rightly of late (share)"]
+        assert [line.get_label() for line in figure.axes[2].lines[::2]] == ["a", "b"]
+        np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[64, 3], [128, 2]])
+
+    def test_a_single_point_is_enough(self, tmp_path: Path) -> None:
+        plots.save(plots.learning({"learner.objective": {"position": [64.0], "value": [3.0]}}), tmp_path / "curve.png")
