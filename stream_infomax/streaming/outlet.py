@@ -31,7 +31,9 @@ class _Reader:
     """Where an outlet stands with one reader."""
 
     name: str
+    # Its ZeroMQ identity, empty while it is away; and whether it has ever asked for something.
     peer: bytes = b""
+    heard: bool = False
     # The next offset to send, and the first beyond the credit.
     cursor: int = 0
     limit: int = 0
@@ -114,11 +116,11 @@ class Outlet:
 
     def heard_all(self) -> bool:
         """Whether every reader has asked for something since the start."""
-        return all(reader.peer for reader in self._readers.values())
+        return all(reader.heard for reader in self._readers.values())
 
     def wanted(self) -> int | None:
-        """Return the lowest offset that a reader waits for, None where none does."""
-        return min((reader.cursor for reader in self._readers.values() if reader.peer), default=None)
+        """Return the lowest offset that a reader has asked for, None where none has."""
+        return min((reader.cursor for reader in self._readers.values() if reader.heard), default=None)
 
     def rewound(self) -> None:
         """Take note that the log was rewound to `rewind_to`."""
@@ -157,6 +159,7 @@ class Outlet:
     def _grant(self, peer: bytes, reader: _Reader, request: Fetch | Commit) -> None:
         known = reader.peer == peer
         reader.peer = peer
+        reader.heard = True
         if isinstance(request, Commit):
             self._commit(reader, request.offset)
             if reader.name not in self.owed:

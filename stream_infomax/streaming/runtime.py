@@ -34,6 +34,9 @@ from stream_infomax.streaming.taps import Tap
 FAREWELL = 5.0
 # Frames after which a busy service looks at what its readers ask; it must be small beside their credit.
 FRAMES_A_TURN = 8
+# Seconds that a service which had finished before it was restarted waits to hear from its readers: one that had to
+# fall back to an older checkpoint must be told what is gone.
+REUNION = 60.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -221,6 +224,7 @@ def _serve(
         loop = _Loop(service, stage, feed, log, outlet, tap, checkpoints, signals)
         if saved is not None:
             loop.saved = saved["processed"]
+            loop.restored = True
             loop.patient = seekable
             feed.lost.update(saved["lost"])
         elif isinstance(feed, SourceFeed):
@@ -282,7 +286,9 @@ class _Loop:
         self.since = 0
         # A source that was restarted hears first where its readers are.
         self.patient = False
-        self.deadline = time.monotonic() + FAREWELL
+        self.restored = False
+        self.started = time.monotonic()
+        self.deadline = self.started + FAREWELL
         self.busy = self._poller()
         self.blocked = self._poller()
         for inlet in feed.sockets:
@@ -317,7 +323,10 @@ class _Loop:
         """Whether nobody needs this service any more."""
         if not (self.log.drained and not self.outlet.owed):
             return False
-        return self.feed.settled or time.monotonic() > self.deadline
+        now = time.monotonic()
+        if self.restored and not self.outlet.heard_all() and now < self.started + REUNION:
+            return False
+        return self.feed.settled or now > self.deadline
 
     def advance(self) -> bool:
         """Process a frame if there is one and room for it. Returns whether something happened."""

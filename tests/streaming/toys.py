@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_infomax.streaming import runtime
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.runtime import Service, run, run_source
 from stream_infomax.streaming.stage import Metrics, State
@@ -47,16 +49,21 @@ class Counting:
 class Summing:
     """A stage whose every output depends on every input before it, to the last bit."""
 
-    def __init__(self, name: str = "sum", input: str = "source", poison: int = -1) -> None:
+    def __init__(self, name: str = "sum", input: str = "source", poison: int = -1, hold: int = -1) -> None:
         self.name = name
         self.input = input
+        # The offset at which it raises, and the one at which it says so and waits for a line on stdin.
         self.poison = poison
+        self.hold = hold
         self.total = np.zeros(WIDTH)
         self.rng = np.random.default_rng(7)
 
     def process(self, frame: Frame) -> Frame:
         if frame.offset == self.poison:
             raise ValueError("this one is poison")
+        if frame.offset == self.hold:
+            print("HOLD", flush=True)
+            sys.stdin.readline()
         rows = frame.arrays[self.input].rows()
         outputs = np.empty_like(rows)
         for index, row in enumerate(rows):
@@ -80,7 +87,11 @@ def main(role: str, settings: dict[str, Any]) -> int:
     name = settings.pop("name", role)
     pace = settings.pop("pace", "fast")
     inlet = settings.pop("inlet", f"ipc://{folder}/source.outlet")
-    toy = {key: settings.pop(key) for key in ("n_frames", "seed", "rate", "poison", "input") if key in settings}
+    largest = settings.pop("largest_file", resource.RLIM_INFINITY)  # stands for a disk that is full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    runtime.FAREWELL = settings.pop("farewell", runtime.FAREWELL)
+    keys = ("n_frames", "seed", "rate", "poison", "hold", "input")
+    toy = {key: settings.pop(key) for key in keys if key in settings}
     service = Service(
         name=name,
         outlet=settings.pop("outlet", f"ipc://{folder}/{name}.outlet"),
