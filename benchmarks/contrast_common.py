@@ -108,6 +108,7 @@ class Stack:
         memory: int = 16 << 20,
         reservoir: float = 0.5,
         rows: int = 2048,
+        updates: int = 1,
         learning_rate: float = 5e-4,
     ) -> None:
         layers = layout("fine", WIDTH)
@@ -116,7 +117,7 @@ class Stack:
         self.scale = RunningScale(channels, SCALE_SECONDS * rate)
         self.memory = ExcerptMemory(memory, reservoir, seed)
         self.cutter = Cutter(channels, 256, 4)
-        self.rows = rows
+        self.rows, self.updates = rows, updates
         self.modules: list[OnlineModule] = []
         for index, module in enumerate(layers):
             for layer in module:
@@ -135,12 +136,16 @@ class Stack:
             return
         for excerpt in self.cutter.add(rows, last=True):
             self.memory.add(excerpt)
-            batch = pad([self.scale.apply(chosen) for chosen in self.memory.draw(self.rows, self.draws)])
-            self.draws += 1
-            for module in self.modules:
-                batch = module.learn(batch)
-                if batch is None:
-                    break
+            for _ in range(self.updates):
+                self._update()
+
+    def _update(self) -> None:
+        batch = pad([self.scale.apply(chosen) for chosen in self.memory.draw(self.rows, self.draws)])
+        self.draws += 1
+        for module in self.modules:
+            batch = module.learn(batch)
+            if batch is None:
+                break
 
     def levels(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the pooled vector of a segment at every level."""
@@ -194,9 +199,10 @@ class Results:
         print(key, self.runs[key], flush=True)
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], digits: int = 1) -> str:
     """Return mean ± deviation over seeds."""
-    return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{np.mean(values):.1f}"
+    deviation = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{deviation}"
 
 
 def paired(one: Sequence[float], other: Sequence[float]) -> str:
