@@ -14,8 +14,11 @@ import numpy as np
 BETA = math.pi / math.sqrt(3)
 
 
-def mmica(X, C, passes=10, batch=100, step_power=0.7, cg_steps=10, every=10) -> Iterator[np.ndarray]:
-    """Yield Wᵀ after every `every` batches; the density is the logistic of unit variance, as everywhere here."""
+def mmica(X, C, passes=20, batch=1000, step_power=0.7, cg_steps=10) -> Iterator[np.ndarray]:
+    """Yield Wᵀ after every batch; the density is the logistic of unit variance, as everywhere here.
+
+    The first batch alone makes A, so it has to hold several times as many rows as there are outputs.
+    """
     X = X.astype(np.float64)
     n, units = X.shape
     W = C.T.astype(np.float64)
@@ -36,8 +39,7 @@ def mmica(X, C, passes=10, batch=100, step_power=0.7, cg_steps=10, every=10) -> 
                 s = _solve_unit(W @ A[i] @ W.T, i, cg_steps)
                 W[i] = s @ W / math.sqrt(s[i])
             count += 1
-            if count % every == 0:
-                yield W.T
+            yield W.T
 
 
 def _solve_unit(K, i, steps):

@@ -43,7 +43,7 @@ def last(iterator):
         (batch_overcomplete, {"epochs": 150}, 0.02),
         (infomax_ica, {"epochs": 40}, 0.02),
         (infomax_ica, {"epochs": 40, "extended": True}, 0.02),
-        (mmica, {"passes": 3}, 0.02),
+        (mmica, {"passes": 3, "batch": 100}, 0.02),
         (orica, {"passes": 3}, 0.05),
     ],
 )
