@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def add_to_histogram(Y: Array, start: int, room: int, counts: Array) -> tuple[int, int]:
     """Count at most `room` finite rows of Y (n, K1) float32, from row `start` on, in counts (K1, cells) int32.
 
@@ -43,7 +43,7 @@ def add_to_histogram(Y: Array, start: int, room: int, counts: Array) -> tuple[in
     return counted, i
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def add_information(Y: Array, slope: float, strength: float, square: bool, sums: Array) -> float:
     """Add finite rows of Y (n, K1), one by one, to sums (4,) float64, and return the sum of their bits.
 
