@@ -138,15 +138,6 @@ def transmitted_information(
     return input_entropy - conditional_entropy(C, Y, n_neurons, slope) / math.log(2)
 
 
-def whitened_filters(components: Array, n_rank: int) -> Array:
-    """C (n_rank, n_components) of filters (n_components, n_features), up to a rotation of whitened space.
-
-    Filters are W = a U0 Σ0^(-1/2) C with C Cᵀ = I, so the rows of C are an orthonormal basis of their row space; which
-    one makes no difference to a determinant of C Φ̂ Cᵀ + I. For what `OnlineInfomax` publishes as `components_`.
-    """
-    return np.asarray(np.linalg.svd(components.T.astype(np.float64), full_matrices=False)[2][:n_rank])
-
-
 def _log_det(C: Array, Y: Array, n_neurons: float, slope: float) -> Array:
     """ln det(N/K0 · C Φ̂ Cᵀ + I) of each row, shape (n_rows,)."""
     Y = _finite_matrix(Y, "Y", 1)

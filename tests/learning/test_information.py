@@ -18,7 +18,6 @@ from stream_infomax.learning.information import (
     excess_kurtosis,
     output_entropies,
     transmitted_information,
-    whitened_filters,
 )
 from stream_infomax.learning.information_kernels import add_information, add_to_histogram
 from stream_infomax.learning.tuning import density, minus_log_density
@@ -125,15 +124,6 @@ def test_conditional_entropy_is_equation_3_105(C, n_components):
     bits = 0.5 * np.mean(log_dets) / math.log(2)
     assert transmitted_information(C, Y) == pytest.approx(bits, rel=1e-9)
     assert transmitted_information(C, Y, input_entropy=3.0) == pytest.approx(bits + 3.0 - 5 * GAUSS_BITS, rel=1e-9)
-
-
-def test_filters_lead_back_to_whitened_space():
-    rng = np.random.default_rng(2)
-    C, U = overcomplete(4, 7), rng.standard_normal((6, 4))
-    Y = math.sqrt(7 / 4) * laplace(50, 4) @ C
-    found = whitened_filters((U @ C).T, 4)
-    np.testing.assert_allclose(found @ found.T, np.eye(4), atol=1e-12)
-    assert conditional_entropy(found, Y) == pytest.approx(conditional_entropy(C, Y), rel=1e-9)
 
 
 def test_conditional_entropy_of_many_neurons_is_the_objective_plus_a_constant():
