@@ -5,11 +5,11 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from typing import ClassVar
 
 import numpy as np
 import pytest
 import zmq
+from toys import Keeping
 
 from stream_infomax.streaming import inlet as inlet_module
 from stream_infomax.streaming import messages
@@ -26,25 +26,6 @@ LONG = 20.0
 
 def frame(offset, rows=2):
     return Frame(stream="a", offset=offset, arrays={"x": Array(np.full((rows, 3), offset, np.float32), ("time", "y"))})
-
-
-class Keeping(zmq.Context):
-    """A context whose sockets live as long as it does."""
-
-    kept: ClassVar[list[zmq.Socket[bytes]]] = []
-
-    def socket(self, *arguments, **settings):
-        socket = super().socket(*arguments, **settings)
-        self.kept.append(socket)
-        return socket
-
-
-@pytest.fixture
-def context():
-    context = Keeping()
-    yield context
-    context.destroy(linger=0)
-    Keeping.kept.clear()
 
 
 @pytest.fixture(params=["inproc", "ipc", "tcp"])

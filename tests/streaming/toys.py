@@ -7,14 +7,27 @@ import resource
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+import zmq
 
 from stream_infomax.streaming import runtime
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.runtime import Service, run, run_source
 from stream_infomax.streaming.stage import Metrics, State
+
+
+class Keeping(zmq.Context):
+    """A context whose sockets live as long as it does."""
+
+    kept: ClassVar[list[zmq.Socket[bytes]]] = []
+
+    def socket(self, *arguments: Any, **settings: Any) -> zmq.Socket[bytes]:
+        socket = super().socket(*arguments, **settings)
+        self.kept.append(socket)
+        return socket
+
 
 ROWS = 4
 WIDTH = 8
