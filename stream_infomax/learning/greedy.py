@@ -1,9 +1,11 @@
 """One gradient-isolated module while the stream runs: it encodes row by row, and learns from batches that come by.
 
 Modules in a row make Greedy InfoMax: each trains on what the one below made of the same batch, and passes on what
-it made of it itself, before its own step, as in joint training. Nothing goes back.
+it made of it itself, before its own step, as in joint training. Nothing goes back. Rows of the stream are encoded with
+a running average of the weights, which is steadier than the weights themselves.
 """
 
+import copy
 import math
 from itertools import pairwise
 from typing import Any
@@ -19,6 +21,7 @@ Rows = NDArray[np.float32]
 
 RISE, RISE_UPDATES = 3.0, 500  # the learning rate after what comes in has changed its meaning, and for how long
 STUCK_SHARE, STUCK_UPDATES = 0.02, 500  # a score below this share of its maximum for so long counts as collapse
+AVERAGED = 0.99  # what a step leaves of the average of the weights
 FADING = 0.99  # of the score and accuracy that are reported
 
 
@@ -59,6 +62,8 @@ class OnlineModule:
         self.device = torch.device(name)
         self.module = seeded_module(channels, layers, steps, seed=seed, index=index, **loss).to(self.device)
         self.optimiser = torch.optim.Adam(self.module.parameters(), lr=learning_rate)
+        self.published = copy.deepcopy(self.module).requires_grad_(False)
+        del self.published.loss
         self.best_score = math.log1p(self.module.loss.negatives)
         self.updates = 0
         self.raised = 0  # updates that are left at the raised learning rate
@@ -100,8 +105,16 @@ class OnlineModule:
             self.skipped["not_finite"] += 1
             return None
         self.optimiser.step()
+        self._average()
         self._watch(self.best_score - loss, float(score.accuracy))
         return Batch(z.detach().cpu().numpy(), lengths.numpy())
+
+    def _average(self) -> None:
+        """Let the published weights follow; at first quickly, as an average of few."""
+        left = min(AVERAGED, self.updates / (self.updates + 10))
+        weights = self.module.state_dict()
+        for name, value in self.published.state_dict().items():
+            value.lerp_(weights[name], 1 - left)
 
     def _watch(self, score: float, accuracy: float) -> None:
         first = self.updates == 0
@@ -116,20 +129,23 @@ class OnlineModule:
         self.raised = RISE_UPDATES
 
     def transform(self, rows: Rows, tails: list[Rows] | None) -> tuple[Rows, Rows, list[Rows]]:
-        """Encode finite rows (B, T, C) that follow those before; return z, c and the tails to continue with.
+        """Encode finite rows (B, T, C) that follow those before with the published weights.
+
+        Return z, c and the tails to continue with.
 
         T must be a multiple of the module's stride, so that T / stride rows come out.
         """
         old = None if tails is None else [torch.from_numpy(tail).to(self.device) for tail in tails]
         with torch.no_grad():
-            z, c, new = self.module.encode(torch.from_numpy(rows).to(self.device), old)
+            z, c, new = self.published.encode(torch.from_numpy(rows).to(self.device), old)
         return z.cpu().numpy(), c.cpu().numpy(), [tail.cpu().numpy() for tail in new]
 
     def state(self) -> dict[str, Any]:
-        """Return everything that a later ``restore`` needs: weights, moments, counters."""
+        """Return everything that a later ``restore`` needs: weights, their average, moments, counters."""
         moments = self.optimiser.state_dict()["state"]
         return {
             "weights": {name: _array(value) for name, value in self.module.state_dict().items()},
+            "published": {name: _array(value) for name, value in self.published.state_dict().items()},
             "moments": {
                 str(index): {name: _array(value) for name, value in entry.items()} for index, entry in moments.items()
             },
@@ -150,6 +166,8 @@ class OnlineModule:
                 shape = "nothing" if saved is None else f"shape {saved.shape}"
                 raise ValueError(f"weights {name!r}: saved is {shape}, this module needs shape {tuple(value.shape)}")
         self.module.load_state_dict({name: torch.from_numpy(np.array(state["weights"][name])) for name in own})
+        published = {name: torch.from_numpy(np.array(value)) for name, value in state["published"].items()}
+        self.published.load_state_dict(published)
         saved = self.optimiser.state_dict()
         saved["state"] = {
             int(index): {name: torch.from_numpy(np.array(value)) for name, value in entry.items()}

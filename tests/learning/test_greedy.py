@@ -64,12 +64,28 @@ def test_modules_in_a_row_are_joint_training():
 def test_what_is_passed_on_is_the_output_before_the_step():
     module = OnlineModule(3, LAYERS, 4)
     given = batch()
-    before = module.transform(given.rows[:1, :30], None)[0]
+    with torch.no_grad():
+        before = module.module.encode(torch.from_numpy(given.rows))[0].numpy()
     passed = module.learn(given)
     assert passed.lengths.tolist() == [15, 11, 4]
-    np.testing.assert_allclose(passed.rows[0], before[0], atol=1e-6)
-    after = module.transform(given.rows[:1, :30], None)[0]
+    assert np.array_equal(passed.rows, before)
+    with torch.no_grad():
+        after = module.module.encode(torch.from_numpy(given.rows))[0].numpy()
     assert not np.allclose(after, before, atol=1e-6)
+
+
+def test_published_weights_are_an_average_of_the_weights():
+    module, seen, average = OnlineModule(3, LAYERS, 4), [], None
+    for number in range(6):
+        module.learn(batch(number))
+        seen.append(weights(module)["convolutions.0.weight"])
+        left = number / (number + 10)
+        average = seen[-1] if average is None else left * average + (1 - left) * seen[-1]
+    np.testing.assert_allclose(module.state()["published"]["convolutions.0.weight"], average, rtol=1e-5)
+    with torch.no_grad():
+        expected = module.published.encode(torch.from_numpy(batch().rows))[0].numpy()
+    assert np.array_equal(module.transform(batch().rows, None)[0], expected)
+    assert not np.array_equal(seen[-1], average)
 
 
 def test_a_stack_in_a_row_learns_without_ever_seeing_what_is_above():
@@ -146,6 +162,7 @@ def test_restored_module_goes_on_with_the_same_bits():
         left, right = one.learn(batch(number)), other.learn(batch(number))
         assert np.array_equal(left.rows, right.rows)
     assert same(weights(one), weights(other))
+    assert same(one.state()["published"], other.state()["published"])
     left, right = one.state(), other.state()
     for index, moments in left["moments"].items():
         assert same(moments, right["moments"][index])
