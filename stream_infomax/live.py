@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from stream_infomax.history import kind_of, measures_in
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 32
+RATES_OVER = 3.0
 STYLES = {
     "starting": "yellow",
     "running": "green",
@@ -68,13 +70,43 @@ def sparkline(values: Sequence[float], width: int = SPARKLINE) -> str:
     return "".join(BLOCKS[round((value - least) / span * (len(BLOCKS) - 1)) if span else 0] for value in points)
 
 
-@dataclass
 class Row:
-    """What is known of one service."""
+    """What is known of one service; its rates are over the last seconds, as frames may come in bursts."""
 
-    state: str = "starting"
-    restarts: int = 0
-    status: Mapping[str, Any] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.state = "starting"
+        self.restarts = 0
+        self.status: Mapping[str, Any] = {}
+        self.latency: tuple[float | None, float | None] = (None, None)
+        self._counts: deque[tuple[float, int, int]] = deque()
+
+    def update(self, status: Mapping[str, Any]) -> None:
+        """Take in a status."""
+        self.status = status
+        if status["step_p50"] is not None:
+            self.latency = (status["step_p50"], status["step_p99"])
+        if self._counts and status["frames"] < self._counts[-1][1]:  # it was restarted and counts anew
+            self._counts.clear()
+        self._counts.append((time.monotonic(), status["frames"], status["rows"]))
+        while self._counts[-1][0] - self._counts[0][0] > RATES_OVER:
+            self._counts.popleft()
+
+    def rates(self) -> tuple[float, float]:
+        """Return frames and rows a second."""
+        if len(self._counts) < 2:
+            return 0.0, 0.0
+        (start, first_frames, first_rows), (end, frames, rows) = self._counts[0], self._counts[-1]
+        seconds = max(end - start, 1e-9)
+        return (frames - first_frames) / seconds, (rows - first_rows) / seconds
+
+
+@dataclass
+class Followed:
+    """The curve of a measure: whose it is, and how far it has come."""
+
+    service: str
+    position: float = -1.0
+    curve: Curve = field(default_factory=Curve)
 
 
 class Board:
@@ -94,7 +126,7 @@ class Board:
         self.title = title
         self.n_frames = n_frames
         self.rows = {name: Row() for name in services}
-        self.curves: dict[str, Curve] = {}
+        self.measures: dict[str, Followed] = {}
         self._last = list(services)[-1]
         self._start = time.monotonic()
         self._first: tuple[float, int] | None = None
@@ -107,11 +139,20 @@ class Board:
 
     def update(self, name: str, status: Mapping[str, Any]) -> None:
         """Take in a service's status."""
-        self.rows[name].status = status
+        self.rows[name].update(status)
         if name == self._last and self._first is None and status["newest"] >= 0:
             self._first = (time.monotonic(), status["newest"])
-        for measure, (_, value) in measures_in(status["metrics"], status["newest"] + 1).items():
-            self.curves.setdefault(measure, Curve()).append(value)
+        for measure, (position, value) in measures_in(status["metrics"], status["newest"] + 1).items():
+            followed = self.measures.setdefault(measure, Followed(name))
+            if position > followed.position:
+                followed.position = position
+                followed.curve.append(value)
+
+    def curves(self) -> dict[str, Curve]:
+        """Return the curves of all measures, in the order of the data."""
+        services = list(self.rows)
+        ordered = sorted(self.measures.items(), key=lambda item: services.index(item[1].service))
+        return {name: followed.curve for name, followed in ordered}
 
     @property
     def elapsed(self) -> float:
@@ -121,7 +162,7 @@ class Board:
     def __rich__(self) -> RenderableType:
         head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", self.title, "  ", (clock(self.elapsed), "dim"))
         parts: list[RenderableType] = [head, Text(), self._services()]
-        if self.curves:
+        if self.measures:
             parts += [Text(), self._learning()]
         if self.n_frames:
             parts += [Text(), self._progress()]
@@ -133,12 +174,12 @@ class Board:
         words = [f"{clock(self.elapsed)}  frame {done + 1:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
         status = self.rows[self._last].status
         if status:
-            words.append(f"{status['rows_per_second']:,.0f} rows/s")
+            words.append(f"{self.rows[self._last].rates()[0]:,.0f} frames/s")
         lost = sum(sum(losses(row.status).values()) for row in self.rows.values() if row.status)
         if lost:
             words.append(f"{lost:,} frames lost")
         # Of several of a kind in one stage, the last one has seen the most.
-        newest = {(name.partition(".")[0], kind_of(name)): curve for name, curve in self.curves.items()}
+        newest = {(name.partition(".")[0], kind_of(name)): curve for name, curve in self.curves().items()}
         words += [f"{stage} {kind.title} {kind.text(curve.last)}" for (stage, kind), curve in newest.items()]
         return "  ".join(words)
 
@@ -155,7 +196,7 @@ class Board:
             table.add_column(title, justify="right")
         for name, row in self.rows.items():
             state = row.state if not row.restarts else f"{row.state} (restarted {row.restarts}×)"
-            table.add_row(name, Text(state, STYLES[row.state]), *_cells(row.status))
+            table.add_row(name, Text(state, STYLES[row.state]), *_cells(row))
         return table
 
     def _learning(self) -> Table:
@@ -164,7 +205,7 @@ class Board:
             table.add_column(title, justify="right" if title == "now" else "left")
         table.add_column("so far")
         shown = ""
-        for name, curve in self.curves.items():
+        for name, curve in self.curves().items():
             stage, _, rest = name.partition(".")
             level, kind = rest.rpartition(".")[0], kind_of(name)
             title = f"{kind.title}: {level}" if level else kind.title
@@ -191,16 +232,18 @@ def losses(status: Mapping[str, Any]) -> dict[str, int]:
     return {reason: count for reason, count in counts.items() if count}
 
 
-def _cells(status: Mapping[str, Any]) -> list[str | Text]:
+def _cells(row: Row) -> list[str | Text]:
+    status = row.status
     if not status:
         return [""] * 6
     lost = ", ".join(f"{count:,} {reason}" for reason, count in losses(status).items())
+    frames, rows = row.rates()
     return [
-        f"{status['frames_per_second']:,.0f}",
-        f"{status['rows_per_second']:,.0f}",
+        f"{frames:,.0f}",
+        f"{rows:,.0f}",
         f"{status['newest']:,}",
         f"{status['log_fill']:.0%}",
-        f"{_duration(status['step_p50'])} / {_duration(status['step_p99'])}",
+        f"{_duration(row.latency[0])} / {_duration(row.latency[1])}",
         Text(lost, "red") if lost else Text("0", "dim"),
     ]
 

@@ -176,7 +176,7 @@ class TestStopAndResume:
             assert process.stdout is not None
             assert process.stderr is not None
             for line in process.stdout:
-                if "rows/s" in line:  # it is on its way
+                if "frames/s" in line:  # it is on its way
                     process.send_signal(signal.SIGINT)
                     break
             rest = process.stdout.read()

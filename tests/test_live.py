@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from stream_infomax.history import History, kind_of, measures_in, read
-from stream_infomax.live import Board, Curve, clock, sparkline
+from stream_infomax.live import Board, Curve, Row, clock, sparkline
 
 
 def status(newest: int, **changes: Any) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def status(newest: int, **changes: Any) -> dict[str, Any]:
         "log_fill": 0.25,
         "lost": {},
         "refused": {},
-        "frames_per_second": 120.0,
-        "rows_per_second": 30720.0,
+        "frames": newest + 1,
+        "rows": 256 * (newest + 1),
         "step_p50": 0.0012,
         "step_p99": 0.31,
         "metrics": {
@@ -48,7 +48,6 @@ class TestBoard:
         text = drawn(board)
         for words in (
             "running (restarted 2×)",
-            "30,720",
             "25%",
             "1.20 ms / 310 ms",
             "3 gone, 1 refused (request)",
@@ -73,6 +72,32 @@ class TestBoard:
         assert "frame 100 of 400" in line
         assert "3 frames lost" in line
         assert "learner objective 180.10 nats" in line
+
+    def test_rates_are_over_the_last_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr("stream_infomax.live.time.monotonic", lambda: now)
+        row = Row()
+        for newest in range(0, 1000, 10):  # 10 frames each 0.1 s
+            row.update(status(newest))
+            now += 0.1
+        assert row.rates() == pytest.approx((100.0, 25600.0))
+        now += 10.0
+        row.update(status(990))
+        assert row.rates() == (0.0, 0.0)
+        row.update(status(5))  # restarted: the counts begin anew
+        assert row.rates() == (0.0, 0.0)
+
+    def test_a_curve_moves_only_when_there_is_something_new(self) -> None:
+        board = Board("x", ["learner"])
+        for newest in (0, 1, 1, 1, 2):
+            board.update("learner", status(newest))
+        assert len(board.curves()["learner.objective"].values) == 3
+
+    def test_measures_stand_in_the_order_of_the_data(self) -> None:
+        board = Board("x", ["learner", "probe"])
+        board.update("probe", status(3, metrics={"probe.a.window": 0.5}))
+        board.update("learner", status(3))
+        assert list(board.curves()) == ["learner.objective", "learner.entropy", "probe.a.window"]
 
     def test_no_latency_where_no_frame_came(self) -> None:
         board = Board("x", ["learner"])

@@ -124,6 +124,7 @@ class TestLearning:
         titles = [axes.get_title("left") for axes in figure.axes]
         assert titles == ["objective (nats)", "coefficient entropy (bits)", "named rightly of late (share)"]
         assert [line.get_label() for line in figure.axes[2].lines[::2]] == ["a", "b"]
+        assert figure.axes[0].get_title("right") == "2.00 nats"
         np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[64, 3], [128, 2]])
 
     def test_a_single_point_is_enough(self, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def learning(curves: Mapping[str, Columns]) -> Figure:
     groups = {kind: group for kind, group in groups.items() if group}
     width, height, gap = 5.2, 3.2, 1.15
     lines = -(-len(groups) // 2)
-    figure = new_figure(2 * width + 1.9, lines * (height + gap) + 0.5, "How the learning went")
+    figure = new_figure(2 * width + 1.9, lines * (height + gap) + 0.25, "How the learning went")
     for i, (kind, group) in enumerate(groups.items()):
         left = 0.75 + (i % 2) * (width + 0.75)
         bottom = 0.55 + (lines - 1 - i // 2) * (height + gap)

@@ -1,0 +1,93 @@
+"""Every example runs, as a person would run it."""
+
+import os
+import subprocess
+import sys
+import wave
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+from PIL import Image
+
+from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.streaming.taps import Tap
+from stream_infomax.supervisor import THREADS
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+TESTED = {"contrast_offline.py", "learn_patches.py", "own_frames.py", "read_a_folder.py", "watch_a_tap.py"}
+
+
+def run(name: str, *arguments: str | Path) -> str:
+    """Run an example and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", str(EXAMPLES / name), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **THREADS},
+        timeout=150,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == TESTED
+
+
+def test_own_frames() -> None:
+    rows = [line.strip(" []").split() for line in run("own_frames.py").splitlines()[1:]]
+    heard = np.array(rows, dtype=float)
+    np.testing.assert_array_equal(np.sort(heard.argmax(axis=1)), [0, 1, 2])
+    assert np.sort(heard, axis=1)[:, :2].max() < 0.1
+
+
+def test_learn_patches(tmp_path: Path) -> None:
+    words = run("learn_patches.py", tmp_path / "filters.png")
+    assert "80 filters after 51,200 patches" in words
+    assert float(words.split()[-1].rstrip("%")) > 90
+    with Image.open(tmp_path / "filters.png") as picture:
+        assert picture.width > 1000
+
+
+def test_contrast_offline() -> None:
+    pytest.importorskip("torch", reason="the contrast needs torch, an extra")
+    assert "Greedy InfoMax" in run("contrast_offline.py")
+
+
+def test_read_a_folder(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for i in range(4):
+        with wave.open(str(tmp_path / f"{i}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(16000)
+            file.writeframes((generator.standard_normal(16000 * 12) * 3000).astype("<i2").tobytes())
+    run("read_a_folder.py", tmp_path, tmp_path / "features.npz")
+    with np.load(tmp_path / "features.npz") as features:
+        assert sorted(features["segments"]) == [f"{i}.wav" for i in range(4)]
+        assert np.isfinite(features["features"]).all()
+
+
+def test_watch_a_tap(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/tap"
+    with (
+        zmq.Context() as context,
+        closing(Tap(context, address)) as tap,
+        subprocess.Popen(
+            [sys.executable, "-P", "-u", str(EXAMPLES / "watch_a_tap.py"), address], stdout=subprocess.PIPE, text=True
+        ) as observer,
+    ):
+        assert observer.stdout is not None
+        while not tap.socket.poll(20) and observer.poll() is None:
+            pass  # until it listens
+        tap.attend()
+        arrays = {"ear": Array(np.full((2, 3), 0.5, np.float32), ("time", "channel"))}
+        tap.frame("log", 0, Frame("ear", 0, arrays=arrays, end=True).to_parts(), 0.0)
+        tap.status({"newest": 0, "finished": True})
+        output, _ = observer.communicate(timeout=60)
+    tap.release()
+    assert output == "0 ear ('time', 'channel') (2, 3) mean 0.500\n"

@@ -1,0 +1,58 @@
+"""What the README and the documents say is true: their programs run, their files and commands exist."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+LINK = re.compile(r"\[[^]]*\]\(([^)#:]+)\)")
+
+
+def test_python_in_the_readme_runs() -> None:
+    programs = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(programs) == 2
+    for program in programs:
+        subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[path.name for path in DOCUMENTS])
+def test_links_lead_somewhere(document: Path) -> None:
+    missing = [
+        link for link in LINK.findall(document.read_text(encoding="utf-8")) if not (document.parent / link).exists()
+    ]
+    assert not missing
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`?make ([a-z]+)", README))
+    assert {"demo", "test", "check", "bench", "figures"} == named
+    assert named <= targets
+
+
+def test_commands_exist() -> None:
+    from stream_infomax.cli import app
+
+    named = set(re.findall(r"stream-infomax ([a-z]+)", README))
+    assert named == {"run", "show", "check", "tap", "warmup"}
+    assert named <= set(app)
+
+
+def test_configurations_that_are_named_exist() -> None:
+    named = set(re.findall(r"configs/\w+\.toml", README))
+    assert named
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_says_what_it_would_do() -> None:
+    dry = subprocess.run(
+        ["make", "--dry-run", "--always-make", "demo"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert dry.stdout.splitlines()[-1] == ".venv/bin/stream-infomax run configs/photographs.toml"
