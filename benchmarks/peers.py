@@ -37,8 +37,8 @@ FRAME = 256
 SEEDS = 10
 
 
-class CapReachedError(Exception):
-    """The learner has used up its CPU seconds."""
+class EnoughError(Exception):
+    """The learner has used up its CPU seconds, or is as good as was asked for."""
 
 
 @dataclass
@@ -68,7 +68,10 @@ class Problem:
 
 @dataclass
 class Watch:
-    """Counts a learner's CPU seconds, and stops the clock to judge it at growing intervals."""
+    """Counts a learner's CPU seconds, and stops the clock to judge it at growing intervals.
+
+    Once `cap` seconds are used up or the coefficient entropy is down to `goal`, it raises EnoughError.
+    """
 
     problem: Problem
     cap: float
@@ -76,16 +79,18 @@ class Watch:
     points: list[dict[str, float]] = field(default_factory=list)
     since: float = field(default_factory=time.process_time)
     next_look: float = 0.03
+    goal: float = -math.inf
 
     def look(self, rotation: Callable[[], np.ndarray], finished: bool = False) -> None:
-        """Judge if it is time; raises CapReachedError when the seconds are used up."""
+        """Judge if it is time."""
         self.spent += time.process_time() - self.since
         over = self.spent >= self.cap
         if self.spent >= self.next_look or over or finished:
             self.points.append({"cpu": self.spent, **judge(rotation(), self.problem.held_out)})
             self.next_look = self.spent * 1.2
+            over |= self.points[-1]["entropy"] <= self.goal
         if over:
-            raise CapReachedError
+            raise EnoughError
         self.since = time.process_time()
 
 
@@ -241,7 +246,7 @@ def measure(name: str, problem: Problem) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # peers warn that one iteration has not converged
             run(watch)
         capped = False
-    except CapReachedError:
+    except EnoughError:
         capped = True
     speed.append(gflops())
     curve = {"cap": cap, "capped": capped, "gflops": speed, "points": watch.points}

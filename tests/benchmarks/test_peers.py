@@ -11,7 +11,7 @@ from stream_infomax.learning.information import coefficient_entropy
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from peers import CapReachedError, Problem, Watch, fast_ica, ours, whitened
+from peers import EnoughError, Problem, Watch, fast_ica, ours, whitened
 from photographs import Whitening, judge, random_patches
 from reference_learners import batch_infomax
 from time_to_quality import seconds_to
@@ -65,7 +65,7 @@ def test_learners_are_followed_to_a_better_basis(problem, learner):
 
 def test_a_learner_is_stopped_at_its_cap(problem):
     watch = Watch(problem, cap=0.05)
-    with pytest.raises(CapReachedError):
+    with pytest.raises(EnoughError):
         whitened(batch_infomax, epochs=100_000)(watch)
     assert watch.points[-1]["cpu"] < 1
 
