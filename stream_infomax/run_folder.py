@@ -149,7 +149,7 @@ class RunFolder:
             shutil.rmtree(self.path / service, ignore_errors=True)
             for ending in ("log", "outlet", "outlet.lock", "tap", "tap.lock"):
                 (self.path / f"{service}.{ending}").unlink(missing_ok=True)
-        for name in ("learning_curve.png", "history.csv", "pipeline.toml", "run.json"):
+        for name in ("learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json"):
             (self.path / name).unlink(missing_ok=True)
         for picture in self.path.glob("filters*.png"):
             picture.unlink()

@@ -99,7 +99,7 @@ class TestRun:
         words = finished.ended.output
         assert "60 frames, none lost" in words
         assert "learner: objective" in words
-        for name in ("filters.png", "learning_curve.png"):
+        for name in ("filters.png", "learning_curve.png", "recovery.png"):
             assert f"run/{name}" in words
             with Image.open(finished.run / name) as picture:
                 assert picture.width > 1000
@@ -196,6 +196,34 @@ class TestStopAndResume:
         assert "resuming" in resumed.output
         assert "60 frames, none lost" in resumed.output
         np.testing.assert_array_equal(basis(folder / "run", service), basis(finished.run, "learner"))
+
+
+class TestDeath:
+    def test_a_killed_learner_goes_on_and_nothing_differs(self, finished: Finished, tmp_path: Path) -> None:
+        config = write_config(tmp_path, rate=800.0)
+        options = ("--set", "source.pace=live", "--set", "run.checkpoint_every=4")
+        with subprocess.Popen(
+            command("run", config, *options), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
+        ) as process:
+            assert process.stdout is not None
+            killed = False
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "learner objective" in line and not killed:  # it is on its way
+                    os.kill(child_of(process.pid, "--service\0learner"), signal.SIGKILL)
+                    killed = True
+            assert process.wait(60) == 0
+        assert "learner: restarting (restart 1)\n" in lines
+        assert any("60 frames, none lost" in line for line in lines)
+        np.testing.assert_array_equal(basis(tmp_path / "run", "learner"), basis(finished.run, "learner"))
+
+
+def child_of(parent: int, words: str) -> int:
+    """Return the child process whose command line holds `words`."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (found,) = (int(child) for child in children if words in Path(f"/proc/{child}/cmdline").read_text())
+    return found
 
 
 class TestFailure:

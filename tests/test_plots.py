@@ -76,6 +76,13 @@ def test_of_too_many_an_even_choice_is_drawn_and_said() -> None:
     assert f"{MOST_SIGNALS} of {3 * MOST_SIGNALS} components" in figure.texts[1].get_text()
 
 
+def test_recovery_lines_the_filters_up_with_their_sources(tmp_path: Path) -> None:
+    product = np.array([[0.1, -4.0], [2.0, 0.2]])
+    figure = plots.recovery(product, 0.07)
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), [[1, 0.1], [0.025, 1]])
+    assert "Amari distance 0.07" in figure.texts[1].get_text()
+
+
 class TestMosaic:
     def test_tiles_stand_in_their_places_each_scaled_to_itself(self) -> None:
         tiles = np.array([np.full((2, 3), value) for value in (1.0, -5.0, 0.25)])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from stream_infomax import history
-from stream_infomax.config import Config, LearnerSettings
+from stream_infomax.composition import source_of
+from stream_infomax.config import Config, LearnerSettings, SyntheticSettings
 from stream_infomax.live import clock
 from stream_infomax.run_folder import IN_PROCESS, RunFolder
 
@@ -27,6 +28,7 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
     services = dict.fromkeys(IN_PROCESS if in_process else stage.service_name for stage in learners)
     for service in services:
         pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
+        pictures += _recovery(config, trees[service], folder.path)
     curves = history.read(folder.history)
     if curves:
         pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
@@ -41,6 +43,24 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(checkpoints[service]) for service in services or names[-1:]],
     }
+
+
+def _recovery(config: Config, tree: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Where the sources are known and heard directly, draw how well each filter has found one of them."""
+    from stream_infomax import plots
+    from stream_infomax.cli.show import learners
+    from stream_infomax.learning.information import amari_distance
+    from stream_infomax.sources.synthetic import SyntheticSource
+
+    first = learners(tree).get(config.stage[0].name)
+    if not isinstance(config.source, SyntheticSettings) or first is None:
+        return []
+    source = source_of(config)
+    assert isinstance(source, SyntheticSource)
+    learner, _ = first
+    product = learner.components_ @ source.mixing(tree["processed"])
+    distance = amari_distance(product) if product.shape[0] == product.shape[1] else None
+    return [plots.save(plots.recovery(product, distance), folder / "recovery.png")]
 
 
 def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_infomax.config import ConfigError
+
+if TYPE_CHECKING:
+    from stream_infomax.learning.infomax import OnlineInfomax
 
 
 def show(checkpoint: Path, *, out: Path | None = None) -> int:
@@ -45,30 +49,30 @@ def draw(tree: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Pat
     One that is `alone` needs no name of its own in the file's.
     """
     from stream_infomax import plots
-    from stream_infomax.learning.infomax import NotWarmError, OnlineInfomax
 
     pictures = []
-    for name, state in _learners(tree["stage"]):
-        learner = OnlineInfomax(**state["learner"]["settings"])
-        learner.restore(state["learner"])
-        try:
-            filters, basis = learner.components_, learner.mixing_
-        except NotWarmError:
-            continue
-        file = "filters.png" if alone else f"filters-{name}.png"
-        figure = plots.components(filters, basis, state["row_axes"], state["row_shape"], _rate(tree["config"]))
-        pictures.append(plots.save(figure, folder / file))
+    for name, (learner, state) in learners(tree).items():
+        figure = plots.components(
+            learner.components_, learner.mixing_, state["row_axes"], state["row_shape"], _rate(tree["config"])
+        )
+        pictures.append(plots.save(figure, folder / ("filters.png" if alone else f"filters-{name}.png")))
     return pictures
 
 
-def _learners(state: Mapping[str, Any], name: str = "learner") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Find the states of learners, however deep they lie in pipelines."""
-    if "row_axes" in state and "learner" in state:
-        yield name, state
-        return
-    for key, child in state.items():
-        if isinstance(child, Mapping):
-            yield from _learners(child, key)
+def learners(tree: Mapping[str, Any]) -> dict[str, tuple[OnlineInfomax, Mapping[str, Any]]]:
+    """Return the learners in a service's checkpoint that have learnt a basis, and their stages' states, by name."""
+    from stream_infomax.learning.infomax import NotWarmError, OnlineInfomax
+
+    found = {}
+    for name, state in tree["stage"].items():
+        if not isinstance(state, Mapping) or "row_axes" not in state:
+            continue
+        learner = OnlineInfomax(**state["learner"]["settings"])
+        learner.restore(state["learner"])
+        with suppress(NotWarmError):
+            if len(learner.components_):
+                found[name] = (learner, state)
+    return found
 
 
 def _rate(config: Mapping[str, Any]) -> float:

@@ -62,7 +62,7 @@ class Watch:
         """Take note of a service's new state."""
         self.board.change(name, state, restarts)
         if not self._live:
-            print(f"{name}: {state}" + (f" (restarted {restarts} times)" if restarts else ""), flush=True)
+            print(f"{name}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
 
     def hear(self, name: str, status: Mapping[str, Any]) -> None:
         """Take in a service's status."""

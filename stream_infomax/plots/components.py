@@ -225,6 +225,35 @@ def _matrices(both: Floats, axes_names: tuple[str, ...]) -> Figure:
     return figure
 
 
+def recovery(product: npt.ArrayLike, distance: float | None = None) -> Figure:
+    """Draw how well filters have found known sources.
+
+    Parameters
+    ----------
+    product
+        Filters times mixing, shape (n_components, n_sources): what each filter hears of each source.
+    distance
+        The Amari distance of `product` from a scaled permutation, where it is known.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    heard = np.abs(np.asarray(product, dtype=np.float64))
+    heard /= _largest(heard)
+    heard = heard[np.argsort(heard.argmax(1), kind="stable")]
+    note = "each line is a filter; one dark field in it: the filter hears one source alone"
+    if distance is not None:
+        note += f"; Amari distance {distance:.2g}"
+    figure = new_figure(6.9, 6.6, "What was recovered of the known sources", note)
+    axes = panel(figure, 0.75, 0.6, 5.0, 5.0)
+    image = axes.imshow(heard, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axes.set_xlabel("source", fontsize=9.5, color=INK)
+    axes.set_ylabel("filter", fontsize=9.5, color=INK)
+    figure.colorbar(image, cax=panel(figure, 5.95, 0.6, 0.15, 5.0)).outline.set_visible(False)
+    return figure
+
+
 def _largest(values: Floats) -> Floats:
     """Return the largest magnitude of each of (n, ...), kept broadcastable; 1 where all is zero."""
     largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)

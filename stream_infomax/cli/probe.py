@@ -1,0 +1,164 @@
+"""``stream-infomax probe``: what a linear classifier reads from every level of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stream_infomax.cli.settings import Changes, read
+from stream_infomax.config import ClassifierSettings, Config, ConfigError
+from stream_infomax.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from stream_infomax.streaming.stage import Pipeline
+
+    Vectors = dict[str, dict[str, np.ndarray[Any, Any]]]
+
+
+def probe(
+    checkpoint: Path,
+    *,
+    data: Path,
+    target: str = "",
+    leave_out: str = "",
+    folds: int = 5,
+    set: Changes = (),  # noqa: A002
+) -> int:
+    """Fit linear probes on segments that are encoded, not learnt from; print their accuracy on others, level by level.
+
+    Every level is pooled to mean and deviation over a segment. Beside each contrastive module stands its twin with the
+    weights that it had before it learnt.
+
+    Parameters
+    ----------
+    checkpoint
+        A run's folder, or a checkpoint in it: the newest of every service is taken.
+    data
+        What the run's source reads here instead: a folder of recordings or pictures with labels.
+    target
+        The label to name; by default that of the run's classifier.
+    leave_out
+        A label: each of its values is tested in turn by a probe that never saw it (for example speaker).
+    folds
+        Without `leave_out`: parts of the segments that are tested in turn.
+    """
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
+    config = read(folder / RunFolder(folder).pipeline.name, (f"source.path={str(data)!r}", *set))
+    states = _states(folder)
+    target = target or next((stage.target for stage in config.stage if isinstance(stage, ClassifierSettings)), "")
+    if not target:
+        raise ConfigError(f"--target: the run has no classifier that names one; name the label")
+    learnt, labels = _encode(config, states, random=False)
+    random, _ = _encode(config, states, random=True)
+    chosen = [key for key, found in labels.items() if target in found and (not leave_out or leave_out in found)]
+    if not chosen:
+        named = sorted({name for found in labels.values() for name in found})
+        raise ConfigError(f"no segment of {data} has the labels {target!r} {leave_out!r}; there are {named}")
+    classes = [labels[key][target] for key in chosen]
+    groups = [labels[key][leave_out] for key in chosen] if leave_out else _folds(len(chosen), folds)
+    print(
+        f"{len(chosen)} segments, {target} ({len(Counter(classes))} classes), tested by {leave_out or f'{folds} folds'}"
+    )
+    print(f"{'level':32}{'learnt %':>10}{'untrained %':>13}")
+    print(f"{'the most frequent':32}{100 * Counter(classes).most_common(1)[0][1] / len(classes):10.1f}")
+    for level in next(iter(learnt.values())):
+        accuracy = _accuracy([learnt[key][level] for key in chosen], classes, groups)
+        twin = _accuracy([random[key][level] for key in chosen], classes, groups)
+        differs = any((learnt[key][level] != random[key][level]).any() for key in chosen)
+        print(f"{level:32}{accuracy:10.1f}" + (f"{twin:13.1f}" if differs else ""))
+    return 0
+
+
+def _states(folder: Path) -> Mapping[str, Any]:
+    """Return the states of a run's stages under their names."""
+    from stream_infomax.streaming.checkpoint import CheckpointError, Checkpoints, load
+
+    try:
+        found = [Checkpoints(place).paths() for place in sorted(folder.iterdir()) if place.is_dir()]
+        trees = [load(paths[-1]) for paths in found if paths]
+    except (CheckpointError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    states = {name: state for tree in trees for name, state in tree.get("stage", {}).items()}
+    if not states:
+        raise ConfigError(f"{folder} holds no checkpoint of a run; give the run's folder")
+    return states
+
+
+def _encode(config: Config, states: Mapping[str, Any], random: bool) -> tuple[Vectors, dict[str, Mapping[str, str]]]:
+    """Return the pooled vectors of every segment by level, and the segments' labels."""
+    import numpy as np
+
+    from stream_infomax.composition import source_of
+    from stream_infomax.learning.classifier import Pooling
+
+    pipeline = _encoder(config, states, random)
+    levels = [stage.name for stage in pipeline.stages]
+    open_segments: dict[str, dict[str, Pooling]] = {}
+    vectors: Vectors = {}
+    labels: dict[str, Mapping[str, str]] = {}
+    for frame in source_of(config).frames():
+        out = pipeline.process(frame)
+        pools = open_segments.setdefault(frame.segment, {})
+        for name, array in out.arrays.items():
+            if name.removesuffix(".context") in levels and array.n_rows:
+                pools.setdefault(name, Pooling(array.rows().shape[1])).add(array.rows())
+        if frame.last:
+            found = {name: pool.result() for name, pool in open_segments.pop(frame.segment).items()}
+            last = levels[-1]
+            if f"{last}.context" in found:
+                found[f"{last}+{last}.context"] = np.concatenate([found[last], found[f"{last}.context"]])
+            if found and all(np.isfinite(vector).all() for vector in found.values()):
+                vectors[frame.segment], labels[frame.segment] = found, frame.labels
+    complete = max((len(found) for found in vectors.values()), default=0)
+    vectors = {key: found for key, found in vectors.items() if len(found) == complete}
+    if not vectors:
+        raise ConfigError(f"source.path = {getattr(config.source, 'path', '')!r} gave no whole segment to probe on")
+    return vectors, labels
+
+
+def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipeline:
+    """Return the stages of a run up to the classifier with their states; they learn nothing and pass on everything."""
+    from stream_infomax.composition import pipeline_of
+    from stream_infomax.streaming.stage import Pipeline
+
+    stages = [stage for stage in pipeline_of(config).stages if not hasattr(stage, "examiners")]
+    before: tuple[str, ...] = ()
+    for stage in stages:
+        if stage.name not in states:
+            raise ConfigError(f"the run has no checkpoint of the stage {stage.name!r}; there are {list(states)}")
+        stage.restore(states[stage.name])
+        settings: Any = stage
+        if hasattr(settings, "start_encoding"):
+            settings.start_encoding(untrained=random)
+        elif hasattr(settings, "learn"):
+            settings.learn = False
+        settings.carry = before
+        before = (*before, stage.name, f"{stage.name}.context")
+    return Pipeline(stages)
+
+
+def _folds(n: int, folds: int) -> list[str]:
+    import numpy as np
+
+    order = np.random.default_rng(0).permutation(n)
+    return [str(part) for part in (order % folds)]
+
+
+def _accuracy(vectors: Sequence[Any], classes: Sequence[str], groups: Sequence[str]) -> float:
+    """Return the share (%) of segments that a probe names rightly which never saw their group."""
+    import numpy as np
+
+    from stream_infomax.learning.probes import LinearProbe
+
+    features, names, parts = np.array(vectors), np.array(classes), np.array(groups)
+    right = 0.0
+    for part in np.unique(parts):
+        tested = parts == part
+        right += (
+            LinearProbe().fit(features[~tested], names[~tested]).score(features[tested], names[tested]) * tested.sum()
+        )
+    return 100 * right / len(names)
