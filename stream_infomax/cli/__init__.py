@@ -8,6 +8,7 @@ from cyclopts import App, CycloptsError
 
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
+from stream_infomax.cli.probe import probe
 from stream_infomax.cli.run import run
 from stream_infomax.cli.settings import RunError
 from stream_infomax.cli.show import show
@@ -28,7 +29,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, show, check, tap, warmup):
+for command in (run, show, probe, check, tap, warmup):
     app.command(command)
 
 

@@ -51,7 +51,7 @@ def probe(
     states = _states(folder)
     target = target or next((stage.target for stage in config.stage if isinstance(stage, ClassifierSettings)), "")
     if not target:
-        raise ConfigError(f"--target: the run has no classifier that names one; name the label")
+        raise ConfigError("--target: the run has no classifier that names one; name the label")
     learnt, labels = _encode(config, states, random=False)
     random, _ = _encode(config, states, random=True)
     chosen = [key for key, found in labels.items() if target in found and (not leave_out or leave_out in found)]

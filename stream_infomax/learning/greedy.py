@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from stream_infomax.learning.contrast import Layer, seeded_module
-from stream_infomax.learning.excerpts import Batch
+from stream_infomax.learning.excerpts import Batch, Cutter
 
 Rows = NDArray[np.float32]
 
@@ -225,6 +225,44 @@ class RowEncoder:
         self.rest = np.array(state["rest"], np.float32)
         tails = [np.array(state["tails"][str(i)], np.float32) for i in range(len(state["tails"]))]
         self.tails = None if state["fresh"] else tails
+
+
+class GridEncoder:
+    """Grids of patches in one module: columns are what it sees as sequences; nothing is remembered between grids."""
+
+    def __init__(self, module: OnlineModule, height: int, width: int) -> None:
+        self.module, self.height, self.width = module, height, width
+
+    def encode(self, rows: Rows) -> tuple[Rows, Rows]:
+        """Return z and c for a grid's rows (height·width, C), which run along its lines; a patch of NaN stays NaN."""
+        finite: NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(1))
+        z, c, _ = self.module.transform(self.columns(np.where(finite[:, None], rows, 0)), None)
+        back = [np.ascontiguousarray(output.swapaxes(0, 1)).reshape(len(rows), -1) for output in (z, c)]
+        for output in back:
+            output[~finite] = np.nan
+        return back[0], back[1]
+
+    def columns(self, rows: Rows) -> Rows:
+        """Return a grid's rows as its columns (width, height, C)."""
+        return np.ascontiguousarray(rows.reshape(self.height, self.width, -1).swapaxes(0, 1))
+
+
+class StreamState:
+    """What a module remembers of one stream: the segment, its encoder's tails, and rows that are no excerpt yet."""
+
+    def __init__(self, encoder: RowEncoder, cutter: Cutter) -> None:
+        self.encoder, self.cutter = encoder, cutter
+        self.segment = ""
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that a later ``restore`` needs."""
+        return {"segment": self.segment, "encoder": self.encoder.state(), "open": self.cutter.open.copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what ``state`` returned."""
+        self.segment = state["segment"]
+        self.encoder.restore(state["encoder"])
+        self.cutter.open = np.array(state["open"], np.float32)
 
 
 def _unusable(batch: Batch, columns: int) -> str:

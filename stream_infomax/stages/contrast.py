@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stream_infomax.learning import contrast
 from stream_infomax.learning.excerpts import Batch, Cutter, ExcerptMemory, pad
-from stream_infomax.learning.greedy import OnlineModule, RowEncoder
+from stream_infomax.learning.greedy import GridEncoder, OnlineModule, RowEncoder, StreamState
 from stream_infomax.learning.scaling import RunningScale
 from stream_infomax.stages.batches import pack, unpack
 from stream_infomax.streaming.frames import Array, Frame
@@ -114,9 +114,10 @@ class ContrastStage:
         self.memory = ExcerptMemory(int(memory * 1e6), reservoir, seed)
         self.online: OnlineModule | None = None
         self.geometry: tuple[int, ...] = ()  # of a grid: height and width in patches
+        self.grid: GridEncoder | None = None
         self.rate = 0.0
         self.scale: RunningScale | None = None
-        self.streams: dict[str, _StreamState] = {}
+        self.streams: dict[str, StreamState] = {}
         self.encoder = ""  # of the features that come in
         self.offset = -1
         self.draws = 0
@@ -214,6 +215,7 @@ class ContrastStage:
             **loss,
         )
         self.geometry, self.rate = geometry, rate
+        self.grid = GridEncoder(self.online, *geometry) if geometry else None
         self.scale = self._new_scale(channels)
 
     def _new_scale(self, channels: int) -> RunningScale:
@@ -238,7 +240,7 @@ class ContrastStage:
             self.online.raise_learning_rate()
         self.encoder = frame.encoder
 
-    def _stream(self, frame: Frame, online: OnlineModule) -> _StreamState:
+    def _stream(self, frame: Frame, online: OnlineModule) -> StreamState:
         state = self.streams.get(frame.stream)
         if state is None:
             state = self.streams[frame.stream] = self._new_stream(online)
@@ -248,19 +250,16 @@ class ContrastStage:
             state.segment = frame.segment
         return state
 
-    def _new_stream(self, online: OnlineModule) -> _StreamState:
+    def _new_stream(self, online: OnlineModule) -> StreamState:
         shortest = online.module.stride * 2  # the fewest rows from which one prediction can be made
-        return _StreamState(RowEncoder(online), Cutter(online.module.channels, max(self.excerpt, shortest), shortest))
+        return StreamState(RowEncoder(online), Cutter(online.module.channels, max(self.excerpt, shortest), shortest))
 
     # --- encoding and training -----------------------------------------------------------------------------------
 
-    def _encode(self, array: Array, rows: Rows, state: _StreamState) -> dict[str, Array]:
+    def _encode(self, array: Array, rows: Rows, state: StreamState) -> dict[str, Array]:
         if self.number == 1 and self.scale is not None:
             rows = self.scale.apply(rows)
-        if self.geometry:
-            z, c = self._encode_grid(rows)
-        else:
-            z, c = state.encoder.encode(rows)
+        z, c = self.grid.encode(rows) if self.grid is not None else state.encoder.encode(rows)
         axes = (*array.axes[: array.n_row_axes], "component")
         shape = self.geometry or (len(z),)
         arrays = {self.name: Array(z.reshape(*shape, z.shape[-1]), axes)}
@@ -268,24 +267,7 @@ class ContrastStage:
             arrays[f"{self.name}.context"] = Array(c.reshape(*shape, c.shape[-1]), axes)
         return arrays
 
-    def _encode_grid(self, rows: Rows) -> tuple[Rows, Rows]:
-        assert self.online is not None
-        finite: npt.NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(1))
-        z, c, _ = self.online.transform(self._columns(np.where(finite[:, None], rows, 0)), None)
-        back = (self._rows(z), self._rows(c))
-        for output in back:
-            output[~finite] = np.nan
-        return back
-
-    def _columns(self, rows: Rows) -> Rows:
-        """Return a grid's rows, which run along its lines, as its columns (W, H, C)."""
-        return np.ascontiguousarray(rows.reshape(*self.geometry, -1).swapaxes(0, 1))
-
-    def _rows(self, columns: Rows) -> Rows:
-        height, width = self.geometry
-        return np.ascontiguousarray(columns.swapaxes(0, 1)).reshape(height * width, -1)
-
-    def _train(self, frame: Frame, rows: Rows, state: _StreamState) -> dict[str, Array]:
+    def _train(self, frame: Frame, rows: Rows, state: StreamState) -> dict[str, Array]:
         assert self.online is not None
         batches = self._draw(frame, rows, state) if self.number == 1 else unpack(frame, self.input)
         passed_on = [learnt for batch in batches if (learnt := self.online.learn(batch)) is not None]
@@ -294,10 +276,10 @@ class ContrastStage:
             log.warning("stage %r: the score has long been that of chance; the module predicts nothing", self.name)
         return {} if self.is_last or not passed_on else pack(passed_on, self.name)
 
-    def _draw(self, frame: Frame, rows: Rows, state: _StreamState) -> list[Batch]:
+    def _draw(self, frame: Frame, rows: Rows, state: StreamState) -> list[Batch]:
         """Put what the frame completes into the memory, and return the batches that this earns."""
-        if self.geometry:
-            excerpts = [self._columns(rows).reshape(len(rows), -1)] if np.isfinite(rows).all() else []
+        if self.grid is not None:
+            excerpts = [self.grid.columns(rows).reshape(len(rows), -1)] if np.isfinite(rows).all() else []
             self.counts["gaps"] += not excerpts
         else:
             short = state.cutter.short
@@ -385,6 +367,15 @@ class ContrastStage:
             self.streams[name] = self._new_stream(self.online)
             self.streams[name].restore(saved)
 
+    def start_encoding(self, untrained: bool = False) -> None:
+        """From now on only encode, from another beginning; `untrained` with the weights from before any learning."""
+        self.learn, self.offset = False, -1
+        self.streams.clear()
+        if untrained and self.online is not None:
+            scale = self.scale
+            self._build(self.online.module.channels, self.geometry, self.rate)
+            self.scale = scale
+
     def metrics(self) -> Metrics:
         """Return updates, score (nats) and accuracy of the contrast, collapse, memory, and what was skipped and why."""
         if self.online is None:
@@ -402,19 +393,3 @@ class ContrastStage:
         counts = {**self.counts, **online.skipped, "short": self.counts["short"] + online.skipped["short"]}
         metrics.update({f"skipped.{reason}": count for reason, count in counts.items()})
         return metrics
-
-
-class _StreamState:
-    """What a module remembers of one stream."""
-
-    def __init__(self, encoder: RowEncoder, cutter: Cutter) -> None:
-        self.encoder, self.cutter = encoder, cutter
-        self.segment = ""
-
-    def state(self) -> State:
-        return {"segment": self.segment, "encoder": self.encoder.state(), "open": self.cutter.open.copy()}
-
-    def restore(self, state: State) -> None:
-        self.segment = state["segment"]
-        self.encoder.restore(state["encoder"])
-        self.cutter.open = np.array(state["open"], np.float32)
