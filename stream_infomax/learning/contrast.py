@@ -21,8 +21,8 @@ try:
     from torch import Tensor, nn
     from torch.nn import functional
 except ImportError as error:
-    raise ImportError(
-        'Greedy InfoMax needs torch, which is not installed: pip install "stream_infomax[contrast]"'
+    raise ModuleNotFoundError(
+        'Greedy InfoMax needs torch, which is not installed: pip install "stream_infomax[contrast]"', name="torch"
     ) from error
 
 MOST_STEPS = 12  # GIM and CPC predict 12 steps; more did not help CPC
