@@ -43,12 +43,15 @@ def centre_rows(rows: Array, reference: Array, scale: float, out: Array) -> None
 
 
 @njit(cache=True, fastmath=REGROUP)
-def score_block(y: Array, tanh: Array, beta: Array, psi: Array, slope: Array, product: Array) -> None:
-    """Weighted scores ψ_k(ŷ_i)/r_i of a block, and per unit the plain means of ψ′ and of ψŷ.
+def score_block(
+    y: Array, tanh: Array, beta: Array, sign: Array, linear: Array, psi: Array, slope: Array, product: Array
+) -> None:
+    """Weighted scores s_k (ψ_k(ŷ_i) - a_k ŷ_i) / r_i of a block, and per unit the plain means of ψ′ and of ψŷ.
 
-    `y` ŷ, `tanh` = tanh((βŷ + b)/2) and `psi` are (n, K1) float32; `beta`, `slope`, `product` (K1,) float32. A
-    row's weight is 1/r, r its root mean square over the units: contrast is no matter of rotation, and it makes a
-    few rows drown all others. (numpy's vectorised tanh is faster than anything numba makes of one.)
+    `y` ŷ, `tanh` = tanh((βŷ + b)/2) and `psi` are (n, K1) float32; `beta`, `sign` s, `linear` a, `slope`, `product`
+    (K1,) float32. A row's weight is 1/r, r its root mean square over the units: contrast is no matter of rotation,
+    and it makes a few rows drown all others. The linear part of a score says nothing about rotations of
+    uncorrelated outputs; taking it out takes out its noise. (numpy's tanh is faster than what numba makes of one.)
     """
     n, units = y.shape
     one = np.float32(1)
@@ -66,7 +69,7 @@ def score_block(y: Array, tanh: Array, beta: Array, psi: Array, slope: Array, pr
         for k in range(units):
             score = beta[k] * t[k]
             product[k] += score * row[k]
-            out[k] = score * weight
+            out[k] = (score - linear[k] * row[k]) * (sign[k] * weight)
     share = one / np.float32(n)
     for k in range(units):
         slope[k] *= np.float32(0.5) * beta[k] * beta[k] * share
@@ -138,7 +141,7 @@ def warmup() -> None:
             rows.flags.writeable = writeable
             finite_rows(rows, np.zeros(2, np.bool_))
             centre_rows(rows, np.zeros(3), 1.0, y.copy())
-    score_block(y, y, unit, y.copy(), unit.copy(), unit.copy())
+    score_block(y, y, unit, unit, unit, y.copy(), unit.copy(), unit.copy())
     overcomplete_block(y, unit, unit, y.copy(), unit.copy())
     minus_log_density(y, unit)
     index = np.zeros(2, np.int64)

@@ -17,12 +17,12 @@ Array = NDArray[Any]
 LARGEST_TURN = 0.7
 ORTHONORMALISE_EVERY = 4
 PRECONDITION_EVERY = 16
-CURVATURE_FLOOR = 0.3
+CURVATURE_FLOOR = 1.0
 STATISTICS_ROWS = 2000.0
 # The learning rate and its decay, for all data alike: found on photographs, tried on everything (docs/learning.md).
 RATE = 0.77
 RATE_ROWS = 64.0
-AVERAGE_POWER = 3.0
+LARGEST_RATE = 0.5
 
 
 class Rotation:
@@ -50,7 +50,7 @@ class Rotation:
         """Length of a step from n rows, of which a new block: falls with the square root of the rows that count."""
         horizon = rows if self.half_life is None else min(rows, self.half_life)
         decay = math.sqrt(1 + horizon / (RATE_ROWS * self.n_rank))
-        return min(1.0, RATE * math.sqrt(n * block) / self.n_rank / decay)
+        return min(LARGEST_RATE, RATE * math.sqrt(n * block) / self.n_rank / decay)
 
     def _orthonormalise(self) -> None:
         """One Newton-Schulz iteration towards (C Cᵀ)^(-1/2) C, every few steps."""
@@ -61,11 +61,15 @@ class Rotation:
         gram[np.diag_indices_from(gram)] += np.float32(1.5)
         self.rotation = gram @ self.rotation
 
-    def _advance_average(self, block: int) -> None:
-        """Average with weights that grow polynomially (Shamir & Zhang 2013): the start is forgotten."""
+    def _advance_average(self, block: int, learnt: int) -> None:
+        """Average with weights that grow polynomially (Shamir & Zhang 2013), so that the start is forgotten.
+
+        The power falls from 3 to 1 as rows come in: forgetting matters early, the number of steps averaged later.
+        """
         self.n_steps += 1
         steps = float(self.n_steps) if self.half_life is None else min(self.n_steps, self.half_life / block)
-        weight = (AVERAGE_POWER + 1) / (AVERAGE_POWER + max(1.0, steps))
+        power = 1 + 2 / (1 + learnt / (1000 * self.n_rank))
+        weight = (power + 1) / (power + max(1.0, steps))
         self.average += np.float32(weight) * (self.rotation - self.average)
 
     def published(self) -> Array:
@@ -83,7 +87,8 @@ class CompleteRule(Rotation):
 
     def __init__(self, n_rank: int, seed: int, half_life: float | None) -> None:
         super().__init__(n_rank, n_rank, seed, half_life)
-        self.curvature = np.full(n_rank, 0.5)
+        self.slope = np.full(n_rank, 1.5)
+        self.product = np.full(n_rank, 1.0)
         self._precondition()
 
     def objective(self, rows: Array, whiten: Array) -> float:
@@ -97,15 +102,16 @@ class CompleteRule(Rotation):
         psi = np.empty_like(y)
         slope = np.empty(self.n_rank, np.float32)
         product = np.empty(self.n_rank, np.float32)
-        kernels.score_block(y, self._tanh(y), self.beta, psi, slope, product)
-        self.curvature += block / (block + STATISTICS_ROWS) * (slope - product - self.curvature)
+        kernels.score_block(y, self._tanh(y), self.beta, self.sign, self.linear, psi, slope, product)
+        self.slope += block / (block + STATISTICS_ROWS) * (slope - self.slope)
+        self.product += block / (block + STATISTICS_ROWS) * (product - self.product)
         if self.n_steps % PRECONDITION_EVERY == 0:
             self._precondition()
         gain = psi.T @ y
-        gain *= self.sign[:, None] * np.float32(self._rate(learnt, n, block) / n)
+        gain *= np.float32(self._rate(learnt, n, block) / n)
         self._turn((gain - gain.T) * self.inverse)
         self._orthonormalise()
-        self._advance_average(block)
+        self._advance_average(block, learnt)
 
     def _project(self, rows: Array, whiten: Array) -> Array:
         """ŷ, by the order of products that is cheaper."""
@@ -115,8 +121,10 @@ class CompleteRule(Rotation):
 
     def _precondition(self) -> None:
         """Signs of the scores and the inverse curvature of every pair of units, from κ as it stands."""
-        self.sign = np.where(self.curvature < 0, np.float32(-1), np.float32(1))
-        size = np.abs(self.curvature)
+        curvature = self.slope - self.product
+        self.sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
+        self.linear = self.product.astype(np.float32)
+        size = np.abs(curvature)
         self.inverse = (1 / np.maximum(size[:, None] + size, CURVATURE_FLOOR)).astype(np.float32)
 
     def _turn(self, turn: Array) -> None:
@@ -138,8 +146,10 @@ class CompleteRule(Rotation):
         return {
             "rotation": self.rotation,
             "average": self.average,
-            "curvature": self.curvature,
+            "slope": self.slope,
+            "product": self.product,
             "sign": self.sign,
+            "linear": self.linear,
             "inverse": self.inverse,
             "n_steps": self.n_steps,
         }
@@ -148,7 +158,9 @@ class CompleteRule(Rotation):
         """Take over a state."""
         self.rotation = np.array(state["rotation"], np.float32)
         self.average = np.array(state["average"], np.float32)
-        self.curvature = np.array(state["curvature"], np.float64)
+        self.slope = np.array(state["slope"], np.float64)
+        self.product = np.array(state["product"], np.float64)
+        self.linear = np.array(state["linear"], np.float32)
         self.sign = np.array(state["sign"], np.float32)
         self.inverse = np.array(state["inverse"], np.float32)
         self.n_steps = int(state["n_steps"])
@@ -198,7 +210,7 @@ class OvercompleteRule(Rotation):
             step *= LARGEST_TURN / largest
         self.rotation += np.float32(step) * direction
         self._orthonormalise()
-        self._advance_average(block)
+        self._advance_average(block, learnt)
 
     def _overcomplete_rate(self, learnt: int) -> float:
         horizon = learnt if self.half_life is None else min(learnt, self.half_life)
