@@ -56,3 +56,12 @@ def test_make_says_what_it_would_do() -> None:
         ["make", "--dry-run", "--always-make", "demo"], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert dry.stdout.splitlines()[-1] == ".venv/bin/stream-infomax run configs/photographs.toml"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["bench", "figures"])
+def test_make_runs_files_that_exist(target: str) -> None:
+    dry = subprocess.run(["make", "--dry-run", target], capture_output=True, text=True, cwd=ROOT, check=True)
+    named = re.findall(r"benchmarks/\S+\.py", dry.stdout)
+    assert named
+    assert not [name for name in named if not (ROOT / name).is_file()]
