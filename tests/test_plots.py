@@ -111,7 +111,7 @@ class TestOrder:
 
     def test_signals_from_low_to_high_frequency(self) -> None:
         signals = np.stack([np.sin(2 * np.pi * k * np.arange(64) / 64) for k in (9, 2, 17)])
-        np.testing.assert_array_equal(order.of_signals(signals), [1, 0, 2])
+        np.testing.assert_array_equal(order.of_signals(signals, signals), [1, 0, 2])
 
     def test_planes_from_low_to_high_bands(self) -> None:
         planes = np.zeros((3, 4, 8))

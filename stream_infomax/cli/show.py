@@ -35,7 +35,10 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
         tree = load(path)
     except CheckpointError as error:
         raise ConfigError(str(error)) from error
-    pictures = draw(tree, out or path.parent)
+    try:
+        pictures = draw(tree, out or path.parent)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if not pictures:
         raise ConfigError(f"{path} holds no learner that has learnt a basis yet; give a later one, or a learner's")
     for picture in pictures:

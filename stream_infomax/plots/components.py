@@ -108,9 +108,9 @@ def _mosaic(tiles: Floats) -> Floats:
 
 def _signals(both: Floats, rate: float) -> Figure:
     n, length = both.shape[1:]
-    ordered = order.of_signals(both[0])
+    ordered = order.of_signals(both[0], both[1])
     chosen = ordered[_spread(n, MOST_SIGNALS)]
-    columns = order.columns_for(len(chosen), aspect=1.6)
+    columns = order.columns_for(len(chosen))
     lines = math.ceil(len(chosen) / columns)
     side, height = 5.0, max(2.2, min(7.5, 0.62 * lines))
     duration = f"{1000 * length / rate:.3g} ms" if rate else f"{length} samples"

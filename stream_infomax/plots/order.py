@@ -31,10 +31,13 @@ def of_patches(patches: Floats) -> npt.NDArray[np.intp]:
     return np.lexsort((orientation, line))
 
 
-def of_signals(signals: Floats) -> npt.NDArray[np.intp]:
-    """Return the order of signals of shape (n, sample): by the centre of the power spectrum."""
-    power = np.abs(np.fft.rfft(signals, axis=1)) ** 2
-    centre = power @ np.arange(power.shape[1]) / (power.sum(1) + np.finfo(float).tiny)
+def of_signals(filters: Floats, basis: Floats) -> npt.NDArray[np.intp]:
+    """Return the order of filters and basis, both (n, sample), by the centre of the spectrum that they have in common.
+
+    Either alone may be rough: filters where there is no signal, the basis where neighbours leak into it.
+    """
+    common = np.abs(np.fft.rfft(filters, axis=1) * np.fft.rfft(basis, axis=1))
+    centre = common @ np.arange(common.shape[1]) / (common.sum(1) + np.finfo(float).tiny)
     return np.argsort(centre, kind="stable")
 
 
