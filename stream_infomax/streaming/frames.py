@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -103,7 +103,7 @@ class Array:
         return Array(rows.reshape(shape), self.axes[: self.n_row_axes] + geometry)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Frame:
     """Rows of one segment of one stream, under one offset.
 
@@ -149,7 +149,10 @@ class Frame:
         A name in `carry` that the frame does not hold is passed over: late labels travel without arrays.
         """
         carried = {name: self.arrays[name] for name in carry if name in self.arrays}
-        return replace(self, arrays={**carried, **arrays}, **changes)
+        unknown = changes.keys() - self.__dict__.keys()
+        if unknown:
+            raise TypeError(f"a frame has no {sorted(unknown)}; it has {list(self.__dict__)}")
+        return _frame({**self.__dict__, "arrays": {**carried, **arrays}, **changes})
 
     def to_parts(self) -> list[bytes]:
         """Return the frame's bytes: the header, then one payload for each array."""
@@ -198,19 +201,19 @@ class Frame:
             if described.name in arrays:
                 raise FrameError("header", f"array {described.name!r} is named twice")
             arrays[described.name] = _read_array(described, payload)
-        return Frame(
-            stream=header.stream,
-            offset=header.offset,
-            segment=header.segment,
-            arrays=arrays,
-            last=header.last or header.end,
-            end=header.end,
-            time=header.time,
-            rate=header.rate,
-            labels=header.labels,
-            encoder=header.encoder,
-            update=header.update,
-        )
+        fields = msgspec.structs.asdict(header)
+        del fields["version"]
+        fields["arrays"] = arrays
+        fields["last"] = header.last or header.end
+        return _frame(fields)
+
+
+def _frame(fields: dict[str, Any]) -> Frame:
+    """Return the frame with all these `fields`; the constructor sets a frozen one's one by one, which takes longer
+    than decoding it."""
+    frame = object.__new__(Frame)
+    object.__setattr__(frame, "__dict__", fields)
+    return frame
 
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
