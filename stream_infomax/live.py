@@ -118,13 +118,12 @@ class Board:
         Stands above: the configuration and the run folder.
     services
         Names of those that report, in the order of the data.
-    n_frames
-        How many frames will pass; 0 where that is not known.
     """
 
-    def __init__(self, title: str, services: Sequence[str], n_frames: int = 0) -> None:
+    def __init__(self, title: str, services: Sequence[str]) -> None:
         self.title = title
-        self.n_frames = n_frames
+        # How many frames will pass, as the source says; 0 where it does not know.
+        self.n_frames = 0
         self.rows = {name: Row() for name in services}
         self.measures: dict[str, Followed] = {}
         self._last = list(services)[-1]
@@ -140,6 +139,7 @@ class Board:
     def update(self, name: str, status: Mapping[str, Any]) -> None:
         """Take in a service's status."""
         self.rows[name].update(status)
+        self.n_frames = int(status["metrics"].get("frames", self.n_frames))
         if name == self._last and self._first is None and status["newest"] >= 0:
             self._first = (time.monotonic(), status["newest"])
         for measure, (position, value) in measures_in(status["metrics"], status["newest"] + 1).items():

@@ -23,6 +23,7 @@ def status(newest: int, **changes: Any) -> dict[str, Any]:
         "step_p50": 0.0012,
         "step_p99": 0.31,
         "metrics": {
+            "frames": 400.0,
             "learner.rows": 256.0 * (newest + 1),
             "learner.objective": 190 - newest / 10,
             "learner.entropy": 2.0 - newest / 100,
@@ -41,7 +42,7 @@ def drawn(board: Board) -> str:
 
 class TestBoard:
     def test_shows_every_service_and_the_learning(self) -> None:
-        board = Board("photographs.toml", ["source", "learner"], 400)
+        board = Board("photographs.toml", ["source", "learner"])
         board.change("source", "running", 0)
         board.change("learner", "running", 2)
         board.update("learner", status(99, lost={"gone": 3}, refused={"request": 1}))
@@ -66,7 +67,7 @@ class TestBoard:
         assert "recorder" in drawn(board)
 
     def test_the_line_for_logs(self) -> None:
-        board = Board("x", ["learner"], 400)
+        board = Board("x", ["learner"])
         board.update("learner", status(99, lost={"gone": 3}))
         line = board.line()
         assert "frame 100 of 400" in line

@@ -88,7 +88,7 @@ def _work(
 
     def report() -> None:
         status: dict[str, Any] = {"newest": feed.next - 1, "log_fill": 0.0, "lost": {}, "refused": {}, **meter.read()}
-        watch.hear(IN_PROCESS, {**status, "metrics": dict(pipeline.metrics())})
+        watch.hear(IN_PROCESS, {**status, "metrics": {**feed.source.metrics(), **pipeline.metrics()}})
         watch.refresh()
 
     while not feed.finished and not stop.is_set():

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from stream_infomax.cli.settings import Changes, n_frames, read
+from stream_infomax.cli.settings import Changes, read
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -66,7 +66,7 @@ def run(
         else:
             from stream_infomax.cli.services import run as run_it
         title = f"{config} → {folder.path}"
-        with Watch(title, names, n_frames(settings), History(folder.history), plain) as watch:
+        with Watch(title, names, History(folder.history), plain) as watch:
             finished = run_it(settings, folder, watch, save_features)
         if finished:
             summary = conclude(settings, folder, watch.seconds, in_process)

@@ -49,8 +49,3 @@ def script(name: str) -> Path:
         if path.is_file():
             return path
     raise ConfigError(f"no script {name}.py for the services, neither in {checkout} nor in {installed}")
-
-
-def n_frames(config: Config) -> int:
-    """Return how many frames the source will give, 0 where the configuration does not say."""
-    return getattr(config.source, "frames", 0)

@@ -26,16 +26,14 @@ class Watch:
         Stands above the live view.
     services
         Names in the order of the data.
-    n_frames
-        Frames in all; 0 where that is not known.
     history
         Where the curves go.
     plain
         Lines instead of the live view.
     """
 
-    def __init__(self, title: str, services: Sequence[str], n_frames: int, history: History, plain: bool) -> None:
-        self.board = Board(title, services, n_frames)
+    def __init__(self, title: str, services: Sequence[str], history: History, plain: bool) -> None:
+        self.board = Board(title, services)
         self._history = history
         self._before = history.seconds
         self._line_due = time.monotonic() + LINE_EVERY

@@ -156,8 +156,9 @@ class AudioSource:
             )
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counts of files, of those that could not be read or broke off, and of clipped samples."""
+        """Return the counts of frames, files, files that could not be read or broke off, and clipped samples."""
         return {
+            "frames": len(self),
             "files": len(self.recordings),
             "files_unreadable": len(self.unreadable),
             "files_broken_off": len(self._broken),

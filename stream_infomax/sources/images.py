@@ -122,8 +122,8 @@ class ImageSource:
             yield make(offset)
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counts of pictures, and of those that could not be read or are too small."""
-        return {"pictures": len(self.pictures), "pictures_unusable": len(self.pictures.unusable)}
+        """Return the counts of frames, of pictures, and of those that could not be read or are too small."""
+        return {"frames": len(self), "pictures": len(self.pictures), "pictures_unusable": len(self.pictures.unusable)}
 
     def _patches(self, offset: int) -> Frame:
         generator = np.random.default_rng([self.seed, offset])
