@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -68,6 +69,19 @@ def sparkline(values: Sequence[float], width: int = SPARKLINE) -> str:
     points = [values[round(i * (len(values) - 1) / max(1, n - 1))] for i in range(n)]
     least, span = min(points), max(points) - min(points)
     return "".join(BLOCKS[round((value - least) / span * (len(BLOCKS) - 1)) if span else 0] for value in points)
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A sparkline that takes the room that its column has."""
+
+    values: Sequence[float]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text(sparkline(self.values, min(SPARKLINE, options.max_width)), "blue", no_wrap=True)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(min(8, options.max_width), min(SPARKLINE, options.max_width))
 
 
 class Row:
@@ -189,29 +203,31 @@ class Board:
         return newest
 
     def _services(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        table.add_column("service", min_width=9)
-        table.add_column("state", min_width=11)
-        for title in ("frames/s", "rows/s", "offset", "queue", "latency p50 / p99", "lost"):
-            table.add_column(title, justify="right")
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        table.add_column("service", min_width=9, no_wrap=True)
+        table.add_column("state", min_width=10)
+        for title in ("frames/s", "rows/s", "offset", "queue", "latency p50/p99"):
+            table.add_column(title, justify="right", no_wrap=True)
+        table.add_column("lost", justify="right")
         for name, row in self.rows.items():
             state = row.state if not row.restarts else f"{row.state} (restarted {row.restarts}×)"
             table.add_row(name, Text(state, STYLES[row.state]), *_cells(row))
         return table
 
     def _learning(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
         for title in ("learning", "", "now"):
-            table.add_column(title, justify="right" if title == "now" else "left")
+            table.add_column(title, justify="right" if title == "now" else "left", no_wrap=True)
         table.add_column("so far")
-        shown = ""
+        shown, kind_shown = "", None
         for name, curve in self.curves().items():
             stage, _, rest = name.partition(".")
             level, kind = rest.rpartition(".")[0], kind_of(name)
             title = f"{kind.title}: {level}" if level else kind.title
-            now = kind.text(curve.last)
-            table.add_row("" if stage == shown else stage, title, now, Text(sparkline(curve.values), "blue"))
-            shown = stage
+            if level and (stage, kind) == (shown, kind_shown):
+                title = f"  {level}"  # the one above says of what kind
+            table.add_row("" if stage == shown else stage, title, kind.text(curve.last), Spark(curve.values))
+            shown, kind_shown = stage, kind
         return table
 
     def _progress(self) -> Table:
@@ -243,17 +259,22 @@ def _cells(row: Row) -> list[str | Text]:
         f"{rows:,.0f}",
         f"{status['newest']:,}",
         f"{status['log_fill']:.0%}",
-        f"{_duration(row.latency[0])} / {_duration(row.latency[1])}",
+        _durations(*row.latency),
         Text(lost, "red") if lost else Text("0", "dim"),
     ]
 
 
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 0.01:
-        return f"{seconds * 1e3:.2f} ms"
-    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+def _durations(p50: float | None, p99: float | None) -> str:
+    """Return both in the unit of the second, which is the longer one."""
+    if p50 is None or p99 is None:
+        return "– / –"
+    factor, unit = (1e3, "ms") if p99 < 1 else (1.0, "s")
+    return f"{_three_digits(factor * p50)} / {_three_digits(factor * p99)} {unit}"
+
+
+def _three_digits(value: float) -> str:
+    decimals = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{decimals}f}"
 
 
 def clock(seconds: float) -> str:

@@ -33,8 +33,8 @@ def status(newest: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-def drawn(board: Board) -> str:
-    console = Console(width=140, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+def drawn(board: Board, width: int = 140) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
         console.print(board)
     return console.export_text()
@@ -50,7 +50,7 @@ class TestBoard:
         for words in (
             "running (restarted 2×)",
             "25%",
-            "1.20 ms / 310 ms",
+            "1.20 / 310 ms",
             "3 gone, 1 refused (request)",
             "180.10 nats",
             "1.010 bits",
@@ -99,6 +99,26 @@ class TestBoard:
         board.update("probe", status(3, metrics={"probe.a.window": 0.5}))
         board.update("learner", status(3))
         assert list(board.curves()) == ["learner.objective", "learner.entropy", "probe.a.window"]
+
+    def test_the_demo_fits_a_small_terminal(self) -> None:
+        names = ["source", "learner", "contrast", "classifier"]
+        board = Board("configs/photographs.toml → runs/photographs", names)
+        levels = ("patches", "learner", "module1", "module2", "learner+module1+module2")
+        metrics = {
+            "learner": status(1499)["metrics"],
+            "contrast": {"module1.score": 0.7, "module2.score": 0.6},
+            "classifier": {f"classifier.{level}.window": 0.615 for level in levels},
+        }
+        for name in names:
+            board.change(name, "running", 0)
+            for newest in range(1400, 1500):
+                board.update(name, status(newest, step_p99=0.999, metrics=metrics.get(name, {})))
+        lines = drawn(board, width=80).splitlines()
+        assert len(lines) <= 23
+        assert "1,500 of 400 frames" in lines[-1]
+        assert sum("1.20 / 999 ms" in line for line in lines) == 4
+        assert "  learner+module1+module2" in lines[-3]
+        assert "61.5%" in lines[-3]
 
     def test_no_latency_where_no_frame_came(self) -> None:
         board = Board("x", ["learner"])
