@@ -16,6 +16,9 @@ MAX_PART_BYTES = 1 << 28
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 LINGER_MS = 2000
+# Plain numbers: to combine the flags anew takes longer than to send.
+_NOW = int(zmq.NOBLOCK)
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class StreamError(Exception):
@@ -39,15 +42,15 @@ def set_options(socket: zmq.Socket[bytes], max_part_bytes: int = MAX_PART_BYTES)
 def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> None:
     """Send a message without waiting; what `send_multipart` does, without its checks of every part."""
     for part in parts[:-1]:
-        socket.send(part, zmq.SNDMORE | zmq.NOBLOCK)
-    socket.send(parts[-1], zmq.NOBLOCK)
+        socket.send(part, _MORE)
+    socket.send(parts[-1], _NOW)
 
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
     """Return the parts of a message that is there, or raise `zmq.Again`."""
-    parts = [socket.recv(zmq.NOBLOCK)]
+    parts = [socket.recv(_NOW)]
     while socket.getsockopt(zmq.RCVMORE):
-        parts.append(socket.recv(zmq.NOBLOCK))
+        parts.append(socket.recv(_NOW))
     return parts
 
 
