@@ -219,15 +219,15 @@ class Board:
         for title in ("learning", "", "now"):
             table.add_column(title, justify="right" if title == "now" else "left", no_wrap=True)
         table.add_column("so far")
-        shown, kind_shown = "", None
+        shown, kind_shown = "", ""
         for name, curve in self.curves().items():
             stage, _, rest = name.partition(".")
             level, kind = rest.rpartition(".")[0], kind_of(name)
             title = f"{kind.title}: {level}" if level else kind.title
-            if level and (stage, kind) == (shown, kind_shown):
+            if level and (stage, kind.title) == (shown, kind_shown):
                 title = f"  {level}"  # the one above says of what kind
             table.add_row("" if stage == shown else stage, title, kind.text(curve.last), Spark(curve.values))
-            shown, kind_shown = stage, kind
+            shown, kind_shown = stage, kind.title
         return table
 
     def _progress(self) -> Table:
