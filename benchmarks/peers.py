@@ -80,13 +80,14 @@ class Watch:
     since: float = field(default_factory=time.process_time)
     next_look: float = 0.03
     goal: float = -math.inf
+    judge: Callable[[np.ndarray, np.ndarray], dict[str, float]] = judge
 
     def look(self, rotation: Callable[[], np.ndarray], finished: bool = False) -> None:
         """Judge if it is time."""
         self.spent += time.process_time() - self.since
         over = self.spent >= self.cap
         if self.spent >= self.next_look or over or finished:
-            self.points.append({"cpu": self.spent, **judge(rotation(), self.problem.held_out)})
+            self.points.append({"cpu": self.spent, **self.judge(rotation(), self.problem.held_out)})
             self.next_look = self.spent * 1.2
             over |= self.points[-1]["entropy"] <= self.goal
         if over:
