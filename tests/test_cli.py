@@ -199,6 +199,26 @@ class TestStopAndResume:
 
 
 class TestDeath:
+    def test_a_second_signal_kills_and_says_so(self, tmp_path: Path) -> None:
+        config = write_config(tmp_path, rate=10.0)  # six minutes
+        with subprocess.Popen(
+            command("run", config, "--set", "source.pace=live"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=ENVIRONMENT,
+            cwd=tmp_path,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            for line in process.stdout:
+                if line == "learner: running\n" or line == "source: stopping\n":
+                    process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 1
+            assert process.stderr.read() == (
+                "stream-infomax: killed by a second signal; the same command resumes from the last checkpoints\n"
+            )
+
     def test_a_killed_learner_goes_on_and_nothing_differs(self, finished: Finished, tmp_path: Path) -> None:
         config = write_config(tmp_path, rate=800.0)
         options = ("--set", "source.pace=live", "--set", "run.checkpoint_every=4")

@@ -74,18 +74,31 @@ async def _supervise(config: Config, services: list[Service], folder: RunFolder,
         sockets[name] = socket = context.socket(zmq.SUB)
         socket.subscribe(STATUS)
         socket.connect(config.addresses(name)[1])
-    ears = [asyncio.create_task(_listen(socket, name, watch, supervisor)) for name, socket in sockets.items()]
-    ticker = asyncio.create_task(_tick(watch))
+    watchers = [asyncio.create_task(_listen(socket, name, watch, supervisor)) for name, socket in sockets.items()]
+    watchers.append(asyncio.create_task(_tick(watch)))
+
+    def stop_at_fault(watcher: asyncio.Task[None]) -> None:
+        if not watcher.cancelled():
+            supervisor.stop()
+
+    for watcher in watchers:
+        watcher.add_done_callback(stop_at_fault)
     try:
-        return await supervisor.run()
+        finished = await supervisor.run()
     finally:
-        for task in (*ears, ticker):
-            task.cancel()
-        await asyncio.gather(*ears, ticker, return_exceptions=True)
+        for watcher in watchers:
+            watcher.cancel()
+        ends = await asyncio.gather(*watchers, return_exceptions=True)
         for name, socket in sockets.items():
             while await socket.poll(LAST_STATUS):
                 _take(await socket.recv_multipart(), name, watch, supervisor)
         context.destroy(linger=0)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+    if supervisor.killed:
+        raise RunError("killed by a second signal; the same command resumes from the last checkpoints")
+    return finished
 
 
 async def _listen(socket: zmq.asyncio.Socket, name: str, watch: Watch, supervisor: Supervisor) -> None:
@@ -97,6 +110,8 @@ def _take(parts: list[bytes], name: str, watch: Watch, supervisor: Supervisor) -
     status = msgspec.msgpack.decode(parts[1])
     watch.hear(name, status)
     supervisor.progress(name, status["newest"])
+    if RECORDER in status["committed"]:  # it has no tap of its own
+        supervisor.progress(RECORDER, status["committed"][RECORDER])
 
 
 async def _tick(watch: Watch) -> None:
