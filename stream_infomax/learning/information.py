@@ -291,7 +291,7 @@ class RunningInformation:
     def __init__(self, n_neurons: float = NEURONS, window: int = 8192) -> None:
         if window < 1:
             raise ValueError(f"window must be at least 1 row, got {window}")
-        self.n_neurons = n_neurons
+        self.n_neurons = float(n_neurons)
         self.window = window
         # Newest and previous window: rows, sum of Σ -ln φ, rows with information, sum of bits.
         self._sums = np.zeros((2, 4))
