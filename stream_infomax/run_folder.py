@@ -26,6 +26,7 @@ import tomli_w
 from stream_infomax.composition import MAY_CHANGE
 from stream_infomax.config import Config, ConfigError, to_builtins
 
+FORMAT = 1
 IN_PROCESS = "in-process"
 RECORDER = "recorder"
 
@@ -98,7 +99,7 @@ class RunFolder:
             self._clear(record["config"])
             record = None
         if record is None:
-            self._write({"format": 1, "in_process": in_process, "config": to_builtins(config), "summary": None})
+            self._write({"format": FORMAT, "in_process": in_process, "config": to_builtins(config), "summary": None})
         else:
             self._compare(record, config, in_process)
         settings = _without_none(to_builtins(config))
@@ -156,11 +157,13 @@ class RunFolder:
 
     def _read(self) -> dict[str, Any] | None:
         try:
-            record: dict[str, Any] = json.loads(self._record.read_text(encoding="utf-8"))
+            record = json.loads(self._record.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, OSError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
             raise ConfigError(f"{self._record}: not readable: {error}") from error
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise ConfigError(f"{self._record}: not readable: accepted is format {FORMAT}")
         return record
 
     def _write(self, record: Mapping[str, Any]) -> None:
