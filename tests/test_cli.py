@@ -272,9 +272,13 @@ class TestFailure:
         ("arguments", "words"),
         [
             (("run", "nowhere.toml"), "no configuration file nowhere.toml"),
-            (("run", "pipeline.toml", "--set", "stage.learner.blok=32"), "stage[0]"),
-            (("run", "pipeline.toml", "--set", "stage.learner.block=0"), "stage[0].block = 0: Expected `int` >= 1"),
+            (("run", "pipeline.toml", "--set", "stage.learner.blok=32"), "stage.learner.blok"),
+            (
+                ("run", "pipeline.toml", "--set", "stage.learner.block=0"),
+                "stage.learner.block = 0: Expected `int` >= 1",
+            ),
             (("run", "pipeline.toml", "--set", "nonsense"), "expected KEY=VALUE"),
+            (("run", "pipeline.toml", "--set", "source.log.bind=tcp://*:5600"), "can be bound but not connected to"),
             (("run", "pipeline.toml", "--speed", "9"), "--speed"),
             (("run",), "requires an argument"),
             (("show", "pipeline.toml"), "pipeline.toml: not readable"),

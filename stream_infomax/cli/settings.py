@@ -31,13 +31,22 @@ def read(path: Path, changes: Sequence[str]) -> Config:
     config = load(path, changes)
     for service in config.services():
         for address in config.addresses(service):
-            file = address.removeprefix("ipc://")
-            if file != address and len(file.encode()) > LONGEST_SOCKET_PATH:
-                raise ConfigError(
-                    f"run.folder = {config.run.folder!r} is too deep for a socket: {file} has {len(file.encode())} "
-                    f"bytes, accepted are {LONGEST_SOCKET_PATH}; choose a shorter path, or tcp addresses"
-                )
+            _check_address(config, service, address)
     return config
+
+
+def _check_address(config: Config, service: str, address: str) -> None:
+    if "*" in address:
+        raise ConfigError(
+            f"the log of service {service!r}: address {address!r} can be bound but not connected to; "
+            f"accepted are addresses like tcp://127.0.0.1:5600 (tcp://0.0.0.0:5600 for all interfaces)"
+        )
+    file = address.removeprefix("ipc://")
+    if file != address and len(file.encode()) > LONGEST_SOCKET_PATH:
+        raise ConfigError(
+            f"run.folder = {config.run.folder!r} is too deep for a socket: {file} has {len(file.encode())} "
+            f"bytes, accepted are {LONGEST_SOCKET_PATH}; choose a shorter path, or tcp addresses"
+        )
 
 
 def script(name: str) -> Path:
