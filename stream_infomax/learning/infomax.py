@@ -17,9 +17,9 @@ from stream_infomax.learning.whitening import StreamingWhitener
 Array = NDArray[Any]
 
 STATE_FORMAT = 1
-# A published basis and a whitening hold until this share more rows have come, and at least some blocks.
-RENEWAL_GROWTH = 0.05
-RENEWAL_BLOCKS = 8
+# The whitening and the published basis hold until this share more blocks have come, and at least that many.
+REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 8
+PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
 OBJECTIVE_EVERY = 8
@@ -95,7 +95,8 @@ class OnlineInfomax(Estimator):
     _scale: float
     _whiten: Array
     _settled_at: int
-    _next_renewal: int
+    _next_refresh: int
+    _next_publication: int
     _n_watched: int
 
     def __init__(
@@ -175,9 +176,8 @@ class OnlineInfomax(Estimator):
     def _learn_block(self, rows: Array) -> None:
         """Learn from one whole block; whatever changes, changes at multiples of `block` rows of the stream."""
         if self._whitener is None:
-            self._start_origin(rows)
+            self._whitener = self._start_origin(rows)
         whitener = self._whitener
-        assert whitener is not None
         block: Array = np.empty(rows.shape, np.float32)
         kernels.centre_rows(rows, whitener.reference, self._scale, block)
         whitener.add(block)
@@ -196,16 +196,22 @@ class OnlineInfomax(Estimator):
             self._memory.draw(shift, batch[self.block :])
             block = batch
         self._rule.step(block, self._whiten, self.block, (self.n_updates_ - self._settled_at) * self.block)
-        if self.n_updates_ >= self._next_renewal:
-            self._renew()
+        # Never both after one block, so that no pause is long.
+        if self.n_updates_ >= self._next_refresh:
+            whitener.refresh()
+            self._whiten = whitener.whiten.astype(np.float32)
+            self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
+        elif self.n_updates_ >= self._next_publication:
+            self._publish()
+            self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
 
-    def _start_origin(self, rows: Array) -> None:
+    def _start_origin(self, rows: Array) -> StreamingWhitener:
         """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""
         spread = float(np.sqrt(np.mean(np.var(np.asarray(rows, np.float64), axis=0))))
         # A power of two scales without rounding, so that a gain of the sensor changes nothing.
         self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
         self._origin = np.asarray(np.mean(rows, axis=0, dtype=np.float64))
-        self._whitener = StreamingWhitener(self._origin, self._scale, self.half_life)
+        return StreamingWhitener(self._origin, self._scale, self.half_life)
 
     def _settle(self) -> None:
         """End the warm-up: decide K0 and K1, whiten, start C at random."""
@@ -216,35 +222,35 @@ class OnlineInfomax(Estimator):
         n_components = self.n_components or n_rank
         self._rule = make_rule(n_rank, n_components, self._seed, self.half_life)
         self._settled_at = self.n_updates_
-        self._renew()
+        self._whiten = self._whitener.whiten.astype(np.float32)
+        self._publish()
+        self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
+        self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
 
-    def _renew(self) -> None:
-        """Refresh the whitening, carry the filters over, and publish the averaged basis."""
+    def _publish(self) -> None:
+        """Publish the averaged basis in the whitening as it stands."""
         assert self._whitener is not None
         assert self._rule is not None
-        if self.n_updates_ > self._settled_at:
-            self._whitener.refresh()
-        self._whiten = self._whitener.whiten.astype(np.float32)
         scale = math.sqrt(self._rule.n_components / self._rule.n_rank)
         rotation = self._rule.published()
-        filters = scale * self._scale * (self._whitener.whiten @ rotation)
-        basis = (self._whitener.dewhiten @ rotation) / (scale * self._scale)
+        filters = (scale * self._scale * self._whitener.whiten.T).astype(np.float32)
+        basis = (self._whitener.dewhiten / (scale * self._scale)).astype(np.float32)
         self._published = Published(
             mean=self._whitener.reference.copy(),
             rotation=np.asarray(rotation, np.float32),
-            filters=np.ascontiguousarray(filters.T, np.float32),
-            basis=np.ascontiguousarray(basis, np.float32),
+            filters=rotation.T @ filters,
+            basis=basis @ rotation,
             scale=scale,
             beta=self._rule.beta.copy(),
             bias=self._rule.bias.copy(),
         )
-        interval = max(RENEWAL_BLOCKS, int(RENEWAL_GROWTH * self._horizon()))
-        self._next_renewal = self.n_updates_ + interval
 
-    def _horizon(self) -> float:
-        """Blocks that count: all so far, or those within the half-life."""
+    def _after(self, growth: float, least: int) -> int:
+        """The block after which to act again: a share of the blocks that count from now."""
         blocks = float(self.n_updates_)
-        return blocks if self.half_life is None else min(blocks, self.half_life / self.block)
+        if self.half_life is not None:
+            blocks = min(blocks, self.half_life / self.block)
+        return self.n_updates_ + max(least, int(growth * blocks))
 
     def _watch(self, rows: Array) -> None:
         """Follow the objective on rows that have not been learnt from yet."""
@@ -312,7 +318,7 @@ class OnlineInfomax(Estimator):
 
     @property
     def mean_(self) -> Array:
-        """Mean of the rows, as of the last renewal (n_features,)."""
+        """Mean of the rows, as of the last refresh before publishing (n_features,)."""
         return self._published_or_raise().mean
 
     @property
@@ -354,7 +360,8 @@ class OnlineInfomax(Estimator):
             "n_set_aside": dict(self.n_set_aside_),
             "seed": self._seed,
             "settled_at": self._settled_at,
-            "next_renewal": self._next_renewal,
+            "next_refresh": self._next_refresh,
+            "next_publication": self._next_publication,
             "scale": self._scale,
             "objective": None if math.isnan(self.objective_) else self.objective_,
             "n_watched": self._n_watched,
@@ -387,7 +394,8 @@ class OnlineInfomax(Estimator):
         self.n_updates_ = int(counters["n_updates"])
         self.n_set_aside_ = {str(reason): int(count) for reason, count in counters["n_set_aside"].items()}
         self._settled_at = int(counters["settled_at"])
-        self._next_renewal = int(counters["next_renewal"])
+        self._next_refresh = int(counters["next_refresh"])
+        self._next_publication = int(counters["next_publication"])
         self._scale = float(counters["scale"])
         self.objective_ = math.nan if counters["objective"] is None else float(counters["objective"])
         self._n_watched = int(counters["n_watched"])
@@ -451,7 +459,8 @@ class OnlineInfomax(Estimator):
         self._published = None
         self._whiten = np.zeros((n_features, 0), np.float32)
         self._settled_at = 0
-        self._next_renewal = 0
+        self._next_refresh = 0
+        self._next_publication = 0
         self._memory = None
         if self.memory:
             self._memory = RowMemory(self.memory, n_features, seed)

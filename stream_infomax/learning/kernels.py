@@ -24,12 +24,11 @@ def finite_rows(rows: Array, finite: Array) -> int:
     n, width = rows.shape
     count = 0
     for i in range(n):
-        # x - x is 0 for a finite number and NaN otherwise: one sum to look at instead of a branch per element.
-        total = 0.0
+        bad = 0
         for j in range(width):
-            total += rows[i, j] - rows[i, j]
-        finite[i] = total == 0.0
-        count += finite[i]
+            bad += not abs(rows[i, j]) < np.inf
+        finite[i] = bad == 0
+        count += bad == 0
     return count
 
 
@@ -77,24 +76,33 @@ def score_block(
 
 
 @njit(cache=True, fastmath=REGROUP)
-def overcomplete_block(tanh: Array, beta: Array, weight: Array, omega: Array, density: Array) -> None:
-    """Terms of algorithm 2: ω̂ = weight φ′(ŷ), and per unit the mean of φ(ŷ) over a block.
+def overcomplete_block(
+    y: Array, tanh: Array, beta: Array, row: Array, unit: Array, linear: Array, omega: Array, sums: Array
+) -> None:
+    """Terms of algorithm 2: ω̂_ik = row_i unit_k (φ′(ŷ_ik) + a_k ŷ_ik), and row-weighted sums of φ, -φ′ŷ and ŷ².
 
-    `tanh` = tanh((βŷ + b)/2) and `omega` are (n, K1) float32; `weight` is d_k s_k, s_k = c_kᵀ M⁻¹ c_k; it, `beta` and
-    `density` are (K1,) float32.
+    `y` ŷ, `tanh` = tanh((βŷ + b)/2) and `omega` are (n, K1) float32; `row` (n,) holds the weights of the rows; `beta`,
+    `unit` = d_k s_k (2.98) and `linear` a_k are (K1,), `sums` (3, K1), all float32.
     """
-    n, units = tanh.shape
+    n, units = y.shape
     one = np.float32(1)
     for k in range(units):
-        density[k] = 0
+        sums[0, k] = 0
+        sums[1, k] = 0
+        sums[2, k] = 0
+    density, product, square = sums[0], sums[1], sums[2]
     for i in range(n):
-        t, out = tanh[i], omega[i]
+        potential, t, out = y[i], tanh[i], omega[i]
+        weight = row[i]
         for k in range(units):
             phi = np.float32(0.25) * beta[k] * (one - t[k] * t[k])
-            density[k] += phi
-            out[k] = -weight[k] * beta[k] * t[k] * phi
-    for k in range(units):
-        density[k] /= np.float32(n)
+            slope = -beta[k] * t[k] * phi
+            out[k] = weight * unit[k] * (slope + linear[k] * potential[k])
+            density[k] += weight * phi
+        for k in range(units):
+            phi = np.float32(0.25) * beta[k] * (one - t[k] * t[k])
+            product[k] += weight * beta[k] * t[k] * phi * potential[k]
+            square[k] += weight * potential[k] * potential[k]
 
 
 @njit(cache=True)
@@ -114,23 +122,6 @@ def minus_log_density(y: Array, beta: Array) -> float:
     return float(total - n * shift)
 
 
-@njit(cache=True)
-def draw_rows(seed: int, draw: int, filled: int, out: Array) -> None:
-    """Fill `out` with indices in 0…filled-1 that depend on (seed, draw, position) alone (splitmix64).
-
-    A counter instead of a running generator: nothing to save, and a draw costs nanoseconds.
-    """
-    state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(draw) * np.uint64(0xD1342543DE82EF95)
-    for i in range(out.shape[0]):
-        state += np.uint64(0x9E3779B97F4A7C15)
-        z = state
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-        # The upper 32 bits times the range, shifted back: no division, and uniform enough for 2^32 >> filled.
-        out[i] = np.int64(((z >> np.uint64(32)) * np.uint64(filled)) >> np.uint64(32))
-
-
 def warmup() -> None:
     """Compile every kernel for every type it is called with, so that no service compiles while it streams."""
     y = np.zeros((2, 3), np.float32)
@@ -142,7 +133,5 @@ def warmup() -> None:
             finite_rows(rows, np.zeros(2, np.bool_))
             centre_rows(rows, np.zeros(3), 1.0, y.copy())
     score_block(y, y, unit, unit, unit, y.copy(), unit.copy(), unit.copy())
-    overcomplete_block(y, unit, unit, y.copy(), unit.copy())
+    overcomplete_block(y, y, unit, unit[:2], unit, unit, y.copy(), np.zeros((3, 3), np.float32))
     minus_log_density(y, unit)
-    index = np.zeros(2, np.int64)
-    draw_rows(0, 0, 2, index)

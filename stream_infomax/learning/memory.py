@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning import kernels
-
 Array = NDArray[Any]
 
 
@@ -40,8 +38,7 @@ class RowMemory:
 
     def draw(self, shift: Array, out: Array) -> None:
         """Fill `out` (n, K) with random past rows minus `shift` (K,)."""
-        index = np.empty(len(out), np.int64)
-        kernels.draw_rows(self.seed, self.draws, self.filled, index)
+        index = draw(self.seed, self.draws, self.filled, len(out))
         self.draws += 1
         np.take(self.rows, index, axis=0, out=out, mode="clip")  # "clip" spares numpy a buffered copy
         out -= shift
@@ -61,3 +58,14 @@ class RowMemory:
         self.rows[: len(rows)] = rows
         self.written = int(state["written"])
         self.draws = int(state["draws"])
+
+
+def draw(seed: int, number: int, filled: int, n: int) -> Array:
+    """Return n indices in 0…filled-1 that depend on (seed, number) alone: splitmix64 (Steele, Lea & Flood 2014)."""
+    start = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) % 2**64
+    z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    # The upper 32 bits times the range, shifted back: no division, and even for every range below 2^32.
+    return ((z >> np.uint64(32)) * np.uint64(filled) >> np.uint64(32)).astype(np.int64)

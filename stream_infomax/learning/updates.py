@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning import kernels
 from stream_infomax.learning.tuning import start_beta
-from stream_infomax.learning.whitening import polar
+from stream_infomax.learning.whitening import nearest_rotation, polar
 
 Array = NDArray[Any]
 
@@ -19,6 +19,8 @@ ORTHONORMALISE_EVERY = 4
 PRECONDITION_EVERY = 16
 CURVATURE_FLOOR = 1.0
 STATISTICS_ROWS = 2000.0
+# ⟨φ⟩ in units of β, which lies near 0.2; it vanishes where a sensor's gain jumps, and M would be singular.
+DENSITY_FLOOR = 1e-3
 # The learning rate and its decay, for all data alike: found on photographs, tried on everything (docs/learning.md).
 RATE = 0.77
 RATE_ROWS = 64.0
@@ -53,9 +55,7 @@ class Rotation:
         return min(LARGEST_RATE, RATE * math.sqrt(n * block) / self.n_rank / decay)
 
     def _orthonormalise(self) -> None:
-        """One Newton-Schulz iteration towards (C Cᵀ)^(-1/2) C, every few steps."""
-        if self.n_steps % ORTHONORMALISE_EVERY:
-            return
+        """One Newton-Schulz iteration towards (C Cᵀ)^(-1/2) C."""
         gram = self.rotation @ self.rotation.T
         gram *= np.float32(-0.5)
         gram[np.diag_indices_from(gram)] += np.float32(1.5)
@@ -73,8 +73,8 @@ class Rotation:
         self.average += np.float32(weight) * (self.rotation - self.average)
 
     def published(self) -> Array:
-        """The nearest admissible C to the average, (K0, K1) float64."""
-        return polar(self.average.astype(np.float64))
+        """The nearest admissible C to the average, (K0, K1) float32."""
+        return nearest_rotation(self.average)
 
 
 class CompleteRule(Rotation):
@@ -110,7 +110,8 @@ class CompleteRule(Rotation):
         gain = psi.T @ y
         gain *= np.float32(self._rate(learnt, n, block) / n)
         self._turn((gain - gain.T) * self.inverse)
-        self._orthonormalise()
+        if self.n_steps % ORTHONORMALISE_EVERY == 0:  # a turn leaves its length to fourth order
+            self._orthonormalise()
         self._advance_average(block, learnt)
 
     def _project(self, rows: Array, whiten: Array) -> Array:
@@ -170,15 +171,17 @@ class OvercompleteRule(Rotation):
     """Algorithm 2: minimise Q̂ = -½ ln det(C D² Cᵀ), D = ⟨Φ⟩ (2.98).
 
     dQ̂/dC = -(M⁻¹ C D² + ⟨x̂ ω̂ᵀ⟩), M = C D² Cᵀ, ω̂_k = d_k φ′(ŷ_k) c_kᵀ M⁻¹ c_k; the paper does not spell this out.
-    D is a running average over the stream. The step is μ = v/κ with κ the mean relative length of the columns'
-    steps (2.91, 2.92).
+    ⟨·⟩ weights rows by 1/‖x̂‖, as in algorithm 1; D is a running average over the stream. From φ′ its linear part
+    -a_k ŷ_k is taken, whose mean -a_k ⟨x̂ x̂ᵀ⟩ c_k is known better from the stream than from a block.
     """
 
     def __init__(self, n_rank: int, n_components: int, seed: int, half_life: float | None) -> None:
         super().__init__(n_rank, n_components, seed, half_life)
         # ⟨φ⟩ before any row: what matters is only that it is the same for all units.
         self.density = np.full(n_components, 0.2 * float(self.beta[0]))
-        self.density_rows = 0.0
+        self.linear = np.zeros(n_components)
+        self.second_moment = np.eye(n_rank)
+        self.statistics_rows = 0.0
 
     def objective(self, rows: Array, whiten: Array) -> float:
         """Q̂ in nats, at the running D."""
@@ -187,40 +190,38 @@ class OvercompleteRule(Rotation):
 
     def step(self, rows: Array, whiten: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
-        n = len(rows)
         x = rows @ whiten
-        solved = self._solve()
-        leverage = np.einsum("ij,ij->j", self.rotation, solved)
-        weight = (self.density * leverage).astype(np.float32)
-        omega = np.empty((n, self.n_components), np.float32)
-        density = np.empty(self.n_components, np.float32)
-        kernels.overcomplete_block(self._tanh(x @ self.rotation), self.beta, weight, omega, density)
-        self.density_rows = min(self.density_rows + block, STATISTICS_ROWS)
-        self.density += block / self.density_rows * (density - self.density)
-        pull = x.T @ omega
-        pull /= np.float32(n)
+        weighted = self.rotation * (self.density**2).astype(np.float32)
+        gram = (weighted @ self.rotation.T).astype(np.float64)
+        solved = np.linalg.solve(gram, self.rotation.astype(np.float64)).astype(np.float32)
+        unit = (self.density * np.einsum("ij,ij->j", self.rotation, solved)).astype(np.float32)
+        pull = self._pull(x, unit, block)
         direction = solved * (self.density**2).astype(np.float32) - self.rotation
         direction += pull - (self.rotation @ pull.T) @ self.rotation
-        lengths = np.sqrt(np.einsum("ij,ij->j", direction, direction))
-        sizes = np.sqrt(np.einsum("ij,ij->j", self.rotation, self.rotation))
-        relative = float(np.mean(lengths / np.maximum(sizes, np.float32(1e-6))))
-        step = self._overcomplete_rate(learnt) / max(relative, 1e-12)
-        largest = step * spectral_norm(direction)
-        if largest > LARGEST_TURN:
-            step *= LARGEST_TURN / largest
-        self.rotation += np.float32(step) * direction
+        rate = self._rate(learnt, len(rows), block) * self.n_components / self.n_rank
+        rate *= min(1.0, LARGEST_TURN / max(rate * spectral_norm(direction), 1e-12))
+        self.rotation += np.float32(rate) * direction
         self._orthonormalise()
+        self._orthonormalise()  # Q̂ moves with the length of C: once would leave what looks like a gain
         self._advance_average(block, learnt)
 
-    def _overcomplete_rate(self, learnt: int) -> float:
-        horizon = learnt if self.half_life is None else min(learnt, self.half_life)
-        return 0.1 / math.sqrt(1 + horizon / (10.0 * self.n_components))
-
-    def _solve(self) -> Array:
-        """M⁻¹ C at the present C and D."""
-        weighted = self.rotation * (self.density**2).astype(np.float32)
-        matrix = (weighted @ self.rotation.T).astype(np.float64)
-        return np.asarray(np.linalg.solve(matrix, self.rotation.astype(np.float64)).astype(np.float32))
+    def _pull(self, x: Array, unit: Array, block: int) -> Array:
+        """⟨x̂ ω̂ᵀ⟩ of a block of whitened rows; the running averages follow."""
+        row = 1 / np.sqrt(np.einsum("ij,ij->i", x, x) / np.float32(self.n_rank) + np.float32(1e-12))
+        row /= row.sum()
+        y = x @ self.rotation
+        omega = np.empty_like(y)
+        sums = np.empty((3, self.n_components), np.float32)
+        linear = self.linear.astype(np.float32)
+        kernels.overcomplete_block(y, self._tanh(y), self.beta, row, unit, linear, omega, sums)
+        pull: Array = x.T @ omega
+        pull -= (self.second_moment.astype(np.float32) @ self.rotation) * (linear * unit)
+        self.statistics_rows = min(self.statistics_rows + block, STATISTICS_ROWS)
+        share = block / self.statistics_rows
+        self.density += share * (np.maximum(sums[0], DENSITY_FLOOR * self.beta) - self.density)
+        self.linear += share * (sums[1] / np.maximum(sums[2], np.float32(1e-12)) - self.linear)
+        self.second_moment += share * ((x * row[:, None]).T @ x - self.second_moment)
+        return pull
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the same bits."""
@@ -228,7 +229,9 @@ class OvercompleteRule(Rotation):
             "rotation": self.rotation,
             "average": self.average,
             "density": self.density,
-            "density_rows": self.density_rows,
+            "linear": self.linear,
+            "second_moment": self.second_moment,
+            "statistics_rows": self.statistics_rows,
             "n_steps": self.n_steps,
         }
 
@@ -237,7 +240,9 @@ class OvercompleteRule(Rotation):
         self.rotation = np.array(state["rotation"], np.float32)
         self.average = np.array(state["average"], np.float32)
         self.density = np.array(state["density"], np.float64)
-        self.density_rows = float(state["density_rows"])
+        self.linear = np.array(state["linear"], np.float64)
+        self.second_moment = np.array(state["second_moment"], np.float64)
+        self.statistics_rows = float(state["statistics_rows"])
         self.n_steps = int(state["n_steps"])
 
 
@@ -247,16 +252,13 @@ def spectral_norm(matrix: Array) -> float:
     vector = matrix[:, int(np.argmax(lengths))]
     norm = 0.0
     for _ in range(4):
-        image = vector @ matrix
-        size = math.sqrt(float(vector @ vector))
+        size = float(np.abs(vector).max())
         if not size > 0:
             return 0.0
-        norm = math.sqrt(float(image @ image)) / size
+        vector = vector / np.float32(size)
+        image = vector @ matrix
+        norm = float(np.linalg.norm(image) / np.linalg.norm(vector))
         vector = matrix @ image
-        scale = float(np.abs(vector).max())
-        if not scale > 0:
-            return norm
-        vector = vector / np.float32(scale)
     return norm
 
 

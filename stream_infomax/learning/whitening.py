@@ -1,5 +1,6 @@
 """StreamingWhitener: running mean and covariance, the rank they support, and a whitening that follows them."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,10 @@ Array = NDArray[Any]
 
 # Directions with less than this share of the total variance are rounding noise of float32 rows, not signal.
 RANK_FLOOR = 1e-8
+# Up to this distance from the identity (Frobenius) the inverse root is taken from its series.
+SERIES_BOUND = 0.5
+SERIES_EXACT = 0.01
+NEWTON_SCHULZ_LIMIT = 12
 
 
 class StreamingWhitener:
@@ -18,7 +23,7 @@ class StreamingWhitener:
     offset never eats the precision of the products. The whitening V (K, K0) satisfies Vᵀ Σ V = I; of all the
     matrices that do, a refresh takes the nearest to the one before,
 
-        V ← P (Pᵀ Σ P)^(-1/2),  P = V projected on the leading K0 eigenvectors of Σ,
+        V ← P (Pᵀ Σ P)^(-1/2),  P = V projected on the leading K0 directions of Σ,
 
     which is V·polar(V⁺ V_old) of any fresh whitening V: a rotation C learnt on top of V stays valid as it is.
     (Huang & Zhang 2017, (2.41)-(2.49), give the whitening of a batch; how it is carried along is ours.)
@@ -96,8 +101,9 @@ class StreamingWhitener:
         covariance[np.diag_indices_from(covariance)] += self._ridge(total)
         projected = self.whiten
         if self.n_rank < len(covariance):
-            leading = np.linalg.eigh(covariance)[1][:, -self.n_rank :]
-            projected = leading @ (leading.T @ projected)
+            # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
+            moved = covariance @ projected
+            projected = moved @ np.linalg.solve(moved.T @ moved, moved.T @ projected)
         self.whiten = projected @ inverse_root(projected.T @ covariance @ projected)
         self.dewhiten = covariance @ self.whiten
 
@@ -132,14 +138,52 @@ class StreamingWhitener:
 
 
 def inverse_root(matrix: Array) -> Array:
-    """M^(-1/2) of a symmetric positive definite matrix; tiny eigenvalues are floored, never inverted."""
-    values, vectors = np.linalg.eigh(0.5 * (matrix + matrix.T))
+    """M^(-1/2) of a symmetric positive definite matrix; tiny eigenvalues are floored, never inverted.
+
+    Near the identity, where the running whitening mostly is, by the series S = I - Δ/2 + 3Δ²/8 of what S M S still
+    lacks, which triples the correct digits each time and takes a fraction of the time of eigenvectors.
+    """
+    matrix = 0.5 * (matrix + matrix.T)
+    diagonal = np.diag_indices_from(matrix)
+    root = None
+    delta = matrix.copy()
+    delta[diagonal] -= 1
+    distance = float(np.linalg.norm(delta))
+    if distance < SERIES_BOUND:
+        while True:
+            series = np.asarray(0.375 * (delta @ delta) - 0.5 * delta)
+            series[diagonal] += 1
+            root = series if root is None else series @ root
+            if distance < SERIES_EXACT:
+                return root
+            matrix = series @ matrix @ series
+            delta = matrix.copy()
+            delta[diagonal] -= 1
+            distance = float(np.linalg.norm(delta))
+    values, vectors = np.linalg.eigh(matrix)
     floor = np.finfo(matrix.dtype).eps * max(float(values[-1]), np.finfo(matrix.dtype).tiny)
-    root = 1.0 / np.sqrt(np.maximum(values, floor))
-    return np.asarray((vectors * root) @ vectors.T)
+    return np.asarray((vectors / np.sqrt(np.maximum(values, floor))) @ vectors.T)
 
 
 def polar(matrix: Array) -> Array:
     """The nearest matrix with orthonormal rows: (C Cᵀ)^(-1/2) C."""
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     return np.asarray(left @ right)
+
+
+def nearest_rotation(matrix: Array) -> Array:
+    """`polar` of a float32 matrix that is not far from it, by Newton-Schulz; a tenth of the time."""
+    rotation = matrix
+    for _ in range(NEWTON_SCHULZ_LIMIT):
+        gram = rotation @ rotation.T
+        if not np.linalg.norm(gram) < 2 * math.sqrt(len(gram)):
+            break
+        diagonal = np.diag_indices_from(gram)
+        gram[diagonal] -= 1
+        done = bool(np.abs(gram).max() < 1e-3)
+        gram *= np.float32(-0.5)
+        gram[diagonal] += 1
+        rotation = gram @ rotation
+        if done:  # the iteration squares the error, so that this one went below float32's own
+            return rotation
+    return polar(matrix.astype(np.float64)).astype(np.float32)

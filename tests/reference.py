@@ -1,0 +1,112 @@
+"""Naive twins: what the compiled kernels and fused steps must compute, written for obviousness, in float64."""
+
+import math
+
+import numpy as np
+
+
+def finite_rows(rows):
+    return np.array([all(math.isfinite(value) for value in row) for row in rows], bool)
+
+
+def centre_rows(rows, reference, scale):
+    return ((np.asarray(rows, np.float64) - reference) * scale).astype(np.float32)
+
+
+def score(y, beta, bias):
+    return beta * np.tanh((beta * y + bias) / 2)
+
+
+def score_block(y, beta, bias, sign, linear):
+    """Weighted scores, mean slopes ⟨ψ′⟩ and mean products ⟨ψŷ⟩."""
+    n, units = y.shape
+    psi = np.zeros((n, units))
+    slope = np.zeros(units)
+    product = np.zeros(units)
+    for i in range(n):
+        weight = 1 / math.sqrt(sum(value**2 for value in y[i]) / units + 1e-12)
+        for k in range(units):
+            value = score(y[i, k], beta[k], bias[k])
+            slope[k] += beta[k] ** 2 / 2 * (1 - (value / beta[k]) ** 2) / n
+            product[k] += value * y[i, k] / n
+            psi[i, k] = sign[k] * weight * (value - linear[k] * y[i, k])
+    return psi, slope, product
+
+
+def logistic_density(y, beta, bias):
+    g = 1 / (1 + math.exp(-(beta * y + bias)))
+    return beta * g * (1 - g)
+
+
+def density_slope(y, beta, bias):
+    """φ′ = β φ (1 - 2g)."""
+    return beta * logistic_density(y, beta, bias) * (1 - 2 / (1 + math.exp(-(beta * y + bias))))
+
+
+def overcomplete_block(y, beta, bias, row, unit, linear):
+    """ω̂ and the row-weighted sums of φ, -φ′ŷ and ŷ²."""
+    n, units = y.shape
+    omega = np.zeros((n, units))
+    sums = np.zeros((3, units))
+    for i in range(n):
+        for k in range(units):
+            slope = density_slope(y[i, k], beta[k], bias[k])
+            omega[i, k] = row[i] * unit[k] * (slope + linear[k] * y[i, k])
+            sums[0, k] += row[i] * logistic_density(y[i, k], beta[k], bias[k])
+            sums[1, k] -= row[i] * slope * y[i, k]
+            sums[2, k] += row[i] * y[i, k] ** 2
+    return omega, sums
+
+
+def minus_log_density(y, beta):
+    return -sum(math.log(logistic_density(value, b, 0.0)) for row in y for value, b in zip(row, beta, strict=True))
+
+
+def draw_rows(seed, draw, filled, n):
+    """splitmix64 in Python's own integers."""
+    mask = 2**64 - 1
+    state = (seed * 0x9E3779B97F4A7C15 + draw * 0xD1342543DE82EF95) & mask
+    out = []
+    for _ in range(n):
+        state = (state + 0x9E3779B97F4A7C15) & mask
+        z = state
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        z ^= z >> 31
+        out.append((z >> 32) * filled >> 32)
+    return np.array(out)
+
+
+def objective_complete(C, x, beta):
+    """Q1 (2.83)."""
+    return minus_log_density(x @ C, beta) / len(x)
+
+
+def objective_overcomplete(C, x, beta, row):
+    """Q̂ (2.98), the mean over rows with weights that sum to one."""
+    zeros = np.zeros_like(beta)
+    density = overcomplete_block(x @ C, beta, zeros, row, zeros, zeros)[1][0]
+    return -0.5 * np.linalg.slogdet((C * density**2) @ C.T)[1]
+
+
+def gradient(function, C, step=1e-6):
+    """Central differences of a function of a matrix."""
+    out = np.zeros_like(C)
+    for index in np.ndindex(C.shape):
+        moved = C.copy()
+        moved[index] += step
+        up = function(moved)
+        moved[index] -= 2 * step
+        out[index] = (up - function(moved)) / (2 * step)
+    return out
+
+
+def covariance(rows):
+    rows = np.asarray(rows, np.float64)
+    centred = rows - rows.mean(axis=0)
+    return centred.T @ centred / len(rows)
+
+
+def polar(C):
+    values, vectors = np.linalg.eigh(C @ C.T)
+    return vectors @ np.diag(values**-0.5) @ vectors.T @ C
