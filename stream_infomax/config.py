@@ -5,13 +5,14 @@ One file describes one pipeline: ``[run]``, ``[source]`` and the ``[[stage]]`` t
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+
+from stream_infomax.explain import explain
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 NotNegative = Annotated[int, msgspec.Meta(ge=0)]
@@ -242,6 +243,7 @@ class Config(Record, frozen=True, kw_only=True):
             if name == self.source.name:
                 raise ValueError(f"service {name!r} is the source's; stages need a service of another name")
         _check_modules(self.stage)
+        _check_arrays(self.source.name, self.stage)
 
     def services(self) -> list[str]:
         """Return the names of the processes in the order of the data, the source's first."""
@@ -277,6 +279,26 @@ class Config(Record, frozen=True, kw_only=True):
         """Return the service that `service` reads from."""
         services = self.services()
         return services[services.index(service) - 1]
+
+
+def _check_arrays(source: str, stages: Sequence[AnyStage]) -> None:
+    """Check that every array that a stage reads or passes on is in its incoming frame."""
+    arrays, before = {source}, source
+    for stage in stages:
+        read = {"input": (stage.input or before,), "carry": stage.carry}
+        if isinstance(stage, ClassifierSettings) and stage.levels:
+            read = {"levels": tuple("+".join(stage.levels).split("+")), "carry": stage.carry}
+        for key, names in read.items():
+            for name in names:
+                if name not in arrays:
+                    raise ValueError(
+                        f"stage.{stage.name}.{key} = {name!r}: no such array reaches it; accepted are "
+                        f"{', '.join(sorted(arrays))}. What stands further up must be carried by every stage between"
+                    )
+        arrays = {stage.name, *stage.carry}
+        if isinstance(stage, ContrastSettings):
+            arrays.add(f"{stage.name}.context")
+        before = stage.name
 
 
 def _check_modules(stages: Sequence[AnyStage]) -> None:
@@ -334,31 +356,13 @@ def convert(raw: dict[str, Any], origin: str = "configuration") -> Config:
     try:
         return msgspec.convert(raw, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{origin}: {_explain(str(error), raw)}") from error
+        raise ConfigError(f"{origin}: {explain(str(error), raw, Config)}") from error
 
 
 def to_builtins(config: Config) -> dict[str, Any]:
     """Return the configuration as plain values, as checkpoints keep it."""
     builtins: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # lists, no tuples
     return builtins
-
-
-def _explain(text: str, raw: Any) -> str:
-    """Turn msgspec's ``… - at `$.stage[0].hop` `` into ``stage[0].hop = value: …``."""
-    found = re.search(r" - at `\$\.?(.*)`$", text)
-    if not found:
-        return text
-    reason, path = text[: found.start()], found.group(1)
-    value: Any = raw
-    for key in re.findall(r"[^.\[\]]+", path):
-        try:
-            value = value[int(key)] if isinstance(value, list | tuple) else value[key]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return f"{path}: {reason}"
-    if isinstance(value, dict | list):
-        named = value.get("name") if isinstance(value, dict) else None
-        return f"{path}{f' ({named})' if named else ''}: {reason}"
-    return f"{path} = {value!r}: {reason}"
 
 
 def _apply(raw: dict[str, Any], change: str) -> None:
