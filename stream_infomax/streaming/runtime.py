@@ -175,7 +175,12 @@ def _check(saved: State | None, service: Service, stage: Stage) -> tuple[int, st
             f"the checkpoint in {service.folder} is of another configuration: {'; '.join(changed)}. "
             f"Change it back, or start afresh"
         )
-    stage.restore(saved["stage"])
+    try:
+        stage.restore(saved["stage"])
+    except KeyError as error:
+        raise ValueError(
+            f"the checkpoint in {service.folder} does not hold {error}: another version wrote it"
+        ) from error
     return saved["processed"], saved["log"]
 
 

@@ -1,0 +1,116 @@
+"""Does the memory of a learner's service grow while it runs?
+
+Small synthetic frames go through a source's and a learner's process over sockets, as fast as they take them. The
+resident memory of both is read from /proc as the learner's status tells how many frames it has had.
+
+    python benchmarks/memory_growth.py [--frames 1000000]
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from common import RESULTS, machine, write_table  # first: it pins the threads
+
+from stream_infomax.streaming.taps import STATUS, TapReader
+
+CONFIG = """
+[run]
+folder = "{folder}"
+checkpoint_every = 20000
+
+[source]
+kind = "synthetic"
+n_sources = 8
+rows = 4
+frames = {frames}
+
+[[stage]]
+name = "learner"
+kind = "learner"
+"""
+SERVICES = Path(__file__).parents[1] / "services"
+# Frames after which a measurement stands in the table.
+MARKS = (1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000)
+
+
+def megabytes(process: subprocess.Popen[bytes]) -> float:
+    """Return the resident memory of a process."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def measure(folder: Path, frames: int) -> list[tuple[int, float, float]]:
+    """Return frames processed, and the megabytes of learner and source then."""
+    config = folder / "pipeline.toml"
+    config.write_text(CONFIG.format(folder=folder, frames=frames))
+    source, learner = (
+        subprocess.Popen(
+            [sys.executable, "-P", str(SERVICES / f"{name}.py"), "--config", str(config), "--service", name],
+            stdout=subprocess.DEVNULL,
+        )
+        for name in ("source", "learner")
+    )
+    found = []
+    with TapReader(f"ipc://{folder}/learner.tap", topics=(STATUS,)) as observer:
+        while not observer.status.get("finished"):
+            observer.receive()
+            found.append((observer.status["frames"], megabytes(learner), megabytes(source)))
+    if learner.wait() or source.wait():
+        raise SystemExit("a service did not end well")
+    return found
+
+
+def plot(found: list[tuple[int, float, float]]) -> None:
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 3.5), layout="constrained")
+    frames, learner, source = zip(*found, strict=True)
+    for values, label in ((learner, "learner"), (source, "source")):
+        axes.plot([frame / 1000 for frame in frames], values, label=label, linewidth=1)
+        axes.annotate(
+            f"{label}: {values[-1]:.0f} MB",
+            (frames[-1] / 1000, values[-1]),
+            (0, 5),
+            ha="right",
+            textcoords="offset points",
+        )
+    axes.set(xlabel="frames (thousands)", ylabel="resident memory (MB)", ylim=(0, 1.2 * max(learner)), xlim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(RESULTS / "memory_growth.png", dpi=150)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=1_000_000)
+    n_frames = parser.parse_args().frames
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), n_frames)
+    seconds = time.monotonic() - begin
+    rows = []
+    for mark in (*(mark for mark in MARKS if mark < n_frames), n_frames):
+        reached = next((entry for entry in found if entry[0] >= mark), None)
+        if reached:
+            rows.append(
+                {"frames": f"{mark:,}", "learner (MB)": f"{reached[1]:.1f}", "source (MB)": f"{reached[2]:.1f}"}
+            )
+    after = [entry for entry in found if entry[0] >= 10_000]
+    growth = [max(entry[index] for entry in after) - after[0][index] for index in (1, 2)]
+    growth_row = {"frames": "**largest growth after 10,000**"}
+    rows.append({**growth_row, "learner (MB)": f"**{growth[0]:.1f}**", "source (MB)": f"**{growth[1]:.1f}**"})
+    note = f"{machine('pyzmq')}; frames of 4 rows of 8 numbers, {n_frames / seconds:,.0f} frames a second."
+    write_table("memory_growth", "Memory of a learner's service over its frames", rows, note)
+    plot(found)
+
+
+if __name__ == "__main__":
+    main()
