@@ -45,7 +45,10 @@ def run(config: Config, folder: RunFolder, watch: Watch, save_features: Path | N
             raise RunError(f"frame {feed.next - 1}: {error}") from error
         watch.change(IN_PROCESS, "finished" if feed.finished else "stopped", 0)
     if feed.finished and store and save_features:
-        assemble(store, save_features)
+        try:
+            assemble(store, save_features)
+        except ValueError as error:
+            raise RunError(f"--save-features {save_features}: {error}") from error
     return feed.finished
 
 

@@ -113,12 +113,13 @@ def assemble(store: FrameStore, path: Path) -> None:
 
     It holds each array under its name, rows first (n_rows, ...), and beside it ``rows/NAME``, the offset of each row's
     frame; for each frame ``frames/offset``, ``frames/stream``, ``frames/segment``, ``frames/time``, ``frames/rate``,
-    ``frames/last``, ``frames/encoder``, ``frames/update`` and ``frames/labels`` (as JSON).
+    ``frames/last``, ``frames/encoder``, ``frames/update`` and ``frames/labels`` (as JSON). Rows may become longer on the
+    way, as a classifier's do when it meets a new class; the shorter ones before are filled up with NaN.
 
     Raises
     ------
     ValueError
-        Where the rows of an array change their shape in mid-stream.
+        Where the rows of an array change their shape otherwise.
     CheckpointError
         Where the disk does not take it.
     """
@@ -132,14 +133,14 @@ def assemble(store: FrameStore, path: Path) -> None:
                 continue  # there was nothing yet
             values = array.data.reshape(array.n_rows, *array.row_shape)
             known = rows.setdefault(name, [])
-            if known and known[-1].shape[1:] != values.shape[1:]:
+            if known and not _may_follow(known[-1], values):
                 raise ValueError(
                     f"array {name!r} has rows of shape {values.shape[1:]} from offset {frame.offset} on, "
                     f"before {known[-1].shape[1:]}: one file takes one shape"
                 )
             known.append(values)
             offsets.setdefault(name, []).append(np.full(len(values), frame.offset))
-    arrays: dict[str, Any] = {name: np.concatenate(values) for name, values in rows.items()}
+    arrays: dict[str, Any] = {name: _joined(values) for name, values in rows.items()}
     arrays.update({f"rows/{name}": np.concatenate(values) for name, values in offsets.items()})
     arrays["frames/offset"] = np.array([frame.offset for frame in frames], dtype=np.int64)
     arrays["frames/update"] = np.array([frame.update for frame in frames], dtype=np.int64)
@@ -152,6 +153,23 @@ def assemble(store: FrameStore, path: Path) -> None:
     arrays["frames/labels"] = np.array(labels, dtype=np.str_)
     with checkpoint.replacing(path) as file:
         np.savez(file, **arrays)
+
+
+def _may_follow(before: npt.NDArray[Any], values: npt.NDArray[Any]) -> bool:
+    """Return whether rows have the shape of those before them, or are longer ones of floats."""
+    if before.shape[1:] == values.shape[1:]:
+        return True
+    floats = np.issubdtype(before.dtype, np.floating) and before.dtype == values.dtype
+    return bool(floats and before.ndim == values.ndim == 2 and before.shape[1] < values.shape[1])
+
+
+def _joined(values: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    width = values[-1].shape[-1]
+    if all(part.shape[-1] == width for part in values):
+        return np.concatenate(values)
+    return np.concatenate(
+        [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=np.nan) for part in values]
+    )
 
 
 def record(address: str, folder: Path, output: Path, *, reader: str = READER) -> int:

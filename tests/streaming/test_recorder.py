@@ -71,12 +71,23 @@ def test_rows_keep_their_shape_and_empty_ones_do_not_count(tmp_path):
     np.testing.assert_array_equal(kept(tmp_path / "x.npz")["x"], grid.reshape(6, 4))
 
 
+def test_rows_that_become_longer_are_filled_up(tmp_path):
+    store = FrameStore(tmp_path)
+    for offset, width in enumerate((1, 1, 3)):
+        store.add(frame(offset, width=width))
+    store.flush(3)
+    assemble(store, tmp_path / "x.npz")
+    found = kept(tmp_path / "x.npz")["x"]
+    assert found.shape[1] == 3
+    np.testing.assert_array_equal(np.isnan(found).sum(axis=1), [2] * (2 * len(found) // 3) + [0] * (len(found) // 3))
+
+
 def test_rows_that_change_their_shape_are_named(tmp_path):
     store = FrameStore(tmp_path)
     store.add(frame(0))
-    store.add(frame(1, width=4))
+    store.add(frame(1, width=2))
     store.flush(2)
-    with pytest.raises(ValueError, match=r"array 'x' has rows of shape \(4,\) from offset 1 on, before \(3,\)"):
+    with pytest.raises(ValueError, match=r"array 'x' has rows of shape \(2,\) from offset 1 on, before \(3,\)"):
         assemble(store, tmp_path / "x.npz")
     assert not (tmp_path / "x.npz").exists()
 
