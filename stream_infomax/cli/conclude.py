@@ -39,10 +39,17 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "seconds": round(seconds, 2),
         "frames": trees[names[-1]]["processed"] + 1,
         "lost": dict(lost),
-        "measures": {name: (columns["position"][-1], columns["value"][-1]) for name, columns in curves.items()},
+        "measures": _last_values(config, curves),
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(checkpoints[service]) for service in services or names[-1:]],
     }
+
+
+def _last_values(config: Config, curves: history.Curves) -> dict[str, tuple[float, float]]:
+    """Return position and value of each measure, in the order of the data."""
+    stages = [stage.name for stage in config.stage]
+    ordered = sorted(curves.items(), key=lambda item: stages.index(item[0].partition(".")[0]))
+    return {name: (columns["position"][-1], columns["value"][-1]) for name, columns in ordered}
 
 
 def _recovery(config: Config, tree: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from stream_infomax.streaming import checkpoint
 from stream_infomax.streaming.frames import Frame
 from stream_infomax.streaming.inlet import Inlet
 from stream_infomax.streaming.log import pack, unpack
-from stream_infomax.streaming.runtime import FAREWELL, Signals, guard
+from stream_infomax.streaming.loop import FAREWELL
+from stream_infomax.streaming.runtime import guard
+from stream_infomax.streaming.signals import Signals
 from stream_infomax.streaming.sockets import LINGER_MS
 
 READER = "recorder"
@@ -113,8 +115,8 @@ def assemble(store: FrameStore, path: Path) -> None:
 
     It holds each array under its name, rows first (n_rows, ...), and beside it ``rows/NAME``, the offset of each row's
     frame; for each frame ``frames/offset``, ``frames/stream``, ``frames/segment``, ``frames/time``, ``frames/rate``,
-    ``frames/last``, ``frames/encoder``, ``frames/update`` and ``frames/labels`` (as JSON). Rows may become longer on the
-    way, as a classifier's do when it meets a new class; the shorter ones before are filled up with NaN.
+    ``frames/last``, ``frames/encoder``, ``frames/update`` and ``frames/labels`` (as JSON). Rows may become longer on
+    the way, as a classifier's do when it meets a new class; the shorter ones before are filled up with NaN.
 
     Raises
     ------
@@ -187,19 +189,18 @@ def record(address: str, folder: Path, output: Path, *, reader: str = READER) ->
         The name to read under, which the service must list among its readers.
     """
 
-    def work() -> None:
+    def work(signals: Signals) -> None:
         store = FrameStore(folder)
-        if not store.finished and not _read(address, store, reader):
+        if not store.finished and not _read(address, store, reader, signals):
             return
         assemble(store, output)
 
     return guard(reader, work)
 
 
-def _read(address: str, store: FrameStore, reader: str) -> bool:
+def _read(address: str, store: FrameStore, reader: str, signals: Signals) -> bool:
     """Read until the end of the stream (True) or a signal (False)."""
     with ExitStack() as stack:
-        signals = stack.enter_context(closing(Signals()))
         context: zmq.Context[Any] = zmq.Context()
         stack.callback(context.destroy, LINGER_MS)
         inlet = Inlet(context, address, reader, store.log_id, store.next)
