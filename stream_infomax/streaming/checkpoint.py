@@ -108,7 +108,7 @@ class Checkpoints:
     Parameters
     ----------
     folder
-        Made where it is missing. What an interrupted `save` left behind is removed.
+        Made where it is missing.
     keep
         How many stay.
     """
@@ -119,8 +119,6 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("checkpoint-*.tmp"):
-            left.unlink()
 
     def paths(self) -> list[Path]:
         """Return the files, oldest first."""
@@ -134,6 +132,8 @@ class Checkpoints:
         save(path, tree)
         for old in paths[: max(0, len(paths) + 1 - self.keep)]:
             old.unlink(missing_ok=True)
+        for left in self.folder.glob("checkpoint-*.tmp"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
         return path
 
     def latest(self) -> State | None:
@@ -146,16 +146,20 @@ class Checkpoints:
         CheckpointError
             Where there are checkpoints but none is readable.
         """
-        paths = self.paths()
-        for path in reversed(paths):
+        damaged: list[Path] = []
+        for path in reversed(self.paths()):
             try:
-                return load(path)
+                tree = load(path)
             except CheckpointError as error:
-                _log.warning("%s; it is put aside and the checkpoint before it is used", error)
-                path.replace(path.with_name(path.name + ".damaged"))
-        if paths:
+                _log.warning("%s; the checkpoint before it is used", error)
+                damaged.append(path)
+                continue
+            for other in damaged:  # or the next ones would be pruned in their place
+                other.replace(other.with_name(other.name + ".damaged"))
+            return tree
+        if damaged:
             raise CheckpointError(
-                f"{self.folder}: none of {len(paths)} checkpoints is readable; start afresh without them"
+                f"{self.folder}: none of {len(damaged)} checkpoints is readable; start afresh without them"
             )
         return None
 

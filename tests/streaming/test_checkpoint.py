@@ -139,7 +139,7 @@ def test_a_damaged_one_is_put_aside_and_the_one_before_is_used(tmp_path, caplog,
     damage(checkpoints.paths()[-1])
     assert Checkpoints(tmp_path).latest()["position"] == 1
     assert words in caplog.text
-    assert "put aside" in caplog.text
+    assert "the checkpoint before it is used" in caplog.text
     assert len(list(tmp_path.glob("*.damaged"))) == 1
     caplog.clear()
     assert checkpoints.latest()["position"] == 1
@@ -150,15 +150,16 @@ def test_when_none_is_readable_it_says_so(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save({}, 1)
     truncate(checkpoints.paths()[0])
-    with pytest.raises(CheckpointError, match="none of 1 checkpoints is readable"):
-        checkpoints.latest()
+    for _ in range(2):  # and does not forget it
+        with pytest.raises(CheckpointError, match="none of 1 checkpoints is readable"):
+            checkpoints.latest()
 
 
 def test_what_an_interrupted_save_left_is_removed(tmp_path):
     (tmp_path / "checkpoint-000001-at-5.safetensors.tmp").write_bytes(b"half")
     (tmp_path / "notes.tmp").write_bytes(b"somebody's")
-    Checkpoints(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.tmp"]
+    Checkpoints(tmp_path).save({}, 5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000001-at-5.safetensors", "notes.tmp"]
 
 
 FULL_DISK = """

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from toys import Counting, Summing
 
-from stream_infomax.streaming import runtime
 from stream_infomax.streaming.checkpoint import Checkpoints
 from stream_infomax.streaming.frames import Frame
+from stream_infomax.streaming.loop import Loop
 from stream_infomax.streaming.runtime import Service, run_source
 from stream_infomax.streaming.stage import Pipeline
 from stream_infomax.streaming.taps import FRAME, STATUS, TapReader
@@ -307,7 +307,7 @@ def test_finished_services_serve_what_is_not_committed_yet(chain):
     made.start("b", "a")
     assert made.ends("a", "b") == [(0, ""), (0, "")]
     assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
-    made.start()  # nothing is left to do
+    made.start(farewell=30.0)  # nothing is left to do
     made.finish()
 
 
@@ -405,8 +405,8 @@ def service(folder, **settings):
 
 def test_a_live_source_keeps_time_and_does_not_spin(tmp_path, monkeypatch, capsys):
     waits = []
-    wait = runtime._Loop.wait
-    monkeypatch.setattr(runtime._Loop, "wait", lambda loop: (waits.append(None), wait(loop))[1])
+    wait = Loop.wait
+    monkeypatch.setattr(Loop, "wait", lambda loop: (waits.append(None), wait(loop))[1])
     start = time.monotonic()
     assert run_source(Counting(20, rate=80.0), service(tmp_path, policy="drop-oldest"), pace="live") == 0
     elapsed = time.monotonic() - start

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import zmq
 
-from stream_infomax.streaming import runtime
+from stream_infomax.streaming import loop
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.runtime import Service, run, run_source
 from stream_infomax.streaming.stage import Metrics, State
@@ -102,7 +102,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
     inlet = settings.pop("inlet", f"ipc://{folder}/source.outlet")
     largest = settings.pop("largest_file", resource.RLIM_INFINITY)  # stands for a disk that is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
-    runtime.FAREWELL = settings.pop("farewell", runtime.FAREWELL)
+    loop.FAREWELL = settings.pop("farewell", loop.FAREWELL)
     keys = ("n_frames", "seed", "rate", "poison", "hold", "input")
     toy = {key: settings.pop(key) for key in keys if key in settings}
     service = Service(
