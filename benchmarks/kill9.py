@@ -37,6 +37,7 @@ path = "skimage:natural"
 mode = "patches"
 items = 64
 frames = {frames}
+log = {{ frames = 64 }}
 
 [[stage]]
 name = "patches"
