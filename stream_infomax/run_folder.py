@@ -128,6 +128,8 @@ class RunFolder:
         found = differences(record["config"], current, MAY_CHANGE)
         if config.run.record and not record["config"]["run"]["record"]:
             found.append("--save-features was not given there, and what was published before is gone")
+        if record["summary"] is None and record["config"]["run"]["record"] and not config.run.record:
+            found.append("--save-features was given there, and what is published without it would be missing")
         if record["in_process"] != in_process:
             found.append("--in-process was given" if in_process else "--in-process was given there, and not now")
         if found:

@@ -66,9 +66,12 @@ def test_what_may_change_may(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert opened(tmp_path / "run", **changes) == "unfinished"
 
 
-def test_a_recording_need_not_be_asked_for_again(tmp_path: Path) -> None:
+def test_a_recording_goes_on_until_the_run_has_finished(tmp_path: Path) -> None:
     opened(tmp_path / "run", run_record=True)
-    assert opened(tmp_path / "run") == "unfinished"
+    with pytest.raises(ConfigError, match="--save-features was given there, and what is published without it"):
+        opened(tmp_path / "run")
+    RunFolder(tmp_path / "run").finish({})
+    assert opened(tmp_path / "run") == "finished"
 
 
 def test_fresh_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
