@@ -2,46 +2,23 @@
 
 import math
 import os
-from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning import kernels, store, tuning
+from stream_infomax.learning.blocks import BlockLearner, Published, Sizes
 from stream_infomax.learning.estimator import Estimator
-from stream_infomax.learning.memory import RowMemory
-from stream_infomax.learning.updates import CompleteRule, OvercompleteRule, make_rule
-from stream_infomax.learning.whitening import StreamingWhitener
 
 Array = NDArray[Any]
 
 STATE_FORMAT = 1
-# The whitening and the published basis hold until this share more blocks have come, and at least that many.
-REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 8
-PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
-# Blocks learnt from the memory for each new one.
-REPLAYS = 4
-OBJECTIVE_EVERY = 8
-OBJECTIVE_WEIGHT = 0.05
 SETTINGS_THAT_SHAPE = ("n_components", "n_rank", "energy", "block", "memory", "output", "warmup", "random_state")
 
 
 class NotWarmError(ValueError, AttributeError):
     """Raised where something is asked of a learner whose warm-up is not over (as scikit-learn's NotFittedError)."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """A basis as the world sees it: never changed, only replaced."""
-
-    mean: Array
-    rotation: Array
-    filters: Array
-    basis: Array
-    scale: float
-    beta: Array
-    bias: Array
 
 
 class OnlineInfomax(Estimator):
@@ -80,24 +57,11 @@ class OnlineInfomax(Estimator):
 
     n_features_in_: int
     n_rows_seen_: int
-    n_updates_: int
     n_set_aside_: dict[str, int]
-    objective_: float
-    _started = False
-    _published: Published | None = None
-    _whitener: StreamingWhitener | None
-    _rule: CompleteRule | OvercompleteRule | None
-    _memory: RowMemory | None
+    _learner: BlockLearner | None = None
     _seed: int
     _pending: Array
     _n_pending: int
-    _origin: Array
-    _scale: float
-    _whiten: Array
-    _settled_at: int
-    _next_refresh: int
-    _next_publication: int
-    _n_watched: int
 
     def __init__(
         self,
@@ -126,7 +90,7 @@ class OnlineInfomax(Estimator):
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Forget everything, then learn from X (n, n_features) in one pass."""
-        self._forget()
+        self._learner = None
         return self.partial_fit(X)
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
@@ -135,7 +99,8 @@ class OnlineInfomax(Estimator):
         Rows with NaN or infinities are set aside and counted. Raises ValueError where X is no matrix of numbers or
         has another width than before.
         """
-        self._learn(self._check(X))
+        X = self._check(X)
+        self._learn(X, self._begun(X))
         return self
 
     def partial_fit_transform(self, X: Any, y: Any = None) -> Array:
@@ -146,14 +111,15 @@ class OnlineInfomax(Estimator):
         to be smaller than n_features.
         """
         X = self._check(X)
-        self._begin(X)
-        waiting = self._published is None
-        encoded = np.full((len(X), self.width_), np.nan, np.float32) if waiting else self._encode(X)
-        self._learn(X)
+        learner = self._begun(X)
+        if learner.published is None:
+            encoded = np.full((len(X), self.width_), np.nan, np.float32)
+        else:
+            encoded = self._encode(X, learner.published)
+        self._learn(X, learner)
         return encoded
 
-    def _learn(self, X: Array) -> None:
-        self._begin(X)
+    def _learn(self, X: Array, learner: BlockLearner) -> None:
         finite = np.empty(len(X), np.bool_)
         n_finite = kernels.finite_rows(X, finite)
         if n_finite < len(X):
@@ -171,98 +137,7 @@ class OnlineInfomax(Estimator):
                 if self._n_pending < self.block:
                     return
                 rows, self._n_pending = self._pending, 0
-            self._learn_block(rows)
-
-    def _learn_block(self, rows: Array) -> None:
-        """Learn from one whole block; whatever changes, changes at multiples of `block` rows of the stream."""
-        if self._whitener is None:
-            self._whitener = self._start_origin(rows)
-        whitener = self._whitener
-        block: Array = np.empty(rows.shape, np.float32)
-        kernels.centre_rows(rows, whitener.reference, self._scale, block)
-        whitener.add(block)
-        self.n_updates_ += 1
-        shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
-        if self._memory is not None:
-            self._memory.add(block + shift)
-        if self._rule is None:
-            if self.n_updates_ * self.block >= self._warmup_rows():
-                self._settle()
-            return
-        self._watch(block)
-        if self._memory is not None:
-            batch = np.empty(((1 + REPLAYS) * self.block, self.n_features_in_), np.float32)
-            batch[: self.block] = block
-            self._memory.draw(shift, batch[self.block :])
-            block = batch
-        self._rule.step(block, self._whiten, self.block, (self.n_updates_ - self._settled_at) * self.block)
-        # Never both after one block, so that no pause is long.
-        if self.n_updates_ >= self._next_refresh:
-            whitener.refresh()
-            self._whiten = whitener.whiten.astype(np.float32)
-            self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
-        elif self.n_updates_ >= self._next_publication:
-            self._publish()
-            self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
-
-    def _start_origin(self, rows: Array) -> StreamingWhitener:
-        """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""
-        spread = float(np.sqrt(np.mean(np.var(np.asarray(rows, np.float64), axis=0))))
-        # A power of two scales without rounding, so that a gain of the sensor changes nothing.
-        self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
-        self._origin = np.asarray(np.mean(rows, axis=0, dtype=np.float64))
-        return StreamingWhitener(self._origin, self._scale, self.half_life)
-
-    def _settle(self) -> None:
-        """End the warm-up: decide K0 and K1, whiten, start C at random."""
-        assert self._whitener is not None
-        n_rank = self._whitener.settle(self.n_rank, self.energy, self.n_components)
-        if n_rank == 0:
-            return
-        n_components = self.n_components or n_rank
-        self._rule = make_rule(n_rank, n_components, self._seed, self.half_life)
-        self._settled_at = self.n_updates_
-        self._whiten = self._whitener.whiten.astype(np.float32)
-        self._publish()
-        self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
-        self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
-
-    def _publish(self) -> None:
-        """Publish the averaged basis in the whitening as it stands."""
-        assert self._whitener is not None
-        assert self._rule is not None
-        scale = math.sqrt(self._rule.n_components / self._rule.n_rank)
-        rotation = self._rule.published()
-        filters = (scale * self._scale * self._whitener.whiten.T).astype(np.float32)
-        basis = (self._whitener.dewhiten / (scale * self._scale)).astype(np.float32)
-        self._published = Published(
-            mean=self._whitener.reference.copy(),
-            rotation=np.asarray(rotation, np.float32),
-            filters=rotation.T @ filters,
-            basis=basis @ rotation,
-            scale=scale,
-            beta=self._rule.beta.copy(),
-            bias=self._rule.bias.copy(),
-        )
-
-    def _after(self, growth: float, least: int) -> int:
-        """The block after which to act again: a share of the blocks that count from now."""
-        blocks = float(self.n_updates_)
-        if self.half_life is not None:
-            blocks = min(blocks, self.half_life / self.block)
-        return self.n_updates_ + max(least, int(growth * blocks))
-
-    def _watch(self, rows: Array) -> None:
-        """Follow the objective on rows that have not been learnt from yet."""
-        assert self._rule is not None
-        if self.n_updates_ % OBJECTIVE_EVERY:
-            return
-        value = self._rule.objective(rows, self._whiten)
-        self._n_watched += 1
-        if self._n_watched == 1:
-            self.objective_ = value
-        else:
-            self.objective_ += max(1 / self._n_watched, OBJECTIVE_WEIGHT) * (value - self.objective_)
+            learner.learn(rows)
 
     # ---------------------------------------------------------------- encoding
 
@@ -272,21 +147,20 @@ class OnlineInfomax(Estimator):
         Rows that are not finite come out as NaN. Raises ValueError while the warm-up lasts, naming how many rows
         are missing.
         """
-        self._published_or_raise()
-        return self._encode(self._check(X))
+        published = self._published()
+        return self._encode(self._check(X), published)
 
     def inverse_transform(self, Y: Any) -> Array:
         """Rows x ≈ mean_ + B y (n, n_features) float32 for potentials Y (n, n_components) (3.110)."""
         if self.output != "potential":
             raise ValueError(f"inverse_transform needs output='potential'; this learner has output={self.output!r}")
-        published = self._published_or_raise()
+        published = self._published()
         Y = np.asarray(Y, np.float32)
         if Y.ndim != 2 or Y.shape[1] != published.basis.shape[1]:
             raise ValueError(f"Y has shape {Y.shape}; accepted is (n, {published.basis.shape[1]})")
         return np.asarray(Y @ published.basis.T + published.mean.astype(np.float32), np.float32)
 
-    def _encode(self, X: Array) -> Array:
-        published = self._published_or_raise()
+    def _encode(self, X: Array, published: Published) -> Array:
         finite = np.empty(len(X), np.bool_)
         n_finite = kernels.finite_rows(X, finite)
         centred = np.empty(X.shape, np.float32)
@@ -304,40 +178,48 @@ class OnlineInfomax(Estimator):
     @property
     def components_(self) -> Array:
         """Filters (n_components, n_features): the transposed W of the paper."""
-        return self._published_or_raise().filters
+        return self._published().filters
 
     @property
     def rotation_(self) -> Array:
         """C (n_rank, n_components), C Cᵀ = I: the part of the filters that is not whitening."""
-        return self._published_or_raise().rotation
+        return self._published().rotation
 
     @property
     def mixing_(self) -> Array:
         """Basis B (n_features, n_components)."""
-        return self._published_or_raise().basis
+        return self._published().basis
 
     @property
     def mean_(self) -> Array:
         """Mean of the rows, as of the last refresh before publishing (n_features,)."""
-        return self._published_or_raise().mean
+        return self._published().mean
 
     @property
     def n_components_(self) -> int:
         """K1."""
-        return int(self._published_or_raise().filters.shape[0])
+        return int(self._published().filters.shape[0])
 
     @property
     def n_rank_(self) -> int:
         """K0."""
-        self._published_or_raise()
-        assert self._rule is not None
-        return self._rule.n_rank
+        return int(self._published().rotation.shape[0])
+
+    @property
+    def n_updates_(self) -> int:
+        """Blocks that have been learnt from."""
+        return self._learner.n_updates if self._learner is not None else 0
+
+    @property
+    def objective_(self) -> float:
+        """Running Q1 (Q̂ where there are more components than dimensions) in nats; NaN before there is one."""
+        return self._learner.objective if self._learner is not None else math.nan
 
     @property
     def width_(self) -> int:
         """Columns of the output."""
-        if self._published is not None:
-            n_components = len(self._published.filters)
+        if self._learner is not None and self._learner.published is not None:
+            n_components = len(self._learner.published.filters)
         else:
             n_components = self.n_components or self.n_rank or self.n_features_in_
         return tuning.width(self.output, n_components)
@@ -351,30 +233,13 @@ class OnlineInfomax(Estimator):
     def state(self) -> dict[str, Any]:
         """Everything needed to go on with the same bits: a nested dict of arrays and JSON values."""
         state: dict[str, Any] = {"format": STATE_FORMAT, "settings": self.get_params()}
-        if not self._started:
-            return state
-        state["counters"] = {
-            "n_features": self.n_features_in_,
-            "n_rows_seen": self.n_rows_seen_,
-            "n_updates": self.n_updates_,
-            "n_set_aside": dict(self.n_set_aside_),
-            "seed": self._seed,
-            "settled_at": self._settled_at,
-            "next_refresh": self._next_refresh,
-            "next_publication": self._next_publication,
-            "scale": self._scale,
-            "objective": None if math.isnan(self.objective_) else self.objective_,
-            "n_watched": self._n_watched,
-        }
-        state["pending"] = self._pending[: self._n_pending]
-        state["origin"] = self._origin
-        if self._whitener is not None:
-            state["whitener"] = self._whitener.state()
-        if self._memory is not None:
-            state["memory"] = self._memory.state()
-        if self._rule is not None and self._published is not None:
-            state["rule"] = self._rule.state()
-            state["published"] = asdict(self._published)
+        if self._learner is not None:
+            state["n_features"] = self.n_features_in_
+            state["n_rows_seen"] = self.n_rows_seen_
+            state["n_set_aside"] = self.n_set_aside_
+            state["seed"] = self._seed
+            state["pending"] = self._pending[: self._n_pending]
+            state["learner"] = self._learner.state()
         return store.copied(state)
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -385,35 +250,15 @@ class OnlineInfomax(Estimator):
         for name in SETTINGS_THAT_SHAPE:
             if state["settings"][name] != settings[name]:
                 raise ValueError(f"{name} is {settings[name]!r} here and {state['settings'][name]!r} in the state")
-        self._forget()
-        if "counters" not in state:
+        self._learner = None
+        if "learner" not in state:
             return
-        counters = state["counters"]
-        self._start(int(counters["n_features"]), int(counters["seed"]))
-        self.n_rows_seen_ = int(counters["n_rows_seen"])
-        self.n_updates_ = int(counters["n_updates"])
-        self.n_set_aside_ = {str(reason): int(count) for reason, count in counters["n_set_aside"].items()}
-        self._settled_at = int(counters["settled_at"])
-        self._next_refresh = int(counters["next_refresh"])
-        self._next_publication = int(counters["next_publication"])
-        self._scale = float(counters["scale"])
-        self.objective_ = math.nan if counters["objective"] is None else float(counters["objective"])
-        self._n_watched = int(counters["n_watched"])
+        learner = self._start(int(state["n_features"]), int(state["seed"]))
+        self.n_rows_seen_ = int(state["n_rows_seen"])
+        self.n_set_aside_ = {str(reason): int(count) for reason, count in state["n_set_aside"].items()}
         self._n_pending = len(state["pending"])
         self._pending[: self._n_pending] = state["pending"]
-        self._origin = np.array(state["origin"], np.float64)
-        if "whitener" in state:
-            self._whitener = StreamingWhitener(self._origin, self._scale, self.half_life)
-            self._whitener.restore(state["whitener"])
-        if self._memory is not None:
-            self._memory.restore(state["memory"])
-        if "rule" in state:
-            assert self._whitener is not None
-            self._published = Published(**state["published"])
-            n_components = len(self._published.filters)
-            self._rule = make_rule(self._whitener.n_rank, n_components, self._seed, self.half_life)
-            self._rule.restore(state["rule"])
-            self._whiten = self._whitener.whiten.astype(np.float32)
+        learner.restore(store.copied(state["learner"]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state as safetensors, at once or not at all."""
@@ -429,49 +274,37 @@ class OnlineInfomax(Estimator):
 
     # ---------------------------------------------------------------- beginnings
 
-    def _forget(self) -> None:
-        self._started = False
-        self._published = None
+    def _begun(self, X: Array) -> BlockLearner:
+        if self._learner is not None:
+            return self._learner
+        self._check_settings()
+        seed = self.random_state
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        return self._start(X.shape[1], seed)
 
-    def _begin(self, X: Array) -> None:
-        if not self._started:
-            self._check_settings()
-            seed = self.random_state
-            if seed is None:
-                seed = int(np.random.SeedSequence().generate_state(1)[0])
-            self._start(X.shape[1], seed)
-
-    def _start(self, n_features: int, seed: int) -> None:
-        self._started = True
+    def _start(self, n_features: int, seed: int) -> BlockLearner:
+        learner = BlockLearner(
+            Sizes(
+                n_features=n_features,
+                n_components=self.n_components,
+                n_rank=self.n_rank,
+                energy=self.energy,
+                block=self.block,
+                memory=self.memory,
+                half_life=self.half_life,
+                warmup=10 * n_features if self.warmup is None else self.warmup,
+                seed=seed,
+            )
+        )
+        self._learner = learner
         self._seed = seed
         self.n_features_in_ = n_features
         self.n_rows_seen_ = 0
-        self.n_updates_ = 0
         self.n_set_aside_ = {"not finite": 0}
-        self.objective_ = math.nan
-        self._n_watched = 0
         self._pending = np.zeros((self.block, n_features))
         self._n_pending = 0
-        self._origin = np.zeros(n_features)
-        self._scale = 1.0
-        self._whitener = None
-        self._rule = None
-        self._published = None
-        self._whiten = np.zeros((n_features, 0), np.float32)
-        self._settled_at = 0
-        self._next_refresh = 0
-        self._next_publication = 0
-        self._memory = None
-        if self.memory:
-            self._memory = RowMemory(self.memory, n_features, seed)
-            if len(self._memory.rows) < self.block:
-                raise ValueError(
-                    f"memory={self.memory} bytes hold {len(self._memory.rows)} rows of {n_features} numbers; "
-                    f"accepted are 0 or at least one block, {4 * n_features * self.block} bytes"
-                )
-
-    def _warmup_rows(self) -> int:
-        return 10 * self.n_features_in_ if self.warmup is None else self.warmup
+        return learner
 
     def _check(self, X: Any) -> Array:
         """X as a C-contiguous float32 or float64 matrix of the width known."""
@@ -480,7 +313,7 @@ class OnlineInfomax(Estimator):
             raise ValueError(f"X has shape {X.shape} and dtype {X.dtype}; accepted are real numbers (n, n_features)")
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(np.float64)
-        if self._started and X.shape[1] != self.n_features_in_:
+        if self._learner is not None and X.shape[1] != self.n_features_in_:
             raise ValueError(f"X has {X.shape[1]} features; this learner has learnt from {self.n_features_in_}")
         return np.ascontiguousarray(X)
 
@@ -499,10 +332,11 @@ class OnlineInfomax(Estimator):
             if not right:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; accepted is {what}")
 
-    def _published_or_raise(self) -> Published:
-        if self._published is not None:
-            return self._published
+    def _published(self) -> Published:
         missing = ""
-        if self._started:
-            missing = f": {max(1, self._warmup_rows() - self.n_rows_seen_)} more rows (that vary) are needed"
+        if self._learner is not None:
+            if self._learner.published is not None:
+                return self._learner.published
+            rows = max(1, self._learner.sizes.warmup - self.n_rows_seen_)
+            missing = f": {rows} more rows (that vary) are needed"
         raise NotWarmError(f"the warm-up of {type(self).__name__} is not over{missing}")

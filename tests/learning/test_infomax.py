@@ -87,11 +87,11 @@ def test_goes_on_from_a_state_with_the_same_bits(rows, components, settings, at,
 def test_a_state_is_a_copy(rows):
     learner = OnlineInfomax().partial_fit(rows[:1000])
     state = learner.state()
-    kept = {name: array.copy() for name, array in state["rule"].items() if isinstance(array, np.ndarray)}
+    kept = {name: array.copy() for name, array in state["learner"]["rule"].items() if isinstance(array, np.ndarray)}
     learner.partial_fit(rows[1000:])
     for name, array in kept.items():
-        np.testing.assert_array_equal(state["rule"][name], array)
-    assert state["memory"]["rows"].shape == (960, 6)
+        np.testing.assert_array_equal(state["learner"]["rule"][name], array)
+    assert state["learner"]["memory"]["rows"].shape == (960, 6)
 
 
 def test_a_state_of_other_settings_is_refused(rows):

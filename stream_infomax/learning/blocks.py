@@ -1,0 +1,207 @@
+"""BlockLearner: what happens after every block of a stream, from the warm-up to the published basis."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_infomax.learning import kernels
+from stream_infomax.learning.memory import RowMemory
+from stream_infomax.learning.updates import CompleteRule, OvercompleteRule, make_rule
+from stream_infomax.learning.whitening import StreamingWhitener
+
+Array = NDArray[Any]
+
+# The whitening and the published basis hold until this share more blocks have come, and at least that many.
+REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 8
+PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
+# Blocks learnt from the memory for each new one.
+REPLAYS = 4
+OBJECTIVE_EVERY = 8
+OBJECTIVE_WEIGHT = 0.05
+
+
+@dataclass(frozen=True)
+class Published:
+    """A basis as the world sees it: never changed, only replaced."""
+
+    mean: Array
+    rotation: Array
+    filters: Array
+    basis: Array
+    scale: float
+    beta: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is decided before the first row: see the parameters of OnlineInfomax."""
+
+    n_features: int
+    n_components: int | None
+    n_rank: int | None
+    energy: float
+    block: int
+    memory: int
+    half_life: float | None
+    warmup: int
+    seed: int
+
+
+class BlockLearner:
+    """Learns from whole blocks of rows, so that whatever changes, changes at multiples of `block` rows."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        """Nothing learnt yet; raises ValueError where the memory holds less than a block."""
+        self.sizes = sizes
+        self.n_updates = 0
+        self.objective = math.nan
+        self.published: Published | None = None
+        self._n_watched = 0
+        self._origin = np.zeros(sizes.n_features)
+        self._scale = 1.0
+        self._whitener: StreamingWhitener | None = None
+        self._whiten = np.zeros((sizes.n_features, 0), np.float32)
+        self._rule: CompleteRule | OvercompleteRule | None = None
+        self._settled_at = 0
+        self._next_refresh = 0
+        self._next_publication = 0
+        self._memory: RowMemory | None = None
+        if sizes.memory:
+            self._memory = RowMemory(sizes.memory, sizes.n_features, sizes.seed)
+            if len(self._memory.rows) < sizes.block:
+                raise ValueError(
+                    f"memory={sizes.memory} bytes hold {len(self._memory.rows)} rows of {sizes.n_features} numbers; "
+                    f"accepted are 0 or at least one block, {4 * sizes.n_features * sizes.block} bytes"
+                )
+
+    def learn(self, rows: Array) -> None:
+        """Learn from one whole block (block, n_features) of finite rows."""
+        if self._whitener is None:
+            self._whitener = self._start(rows)
+        whitener = self._whitener
+        batch: Array = np.empty(rows.shape, np.float32)
+        kernels.centre_rows(rows, whitener.reference, self._scale, batch)
+        whitener.add(batch)
+        self.n_updates += 1
+        shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
+        if self._memory is not None:
+            self._memory.add(batch + shift)
+        if self._rule is None:
+            if self.n_updates * self.sizes.block >= self.sizes.warmup:
+                self._settle(whitener)
+            return
+        if self.n_updates % OBJECTIVE_EVERY == 0:
+            self._watch(self._rule.objective(batch, self._whiten))
+        if self._memory is not None:
+            new, batch = batch, np.empty(((1 + REPLAYS) * len(rows), rows.shape[1]), np.float32)
+            batch[: len(rows)] = new
+            self._memory.draw(shift, batch[len(rows) :])
+        learnt = (self.n_updates - self._settled_at) * self.sizes.block
+        self._rule.step(batch, self._whiten, self.sizes.block, learnt)
+        # Never both after one block, so that no pause is long.
+        if self.n_updates >= self._next_refresh:
+            whitener.refresh()
+            self._whiten = whitener.whiten.astype(np.float32)
+            self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
+        elif self.n_updates >= self._next_publication:
+            self._publish(whitener, self._rule)
+
+    def _start(self, rows: Array) -> StreamingWhitener:
+        """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""
+        spread = float(np.sqrt(np.mean(np.var(np.asarray(rows, np.float64), axis=0))))
+        # A power of two scales without rounding, so that a gain of the sensor changes nothing.
+        self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
+        self._origin = np.asarray(np.mean(rows, axis=0, dtype=np.float64))
+        return StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
+
+    def _settle(self, whitener: StreamingWhitener) -> None:
+        """End the warm-up, unless nothing varies yet: decide K0 and K1, whiten, start C at random."""
+        n_rank = whitener.settle(self.sizes.n_rank, self.sizes.energy, self.sizes.n_components)
+        if n_rank == 0:
+            return
+        n_components = self.sizes.n_components or n_rank
+        self._rule = make_rule(n_rank, n_components, self.sizes.seed, self.sizes.half_life)
+        self._settled_at = self.n_updates
+        self._whiten = whitener.whiten.astype(np.float32)
+        self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
+        self._publish(whitener, self._rule)
+
+    def _publish(self, whitener: StreamingWhitener, rule: CompleteRule | OvercompleteRule) -> None:
+        """Publish the averaged basis in the whitening as it stands."""
+        scale = math.sqrt(rule.n_components / rule.n_rank)
+        rotation = rule.published()
+        filters = (scale * self._scale * whitener.whiten.T).astype(np.float32)
+        basis = (whitener.dewhiten / (scale * self._scale)).astype(np.float32)
+        self.published = Published(
+            mean=whitener.reference.copy(),
+            rotation=rotation,
+            filters=rotation.T @ filters,
+            basis=basis @ rotation,
+            scale=scale,
+            beta=rule.beta.copy(),
+            bias=rule.bias.copy(),
+        )
+        self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
+
+    def _after(self, growth: float, least: int) -> int:
+        """The block after which to act again: a share of the blocks that count from now."""
+        blocks = float(self.n_updates)
+        if self.sizes.half_life is not None:
+            blocks = min(blocks, self.sizes.half_life / self.sizes.block)
+        return self.n_updates + max(least, int(growth * blocks))
+
+    def _watch(self, value: float) -> None:
+        """Follow the objective of rows that have not been learnt from yet."""
+        self._n_watched += 1
+        if self._n_watched == 1:
+            self.objective = value
+        else:
+            self.objective += max(1 / self._n_watched, OBJECTIVE_WEIGHT) * (value - self.objective)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs to go on with the same bits."""
+        state: dict[str, Any] = {
+            "n_updates": self.n_updates,
+            "objective": None if math.isnan(self.objective) else self.objective,
+            "n_watched": self._n_watched,
+            "scale": self._scale,
+            "settled_at": self._settled_at,
+            "next_refresh": self._next_refresh,
+            "next_publication": self._next_publication,
+            "origin": self._origin,
+        }
+        if self._whitener is not None:
+            state["whitener"] = self._whitener.state()
+        if self._memory is not None:
+            state["memory"] = self._memory.state()
+        if self._rule is not None and self.published is not None:
+            state["rule"] = self._rule.state()
+            state["published"] = asdict(self.published)
+        return state
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state into a learner of the same sizes."""
+        self.n_updates = int(state["n_updates"])
+        self.objective = math.nan if state["objective"] is None else float(state["objective"])
+        self._n_watched = int(state["n_watched"])
+        self._scale = float(state["scale"])
+        self._settled_at = int(state["settled_at"])
+        self._next_refresh = int(state["next_refresh"])
+        self._next_publication = int(state["next_publication"])
+        self._origin = np.array(state["origin"], np.float64)
+        if self._memory is not None:
+            self._memory.restore(state["memory"])
+        if "whitener" not in state:
+            return
+        self._whitener = StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
+        self._whitener.restore(state["whitener"])
+        if "rule" in state:
+            self.published = Published(**state["published"])
+            n_components, n_rank = len(self.published.filters), self._whitener.n_rank
+            self._rule = make_rule(n_rank, n_components, self.sizes.seed, self.sizes.half_life)
+            self._rule.restore(state["rule"])
+            self._whiten = self._whitener.whiten.astype(np.float32)
