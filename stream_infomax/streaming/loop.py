@@ -198,7 +198,7 @@ class Loop:
                 "lost": dict(self.feed.lost),
                 "refused": dict(self.outlet.refused),
                 **self.meter.read(),
-                "metrics": dict(self.stage.metrics()),
+                "metrics": {name: float(value) for name, value in self.stage.metrics().items()},
             }
         )
 

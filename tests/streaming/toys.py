@@ -92,7 +92,7 @@ class Summing:
         self.rng.bit_generator.state = state["rng"]
 
     def metrics(self) -> Metrics:
-        return {"norm": float(np.linalg.norm(self.total))}
+        return {"norm": np.linalg.norm(self.total)}  # a numpy number, as stages tend to give
 
 
 def main(role: str, settings: dict[str, Any]) -> int:
