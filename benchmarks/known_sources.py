@@ -93,7 +93,8 @@ def main() -> None:
                 "CPU s": f"{np.median(seconds):.2f}",
             }
         )
-    note = f"{common.machine('python-picard', 'scikit-learn')}. {len(SEEDS)} seeds. Target for Laplace: ≤ 1.5 times Picard's."
+    machine = common.machine("python-picard", "scikit-learn")
+    note = f"{machine}. {len(SEEDS)} seeds. Target for Laplace: ≤ 1.5 times Picard's."
     common.write_table("known_sources", "Known sources, K = 16, 100,000 rows, one pass", table, note)
     draw(found)
 
@@ -105,7 +106,8 @@ def draw(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
         for i, name in enumerate(METHODS):
             distance = np.array(found[kind, name])[:, 0]
             axis.plot(np.full(len(distance), i) + np.linspace(-0.2, 0.2, len(distance)), distance, ".")
-        axis.set_xticks(range(len(METHODS)), [name.replace(", one pass", "") for name in METHODS], rotation=25, fontsize=8)
+        names = [name.replace(", one pass", "") for name in METHODS]
+        axis.set_xticks(range(len(METHODS)), names, rotation=25, fontsize=8)
         axis.set_title(kind, fontsize=10)
         axis.set_yscale("log")
     axes[0].set_ylabel("Amari distance")

@@ -1,7 +1,7 @@
 """How much of what a batch optimum gains does one pass over photographs gain?
 
-100,000 patches of 12×12 from 14 photographs, in a stream of frames of 256 rows, whitening learnt on the way; Q (2.83, nats, at
-β0, b = 0, whitening by the training rows' covariance, C after polar) on 20,000 patches of four other photographs.
+100,000 patches of 12×12 from 14 photographs, in a stream of frames of 256 rows, whitening learnt on the way; Q (2.83,
+nats, at β0, b = 0, whitening by the training rows' covariance, C after polar) on 20,000 patches of four other pictures.
 0 % of the gain is the random start, 100 % the best that Picard-O reaches from three streaming passes, 400 iterations,
 computed once and kept in results/natural_images_optimum.json. Ten seeds. The learner's constants were chosen on
 patches of the first 11 photographs, judged by three more of the training's.
