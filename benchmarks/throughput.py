@@ -53,8 +53,8 @@ def measure(K: int, K1: int | None, K0: int | None, frame: int, seconds: float, 
         learner.partial_fit(rows)
     frames = [np.ascontiguousarray(rows[i : i + frame]) for i in range(0, len(rows) - frame + 1, frame)]
     learn, end, i = [], time.perf_counter() + seconds, 0
-    # Frames shorter than a block are timed over whole blocks, so that each holds its share of an update.
-    group = max(1, learner.block // frame)
+    # Frames shorter than what an update takes are timed in groups, so that each holds its share of updates.
+    group = -(-max(frame, learner.block, K) // frame)
     while time.perf_counter() < end or len(learn) < 5:
         since = time.perf_counter()
         for _ in range(group):
@@ -126,7 +126,7 @@ def main() -> None:
     two = in_two_threads()
     ratios = ", ".join(f"{value / learnt['block 256, memory 0', int(K)]:.2f} at K = {K}" for K, value in two.items())
     note = (
-        f"{common.machine()}. Matrix product {rate / 1e9:.0f} GFLOP/s (roofline). One row at K = 64, defaults: learnt "
+        f"{common.machine()}. Matrix product {rate / 1e9:.0f} GFLOP/s (roofline). One row, K = 64, defaults: learnt "
         f"and encoded in {single['both']:.1f} µs (mean with updates {single['both mean']:.1f}; target ≤ 20), encoded in "
         f"{single['encode']:.1f} µs (target ≤ 4). K = 144, defaults: a block of 64 rows takes {usual:.2f} ms, the "
         f"longest call {longest:.2f} ms, so that the pause is {longest - usual:.2f} ms (target ≤ 2). Two threads, times "

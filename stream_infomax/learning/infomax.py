@@ -35,7 +35,8 @@ class OnlineInfomax(Estimator):
     n_rank : K0, the dimensions kept by the whitening; None to let `energy` decide.
     energy : sqrt of the share of variance that the kept dimensions hold (2.49), in (0, 1]; 1 keeps the numerical
         rank.
-    block : rows between two updates.
+    block : rows between two updates; raised to n_features / 3 and n_components / 8 where an update would otherwise cost
+        more than the rows do.
     memory : bytes for past rows, learnt from again along the way; 0 for none.
     half_life : rows after which the weight of an observation halves, for streams that change; None for streams
         that do not.
@@ -127,14 +128,14 @@ class OnlineInfomax(Estimator):
             X = X[finite]
         start = 0
         while start < len(X):
-            taken = min(len(X) - start, self.block - self._n_pending)
+            taken = min(len(X) - start, len(self._pending) - self._n_pending)
             rows = X[start : start + taken]
             start += taken
             self.n_rows_seen_ += taken
-            if taken < self.block:
+            if taken < len(self._pending):
                 self._pending[self._n_pending : self._n_pending + taken] = rows
                 self._n_pending += taken
-                if self._n_pending < self.block:
+                if self._n_pending < len(self._pending):
                     return
                 rows, self._n_pending = self._pending, 0
             learner.learn(rows)
@@ -284,13 +285,15 @@ class OnlineInfomax(Estimator):
         return self._start(X.shape[1], seed)
 
     def _start(self, n_features: int, seed: int) -> BlockLearner:
+        # An update costs three products of n_features³ or so, whatever the rows.
+        block = max(self.block, -(-n_features // 3), -(-(self.n_components or 0) // 8))
         learner = BlockLearner(
             Sizes(
                 n_features=n_features,
                 n_components=self.n_components,
                 n_rank=self.n_rank,
                 energy=self.energy,
-                block=self.block,
+                block=block,
                 memory=self.memory,
                 half_life=self.half_life,
                 warmup=10 * n_features if self.warmup is None else self.warmup,
@@ -302,7 +305,7 @@ class OnlineInfomax(Estimator):
         self.n_features_in_ = n_features
         self.n_rows_seen_ = 0
         self.n_set_aside_ = {"not finite": 0}
-        self._pending = np.zeros((self.block, n_features))
+        self._pending = np.zeros((block, n_features))
         self._n_pending = 0
         return learner
 

@@ -55,7 +55,7 @@ class StreamingWhitener:
             self.sum *= decay
             self.scatter *= decay
         self.weight += len(rows)
-        self.sum += rows.sum(axis=0, dtype=np.float64)
+        self.sum += np.ones(len(rows), np.float32) @ rows
         self.scatter += rows.T @ rows
 
     def mean(self) -> Array:

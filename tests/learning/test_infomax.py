@@ -288,6 +288,16 @@ def test_input_is_not_changed_and_may_be_read_only(rows):
     np.testing.assert_array_equal(frozen, kept)
 
 
+@pytest.mark.parametrize(
+    ("settings", "rows_an_update"),
+    [({}, 64), ({"block": 1}, 2), ({"block": 1, "n_components": 40}, 5), ({"block": 7}, 7)],
+)
+def test_rows_between_updates(rows, settings, rows_an_update):
+    learner = OnlineInfomax(**settings).partial_fit(rows[:1000])
+    assert learner.n_updates_ == 1000 // rows_an_update
+    assert np.isfinite(learner.components_).all()
+
+
 def test_same_seed_same_bits_other_seed_other_start(rows):
     def learn(seed):
         return OnlineInfomax(random_state=seed).fit(rows).components_
