@@ -309,10 +309,26 @@ class TestOtherCommands:
         with Image.open(tmp_path / "filters-learner.png") as picture:
             assert picture.width > 1000
 
+    def test_show_draws_every_learner_of_a_run(self, finished: Finished, tmp_path: Path) -> None:
+        shown = call("show", finished.run, "--out", tmp_path, folder=tmp_path)
+        assert shown.code == 0, shown.errors
+        assert shown.output.strip() == str(tmp_path / "filters-learner.png")
+
+    def test_a_place_that_cannot_be_written_is_one_line(self, finished: Finished, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("")
+        refused = call("show", finished.run, "--out", tmp_path / "file", folder=tmp_path)
+        assert (refused.code, len(refused.errors.splitlines())) == (1, 1)
+        assert "file" in refused.errors
+
+    def test_features_that_cannot_be_kept_are_refused_at_once(self, finished: Finished, tmp_path: Path) -> None:
+        refused = call("run", finished.config, "--save-features", tmp_path / "nowhere" / "x.npz", folder=tmp_path)
+        assert refused.code == 2
+        assert "its folder is missing" in refused.errors
+
     def test_show_needs_a_learner(self, finished: Finished) -> None:
         refused = call("show", finished.run / "source", folder=finished.folder)
         assert refused.code == 2
-        assert "holds no learner that has learnt a basis" in refused.errors
+        assert "no learner that has learnt a basis" in refused.errors
 
     def test_check_prints_what_a_configuration_comes_to(self, finished: Finished) -> None:
         checked = call("check", finished.config, folder=finished.folder)

@@ -46,4 +46,7 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has gone, for example head
         sys.stderr.close()
         sys.exit(FAILED)
+    except OSError as error:  # a disk that is full, a place that cannot be written
+        print(f"stream-infomax: {error}", file=sys.stderr)
+        sys.exit(FAILED)
     sys.exit(code)

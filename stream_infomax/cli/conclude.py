@@ -18,11 +18,11 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
     """Draw what was learnt into the run folder and return the summary of the run."""
     from stream_infomax import plots
     from stream_infomax.cli.show import draw
-    from stream_infomax.streaming.checkpoint import Checkpoints, load
+    from stream_infomax.streaming.checkpoint import checkpoints_in, load
 
     learners = [stage for stage in config.stage if isinstance(stage, LearnerSettings)]
     names = [IN_PROCESS] if in_process else config.services()
-    checkpoints = {name: Checkpoints(folder.path / name).paths()[-1] for name in names}
+    checkpoints = {name: checkpoints_in(folder.path / name)[-1] for name in names}
     trees = {name: load(path) for name, path in checkpoints.items()}
     pictures = []
     services = dict.fromkeys(IN_PROCESS if in_process else stage.service_name for stage in learners)

@@ -75,10 +75,10 @@ def probe(
 
 def _states(folder: Path) -> Mapping[str, Any]:
     """Return the states of a run's stages under their names."""
-    from stream_infomax.streaming.checkpoint import CheckpointError, Checkpoints, load
+    from stream_infomax.streaming.checkpoint import CheckpointError, checkpoints_in, load
 
     try:
-        found = [Checkpoints(place).paths() for place in sorted(folder.iterdir()) if place.is_dir()]
+        found = [checkpoints_in(place) for place in sorted(folder.iterdir()) if place.is_dir()]
         trees = [load(paths[-1]) for paths in found if paths]
     except (CheckpointError, OSError) as error:
         raise ConfigError(str(error)) from error

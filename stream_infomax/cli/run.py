@@ -38,6 +38,7 @@ def run(
     plain
         Print lines instead of the live view (as where the output is no terminal).
     """
+    from stream_infomax.config import ConfigError
     from stream_infomax.supervisor import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
@@ -48,6 +49,8 @@ def run(
     from stream_infomax.streaming.recorder import FrameStore, assemble
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
+    if save_features and not os.access(save_features.absolute().parent, os.W_OK):
+        raise ConfigError(f"--save-features {save_features}: its folder is missing or cannot be written")
     folder = RunFolder(Path(settings.run.folder))
     with folder.lock():
         found = folder.open(settings, in_process, fresh)

@@ -19,31 +19,37 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     Parameters
     ----------
     checkpoint
-        A checkpoint of a learner's service, or its folder (the newest is taken).
+        A checkpoint of a learner's service, the folder of such (the newest is taken), or a run's folder.
     out
         The folder for the pictures; by default the checkpoint's own.
     """
-    from stream_infomax.streaming.checkpoint import CheckpointError, Checkpoints, load
+    from stream_infomax.streaming.checkpoint import CheckpointError, load
 
-    path = checkpoint
-    if checkpoint.is_dir():
-        found = Checkpoints(checkpoint).paths()
-        if not found:
-            raise ConfigError(f"no checkpoint in the folder {checkpoint}")
-        path = found[-1]
-    try:
-        tree = load(path)
-    except CheckpointError as error:
-        raise ConfigError(str(error)) from error
-    try:
-        pictures = draw(tree, out or path.parent)
-    except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    paths = _newest(checkpoint) if checkpoint.is_dir() else [checkpoint]
+    if not paths:
+        raise ConfigError(f"no checkpoint in the folder {checkpoint}")
+    pictures = []
+    for path in paths:
+        try:
+            pictures += draw(load(path), out or path.parent)
+        except CheckpointError as error:
+            raise ConfigError(str(error)) from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: {error}") from error
     if not pictures:
-        raise ConfigError(f"{path} holds no learner that has learnt a basis yet; give a later one, or a learner's")
+        names = ", ".join(map(str, paths))
+        raise ConfigError(f"no learner that has learnt a basis yet in {names}; give a later one, or a learner's")
     for picture in pictures:
         print(picture)
     return 0
+
+
+def _newest(folder: Path) -> list[Path]:
+    """Return the newest checkpoint in a service's folder, or that of every service in a run's."""
+    from stream_infomax.streaming.checkpoint import checkpoints_in
+
+    services = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
+    return [found[-1] for found in map(checkpoints_in, services) if found]
 
 
 def draw(tree: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:

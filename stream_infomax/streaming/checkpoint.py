@@ -102,6 +102,11 @@ def load(path: Path) -> State:
     return tree
 
 
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first; a service may be writing the next one meanwhile."""
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
 class Checkpoints:
     """The last few checkpoints in a folder.
 
@@ -122,7 +127,7 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """Return the files, oldest first."""
-        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+        return checkpoints_in(self.folder)
 
     def save(self, tree: State, position: int) -> Path:
         """Write `tree`, which stands after `position` frames, and forget the oldest beyond `keep`."""
