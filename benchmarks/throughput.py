@@ -125,13 +125,17 @@ def main() -> None:
     longest, usual = pauses()
     two = in_two_threads()
     ratios = ", ".join(f"{value / learnt['block 256, memory 0', int(K)]:.2f} at K = {K}" for K, value in two.items())
-    note = (
-        f"{common.machine()}. Matrix product {rate / 1e9:.0f} GFLOP/s (roofline). One row, K = 64, defaults: learnt "
-        f"and encoded in {single['both']:.1f} µs (mean with updates {single['both mean']:.1f}; target ≤ 20), encoded in "
-        f"{single['encode']:.1f} µs (target ≤ 4). K = 144, defaults: a block of 64 rows takes {usual:.2f} ms, the "
-        f"longest call {longest:.2f} ms, so that the pause is {longest - usual:.2f} ms (target ≤ 2). Two threads, times "
-        f"one: {ratios} (target ≥ 1.5). Targets, block 256, memory 0: ≥ 75 % complete for K ≥ 144, ≥ 40 % overcomplete."
+    sentences = (
+        f"{common.machine()}.",
+        f"Matrix product {rate / 1e9:.0f} GFLOP/s (roofline).",
+        f"One row at K = 64, defaults: learnt and encoded in {single['both']:.1f} µs",
+        f"(mean with updates {single['both mean']:.1f}; target ≤ 20), encoded in {single['encode']:.1f} µs (target ≤ 4).",
+        f"K = 144, defaults: a block of 64 rows takes {usual:.2f} ms, the longest call {longest:.2f} ms,",
+        f"so that the pause is {longest - usual:.2f} ms (target ≤ 2).",
+        f"Two threads, times one: {ratios} (target ≥ 1.5).",
+        "Targets, block 256, memory 0: ≥ 75 % complete for K ≥ 144, ≥ 40 % overcomplete.",
     )
+    note = " ".join(sentences)
     common.write_table("throughput", "Throughput of learning and encoding", table, note)
     draw(learnt, rate)
 
