@@ -65,7 +65,7 @@ class Summing:
     def __init__(self, name: str = "sum", input: str = "source", poison: int = -1, hold: int = -1) -> None:
         self.name = name
         self.input = input
-        # The offset at which it raises, and the one at which it says so and waits for a line on stdin.
+        # The offset at which it raises, and the one from which on it says so, once, and waits for a line on stdin.
         self.poison = poison
         self.hold = hold
         self.total = np.zeros(WIDTH)
@@ -74,7 +74,8 @@ class Summing:
     def process(self, frame: Frame) -> Frame:
         if frame.offset == self.poison:
             raise ValueError("this one is poison")
-        if frame.offset == self.hold:
+        if 0 <= self.hold <= frame.offset:
+            self.hold = -1
             print("HOLD", flush=True)
             sys.stdin.readline()
         rows = frame.arrays[self.input].rows()
