@@ -109,7 +109,7 @@ class Stack:
         reservoir: float = 0.5,
         rows: int = 2048,
         updates: int = 1,
-        learning_rate: float = 5e-4,
+        learning_rate: float = 1e-3,
     ) -> None:
         layers = layout("fine", WIDTH)
         if end_to_end:
@@ -186,14 +186,20 @@ class Results:
 
     def __init__(self, name: str) -> None:
         self.path = common.RESULTS / f"{name}.json"
-        self.runs: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        self.runs = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        runs: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        return runs
 
     def run(self, key: str, compute: Callable[[], dict[str, Any]]) -> None:
         """Compute and save a run unless it is there."""
+        self.runs = self._read()
         if key in self.runs:
             return
         start = time.process_time()
-        self.runs[key] = {**compute(), "cpu_s": round(time.process_time() - start, 1)}
+        run = {**compute(), "cpu_s": round(time.process_time() - start, 1)}
+        self.runs = {**self._read(), key: run}  # another process may have added others meanwhile
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.runs, indent=1) + "\n", encoding="utf-8")
         print(key, self.runs[key], flush=True)

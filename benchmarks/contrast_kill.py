@@ -86,8 +86,13 @@ def main() -> None:
             if run.returncode != 0:
                 raise SystemExit(f"run {runs} ended with exit code {run.returncode}")
             runs += 1
-            equal += same(expected, states(folder))
-            print(f"{time.strftime('%X')}: {equal} of {runs} runs equal, kills so far {done}", flush=True)
+            found = states(folder)
+            differ = [name for name in expected if not same(expected[name], found[name])]
+            equal += not differ
+            print(
+                f"{time.strftime('%X')}: {equal} of {runs} runs equal, differing {differ}, kills so far {done}",
+                flush=True,
+            )
     finally:
         shutil.rmtree(place)
     rows = [{"service": name, "kills": count} for name, count in done.items()]

@@ -192,7 +192,7 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True, tag="contrast")
     skip: NotNegative = 0
     negatives: Annotated[int, msgspec.Meta(ge=2)] = 64
     anchors: Positive = 256
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 5e-4
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     # The first module draws the batches: so many after every so many new excerpts, of so many rows; the others follow.
     updates: Positive = 1
     every: Positive = 1

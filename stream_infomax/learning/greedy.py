@@ -50,7 +50,7 @@ class OnlineModule:
         *,
         seed: int = 0,
         index: int = 0,
-        learning_rate: float = 5e-4,
+        learning_rate: float = 1e-3,
         clip: float = 5.0,
         device: str = "cpu",
         **loss: int,

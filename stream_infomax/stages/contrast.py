@@ -89,7 +89,7 @@ class ContrastStage:
         skip: int = 0,
         negatives: int = 64,
         anchors: int = 256,
-        learning_rate: float = 5e-4,
+        learning_rate: float = 1e-3,
         updates: int = 1,
         every: int = 1,
         rows: int = 2048,
