@@ -1,9 +1,11 @@
 """Does the memory of a learner's service grow while it runs?
 
 Small synthetic frames go through a source's and a learner's process over sockets, as fast as they take them. The
-resident memory of both is read from /proc as the learner's status tells how many frames it has had.
+resident memory of both is read from /proc as the learner's status tells how many frames it has had. The learner's memory of
+past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default its pages are touched
+for the first time until some 250,000 of them have passed.
 
-    python benchmarks/memory_growth.py [--frames 1000000]
+    python benchmarks/memory_growth.py [--frames 1000000] [--memory 1]
 """
 
 import argparse
@@ -32,6 +34,7 @@ frames = {frames}
 [[stage]]
 name = "learner"
 kind = "learner"
+memory = {memory}
 """
 SERVICES = Path(__file__).parents[1] / "services"
 # Frames after which a measurement stands in the table.
@@ -46,10 +49,10 @@ def megabytes(process: subprocess.Popen[bytes]) -> float:
     return 0.0
 
 
-def measure(folder: Path, frames: int) -> list[tuple[int, float, float]]:
+def measure(folder: Path, frames: int, memory: float) -> list[tuple[int, float, float]]:
     """Return frames processed, and the megabytes of learner and source then."""
     config = folder / "pipeline.toml"
-    config.write_text(CONFIG.format(folder=folder, frames=frames))
+    config.write_text(CONFIG.format(folder=folder, frames=frames, memory=memory))
     source, learner = (
         subprocess.Popen(
             [sys.executable, "-P", str(SERVICES / f"{name}.py"), "--config", str(config), "--service", name],
@@ -92,10 +95,12 @@ def plot(found: list[tuple[int, float, float]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=1_000_000)
-    n_frames = parser.parse_args().frames
+    parser.add_argument("--memory", type=float, default=1.0, help="megabytes of past rows that the learner keeps")
+    arguments = parser.parse_args()
+    n_frames = arguments.frames
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), n_frames)
+        found = measure(Path(folder), n_frames, arguments.memory)
     seconds = time.monotonic() - begin
     rows = []
     for mark in (*(mark for mark in MARKS if mark < n_frames), n_frames):
@@ -110,7 +115,7 @@ def main() -> None:
     growth = np.median(after[-tenth:], axis=0) - np.median(after[:tenth], axis=0)
     title = "**growth after 10,000, last tenth against first**"
     rows.append({"frames": title, "learner (MB)": f"**{growth[1]:+.1f}**", "source (MB)": f"**{growth[2]:+.1f}**"})
-    note = f"{machine('pyzmq')}; frames of 4 rows of 8 numbers, {n_frames / seconds:,.0f} frames a second."
+    note = f"{machine('pyzmq')}; frames of 4 rows of 8 numbers, {arguments.memory:g} MB of past rows, {n_frames / seconds:,.0f} frames a second."
     write_table("memory_growth", "Memory of a learner's service over its frames", rows, note)
     plot(found)
 
