@@ -1,9 +1,9 @@
 """Does the memory of a learner's service grow while it runs?
 
 Small synthetic frames go through a source's and a learner's process over sockets, as fast as they take them. The
-resident memory of both is read from /proc as the learner's status tells how many frames it has had. The learner's memory of
-past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default its pages are touched
-for the first time until some 250,000 of them have passed.
+resident memory of both is read from /proc as the learner's status tells how many frames it has had. The learner's
+memory of past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default of 24 MB its
+pages are touched for the first time until some 200,000 of them have passed.
 
     python benchmarks/memory_growth.py [--frames 1000000] [--memory 1]
 """
@@ -115,7 +115,10 @@ def main() -> None:
     growth = np.median(after[-tenth:], axis=0) - np.median(after[:tenth], axis=0)
     title = "**growth after 10,000, last tenth against first**"
     rows.append({"frames": title, "learner (MB)": f"**{growth[1]:+.1f}**", "source (MB)": f"**{growth[2]:+.1f}**"})
-    note = f"{machine('pyzmq')}; frames of 4 rows of 8 numbers, {arguments.memory:g} MB of past rows, {n_frames / seconds:,.0f} frames a second."
+    note = (
+        f"{machine('pyzmq')}; frames of 4 rows of 8 numbers, {arguments.memory:g} MB of past rows, "
+        f"{n_frames / seconds:,.0f} frames a second."
+    )
     write_table("memory_growth", "Memory of a learner's service over its frames", rows, note)
     plot(found)
 
