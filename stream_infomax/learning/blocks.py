@@ -99,7 +99,9 @@ class BlockLearner:
         if self._memory is not None:
             new, batch = batch, np.empty(((1 + REPLAYS) * len(rows), rows.shape[1]), np.float32)
             batch[: len(rows)] = new
-            self._memory.draw(shift, batch[len(rows) :])
+            # Rows that hardly count any more are not learnt from again.
+            recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
+            self._memory.draw(shift, batch[len(rows) :], recent)
         learnt = (self.n_updates - self._settled_at) * self.sizes.block
         self._rule.step(batch, self._whiten, self.sizes.block, learnt)
         # Never both after one block, so that no pause is long.

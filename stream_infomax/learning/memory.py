@@ -36,9 +36,10 @@ class RowMemory:
         self.rows[: len(rows) - first] = rows[first:]
         self.written += len(rows)
 
-    def draw(self, shift: Array, out: Array) -> None:
-        """Fill `out` (n, K) with random past rows minus `shift` (K,)."""
-        index = draw(self.seed, self.draws, self.filled, len(out))
+    def draw(self, shift: Array, out: Array, last: int | None = None) -> None:
+        """Fill `out` (n, K) with random rows minus `shift` (K,); only of the `last` so many where that is given."""
+        within = self.filled if last is None else max(1, min(self.filled, last))
+        index = (self.written - 1 - draw(self.seed, self.draws, within, len(out))) % len(self.rows)
         self.draws += 1
         np.take(self.rows, index, axis=0, out=out, mode="clip")  # "clip" spares numpy a buffered copy
         out -= shift

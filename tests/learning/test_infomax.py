@@ -59,6 +59,15 @@ def test_recovers_a_mixture_of_super_and_sub_gaussian_sources():
     assert amari(learner.components_ @ mixing) < 0.05
 
 
+def test_a_half_life_follows_a_mixing_that_changes():
+    before, first = mixed_sources(10_000, 4)
+    after, second = mixed_sources(20_000, 4, seed=1)
+    learner = OnlineInfomax(half_life=1000.0).partial_fit(before)
+    assert amari(learner.components_ @ first) < 0.1
+    learner.partial_fit(after)
+    assert amari(learner.components_ @ second) < 0.1
+
+
 @pytest.mark.parametrize("components", [4, 6, 15])
 @pytest.mark.parametrize("size", [1, 7, 256])
 def test_the_cut_into_calls_changes_no_bit(rows, components, size):

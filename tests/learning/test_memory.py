@@ -53,3 +53,13 @@ def test_a_state_goes_on():
     np.testing.assert_array_equal(drawn[0], drawn[1])
     with pytest.raises(ValueError, match="room for"):
         RowMemory(80, 2, seed=3).restore(memory.state())
+
+
+def test_draws_of_the_last_rows_are_of_the_last_rows():
+    memory = RowMemory(10 * 4, 1, seed=0)
+    memory.add(np.arange(13, dtype=np.float32)[:, None])
+    out = np.empty((200, 1), np.float32)
+    memory.draw(np.zeros(1, np.float32), out, last=3)
+    assert set(out[:, 0]) == {10.0, 11.0, 12.0}
+    memory.draw(np.zeros(1, np.float32), out)
+    assert set(out[:, 0]) == set(range(3, 13))
