@@ -17,6 +17,7 @@ import pytest
 import zmq
 from PIL import Image
 
+from stream_infomax.cli.show import learners
 from stream_infomax.streaming.checkpoint import load
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.taps import Tap
@@ -67,8 +68,9 @@ def write_config(folder: Path, run: str = "run", frames: int = 60, rate: float =
 
 
 def basis(folder: Path, service: str) -> np.ndarray:
-    state = load(sorted((folder / service).glob("checkpoint-*"))[-1])["stage"]
-    return state["learner"]["learner"]["published"]["basis"]
+    """Return the basis in the newest checkpoint of a service."""
+    ((learner, _),) = learners(load(sorted((folder / service).glob("checkpoint-*"))[-1])).values()
+    return learner.mixing_
 
 
 @dataclass
