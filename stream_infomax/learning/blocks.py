@@ -95,7 +95,7 @@ class BlockLearner:
                 self._settle(whitener)
             return
         if self.n_updates % OBJECTIVE_EVERY == 0:
-            self._watch(self._rule.objective(batch, self._whiten))
+            self._watch(self._rule.watch(batch, self._whiten))
         if self._memory is not None:
             new, batch = batch, np.empty(((1 + REPLAYS) * len(rows), rows.shape[1]), np.float32)
             batch[: len(rows)] = new
@@ -144,8 +144,8 @@ class BlockLearner:
             filters=rotation.T @ filters,
             basis=basis @ rotation,
             scale=scale,
-            beta=rule.beta.copy(),
-            bias=rule.bias.copy(),
+            beta=rule.tuned_beta.astype(np.float32),
+            bias=rule.tuned_bias.astype(np.float32),
         )
         self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
 

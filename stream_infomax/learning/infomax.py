@@ -49,6 +49,7 @@ class OnlineInfomax(Estimator):
     components_ : filters (n_components, n_features): y = components_ @ (x - mean_).
     mixing_ : basis B (n_features, n_components): x ≈ mean_ + B y.
     mean_ : (n_features,).
+    beta_, bias_ : of the neurons' g = σ(β ŷ + b) behind the output "rate", tuned online (stage 2 of the paper).
     n_features_in_, n_components_, n_rank_ : K, K1, K0.
     n_rows_seen_, n_updates_ : rows and blocks learnt from.
     n_set_aside_ : rows not learnt from, by reason.
@@ -195,6 +196,16 @@ class OnlineInfomax(Estimator):
     def mean_(self) -> Array:
         """Mean of the rows, as of the last refresh before publishing (n_features,)."""
         return self._published().mean
+
+    @property
+    def beta_(self) -> Array:
+        """Steepness β of every neuron (n_components,), tuned to its potentials ŷ."""
+        return self._published().beta
+
+    @property
+    def bias_(self) -> Array:
+        """Bias b of every neuron (n_components,)."""
+        return self._published().bias
 
     @property
     def n_components_(self) -> int:

@@ -19,6 +19,8 @@ ORTHONORMALISE_EVERY = 4
 PRECONDITION_EVERY = 16
 CURVATURE_FLOOR = 1.0
 STATISTICS_ROWS = 2000.0
+# Least share of a Newton step by which β and b move.
+TUNING_SHARE = 0.02
 # ⟨φ⟩ in units of β, which lies near 0.2; it vanishes where a sensor's gain jumps, and M would be singular.
 DENSITY_FLOOR = 1e-3
 # The learning rate and its decay, for all data alike: found on photographs, tried on everything (docs/learning.md).
@@ -39,6 +41,9 @@ class Rotation:
         self.average = self.rotation.copy()
         self.beta = np.full(n_components, start_beta(n_components, n_rank), np.float32)
         self.bias = np.zeros(n_components, np.float32)
+        self.tuned_beta = self.beta.astype(np.float64)
+        self.tuned_bias = np.zeros(n_components)
+        self.n_tuned = 0
         self.n_steps = 0
 
     def _tanh(self, y: Array) -> Array:
@@ -47,6 +52,30 @@ class Rotation:
         t += np.float32(0.5) * self.bias
         np.tanh(t, out=t)
         return t
+
+    def tune(self, y: Array) -> None:
+        """Move β and b of the neurons towards p(ŷ) ∝ |g′| (stage 2 of the paper), the likeliest logistic density.
+
+        Newton steps on ⟨-ln φ⟩ in ln β and b for potentials (n, K1), a falling share of each. The learning itself stays
+        at β0 and b = 0, where Q is defined; what is tuned is published.
+        """
+        self.n_tuned += 1
+        share = max(1 / (1 + self.n_tuned), TUNING_SHARE)
+        t = np.tanh(0.5 * (self.tuned_beta * y + self.tuned_bias))
+        excess = self.tuned_beta * np.mean(y * t, axis=0) - 1
+        shift = np.mean(t, axis=0) / np.maximum(0.5 * np.mean(1 - t * t, axis=0), 1e-3)
+        self.tuned_beta *= np.exp(-share * np.clip(excess, -1, 1))
+        self.tuned_bias -= share * np.clip(shift, -1, 1)
+
+    def tuning_state(self) -> dict[str, Any]:
+        """β, b and how often they have moved."""
+        return {"beta": self.tuned_beta, "bias": self.tuned_bias, "n": self.n_tuned}
+
+    def restore_tuning(self, state: dict[str, Any]) -> None:
+        """Take over a state of the tuning."""
+        self.tuned_beta = np.array(state["beta"], np.float64)
+        self.tuned_bias = np.array(state["bias"], np.float64)
+        self.n_tuned = int(state["n"])
 
     def _rate(self, rows: int, n: int, block: int) -> float:
         """Length of a step from n rows, of which a new block: falls with the square root of the rows that count."""
@@ -91,9 +120,11 @@ class CompleteRule(Rotation):
         self.product = np.full(n_rank, 1.0)
         self._precondition()
 
-    def objective(self, rows: Array, whiten: Array) -> float:
-        """Q1 of rows (n, K) at β0, b = 0, in nats."""
-        return float(kernels.minus_log_density(self._project(rows, whiten), self.beta)) / len(rows)
+    def watch(self, rows: Array, whiten: Array) -> float:
+        """Tune the neurons to rows (n, K), and return their Q1 at β0, b = 0, in nats."""
+        y = self._project(rows, whiten)
+        self.tune(y)
+        return float(kernels.minus_log_density(y, self.beta)) / len(rows)
 
     def step(self, rows: Array, whiten: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
@@ -152,6 +183,7 @@ class CompleteRule(Rotation):
             "sign": self.sign,
             "linear": self.linear,
             "inverse": self.inverse,
+            "tuning": self.tuning_state(),
             "n_steps": self.n_steps,
         }
 
@@ -164,6 +196,7 @@ class CompleteRule(Rotation):
         self.linear = np.array(state["linear"], np.float32)
         self.sign = np.array(state["sign"], np.float32)
         self.inverse = np.array(state["inverse"], np.float32)
+        self.restore_tuning(state["tuning"])
         self.n_steps = int(state["n_steps"])
 
 
@@ -183,8 +216,9 @@ class OvercompleteRule(Rotation):
         self.second_moment = np.eye(n_rank)
         self.statistics_rows = 0.0
 
-    def objective(self, rows: Array, whiten: Array) -> float:
-        """Q̂ in nats, at the running D."""
+    def watch(self, rows: Array, whiten: Array) -> float:
+        """Tune the neurons to rows (n, K), and return Q̂ in nats at the running D."""
+        self.tune(rows @ whiten @ self.rotation)
         weighted = self.rotation * (self.density**2).astype(np.float32)
         return -0.5 * float(np.linalg.slogdet((weighted @ self.rotation.T).astype(np.float64))[1])
 
@@ -232,6 +266,7 @@ class OvercompleteRule(Rotation):
             "linear": self.linear,
             "second_moment": self.second_moment,
             "statistics_rows": self.statistics_rows,
+            "tuning": self.tuning_state(),
             "n_steps": self.n_steps,
         }
 
@@ -243,6 +278,7 @@ class OvercompleteRule(Rotation):
         self.linear = np.array(state["linear"], np.float64)
         self.second_moment = np.array(state["second_moment"], np.float64)
         self.statistics_rows = float(state["statistics_rows"])
+        self.restore_tuning(state["tuning"])
         self.n_steps = int(state["n_steps"])
 
 

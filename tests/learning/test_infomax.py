@@ -142,8 +142,8 @@ def test_outputs(rows):
         assert made[name].transform(rows).shape == (len(rows), width)
         assert made[name].transform(rows).dtype == np.float32
         assert made[name].width_ == width
-    beta = np.pi / np.sqrt(3)
-    np.testing.assert_allclose(made["rate"].transform(rows), (1 / (1 + np.exp(-beta * y))) ** 2 / 4, atol=1e-5)
+    drive = made["rate"].beta_ * y + made["rate"].bias_
+    np.testing.assert_allclose(made["rate"].transform(rows), (1 / (1 + np.exp(-drive))) ** 2 / 4, atol=1e-5)
     np.testing.assert_allclose(made["log"].transform(rows), np.log(np.abs(y) + 0.1), atol=1e-5)
     halves = made["halves"].transform(rows)
     np.testing.assert_array_equal(halves[:, :6] - halves[:, 6:], y)
@@ -160,6 +160,20 @@ def test_the_objective_falls():
     last = tuning.minus_log_density(learner.transform(X), np.pi / np.sqrt(3)).sum(axis=1).mean()
     assert last < first - 0.1
     assert learner.objective_ == pytest.approx(last, abs=0.3)
+
+
+def test_tuned_neurons_fit_their_outputs_better():
+    rng = np.random.default_rng(0)
+    X = np.stack([rng.laplace(size=40_000), rng.exponential(size=40_000), rng.standard_t(3, size=40_000)], axis=1)
+    learner = OnlineInfomax().fit(X[:30_000])
+    y = learner.transform(X[30_000:]).astype(np.float64)
+    start = tuning.minus_log_density(y, np.pi / np.sqrt(3)).mean(axis=0)
+    tuned = tuning.minus_log_density(y, learner.beta_, learner.bias_).mean(axis=0)
+    assert (tuned < start - 0.001).all()
+    # The likeliest logistic density: the derivatives with respect to β and b vanish.
+    t = np.tanh((learner.beta_ * y + learner.bias_) / 2)
+    np.testing.assert_allclose((learner.beta_ * y * t).mean(axis=0), 1, atol=0.1)
+    np.testing.assert_allclose(t.mean(axis=0), 0, atol=0.05)
 
 
 def test_the_overcomplete_objective_falls():
