@@ -77,6 +77,8 @@ class History:
         self.seconds = max((columns["seconds"][-1] for columns in past.values()), default=0.0)
         self._positions = {measure: columns["position"][-1] for measure, columns in past.items()}
         self._file = path.open("a", newline="", encoding="utf-8", buffering=1)
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):  # a full disk or a crash cut a line off
+            self._file.write("\r\n")
         self._writer = csv.writer(self._file)
         if path.stat().st_size == 0:
             self._writer.writerow(COLUMNS)
@@ -98,7 +100,7 @@ def read(path: Path) -> Curves:
     curves: Curves = {}
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
-            if not line["value"]:
+            if not line["value"] or line["measure"].rpartition(".")[2] not in KINDS:
                 continue
             columns = curves.setdefault(line["measure"], {"seconds": [], "position": [], "value": []})
             for name, values in columns.items():

@@ -186,3 +186,7 @@ class TestHistory:
         path = tmp_path / "history.csv"
         path.write_text("seconds,measure,position,value\n1.0,learner.objective,64,5\n2.0,learner.obj")
         assert read(path)["learner.objective"]["value"] == [5.0]
+        after = History(path)
+        after.append(3.0, {"learner.objective": (128, 4.0)})
+        after.close()
+        assert read(path)["learner.objective"]["value"] == [5.0, 4.0]
