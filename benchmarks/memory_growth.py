@@ -2,7 +2,7 @@
 
 Small synthetic frames go through a source's and a learner's process over sockets, as fast as they take them. The
 resident memory of both is read from /proc as the learner's status tells how many frames it has had. The learner's
-memory of past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default of 24 MB its
+memory of past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default of 8 MB its
 pages are touched for the first time until some 200,000 of them have passed.
 
     python benchmarks/memory_growth.py [--frames 1000000] [--memory 1]
@@ -52,7 +52,7 @@ def megabytes(process: subprocess.Popen[bytes]) -> float:
 def measure(folder: Path, frames: int, memory: float) -> list[tuple[int, float, float]]:
     """Return frames processed, and the megabytes of learner and source then."""
     config = folder / "pipeline.toml"
-    config.write_text(CONFIG.format(folder=folder, frames=frames, memory=memory))
+    config.write_text(CONFIG.format(folder=folder, frames=frames, memory=int(memory * 2**20)))
     source, learner = (
         subprocess.Popen(
             [sys.executable, "-P", str(SERVICES / f"{name}.py"), "--config", str(config), "--service", name],
@@ -62,7 +62,9 @@ def measure(folder: Path, frames: int, memory: float) -> list[tuple[int, float, 
     )
     found = []
     with TapReader(f"ipc://{folder}/learner.tap", topics=(STATUS,)) as observer:
-        while not observer.status.get("finished"):
+        while not observer.status.get("finished") and learner.poll() is None:
+            if not observer.socket.poll(1000):
+                continue
             observer.receive()
             found.append((observer.status["frames"], megabytes(learner), megabytes(source)))
     if learner.wait() or source.wait():
