@@ -11,6 +11,8 @@ from skimage import data
 
 from stream_infomax import OnlineInfomax, plots
 
+if len(sys.argv) != 2:
+    raise SystemExit(__doc__)
 generator = np.random.default_rng(0)
 picture = data.camera() / 255
 learner = OnlineInfomax(n_rank=80, random_state=0)

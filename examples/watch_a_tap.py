@@ -7,6 +7,9 @@ import sys
 
 from stream_infomax import TapReader
 
+if len(sys.argv) != 2:
+    raise SystemExit(__doc__)
+
 with TapReader(sys.argv[1]) as reader:
     for frame in reader:
         for name, array in frame.arrays.items():
