@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from stream_infomax.learning.infomax import OnlineInfomax
 from stream_infomax.learning.information import RunningEntropy, RunningInformation
+from stream_infomax.learning.panel import Panel
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.stage import Metrics, State
 
@@ -58,7 +59,7 @@ class LearnerStage:
         self.encoder = _encoder_id(name, seed, parameters)
         self.row_axes: tuple[str, ...] = ()
         self.row_shape: tuple[int, ...] = ()
-        self._entropy = RunningEntropy()
+        self._panel = Panel(seed=seed)
         self._information = RunningInformation()
 
     def process(self, frame: Frame) -> Frame:
@@ -93,12 +94,14 @@ class LearnerStage:
         return features
 
     def _watch(self, rows: npt.NDArray[np.float32]) -> None:
-        """Measure potentials of rows that have not been learnt from, whatever the output is."""
-        learner = self.learner
+        """Measure rows that have not been learnt from yet, and let them into the panel."""
         rows = rows[:: -(-len(rows) // WATCHED) or 1]
-        potentials = (rows - learner.mean_).astype(np.float32) @ learner.components_.T
-        self._entropy.partial_fit(potentials)
-        self._information.partial_fit(potentials, learner.rotation_)
+        self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
+        self._panel.add(rows)
+
+    def _potentials(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        centred = (rows - self.learner.mean_).astype(np.float32)
+        return np.asarray(centred @ self.learner.components_.T)
 
     def _settle_geometry(self, frame: Frame, array: Array) -> None:
         axes = array.axes[array.n_row_axes :]
@@ -114,7 +117,7 @@ class LearnerStage:
         """Return the learner, the running entropy and the geometry of a row."""
         return {
             "learner": self.learner.state(),
-            "entropy": self._entropy.state(),
+            "panel": self._panel.state(),
             "information": self._information.state(),
             "encoder": self.encoder,
             "row_axes": list(self.row_axes),
@@ -124,24 +127,30 @@ class LearnerStage:
     def restore(self, state: State) -> None:
         """Take over what `state()` returned."""
         self.learner.restore(state["learner"])
-        self._entropy.restore(state["entropy"])
+        self._panel.restore(state["panel"])
         self._information.restore(state["information"])
         self.encoder = state["encoder"]
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
 
     def metrics(self) -> Metrics:
-        """Return the objective (nats), coefficient entropy and information a row (bits), updates and rows set aside."""
+        """Return objective (nats) and coefficient entropy (bits) on the panel, and what the learner counts.
+
+        The information (bits a row) is that of the newest rows.
+        """
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
             return {}
-        metrics: dict[str, float] = {
-            "rows": learner.n_rows_seen_,
-            "updates": learner.n_updates_,
-            "objective": learner.objective_,
-            "entropy": self._entropy.value,
-            "information": self._information.information,
-        }
+        metrics: dict[str, float] = {"rows": learner.n_rows_seen_, "updates": learner.n_updates_}
+        if self._panel.seen:
+            potentials = self._potentials(self._panel.rows)
+            metrics["objective"] = learner.objective_
+            if learner.n_components_ == learner.n_rank_:
+                judged = RunningInformation()
+                judged.partial_fit(potentials, learner.rotation_)
+                metrics["objective"] = judged.objective
+            metrics["entropy"] = RunningEntropy().partial_fit(potentials).value
+            metrics["information"] = self._information.information
         metrics.update({f"set_aside.{reason}": count for reason, count in learner.n_set_aside_.items()})
         return metrics
 

@@ -1,0 +1,54 @@
+"""Panel: a bounded uniform sample of the rows of a stream, to judge a basis by whenever one likes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.float32]
+
+
+class Panel:
+    """Rows drawn from all that came, each with the same chance (reservoir sampling, Vitter 1985, algorithm R).
+
+    A measure on the newest rows follows what the sensor happens to see; on a panel it follows the basis.
+
+    Parameters
+    ----------
+    size
+        Rows kept.
+    seed
+        The draws depend on (seed, rows seen before) only.
+    """
+
+    def __init__(self, size: int = 1024, seed: int = 0) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1 row, got {size}")
+        self.size, self.seed = size, seed
+        self.seen = 0
+        self.rows: Rows = np.zeros((0, 0), np.float32)
+
+    def add(self, rows: Rows) -> None:
+        """Let the rows (n, n_features) take part in the draw; rows that are not finite are passed over."""
+        rows = rows[np.isfinite(rows).all(axis=1)]
+        if not len(rows):
+            return
+        taken = min(self.size - len(self.rows), len(rows))
+        if taken:
+            self.rows = np.concatenate([self.rows.reshape(len(self.rows), rows.shape[1]), rows[:taken]])
+        later = rows[taken:]
+        if len(later):
+            generator = np.random.default_rng([self.seed, self.seen])
+            places = generator.integers(0, self.seen + taken + 1 + np.arange(len(later)))
+            for place, row in zip(places, later, strict=True):
+                if place < self.size:
+                    self.rows[place] = row
+        self.seen += len(rows)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next draw depends on."""
+        return {"seen": self.seen, "rows": self.rows.copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state()` returned."""
+        self.seen, self.rows = int(state["seen"]), np.array(state["rows"], np.float32)
