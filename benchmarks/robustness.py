@@ -6,7 +6,8 @@ constant for super-Gaussian outputs (2.83), and the same for sub-Gaussian ones; 
 is -Q̂ (2.98). 0 % is the mean of random starts, 100 % the best of the defaults and of a sweep of the learning rate
 over two decades (0.1 … 10 times the default). Five seeds.
 
-    python benchmarks/robustness.py [SET ...]
+    python benchmarks/robustness.py [SET ...]     these sets (again), or those that results/robustness.json lacks
+    python benchmarks/robustness.py --draw        tables and plot of what is there
 """
 
 import argparse
@@ -231,10 +232,12 @@ def main() -> None:
     """Measure what is asked for or missing, and write tables and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
+    parser.add_argument("--draw", action="store_true")
     options = parser.parse_args()
     kernels.warmup()
     stored = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
-    for name in options.sets or [name for name in SETS if name not in stored]:
+    missing = [] if options.draw else [name for name in SETS if name not in stored]
+    for name in options.sets or missing:
         stored[name] = {"ratios": run_set(name), "disturbances": run_disturbances(name)}
         STORE.write_text(json.dumps(stored, indent=1), encoding="utf-8")
     rows = [row for name in SETS if name in stored for row in stored[name]["ratios"]]
