@@ -37,6 +37,12 @@ class Log(Record, frozen=True, kw_only=True):
     bind: str = ""
     tap: str = ""
 
+    def __post_init__(self) -> None:
+        for key, address in (("bind", self.bind), ("tap", self.tap)):
+            port = address.rpartition(":")[2]
+            if address.startswith("tcp://") and port != "*" and not (port.isdecimal() and 1 <= int(port) <= 65535):
+                raise ValueError(f"{key} = {address!r}: accepted is a port from 1 to 65535, or *")
+
 
 class Run(Record, frozen=True, kw_only=True):
     """What holds for the whole run."""

@@ -60,6 +60,9 @@ def test_changes_reach_tables_and_named_stages(tmp_path: Path) -> None:
         ("stage=3", r"stage"),
         ("more=3", r"more = 3: unknown key; accepted are run, source, stage"),
         ("source.log.frmaes=3", r"source\.log\.frmaes = 3: unknown key; accepted are frames"),
+        ("source.log.bind=tcp://*:99999", r"source\.log: bind = 'tcp://\*:99999': .*1 to 65535"),
+        ("stage.learner.log.tap=tcp://127.0.0.1:0", r"stage\.learner\.log: tap = 'tcp://127\.0\.0\.1:0': .*1 to 65535"),
+        ("source.log.tap=tcp://127.0.0.1", r"source\.log: tap = 'tcp://127\.0\.0\.1': .*1 to 65535"),
         ("stage.learner.input=ear", r"stage\.learner\.input = 'ear': .*accepted are source"),
         ("stage.learner.carry=['ear']", r"stage\.learner\.carry = 'ear': .*accepted are source"),
         ("stage.learner=3", r"name a stage and a key"),
@@ -84,6 +87,16 @@ def test_windows_that_lose_samples_are_refused(tmp_path: Path, stage: str, messa
     text = MINIMAL + f'[[stage]]\nname = "windows"\nkind = "windows"\n{stage}\n'
     with pytest.raises(ConfigError, match=message):
         load(write(tmp_path, text))
+
+
+def test_ports_from_1_to_65535_or_any(tmp_path: Path) -> None:
+    changes = [
+        "source.log.bind=tcp://*:*",
+        "source.log.tap=tcp://0.0.0.0:65535",
+        "stage.learner.log.bind=tcp://[::1]:1",
+    ]
+    config = load(write(tmp_path, MINIMAL), changes)
+    assert config.source.log.tap == "tcp://0.0.0.0:65535"
 
 
 def test_names_are_used_once(tmp_path: Path) -> None:
