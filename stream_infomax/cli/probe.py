@@ -30,8 +30,9 @@ def probe(
 ) -> int:
     """Fit linear probes on segments that are encoded, not learnt from; print their accuracy on others, level by level.
 
-    Every level is pooled to mean and deviation over a segment. Beside each contrastive module stands its twin with the
-    weights that it had before it learnt.
+    Every level is pooled to mean and deviation over a segment.
+
+    Beside each contrastive module stands its twin with the weights from before it learnt.
 
     Parameters
     ----------
