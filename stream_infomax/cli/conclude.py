@@ -41,7 +41,7 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "lost": dict(lost),
         "measures": _last_values(config, curves),
         "pictures": [str(path) for path in pictures],
-        "checkpoints": [str(checkpoints[service]) for service in services or names[-1:]],
+        "checkpoints": [str(path) for path in checkpoints.values()],
     }
 
 
@@ -78,7 +78,7 @@ def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
         kind = history.kind_of(name)
         print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
     _list("pictures", summary["pictures"])
-    _list("checkpoint", summary["checkpoints"])
+    _list("checkpoints", summary["checkpoints"])
     _list("features", [str(save_features)] if save_features else [])
 
 
