@@ -117,6 +117,11 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         stage.restore(states[stage.name])
 
 
+def lacking(stage: AnyStage, package: str) -> ConfigError:
+    """Return the error that says that `stage` needs a package which is not installed."""
+    return ConfigError(f'stage {stage.name!r} needs {package}: pip install "stream_infomax[contrast]"')
+
+
 def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
     """Run the stages of one service as a process: what the scripts under services/ have in common.
 
@@ -175,9 +180,7 @@ def _stage_of(config: Config, settings: AnyStage) -> Stage:
             try:
                 from stream_infomax.stages.contrast import ContrastStage
             except ModuleNotFoundError as error:
-                raise ConfigError(
-                    f'stage {settings.name!r} needs {error.name}: pip install "stream_infomax[contrast]"'
-                ) from error
+                raise lacking(settings, str(error.name)) from error
             return ContrastStage(learn=settings.learn, device=settings.device, seed=seed, **place)
         case ClassifierSettings():
             from stream_infomax.stages.classifier import ClassifierStage

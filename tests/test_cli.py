@@ -1,6 +1,7 @@
 """The command line as a person meets it: real commands, real processes, their output and exit codes."""
 
 import fcntl
+import importlib.util
 import json
 import os
 import select
@@ -17,7 +18,9 @@ import pytest
 import zmq
 from PIL import Image
 
+from stream_infomax.cli import app
 from stream_infomax.cli.show import learners
+from stream_infomax.config import ConfigError
 from stream_infomax.streaming.checkpoint import load
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.taps import Tap
@@ -107,6 +110,8 @@ class TestRun:
                 assert picture.width > 1000
         summary = json.loads((finished.run / "run.json").read_text())["summary"]
         assert summary["frames"] == 60
+        assert [Path(path).parent.name for path in summary["checkpoints"]] == ["source", "learner"]
+        assert all(f"run/{service}/checkpoint-" in words for service in ("source", "learner"))
         assert summary["measures"]["learner.objective"][0] == 60 * 64
 
     def test_features_are_kept(self, finished: Finished) -> None:
@@ -295,6 +300,15 @@ class TestFailure:
         assert refused.code == 2
         assert words in refused.errors
         assert refused.errors.count("\n") == 1
+        assert not (tmp_path / "run").exists()
+
+    @pytest.mark.parametrize("name", ["run", "check"])
+    def test_without_torch_nothing_starts(self, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = write_config(tmp_path)
+        config.write_text(config.read_text() + '[[stage]]\nname = "module1"\nkind = "contrast"\n')
+        monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
+        with pytest.raises(ConfigError, match=r"stage 'module1' needs torch: pip install .*contrast"):
+            app([name, str(config)])
         assert not (tmp_path / "run").exists()
 
     def test_a_folder_too_deep_for_a_socket_is_named(self, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from stream_infomax.config import Config, ConfigError, load
+from stream_infomax.composition import lacking
+from stream_infomax.config import Config, ConfigError, ContrastSettings, load
 
 # sun_path holds 108 bytes with the closing zero; ZeroMQ says no more than "invalid argument" beyond.
 LONGEST_SOCKET_PATH = 107
@@ -27,8 +29,11 @@ class RunError(Exception):
 
 
 def read(path: Path, changes: Sequence[str]) -> Config:
-    """Return the configuration in `path`; raises ConfigError."""
+    """Return the configuration in `path`; raises ConfigError, also where a package that it needs is not installed."""
     config = load(path, changes)
+    for stage in config.stage:
+        if isinstance(stage, ContrastSettings) and importlib.util.find_spec("torch") is None:
+            raise lacking(stage, "torch")
     for service in config.services():
         for address in config.addresses(service):
             _check_address(config, service, address)
