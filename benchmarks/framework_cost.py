@@ -248,8 +248,8 @@ def main() -> None:
     load = os.getloadavg()[0]
     note = (
         f"{machine('pyzmq', 'msgspec')}; niceness {os.nice(0)}, load {load:.1f} at the end; "
-        f"{arguments.rounds} rounds of {arguments.repeats} frames, the round with the best median of each. A round trip is two hops: outlet to "
-        f"inlet, twice."
+        f"{arguments.rounds} rounds of {arguments.repeats} frames, the round with the best median of each. "
+        f"A round trip is two hops: outlet to inlet, twice."
     )
     write_table("framework_cost", "What the framework costs per frame above ZeroMQ", rows, note)
     plot(base, ours)
