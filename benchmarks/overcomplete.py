@@ -13,6 +13,7 @@ second row; it takes long, is computed with --limit, and kept in results/overcom
 import argparse
 import json
 import time
+from dataclasses import dataclass
 
 import common
 import matplotlib.pyplot as plt
@@ -23,10 +24,10 @@ from stream_infomax.learning import kernels
 from stream_infomax.learning.infomax import OnlineInfomax
 from stream_infomax.learning.information import excess_kurtosis
 from stream_infomax.learning.tuning import start_beta
+from stream_infomax.learning.whitening import polar
 
 K0, K1, FRAME, SEEDS = 64, 512, 256, range(3)
 BETA = start_beta(K1, K0)
-SCALE = np.sqrt(K1 / K0)
 LIMIT = common.RESULTS / "overcomplete_limit.json"
 CASES = {"memory = 0": {"memory": 0}, "defaults": {}}
 
@@ -53,19 +54,35 @@ def value_and_slope(C: np.ndarray, x: np.ndarray) -> tuple[float, np.ndarray]:
     return -0.5 * float(np.linalg.slogdet(M)[1]), -(solved * D**2 + x.T @ omega / len(x))
 
 
-def white(learner: OnlineInfomax, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows in a whitened space of the learner's filters, and its C there (both up to the same rotation)."""
-    left, sizes, right = np.linalg.svd(learner.components_.astype(np.float64) / SCALE, full_matrices=False)
-    keep = slice(0, K0)
-    x = (rows - learner.mean_) @ (right[keep].T * sizes[keep])
-    return x.astype(np.float32), left[:, keep].T
+@dataclass
+class Judge:
+    """Whitening by the leading K0 directions of all training rows, in which every basis is judged."""
+
+    mean: np.ndarray
+    forward: np.ndarray
+    backward: np.ndarray
+
+    @classmethod
+    def of(cls, rows: np.ndarray) -> "Judge":
+        """From the training rows."""
+        values, vectors = np.linalg.eigh(np.cov(rows.T.astype(np.float64)))
+        values, vectors = values[-K0:], vectors[:, -K0:]
+        return cls(rows.mean(axis=0, dtype=np.float64), vectors / np.sqrt(values), vectors * np.sqrt(values))
+
+    def white(self, rows: np.ndarray) -> np.ndarray:
+        """Whitened rows."""
+        return ((rows - self.mean) @ self.forward).astype(np.float32)
+
+    def rotation(self, learner: OnlineInfomax) -> np.ndarray:
+        """The C nearest to the learner's filters."""
+        return polar(self.backward.T @ learner.components_.T.astype(np.float64))
 
 
-def run(rows: np.ndarray, held_out: np.ndarray, seed: int, **settings) -> tuple[OnlineInfomax, dict]:
+def run(rows: np.ndarray, held_out: np.ndarray, judge: Judge, seed: int, **settings) -> tuple[OnlineInfomax, dict]:
     """One pass, and what is measured of it."""
     learner = OnlineInfomax(K1, n_rank=K0, random_state=seed, **settings)
+    x, R = judge.white(held_out), random_start(seed)
     tenths, outputs, seconds = [], [], 0.0
-    marks = [len(rows) * (i + 1) // 10 for i in range(10)]
     for first in range(0, len(rows), FRAME):
         frame = rows[first : first + FRAME]
         since = time.process_time()
@@ -73,17 +90,11 @@ def run(rows: np.ndarray, held_out: np.ndarray, seed: int, **settings) -> tuple[
         seconds += time.process_time() - since
         if first >= 0.9 * len(rows):
             outputs.append(encoded)
-        if first + FRAME >= marks[0]:
-            marks.append(marks.pop(0) + len(rows))
-            x, C = white(learner, held_out)
-            tenths.append(value_and_slope(C, x)[0])
-    x, C = white(learner, held_out)
-    last, _ = white(learner, rows[len(rows) * 9 // 10 :])
-    R = random_start(seed)
+        if 10 * (first + FRAME) // len(rows) > 10 * first // len(rows):
+            tenths.append(value_and_slope(judge.rotation(learner), x)[0])
     measured = {
-        "stream": kurtosis(np.concatenate(outputs)) / kurtosis(last @ R),
-        "held out": kurtosis(x @ C) / kurtosis(x @ R),
-        "random": kurtosis(x @ R),
+        "stream": kurtosis(np.concatenate(outputs)) / kurtosis(judge.white(rows[len(rows) * 9 // 10 :]) @ R),
+        "held out": kurtosis(x @ judge.rotation(learner)) / kurtosis(x @ R),
         "tenths": tenths,
         "random Q": value_and_slope(R, x)[0],
         "cpu": seconds,
@@ -93,9 +104,9 @@ def run(rows: np.ndarray, held_out: np.ndarray, seed: int, **settings) -> tuple[
 
 def limit(rows: np.ndarray, held_out: np.ndarray, iterations: int) -> None:
     """Descend on Q̂ over every second row, with a line search, and keep what it reaches."""
-    learner, _ = run(rows, held_out, 0)
-    x, C = white(learner, rows[::2])
-    test, _ = white(learner, held_out)
+    judge = Judge.of(rows)
+    learner, _ = run(rows, held_out, judge, 0)
+    x, test, C = judge.white(rows[::2]), judge.white(held_out), judge.rotation(learner)
     R = random_start(0)
     q, slope = value_and_slope(C, x)
     step = 1.0
@@ -133,9 +144,9 @@ def main() -> None:
     if options.limit:
         limit(rows, held_out, options.limit)
         return
-    table, curves = [], {}
+    table, curves, judge = [], {}, Judge.of(rows)
     for name, settings in CASES.items():
-        runs = [run(rows, held_out, seed, **settings)[1] for seed in SEEDS]
+        runs = [run(rows, held_out, judge, seed, **settings)[1] for seed in SEEDS]
         curves[name] = runs
         falls = all(np.all(np.diff([one["random Q"], *one["tenths"]]) < 0) for one in runs)
         table.append(
@@ -163,7 +174,7 @@ def main() -> None:
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     for name, runs in curves.items():
         values = np.array([[one["random Q"], *one["tenths"]] for one in runs])
-        axes.plot(np.arange(11) / 10, values.mean(axis=0), ".-", label=f"one pass, {name}")
+        axes.plot(np.linspace(0, 1, values.shape[1]), values.mean(axis=0), ".-", label=f"one pass, {name}")
     axes.set(xlabel="share of the pass", ylabel="held-out Q̂, nats", title=f"Algorithm 2: K0 = {K0}, K1 = {K1}")
     axes.legend(frameon=False)
     figure.savefig(common.RESULTS / "overcomplete.png", dpi=130)

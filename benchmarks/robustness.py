@@ -260,6 +260,8 @@ def draw(rows: list[dict]) -> None:
             )
         axes.set(xscale="log", title=name, ylim=(50, 102))
         axes.legend(frameon=False, fontsize=7, title="K1 / K0", title_fontsize=7)
+    for axes in all_axes.flat[len(names) :]:
+        axes.set_axis_off()
     for axes in all_axes[1]:
         axes.set_xlabel("learning rate, times the default")
     for axes in all_axes[:, 0]:
