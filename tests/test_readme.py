@@ -53,7 +53,11 @@ def test_configurations_that_are_named_exist() -> None:
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_says_what_it_would_do() -> None:
     dry = subprocess.run(
-        ["make", "--dry-run", "--always-make", "demo"], capture_output=True, text=True, cwd=ROOT, check=True
+        ["make", "--no-print-directory", "--dry-run", "--always-make", "demo"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
     assert dry.stdout.splitlines()[-1] == ".venv/bin/stream-infomax run configs/photographs.toml"
 
