@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,21 @@ _SOURCE_PLACEMENT = ("pace", "log")
 
 
 def source_of(config: Config) -> Source:
-    """Return the source that `config` describes. Raises ValueError or OSError where it cannot be read."""
+    """Return the source that `config` describes. Raises ConfigError, with the key, where it cannot be used."""
+    try:
+        return _source_of(config)
+    except (ValueError, OSError) as error:
+        text = str(error)
+        if re.match(r"\w+ = ", text):  # the source has named the key
+            text = f"source.{text}"
+        elif isinstance(error, OSError) and not error.filename:
+            text = f"source.path = {getattr(config.source, 'path', '')!r}: {text}"
+        else:
+            text = f"source: {text}"
+        raise ConfigError(text) from error
+
+
+def _source_of(config: Config) -> Source:
     own = _own(config.source, _SOURCE_PLACEMENT)
     match config.source:
         case AudioSettings():

@@ -53,6 +53,24 @@ def test_services_in_a_row_give_what_the_whole_gives(path: Path) -> None:
     assert np.isfinite(expected).all()
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("path = ''", r"^source\.path = '': path is empty; accepted are"),
+        ("path = 'gone'", r"^source\.path = 'gone': no file or folder gone; accepted are"),
+        ("path = '{folder}'\nlabels_csv = 'gone.csv'", r"^source\.labels_csv = 'gone\.csv': no such CSV file"),
+        ("path = '{folder}'\nlabels = 'word'", r"^source\.labels = 'word' names no group"),
+        ("path = '{folder}'", r"^source: no readable recording at .*; accepted are"),
+    ],
+)
+def test_what_a_source_cannot_use_is_named_by_its_key(tmp_path: Path, keys: str, message: str) -> None:
+    file = tmp_path / "pipeline.toml"
+    keys = keys.format(folder=tmp_path)
+    file.write_text(f'[run]\nfolder = "run"\n[source]\nkind = "audio"\n{keys}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        source_of(load(file))
+
+
 def test_a_service_knows_its_place(path: Path) -> None:
     service = service_of(load(path), "learner")
     assert service.readers == ("second",)

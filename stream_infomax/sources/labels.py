@@ -54,7 +54,7 @@ def compile_pattern(key: str, pattern: str) -> re.Pattern[str]:
 
 def _read_csv(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
-        raise FileNotFoundError(f"no CSV file {path}")
+        raise FileNotFoundError(f"labels_csv = {str(path)!r}: no such CSV file")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             head, *lines = list(csv.reader(file)) or [[]]
