@@ -2,7 +2,7 @@
 
 Three figures a configuration, at the same batch (8 excerpts of 256 rows, 64 channels):
 kept: bytes that the forward pass keeps for the backward one, by unique storages, parameters left out (exact);
-static: parameters, gradients and Adam's moments, 16 bytes a parameter (exact);
+static: parameters, gradients and Adam's moments, 16 bytes a parameter, and the average of the weights (exact);
 peak: growth of the process's resident memory over ten updates, in a fresh process, after imports and building the
 modules (measured; glibc's allocator gives freed memory back, MALLOC_ARENA_MAX=1).
 
@@ -78,7 +78,8 @@ def kept(net: str, end_to_end: bool, number: int) -> tuple[int, int]:
         score = online.module(x, lengths, torch.Generator().manual_seed(0))[3]
         size = sum(storage.nbytes() for storage in storages.values())
         score.loss.backward()
-    return size, 16 * sum(parameter.numel() for parameter in online.module.parameters())
+    averaged = sum(parameter.numel() for parameter in online.published.parameters())
+    return size, 16 * sum(parameter.numel() for parameter in online.module.parameters()) + 4 * averaged
 
 
 def peak(net: str, end_to_end: bool, number: int) -> int:

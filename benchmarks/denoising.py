@@ -11,6 +11,7 @@ where patches overlap. The remaining error is the norm of the difference from th
 * Minibatch dictionary learning (scikit-learn) with 100 atoms and orthogonal matching pursuit of 1 and 2 atoms.
 """
 
+import common  # isort: skip  # noqa: F401  (pins threads)
 import time
 import warnings
 from collections.abc import Callable

@@ -9,6 +9,7 @@ denoising     7×7 patches, 14 bases, learnt from the left half of a photograph;
               dictionary learning with orthogonal matching pursuit of 1 and 2 atoms (figure 7)
 """
 
+import common  # isort: skip  # noqa: F401  (pins threads)
 import argparse
 import time
 from pathlib import Path

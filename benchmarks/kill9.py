@@ -8,6 +8,7 @@ by byte, and the learner's final state: basis, averages, whitening, memory, rand
     python benchmarks/kill9.py [--kills 20] [--frames 4000]
 """
 
+import common  # isort: skip  # noqa: F401  (pins threads)
 import argparse
 import json
 import os

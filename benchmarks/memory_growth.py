@@ -8,6 +8,7 @@ pages are touched for the first time until some 200,000 of them have passed.
     python benchmarks/memory_growth.py [--frames 1000000] [--memory 1]
 """
 
+import common  # isort: skip  # noqa: F401  (pins threads)
 import argparse
 import subprocess
 import sys

@@ -1,5 +1,6 @@
 """Patches of natural_images with whole pictures held out, and the measures by which a basis of them is judged."""
 
+import common  # isort: skip  # noqa: F401  (pins threads)
 from dataclasses import dataclass
 from pathlib import Path
 
