@@ -376,6 +376,14 @@ class TestOtherCommands:
         assert lines[0].endswith("  ear  a.wav  0.000 s  source 3×2 float32")
         assert lines[-1] == f"{offset}  ear end  1.500 s    word=seven"
 
+    def test_tap_says_that_it_waits(self, tmp_path: Path) -> None:
+        address = f"ipc://{tmp_path}/tap"
+        with subprocess.Popen(command("tap", address), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as observer:
+            assert observer.stderr is not None
+            assert observer.stderr.readline() == f"waiting for {address} …\n"
+            observer.send_signal(signal.SIGINT)
+            assert observer.wait(60) == 0
+
     def test_help_loads_nothing_heavy(self) -> None:
         program = "import sys, stream_infomax.cli; print([m for m in sys.argv[1:] if m in sys.modules])"
         heavy = ("numpy", "numba", "torch", "matplotlib", "zmq", "scipy", "asyncio")

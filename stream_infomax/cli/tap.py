@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
+# Milliseconds of silence after which a person is told; a service that runs says how it is more often.
+SILENCE = 2000
+
 
 def tap(address: str) -> int:
     """Print one line for each frame that a service publishes, until its stream ends or Ctrl-C.
@@ -15,6 +20,8 @@ def tap(address: str) -> int:
 
     with TapReader(address) as reader:
         try:
+            if not reader.socket.poll(SILENCE):
+                print(f"waiting for {address} …", file=sys.stderr, flush=True)
             for frame in reader:
                 arrays = "  ".join(
                     f"{name} {'×'.join(map(str, array.data.shape))} {array.data.dtype}"
