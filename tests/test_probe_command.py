@@ -110,3 +110,12 @@ def test_what_is_missing_is_named(finished, sounds, tmp_path):
         probe(tmp_path, data=sounds)
     with pytest.raises((ConfigError, ValueError, OSError), match="nowhere"):
         probe(finished, data=Path("nowhere"))
+
+
+@pytest.mark.parametrize("target", ["tone", "word"])
+def test_a_target_that_no_segment_has_is_said(sounds, tmp_path, capsys, target):
+    config = tmp_path / "pipeline.toml"
+    text = PIPELINE.replace("FOLDER", str(tmp_path / "run")).replace("SOUNDS", str(sounds))
+    config.write_text(text.replace('target = "tone"', f'target = "{target}"'), encoding="utf-8")
+    assert run(config, in_process=True, plain=True) == 0
+    assert ("classifier: no segment had the label 'word'" in capsys.readouterr().out) == (target == "word")

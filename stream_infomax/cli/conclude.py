@@ -9,7 +9,7 @@ from typing import Any
 
 from stream_infomax import history
 from stream_infomax.composition import source_of
-from stream_infomax.config import Config, LearnerSettings, SyntheticSettings
+from stream_infomax.config import ClassifierSettings, Config, LearnerSettings, SyntheticSettings
 from stream_infomax.live import clock
 from stream_infomax.run_folder import IN_PROCESS, RunFolder
 
@@ -40,6 +40,7 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "frames": trees[names[-1]]["processed"] + 1,
         "lost": dict(lost),
         "measures": _last_values(config, curves),
+        "unlabelled": _unlabelled(config, trees),
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(path) for path in checkpoints.values()],
     }
@@ -50,6 +51,19 @@ def _last_values(config: Config, curves: history.Curves) -> dict[str, tuple[floa
     stages = [stage.name for stage in config.stage]
     ordered = sorted(curves.items(), key=lambda item: stages.index(item[0].partition(".")[0]))
     return {name: (columns["position"][-1], columns["value"][-1]) for name, columns in ordered}
+
+
+def _unlabelled(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the target of each classifier that predicted segments and got no label for any, by its name."""
+    states = {name: state for tree in trees.values() for name, state in tree.get("stage", {}).items()}
+    found = {}
+    for stage in config.stage:
+        if isinstance(stage, ClassifierSettings) and stage.learn:
+            examiners = states[stage.name]["examiners"].values()
+            heard = any(examiner["score"]["labels"] or examiner["counts"]["unknown"] for examiner in examiners)
+            if examiners and not heard:
+                found[stage.name] = stage.target
+    return found
 
 
 def _recovery(config: Config, tree: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -77,6 +91,8 @@ def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
     for name, (position, value) in summary["measures"].items():
         kind = history.kind_of(name)
         print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
+    for name, target in summary.get("unlabelled", {}).items():
+        print(f"{name}: no segment had the label {target!r}")
     _list("pictures", summary["pictures"])
     _list("checkpoints", summary["checkpoints"])
     _list("features", [str(save_features)] if save_features else [])
