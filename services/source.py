@@ -20,8 +20,8 @@ def main() -> int:
     try:
         config = load(arguments.config)
         source = source_of(config)
-    except (ConfigError, ValueError, OSError) as error:
-        print(f"source: {error}", file=sys.stderr)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
         return 2
     return run_source(source, service_of(config, config.source.name), pace=config.source.pace)
 

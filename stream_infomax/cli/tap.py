@@ -16,9 +16,15 @@ def tap(address: str) -> int:
     address
         The tap of a service, for example ipc://runs/photographs/learner.tap
     """
+    from stream_infomax.config import ConfigError
+    from stream_infomax.streaming.sockets import StreamError
     from stream_infomax.streaming.taps import TapReader
 
-    with TapReader(address) as reader:
+    try:
+        reader = TapReader(address)
+    except StreamError as error:
+        raise ConfigError(str(error)) from error
+    with reader:
         try:
             if not reader.socket.poll(SILENCE):
                 print(f"waiting for {address} …", file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ import zmq
 
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.frames import Frame, FrameError
-from stream_infomax.streaming.sockets import bind, receive, send, set_options
+from stream_infomax.streaming.sockets import StreamError, bind, receive, send, set_options
 
 FRAME = b"frame"
 STATUS = b"status"
@@ -90,6 +90,11 @@ class TapReader:
         The tap's address; it need not be there yet.
     topics
         What to listen to, of ``frame`` and ``status``.
+
+    Raises
+    ------
+    StreamError
+        Where that is no address.
     """
 
     def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
@@ -104,7 +109,13 @@ class TapReader:
         set_options(self.socket)
         for topic in topics:
             self.socket.subscribe(topic)
-        self.socket.connect(address)
+        try:
+            self.socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StreamError(
+                f"cannot listen to {address}: {error.strerror}; accepted are ipc://PATH and tcp://HOST:PORT"
+            ) from error
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames as they come, until the service says that its log has ended."""
