@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from stream_infomax import history
-from stream_infomax.composition import source_of
+from stream_infomax.composition import pipeline_of, source_of
 from stream_infomax.config import ClassifierSettings, Config, LearnerSettings, SyntheticSettings
 from stream_infomax.live import clock
 from stream_infomax.run_folder import IN_PROCESS, RunFolder
@@ -29,6 +30,10 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
     for service in services:
         pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
         pictures += _recovery(config, trees[service], folder.path)
+    # The last status may have passed unheard; the checkpoints know how it ended.
+    measures = _final_measures(config, trees)
+    with closing(history.History(folder.history)) as kept:
+        kept.append(seconds, measures)
     curves = history.read(folder.history)
     if curves:
         pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
@@ -39,18 +44,22 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "seconds": round(seconds, 2),
         "frames": trees[names[-1]]["processed"] + 1,
         "lost": dict(lost),
-        "measures": _last_values(config, curves),
+        "measures": measures,
         "unlabelled": _unlabelled(config, trees),
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(path) for path in checkpoints.values()],
     }
 
 
-def _last_values(config: Config, curves: history.Curves) -> dict[str, tuple[float, float]]:
-    """Return position and value of each measure, in the order of the data."""
-    stages = [stage.name for stage in config.stage]
-    ordered = sorted(curves.items(), key=lambda item: stages.index(item[0].partition(".")[0]))
-    return {name: (columns["position"][-1], columns["value"][-1]) for name, columns in ordered}
+def _final_measures(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
+    """Return position and value of each measure at the end, in the order of the data."""
+    found: dict[str, tuple[float, float]] = {}
+    for service, tree in trees.items():
+        if tree["stage"]:  # a source has no state
+            pipeline = pipeline_of(config, None if service == IN_PROCESS else service)
+            pipeline.restore(tree["stage"])
+            found |= history.measures_in(pipeline.metrics(), tree["processed"] + 1)
+    return found
 
 
 def _unlabelled(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
