@@ -18,6 +18,8 @@ FRAME = b"frame"
 STATUS = b"status"
 
 Status = dict[str, Any]
+# The longest that an observer waits without looking whether Ctrl-C was pressed.
+WAKE_MS = 500
 
 
 class Tap:
@@ -129,6 +131,8 @@ class TapReader:
 
     def receive(self) -> Frame | Status | None:
         """Wait for the next message and return its frame or status; None for a frame that was refused."""
+        while not self.socket.poll(WAKE_MS):  # a signal that came just before the wait is seen after it
+            pass
         topic, *parts = self.socket.recv_multipart()
         if topic == STATUS:
             self.status = msgspec.msgpack.decode(parts[0])
