@@ -22,6 +22,7 @@ from stream_infomax.config import (
     WindowsSettings,
 )
 from stream_infomax.run_folder import RECORDER, RunFolder
+from stream_infomax.streaming.taps import STATUS
 from stream_infomax.supervisor import Service, ServiceError, Supervisor
 
 # The script for a service, by its last stage: each has at hand what the stages up to that kind need.
@@ -31,7 +32,6 @@ SCRIPTS = {
     ContrastSettings: "contrast",
     ClassifierSettings: "classifier",
 }
-STATUS = b"status"
 REFRESH = 0.25
 # Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
 USUAL_WARMUP = 4.0

@@ -114,7 +114,7 @@ class LearnerStage:
             )
 
     def state(self) -> State:
-        """Return the learner, the running entropy and the geometry of a row."""
+        """Return the learner, the panel, the running information and the geometry of a row."""
         return {
             "learner": self.learner.state(),
             "panel": self._panel.state(),
