@@ -22,6 +22,8 @@ class Kind:
     unit: str
     position: str
     form: str
+    # The kind that it is drawn beside, because it is there to be compared with.
+    beside: str = ""
 
     def text(self, value: float) -> str:
         """Return the value with its unit."""
@@ -34,6 +36,7 @@ KINDS = {
     "entropy": Kind("coefficient entropy", "bits", "rows", ".3f"),
     "score": Kind("contrast score", "nats", "frames", ".2f"),
     "window": Kind("named rightly of late", "share", "frames", ".1%"),
+    "baseline": Kind("named without looking", "share", "frames", ".1%", beside="window"),
 }
 
 

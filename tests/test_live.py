@@ -107,7 +107,8 @@ class TestBoard:
         metrics = {
             "learner": status(1499)["metrics"],
             "contrast": {"module1.score": 0.7, "module2.score": 0.6},
-            "classifier": {f"classifier.{level}.window": 0.615 for level in levels},
+            "classifier": {f"classifier.{level}.window": 0.615 for level in levels}
+            | {f"classifier.{who}.baseline": 0.11 for who in ("by chance", "majority class", "no change")},
         }
         for name in names:
             board.change(name, "running", 0)
@@ -117,8 +118,11 @@ class TestBoard:
         assert len(lines) <= 23
         assert "1,500 of 400 frames" in lines[-1]
         assert sum("1.20 / 999 ms" in line for line in lines) == 4
-        assert "  learner+module1+module2" in lines[-3]
-        assert "61.5%" in lines[-3]
+        assert "  learner+module1+module2" in lines[-6]
+        assert "61.5%" in lines[-6]
+        assert "named without looking: by chance" in lines[-5]
+        assert "  no change" in lines[-3]
+        assert "11.0%" in lines[-3]
 
     def test_no_latency_where_no_frame_came(self) -> None:
         board = Board("x", ["learner"])

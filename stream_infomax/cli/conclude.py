@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Mapping
 from contextlib import closing
+from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from stream_infomax import history
 from stream_infomax.composition import pipeline_of, source_of
 from stream_infomax.config import ClassifierSettings, Config, LearnerSettings, SyntheticSettings
 from stream_infomax.live import clock
 from stream_infomax.run_folder import IN_PROCESS, RunFolder
+from stream_infomax.streaming.stage import Metrics
+
+# What the summary says of each level of a classifier: over the last segments, and over all.
+SHARES = ("", "_no_change", "_majority", "_kappa_temporal")
+FIGURES = (*(f"{over}{share}" for over in ("window", "overall") for share in SHARES), "chance", "window_size", "scored")
+Scores: TypeAlias = dict[str, dict[str, float | None]]
 
 
 def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> dict[str, Any]:
@@ -31,7 +38,10 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
         pictures += _recovery(config, trees[service], folder.path)
     # The last status may have passed unheard; the checkpoints know how it ended.
-    measures = _final_measures(config, trees)
+    metrics = _final_metrics(config, trees)
+    measures: dict[str, tuple[float, float]] = {}
+    for values, n_frames in metrics.values():
+        measures |= history.measures_in(values, n_frames)
     with closing(history.History(folder.history)) as kept:
         kept.append(seconds, measures)
     curves = history.read(folder.history)
@@ -45,20 +55,36 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "frames": trees[names[-1]]["processed"] + 1,
         "lost": dict(lost),
         "measures": measures,
+        "scores": _scores(config, ChainMap(*(dict(values) for values, _ in metrics.values()))),
         "unlabelled": _unlabelled(config, trees),
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(path) for path in checkpoints.values()],
     }
 
 
-def _final_measures(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-    """Return position and value of each measure at the end, in the order of the data."""
-    found: dict[str, tuple[float, float]] = {}
+def _final_metrics(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Metrics, int]]:
+    """Return each service's metrics at the end, and how many frames it has had; in the order of the data."""
+    found = {}
     for service, tree in trees.items():
         if tree["stage"]:  # a source has no state
             pipeline = pipeline_of(config, None if service == IN_PROCESS else service)
             pipeline.restore(tree["stage"])
-            found |= history.measures_in(pipeline.metrics(), tree["processed"] + 1)
+            found[service] = (pipeline.metrics(), tree["processed"] + 1)
+    return found
+
+
+def _scores(config: Config, metrics: Metrics) -> dict[str, Scores]:
+    """Return each classifier's test-then-train figures by level, by its name; None where a figure has no value."""
+    found = {}
+    for stage in config.stage:
+        if isinstance(stage, ClassifierSettings):
+            scored = [name for name in metrics if name.startswith(f"{stage.name}.") and name.endswith(".scored")]
+            scores = {}
+            for level in (name.split(".", 1)[1].removesuffix(".scored") for name in scored if metrics[name]):
+                values = {figure: metrics[f"{stage.name}.{level}.{figure}"] for figure in FIGURES}
+                scores[level] = {figure: None if isnan(value) else value for figure, value in values.items()}
+            if scores:
+                found[stage.name] = scores
     return found
 
 
@@ -97,14 +123,45 @@ def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
     """Print a summary, and where the features are."""
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary["lost"].items() if count)
     print(f"finished after {clock(summary['seconds'])}: {summary['frames']:,} frames, {losses or 'none lost'}")
+    scores = summary.get("scores", {})
     for name, (position, value) in summary["measures"].items():
         kind = history.kind_of(name)
-        print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
+        if name.partition(".")[0] not in scores:
+            print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
+    for name, levels in scores.items():
+        print(f"{name}: segments named rightly, each before its label was learnt")
+        _table(levels)
     for name, target in summary.get("unlabelled", {}).items():
         print(f"{name}: no segment had the label {target!r}")
     _list("pictures", summary["pictures"])
     _list("checkpoints", summary["checkpoints"])
     _list("features", [str(save_features)] if save_features else [])
+
+
+def _table(scores: Scores) -> None:
+    """Print how many segments each level named rightly, and below, in brackets, what one gets without looking."""
+    lines = [["", "of late", "kappa-temporal", "in all", "kappa-temporal"]]
+    for level, of in scores.items():
+        lines.append([level, *(write(of, over) for over in ("window", "overall") for write in (_share, _kappa))])
+    *_, last = scores.values()
+    for title, name in (("no change", "_no_change"), ("majority class", "_majority")):
+        lines.append([f"({title})", _share(last, "window", name), "", _share(last, "overall", name), ""])
+    chance = f"{last['chance']:.1%}"
+    lines.append(["(by chance)", chance, "", chance, ""])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for level, *cells in lines:
+        row = "".join(f"   {cell:{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        print(f"  {level:{widths[0]}}{row}".rstrip())
+
+
+def _share(of: Mapping[str, float | None], over: str, of_whom: str = "") -> str:
+    n_results = of["window_size" if over == "window" else "scored"]
+    return f"{of[over + of_whom]:.1%} of {n_results:,.0f}"
+
+
+def _kappa(of: Mapping[str, float | None], over: str) -> str:
+    value = of[f"{over}_kappa_temporal"]
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _list(title: str, paths: list[str]) -> None:

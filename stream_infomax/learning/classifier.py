@@ -6,6 +6,7 @@ joins them and waits for labels that come late. numpy only.
 """
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.scaling import RunningScale
 
 Vector = NDArray[np.float64]
+RIVALS = ("accuracy", "no_change", "majority")
 
 
 class Pooling:
@@ -169,47 +171,49 @@ class Score:
 
     def __init__(self, fading: float = 0.995, window: int = 200) -> None:
         self.fading = fading
-        self.recent: deque[bool] = deque(maxlen=window)
+        # Who was right: the classifier, no-change and the majority so far; by the names in RIVALS.
+        self.recent: deque[tuple[bool, ...]] = deque(maxlen=window)
         self.weight = 0.0
-        self.right = {"accuracy": 0.0, "no_change": 0.0, "majority": 0.0}
-        self.totals = {"accuracy": 0, "no_change": 0, "majority": 0}
+        self.right = dict.fromkeys(RIVALS, 0.0)
+        self.totals = dict.fromkeys(RIVALS, 0)
         self.labels: Counter[str] = Counter()
         self.last = ""
 
     def add(self, predicted: str, label: str) -> None:
         """Take in a prediction and the label that then came."""
         majority = self.labels.most_common(1)[0][0] if self.labels else ""
-        hits = {"accuracy": predicted == label, "no_change": self.last == label, "majority": majority == label}
+        hits = (predicted == label, self.last == label, majority == label)
         self.weight = self.fading * self.weight + 1
-        for name, hit in hits.items():
+        for name, hit in zip(RIVALS, hits, strict=True):
             self.right[name] = self.fading * self.right[name] + hit
             self.totals[name] += hit
-        self.recent.append(hits["accuracy"])
+        self.recent.append(hits)
         self.labels[label] += 1
         self.last = label
 
     def values(self) -> dict[str, float]:
         """Return the figures, all NaN before the first label.
 
-        ``accuracy``, ``no_change``, ``majority`` and ``kappa_temporal`` are fading, ``window`` is over the last
-        results, ``overall`` over all, ``overall_no_change`` likewise; ``scored`` counts them.
+        ``accuracy``, ``no_change``, ``majority`` and ``kappa_temporal`` are fading. ``window``, ``window_no_change``,
+        … are the same over the last ``window_size`` results, ``overall``, ``overall_no_change``, … over all
+        ``scored``. ``chance`` is one of the classes that have come, each as likely as the others.
         """
         scored = self.labels.total()
-        if scored == 0:
-            names = ("accuracy", "no_change", "majority", "kappa_temporal", "window", "overall", "overall_no_change")
-            return {**dict.fromkeys(names, float("nan")), "scored": 0}
-        values = {name: right / self.weight for name, right in self.right.items()}
-        rest = 1 - values["no_change"]
-        values["kappa_temporal"] = (values["accuracy"] - values["no_change"]) / rest if rest > 0 else float("nan")
-        values["window"] = sum(self.recent) / len(self.recent)
-        values["overall"] = self.totals["accuracy"] / scored
-        values["overall_no_change"] = self.totals["no_change"] / scored
-        return {**values, "scored": scored}
+        n_recent = len(self.recent)
+        hits = np.array(self.recent, float).reshape(n_recent, len(RIVALS)).sum(0)
+        return {
+            **_figures("", self.right.values(), self.weight),
+            **_figures("window", hits, n_recent),
+            **_figures("overall", self.totals.values(), scored),
+            "chance": 1 / len(self.labels) if scored else np.nan,
+            "scored": scored,
+            "window_size": n_recent,
+        }
 
     def state(self) -> dict[str, Any]:
         """Return everything that a later ``restore`` needs."""
         return {
-            "recent": np.array(self.recent, np.bool_),
+            "recent": np.array(self.recent, np.bool_).reshape(len(self.recent), len(RIVALS)),
             "weight": self.weight,
             "right": dict(self.right),
             "totals": dict(self.totals),
@@ -219,12 +223,20 @@ class Score:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to what ``state`` returned."""
-        self.recent = deque((bool(hit) for hit in state["recent"]), maxlen=self.recent.maxlen)
+        self.recent = deque((tuple(hits) for hits in state["recent"].tolist()), maxlen=self.recent.maxlen)
         self.weight = float(state["weight"])
         self.right = dict(state["right"])
         self.totals = dict(state["totals"])
         self.labels = Counter(state["labels"])
         self.last = str(state["last"])
+
+
+def _figures(prefix: str, hits: Iterable[float], n: float) -> dict[str, float]:
+    """Return the shares of `n` results that each rival got right, and kappa-temporal; NaN where there are none."""
+    accuracy, no_change, majority = (float(hit) / n if n else np.nan for hit in hits)
+    kappa = (accuracy - no_change) / (1 - no_change) if no_change < 1 else np.nan
+    names = (prefix or "accuracy", *(f"{prefix}_{name}".lstrip("_") for name in (*RIVALS[1:], "kappa_temporal")))
+    return dict(zip(names, (accuracy, no_change, majority, kappa), strict=True))
 
 
 class Examiner:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
 from stream_infomax.history import KINDS, Kind
 from stream_infomax.plots.style import INK, LINES, QUIET, new_figure, panel
 
+# Of what stands there to be compared with.
+DASHES = (":", "-.", "--")
+# Inches: a line of panels, what is between two of them, and the room of a legend beside its panel.
+FULL, HEIGHT, GAP, LEGEND = 11.15, 3.2, 1.15, 3.3
 Columns = Mapping[str, Sequence[float]]
 
 
 def learning(curves: Mapping[str, Columns]) -> Figure:
     """Draw the curves of a run, one panel for each kind of measure.
+
+    Measures that are there to be compared with are dashed in the panel of those that they are compared to, which has
+    a line of its own and lists where each curve ends.
 
     Parameters
     ----------
@@ -27,37 +33,69 @@ def learning(curves: Mapping[str, Columns]) -> Figure:
     -------
     matplotlib.figure.Figure
     """
-    groups = {
-        kind: {name.rpartition(".")[0]: columns for name, columns in curves.items() if name.rpartition(".")[2] == kind}
-        for kind in KINDS
-    }
+    groups = {kind: _of_kind(curves, kind) for kind in KINDS if not KINDS[kind].beside}
     groups = {kind: group for kind, group in groups.items() if group}
-    width, height, gap = 5.2, 3.2, 1.15
-    lines = -(-len(groups) // 2)
-    figure = new_figure(2 * width + 1.9, lines * (height + gap) + 0.25, "How the learning went")
-    for i, (kind, group) in enumerate(groups.items()):
-        left = 0.75 + (i % 2) * (width + 0.75)
-        bottom = 0.55 + (lines - 1 - i // 2) * (height + gap)
-        _draw(
-            panel(figure, left, bottom, width, height, f"{KINDS[kind].title} ({KINDS[kind].unit})"), KINDS[kind], group
-        )
+    rivals = {kind: _of_kind(curves, *(other for other in KINDS if KINDS[other].beside == kind)) for kind in groups}
+    narrow = [kind for kind in groups if not rivals[kind]]
+    width = (FULL - 0.75 * max(1, len(narrow) - 1)) / max(2, len(narrow))
+    lines = [narrow] * bool(narrow) + [[kind] for kind in groups if rivals[kind]]
+    figure = new_figure(FULL + 1.15, len(lines) * (HEIGHT + GAP) + 0.25, "How the learning went")
+    for i, line in enumerate(lines):
+        bottom = 0.55 + (len(lines) - 1 - i) * (HEIGHT + GAP)
+        for k, name in enumerate(line):
+            kind, left = KINDS[name], 0.75 + k * (width + 0.75)
+            title = f"{kind.title} ({kind.unit})"
+            axes = panel(figure, left, bottom, FULL - LEGEND if rivals[name] else width, HEIGHT, title)
+            _draw(axes, kind, groups[name], rivals[name])
     return figure
 
 
-def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns]) -> None:
+def _of_kind(curves: Mapping[str, Columns], *kinds: str) -> dict[str, Columns]:
+    """Return the curves of some kinds of measure, by their names without the kind."""
+    return {name.rpartition(".")[0]: columns for name, columns in curves.items() if name.rpartition(".")[2] in kinds}
+
+
+def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns], rivals: Mapping[str, Columns]) -> None:
     for i, (name, columns) in enumerate(group.items()):
         colour = LINES[i % len(LINES)]
-        position, value = np.asarray(columns["position"]), np.asarray(columns["value"])
-        axes.plot(position, value, color=colour, linewidth=1.6, label=name.rpartition(".")[2])
-        axes.plot(position[-1:], value[-1:], "o", color=colour, markersize=4)
+        label = f"{name.rpartition('.')[2]}{_ending(name, kind, columns, rivals)}"
+        axes.plot(columns["position"], columns["value"], color=colour, linewidth=1.6, label=label)
+        axes.plot(columns["position"][-1:], columns["value"][-1:], "o", color=colour, markersize=4)
         if len(group) == 1:
-            axes.set_title(kind.text(value[-1]), loc="right", fontsize=11, color=colour, pad=6)
+            axes.set_title(kind.text(columns["value"][-1]), loc="right", fontsize=11, color=colour, pad=6)
+    for i, (name, columns) in enumerate(rivals.items()):
+        label = f"{name.rpartition('.')[2]}  {kind.text(columns['value'][-1])}"
+        dashes = DASHES[i % len(DASHES)]
+        axes.plot(columns["position"], columns["value"], color=QUIET, linewidth=1.2, linestyle=dashes, label=label)
     axes.set_xlabel(kind.position, fontsize=9.5, color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     if kind.unit == "share":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="y", color="#eceff2", linewidth=0.8)
     axes.set_axisbelow(True)
     axes.margins(x=0.02, y=0.12)
-    if len(group) > 1:
+    if rivals:  # the first shares, of a few results each, are all over the place
+        later = [value for columns in (*group.values(), *rivals.values()) for value in _after_the_first(columns)]
+        axes.set_ylim(0, 1.12 * max(later))
+        legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, fontsize=9, labelcolor=INK)
+        legend.set_title("at the end; κ: kappa-temporal")
+        legend.get_title().set(color=QUIET, fontsize=9)
+        legend.set_alignment("left")
+    elif len(group) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=QUIET)
+
+
+def _ending(name: str, kind: Kind, columns: Columns, rivals: Mapping[str, Columns]) -> str:
+    """Return where a curve ends, and kappa-temporal there: how far it is above no change, 1 being all the way."""
+    if not rivals:
+        return ""
+    value = columns["value"][-1]
+    no_change = rivals.get(f"{name.partition('.')[0]}.no change", {"value": [1.0]})["value"][-1]
+    kappa = f"  κ {(value - no_change) / (1 - no_change):.2f}" if no_change < 1 else ""
+    return f"  {kind.text(value)}{kappa}"
+
+
+def _after_the_first(columns: Columns) -> Sequence[float]:
+    """Return the values after the first tenth of the way, and always the last one."""
+    return columns["value"][len(columns["value"]) // 10 :]

@@ -203,12 +203,21 @@ class ClassifierStage:
             self.pools[stream] = (saved_pools["segment"], pools if saved_pools["whole"] else None)
 
     def metrics(self) -> Metrics:
-        """Return each level's test-then-train figures, under ``<level>.<figure>``, and what was skipped and why."""
+        """Return each level's test-then-train figures, under ``<level>.<figure>``, and what was skipped and why.
+
+        ``no change.baseline``, ``majority class.baseline`` and ``by chance.baseline`` are what those who do not look
+        at the data named rightly of the last segments.
+        """
         metrics: dict[str, float] = {f"skipped.{reason}": count for reason, count in self.counts.items()}
         for level, examiner in self.examiners.items():
             figures = {**examiner.score.values(), "waiting": len(examiner.waiting), **examiner.counts}
             metrics.update({f"{level}.{name}": value for name, value in figures.items()})
             metrics[f"{level}.classes"] = len(examiner.classifier.classes)
+        if self._published in self.examiners:  # no array's name has a space in it
+            figures = self.examiners[self._published].score.values()
+            metrics["by chance.baseline"] = figures["chance"]
+            metrics["majority class.baseline"] = figures["window_majority"]
+            metrics["no change.baseline"] = figures["window_no_change"]
         return metrics
 
 

@@ -114,6 +114,10 @@ def test_score_on_a_sorted_stream():
     # The majority so far is right in the first hundred but its first, and at ties the earliest label wins.
     assert values["majority"] == pytest.approx(0.099)
     assert values["scored"] == 1000
+    assert values["chance"] == 0.1
+    # Of the last 200, the first of each hundred is a change.
+    assert (values["window_size"], values["window_no_change"], values["window_majority"]) == (200, 0.99, 0.0)
+    assert values["window_kappa_temporal"] == values["overall_kappa_temporal"] == pytest.approx(-49)
 
 
 def test_score_fades():
@@ -131,6 +135,10 @@ def test_score_before_any_label_and_where_nothing_changes():
         score.add("a", "a")
     assert score.values()["accuracy"] == 1
     assert score.values()["kappa_temporal"] == pytest.approx(1)
+    sure = Score(window=2)
+    for _ in range(3):
+        sure.add("a", "a")
+    assert np.isnan(sure.values()["window_kappa_temporal"]), "where nothing changes there is nothing to gain"
 
 
 def test_prediction_comes_before_the_label():

@@ -66,6 +66,9 @@ def test_levels_are_scored_beside_each_other():
     assert metrics["raw.window"] < 0.5
     assert metrics["z.kappa_temporal"] > 0.8
     assert metrics["raw+z.classes"] == 3
+    assert metrics["by chance.baseline"] == metrics["z.chance"] == pytest.approx(1 / 3)
+    assert metrics["no change.baseline"] == metrics["z.window_no_change"] < 0.5
+    assert metrics["majority class.baseline"] == metrics["z.window_majority"] < 0.6
     assert classifier.examiners["raw+z"].classifier.width == 12
 
 
