@@ -48,7 +48,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("conclude")
     config = folder / "pipeline.toml"
     config.write_text(CONFIG.format(folder=folder / "run"))
-    assert run(config, in_process=True, plain=True) == 0
+    assert run(config, in_process=True, plain=True, save_features=folder / "scores.npz") == 0
     return folder / "run"
 
 
@@ -72,6 +72,16 @@ def test_each_level_stands_beside_those_who_do_not_look(finished: Path, capsys: 
         "(majority class)",
         "(by chance)",
     ]
+
+
+def test_the_columns_of_the_features_file_have_names(finished: Path) -> None:
+    with np.load(finished.parent / "scores.npz") as features:
+        classes, scores, rows = (features[name] for name in ("classes/classifier", "classifier", "rows/classifier"))
+        labels = [json.loads(labels) for labels in features["frames/labels"]]
+    assert classes.shape == scores.shape[1:]
+    assert len(set(classes)) == len(classes) > 2
+    for row, offset in zip(scores, rows, strict=True):
+        assert labels[offset]["classifier"] == classes[np.nanargmax(row)]
 
 
 def test_they_are_in_the_history_too(finished: Path) -> None:

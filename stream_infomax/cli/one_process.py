@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,20 +17,20 @@ from stream_infomax.config import Config, ConfigError, to_builtins
 from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
 from stream_infomax.streaming.checkpoint import Checkpoints
 from stream_infomax.streaming.feeds import SourceFeed
-from stream_infomax.streaming.recorder import FrameStore, assemble
+from stream_infomax.streaming.recorder import FrameStore
 from stream_infomax.streaming.stage import Pipeline
 from stream_infomax.streaming.status import INTERVAL, Meter
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(config: Config, folder: RunFolder, watch: Watch, save_features: Path | None) -> bool:
+def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
     """Run source and stages here.
 
     Returns whether the source came to its end; False where a signal stopped it. Raises RunError where it cannot go on.
     """
     checkpoints = Checkpoints(folder.path / IN_PROCESS, config.run.keep)
-    store = FrameStore(folder.path / RECORDER) if save_features else None
+    store = FrameStore(folder.path / RECORDER) if config.run.record else None
     try:
         pipeline, feed = _prepare(config, checkpoints)
     except (ValueError, OSError) as error:
@@ -44,11 +43,6 @@ def run(config: Config, folder: RunFolder, watch: Watch, save_features: Path | N
             watch.change(IN_PROCESS, "failed", 0)
             raise RunError(f"frame {feed.next - 1}: {error}") from error
         watch.change(IN_PROCESS, "finished" if feed.finished else "stopped", 0)
-    if feed.finished and store and save_features:
-        try:
-            assemble(store, save_features)
-        except ValueError as error:
-            raise RunError(f"--save-features {save_features}: {error}") from error
     return feed.finished
 
 

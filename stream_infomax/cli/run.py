@@ -43,10 +43,10 @@ def run(
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.cli.conclude import conclude, tell
+    from stream_infomax.cli.features import save_features as write_features
     from stream_infomax.cli.watch import Watch
     from stream_infomax.history import History
-    from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
-    from stream_infomax.streaming.recorder import FrameStore, assemble
+    from stream_infomax.run_folder import IN_PROCESS, RunFolder
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
     if save_features and not os.access(save_features.absolute().parent, os.W_OK):
@@ -57,7 +57,7 @@ def run(
         if found == "finished":
             print(f"{folder.path}: this run has finished; --fresh starts anew")
             if save_features:
-                assemble(FrameStore(folder.path / RECORDER), save_features)
+                write_features(settings, folder, in_process, save_features)
             tell(folder.summary() or {}, save_features)
             return 0
         if found == "unfinished":
@@ -70,8 +70,10 @@ def run(
             from stream_infomax.cli.services import run as run_it
         title = f"{config} → {folder.path}"
         with Watch(title, names, History(folder.history), plain) as watch:
-            finished = run_it(settings, folder, watch, save_features)
+            finished = run_it(settings, folder, watch)
         if finished:
+            if save_features:
+                write_features(settings, folder, in_process, save_features)
             summary = conclude(settings, folder, watch.seconds, in_process)
             folder.finish(summary)
             tell(summary, save_features)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from pathlib import Path
 
 import msgspec
 import zmq
@@ -39,14 +38,14 @@ USUAL_WARMUP = 4.0
 LAST_STATUS = 100
 
 
-def run(config: Config, folder: RunFolder, watch: Watch, save_features: Path | None) -> bool:
+def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
     """Run every service of `config` in a process of its own.
 
     Returns whether all came to their end; False where a signal stopped them. Raises RunError where one cannot go on.
     """
     services = [Service(name, _command(config, folder, name)) for name in config.services()]
-    if save_features:
-        services.append(Service(RECORDER, _recorder(config, folder, save_features)))
+    if config.run.record:
+        services.append(Service(RECORDER, _recorder(config, folder)))
     _compile_kernels()
     try:
         return asyncio.run(_supervise(config, services, folder, watch))
@@ -125,7 +124,7 @@ def _command(config: Config, folder: RunFolder, name: str) -> list[str]:
     return [sys.executable, "-P", str(script(program)), "--config", str(folder.pipeline), "--service", name]
 
 
-def _recorder(config: Config, folder: RunFolder, save_features: Path) -> list[str]:
+def _recorder(config: Config, folder: RunFolder) -> list[str]:
     program = [sys.executable, "-P", "-m", "stream_infomax.streaming.recorder"]
     outlet, _ = config.addresses(config.services()[-1])
-    return [*program, outlet, str(folder.path / RECORDER), str(save_features)]
+    return [*program, outlet, str(folder.path / RECORDER)]

@@ -1,4 +1,4 @@
-"""Recorder: keeps what a service publishes. Parts on disk while it runs, one NPZ file at the end.
+"""Recorder: keeps what a service publishes. Parts on disk while it runs, of which one NPZ file can be made at the end.
 
 A part is written before it is committed, so that whatever is killed, every frame ends up in the file once.
 """
@@ -9,7 +9,7 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -110,13 +110,22 @@ class FrameStore:
         return sorted(self.folder.glob("part-*.safetensors"))
 
 
-def assemble(store: FrameStore, path: Path) -> None:
+def assemble(store: FrameStore, path: Path, classes: Mapping[str, Sequence[str]] | None = None) -> None:
     """Write the frames on disk as one NPZ file.
 
     It holds each array under its name, rows first (n_rows, ...), and beside it ``rows/NAME``, the offset of each row's
     frame; for each frame ``frames/offset``, ``frames/stream``, ``frames/segment``, ``frames/time``, ``frames/rate``,
     ``frames/last``, ``frames/encoder``, ``frames/update`` and ``frames/labels`` (as JSON). Rows may become longer on
     the way, as a classifier's do when it meets a new class; the shorter ones before are filled up with NaN.
+
+    Parameters
+    ----------
+    store
+        The frames.
+    path
+        The file.
+    classes
+        By the name of a classifier's array: what its columns stand for. It goes to ``classes/NAME``.
 
     Raises
     ------
@@ -144,6 +153,9 @@ def assemble(store: FrameStore, path: Path) -> None:
             offsets.setdefault(name, []).append(np.full(len(values), frame.offset))
     arrays: dict[str, Any] = {name: _joined(values) for name, values in rows.items()}
     arrays.update({f"rows/{name}": np.concatenate(values) for name, values in offsets.items()})
+    for name, columns in (classes or {}).items():  # one whose first label came after the last row has no column
+        if name in rows:
+            arrays[f"classes/{name}"] = np.array(columns[: arrays[name].shape[1]], dtype=np.str_)
     arrays["frames/offset"] = np.array([frame.offset for frame in frames], dtype=np.int64)
     arrays["frames/update"] = np.array([frame.update for frame in frames], dtype=np.int64)
     arrays["frames/last"] = np.array([frame.last for frame in frames], dtype=np.bool_)
@@ -174,7 +186,7 @@ def _joined(values: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     )
 
 
-def record(address: str, folder: Path, output: Path, *, reader: str = READER) -> int:
+def record(address: str, folder: Path, *, reader: str = READER) -> int:
     """Keep what the outlet at `address` serves until its stream ends or a signal comes. Returns the exit code.
 
     Parameters
@@ -183,23 +195,20 @@ def record(address: str, folder: Path, output: Path, *, reader: str = READER) ->
         The outlet.
     folder
         Where the parts lie; a recorder that was killed goes on there.
-    output
-        The NPZ file to write at the end: see `assemble`.
     reader
         The name to read under, which the service must list among its readers.
     """
 
     def work(signals: Signals) -> None:
         store = FrameStore(folder)
-        if not store.finished and not _read(address, store, reader, signals):
-            return
-        assemble(store, output)
+        if not store.finished:
+            _read(address, store, reader, signals)
 
     return guard(reader, work)
 
 
-def _read(address: str, store: FrameStore, reader: str, signals: Signals) -> bool:
-    """Read until the end of the stream (True) or a signal (False)."""
+def _read(address: str, store: FrameStore, reader: str, signals: Signals) -> None:
+    """Read until the end of the stream or a signal."""
     with ExitStack() as stack:
         context: zmq.Context[Any] = zmq.Context()
         stack.callback(context.destroy, LINGER_MS)
@@ -225,7 +234,6 @@ def _read(address: str, store: FrameStore, reader: str, signals: Signals) -> boo
             poller.poll(math.ceil(1000 * pause))
             inlet.attend()
             inlet.receive()
-        return inlet.finished
 
 
 def _flush(store: FrameStore, inlet: Inlet) -> None:
@@ -235,13 +243,12 @@ def _flush(store: FrameStore, inlet: Inlet) -> None:
 
 
 def main() -> int:
-    """Record from the command line: ``python -m stream_infomax.streaming.recorder ADDRESS FOLDER FILE.npz``."""
+    """Record from the command line: ``python -m stream_infomax.streaming.recorder ADDRESS FOLDER``."""
     parser = argparse.ArgumentParser(description="Keeps what a service publishes.")
     parser.add_argument("address", help="the outlet to read")
-    parser.add_argument("folder", type=Path, help="where the parts lie until the end")
-    parser.add_argument("output", type=Path, help="the NPZ file to write at the end")
+    parser.add_argument("folder", type=Path, help="where the parts lie")
     arguments = parser.parse_args()
-    return record(arguments.address, arguments.folder, arguments.output)
+    return record(arguments.address, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,16 @@ def test_rows_that_become_longer_are_filled_up(tmp_path):
     np.testing.assert_array_equal(np.isnan(found).sum(axis=1), [2] * (2 * len(found) // 3) + [0] * (len(found) // 3))
 
 
+def test_columns_have_the_names_of_their_classes(tmp_path):
+    store = FrameStore(tmp_path)
+    store.add(frame(0, width=2))
+    store.flush(1)
+    assemble(store, tmp_path / "x.npz", {"x": ["brick", "löwe", "came too late"], "carried no further": ["a"]})
+    found = kept(tmp_path / "x.npz")
+    assert list(found["classes/x"]) == ["brick", "löwe"]
+    assert [name for name in found if name.startswith("classes/")] == ["classes/x"]
+
+
 def test_rows_that_change_their_shape_are_named(tmp_path):
     store = FrameStore(tmp_path)
     store.add(frame(0))

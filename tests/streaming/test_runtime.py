@@ -16,6 +16,7 @@ from toys import Counting, Summing
 from stream_infomax.streaming.checkpoint import Checkpoints
 from stream_infomax.streaming.frames import Frame
 from stream_infomax.streaming.loop import Loop
+from stream_infomax.streaming.recorder import FrameStore, assemble
 from stream_infomax.streaming.runtime import Service, run_source
 from stream_infomax.streaming.stage import Pipeline
 from stream_infomax.streaming.taps import FRAME, STATUS, TapReader
@@ -31,7 +32,6 @@ class Chain:
 
     def __init__(self, folder, n_frames, last="b", **common):
         self.folder = folder
-        self.output = folder / "features.npz"
         common = {"folder": str(folder), "checkpoint_every": 40, "log_frames": 100, **common}
         self.settings = {
             "source": {**common, "readers": ["a"], "n_frames": n_frames},
@@ -51,7 +51,7 @@ class Chain:
         for name in names or self.names:
             if name == "recorder":
                 arguments = ["-m", "stream_infomax.streaming.recorder", self.outlet("a")]
-                arguments += [str(self.folder / "recorder"), str(self.output)]
+                arguments += [str(self.folder / "recorder")]
             else:
                 settings = json.dumps({**self.settings[name], **changes})
                 arguments = [str(TOYS), "source" if name == "source" else "stage", settings]
@@ -117,7 +117,9 @@ def in_a_row(n_frames, *names):
 
 
 def features(chain):
-    with np.load(chain.output) as file:
+    output = chain.folder / "features.npz"
+    assemble(FrameStore(chain.folder / "recorder"), output)
+    with np.load(output) as file:
         return {name: file[name] for name in file.files}
 
 

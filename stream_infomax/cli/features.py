@@ -1,0 +1,31 @@
+"""``--save-features``: what was kept of the last service's frames, in one NPZ file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream_infomax.cli.settings import RunError
+from stream_infomax.config import ClassifierSettings, Config
+from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
+from stream_infomax.streaming.checkpoint import checkpoints_in, load
+from stream_infomax.streaming.recorder import FrameStore, assemble
+
+
+def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> None:
+    """Write the features of a run that has come to its end; raises RunError where one file cannot hold them."""
+    try:
+        assemble(FrameStore(folder.path / RECORDER), path, _classes(config, folder, in_process))
+    except ValueError as error:
+        raise RunError(f"--save-features {path}: {error}") from error
+
+
+def _classes(config: Config, folder: RunFolder, in_process: bool) -> dict[str, list[str]]:
+    """Return the names of each classifier's classes, in the order of the columns of what it publishes."""
+    found = {}
+    for stage in config.stage:
+        if isinstance(stage, ClassifierSettings):
+            newest = checkpoints_in(folder.path / (IN_PROCESS if in_process else stage.service_name))[-1]
+            state = load(newest)["stage"][stage.name]
+            examiner = state["examiners"].get(state["levels"][-1])
+            found[stage.name] = examiner["classifier"]["classes"] if examiner else []
+    return found
