@@ -115,8 +115,7 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
     ConfigError
         Where the checkpoint cannot be read or holds no stage of that name.
     """
-    from stream_infomax.streaming.checkpoint import CheckpointError
-    from stream_infomax.streaming.checkpoint import load as load_checkpoint
+    from stream_infomax import state_file
 
     settings = {stage.name: stage for stage in config.stage}
     for stage in pipeline.stages:
@@ -124,8 +123,8 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         if not start:
             continue
         try:
-            states = load_checkpoint(Path(start))["stage"]
-        except (OSError, CheckpointError) as error:
+            states = state_file.load(Path(start))["stage"]
+        except (OSError, state_file.StateFileError) as error:
             raise ConfigError(f"stage.{stage.name}.start = {start!r}: {error}") from error
         if stage.name not in states:
             raise ConfigError(f"stage.{stage.name}.start = {start!r} holds the stages {list(states)}, not this one")

@@ -20,6 +20,10 @@ Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
+# Who reads the last service's log, where what it publishes is kept.
+RECORDER = "recorder"
+
+
 class ConfigError(ValueError):
     """A configuration that cannot be used: names the key, the value and what would be accepted."""
 
@@ -279,7 +283,7 @@ class Config(Record, frozen=True, kw_only=True):
         """Return the names under which the log of `service` is read: the next service, or the recorder."""
         services = self.services()
         following = services[services.index(service) + 1 :]
-        return tuple(following[:1]) or (("recorder",) if self.run.record else ())
+        return tuple(following[:1]) or ((RECORDER,) if self.run.record else ())
 
     def upstream_of(self, service: str) -> str:
         """Return the service that `service` reads from."""

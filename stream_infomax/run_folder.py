@@ -24,11 +24,10 @@ from typing import Any, Literal
 import tomli_w
 
 from stream_infomax.composition import MAY_CHANGE
-from stream_infomax.config import Config, ConfigError, to_builtins
+from stream_infomax.config import RECORDER, Config, ConfigError, to_builtins
 
 FORMAT = 1
 IN_PROCESS = "in-process"
-RECORDER = "recorder"
 
 
 class RunFolder:

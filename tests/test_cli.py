@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from PIL import Image
 from stream_infomax.cli import app
 from stream_infomax.cli.show import learners
 from stream_infomax.config import ConfigError
-from stream_infomax.streaming.checkpoint import load
+from stream_infomax.state_file import load
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.taps import Tap
 
@@ -62,6 +63,16 @@ def call(*arguments: object, folder: Path) -> Ended:
         command(*arguments), capture_output=True, text=True, cwd=folder, env=ENVIRONMENT, timeout=150, check=False
     )
     return Ended(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def started(*arguments: object, folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """Start a command; yield its process and what it prints."""
+    with subprocess.Popen(
+        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder
+    ) as process:
+        assert process.stdout is not None
+        yield process, process.stdout
 
 
 def write_config(folder: Path, run: str = "run", frames: int = 60, rate: float = 1000.0) -> Path:
@@ -172,22 +183,13 @@ class TestStopAndResume:
         # 60 frames of 64 rows would take 6.4 s in real time.
         config = write_config(tmp_path, rate=600.0)
         options: tuple[str, ...] = request.param
-        with subprocess.Popen(
-            command("run", config, "--set", "source.pace=live", *options),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            cwd=tmp_path,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            for line in process.stdout:
+        with started("run", config, "--set", "source.pace=live", *options, folder=tmp_path) as (process, lines):
+            for line in lines:
                 if "frames/s" in line:  # it is on its way
                     process.send_signal(signal.SIGINT)
                     break
-            rest = process.stdout.read()
-            assert process.wait(60) == 0, process.stderr.read()
+            rest = lines.read()
+            assert process.wait(60) == 0, process.communicate()[1]
         assert "stopped and saved" in rest
         yield tmp_path, config, options
 
@@ -208,34 +210,22 @@ class TestStopAndResume:
 class TestDeath:
     def test_a_second_signal_kills_and_says_so(self, tmp_path: Path) -> None:
         config = write_config(tmp_path, rate=10.0)  # six minutes
-        with subprocess.Popen(
-            command("run", config, "--set", "source.pace=live"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=ENVIRONMENT,
-            cwd=tmp_path,
-        ) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            for line in process.stdout:
+        with started("run", config, "--set", "source.pace=live", folder=tmp_path) as (process, lines):
+            for line in lines:
                 if line == "learner: running\n" or line == "source: stopping\n":
                     process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 1
-            assert process.stderr.read() == (
+            assert process.communicate()[1] == (
                 "stream-infomax: killed by a second signal; the same command resumes from the last checkpoints\n"
             )
 
     def test_a_killed_learner_goes_on_and_nothing_differs(self, finished: Finished, tmp_path: Path) -> None:
         config = write_config(tmp_path, rate=800.0)
         options = ("--set", "source.pace=live", "--set", "run.checkpoint_every=4")
-        with subprocess.Popen(
-            command("run", config, *options), stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=tmp_path
-        ) as process:
-            assert process.stdout is not None
+        with started("run", config, *options, folder=tmp_path) as (process, output):
             killed = False
             lines = []
-            for line in process.stdout:
+            for line in output:
                 lines.append(line)
                 if "learner objective" in line and not killed:  # it is on its way
                     os.kill(child_of(process.pid, "--service\0learner"), signal.SIGKILL)

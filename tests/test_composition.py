@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream_infomax import state_file
 from stream_infomax.composition import pipeline_of, service_of, source_of, take_over
 from stream_infomax.config import ConfigError, load
-from stream_infomax.streaming import checkpoint
 
 TEXT = """
 [run]
@@ -84,13 +84,13 @@ def test_a_state_is_taken_over_by_name(path: Path, tmp_path: Path) -> None:
     for frame in source_of(config).frames():
         taught.process(frame)
     file = tmp_path / "taught.safetensors"
-    checkpoint.save(file, {"stage": taught.state()})
+    state_file.save(file, {"stage": taught.state()})
     fresh = pipeline_of(config)
     take_over(load(path, [f"stage.second.start={file}"]), fresh)
     assert fresh.metrics()["second.rows"] == taught.metrics()["second.rows"]
     assert "learner.rows" not in fresh.metrics()
     with pytest.raises(ConfigError, match=r"stage\.second\.start = 'absent'"):
         take_over(load(path, ["stage.second.start=absent"]), fresh)
-    checkpoint.save(file, {"stage": {"other": {}}})
+    state_file.save(file, {"stage": {"other": {}}})
     with pytest.raises(ConfigError, match=r"holds the stages \['other'\]"):
         take_over(load(path, [f"stage.second.start={file}"]), fresh)

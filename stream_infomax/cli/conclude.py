@@ -26,7 +26,8 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
     """Draw what was learnt into the run folder and return the summary of the run."""
     from stream_infomax import plots
     from stream_infomax.cli.show import draw
-    from stream_infomax.streaming.checkpoint import checkpoints_in, load
+    from stream_infomax.state_file import load
+    from stream_infomax.streaming.checkpoint import checkpoints_in
 
     learners = [stage for stage in config.stage if isinstance(stage, LearnerSettings)]
     names = [IN_PROCESS] if in_process else config.services()

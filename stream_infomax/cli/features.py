@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from stream_infomax.cli.settings import RunError
-from stream_infomax.config import ClassifierSettings, Config
-from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
-from stream_infomax.streaming.checkpoint import checkpoints_in, load
+from stream_infomax.config import RECORDER, ClassifierSettings, Config
+from stream_infomax.run_folder import IN_PROCESS, RunFolder
+from stream_infomax.state_file import load
+from stream_infomax.streaming.checkpoint import checkpoints_in
 from stream_infomax.streaming.recorder import FrameStore, assemble
 
 

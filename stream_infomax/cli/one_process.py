@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import closing
 from typing import Any
 
 from stream_infomax.cli.settings import RunError
 from stream_infomax.cli.watch import Watch
 from stream_infomax.composition import pipeline_of, source_of, take_over
-from stream_infomax.config import Config, ConfigError, to_builtins
-from stream_infomax.run_folder import IN_PROCESS, RECORDER, RunFolder
+from stream_infomax.config import RECORDER, Config, ConfigError, to_builtins
+from stream_infomax.run_folder import IN_PROCESS, RunFolder
 from stream_infomax.streaming.checkpoint import Checkpoints
 from stream_infomax.streaming.feeds import SourceFeed
 from stream_infomax.streaming.recorder import FrameStore
+from stream_infomax.streaming.signals import Signals
 from stream_infomax.streaming.stage import Pipeline
 from stream_infomax.streaming.status import INTERVAL, Meter
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
@@ -35,10 +29,10 @@ def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
         pipeline, feed = _prepare(config, checkpoints)
     except (ValueError, OSError) as error:
         raise ConfigError(str(error)) from error
-    with _stopping() as stop:
+    with closing(Signals()) as signals:
         watch.change(IN_PROCESS, "running", 0)
         try:
-            _work(config, pipeline, feed, checkpoints, store, watch, stop)
+            _work(config, pipeline, feed, checkpoints, store, watch, signals)
         except ValueError as error:
             watch.change(IN_PROCESS, "failed", 0)
             raise RunError(f"frame {feed.next - 1}: {error}") from error
@@ -66,7 +60,7 @@ def _work(
     checkpoints: Checkpoints,
     store: FrameStore | None,
     watch: Watch,
-    stop: threading.Event,
+    signals: Signals,
 ) -> None:
     meter = Meter()
     since = 0
@@ -88,7 +82,7 @@ def _work(
         watch.hear(IN_PROCESS, {**status, "metrics": {**feed.source.metrics(), **pipeline.metrics()}})
         watch.refresh()
 
-    while not feed.finished and not stop.is_set():
+    while not feed.finished and not signals.stop:
         arrival = feed.receive()
         if arrival is not None:
             output = pipeline.process(arrival.frame)
@@ -100,26 +94,8 @@ def _work(
                 save()
                 since = 0
         elif not feed.finished:
-            stop.wait(min(feed.due(), INTERVAL))
+            signals.wait(min(feed.due(), INTERVAL))
         if meter.due():
             report()
     save()
     report()
-
-
-@contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Yield an event that the first SIGINT or SIGTERM sets; the second one ends the process."""
-    stop = threading.Event()
-
-    def handle(number: int, _: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in SIGNALS}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -76,12 +76,13 @@ def probe(
 
 def _states(folder: Path) -> Mapping[str, Any]:
     """Return the states of a run's stages under their names."""
-    from stream_infomax.streaming.checkpoint import CheckpointError, checkpoints_in, load
+    from stream_infomax.state_file import StateFileError, load
+    from stream_infomax.streaming.checkpoint import checkpoints_in
 
     try:
         found = [checkpoints_in(place) for place in sorted(folder.iterdir()) if place.is_dir()]
         trees = [load(paths[-1]) for paths in found if paths]
-    except (CheckpointError, OSError) as error:
+    except (StateFileError, OSError) as error:
         raise ConfigError(str(error)) from error
     states = {name: state for tree in trees for name, state in tree.get("stage", {}).items()}
     if not states:

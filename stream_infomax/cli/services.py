@@ -13,6 +13,7 @@ import zmq.asyncio
 from stream_infomax.cli.settings import RunError, script
 from stream_infomax.cli.watch import Watch
 from stream_infomax.config import (
+    RECORDER,
     ClassifierSettings,
     Config,
     ConfigError,
@@ -20,7 +21,7 @@ from stream_infomax.config import (
     LearnerSettings,
     WindowsSettings,
 )
-from stream_infomax.run_folder import RECORDER, RunFolder
+from stream_infomax.run_folder import RunFolder
 from stream_infomax.streaming.taps import STATUS
 from stream_infomax.supervisor import Service, ServiceError, Supervisor
 
@@ -127,4 +128,4 @@ def _command(config: Config, folder: RunFolder, name: str) -> list[str]:
 def _recorder(config: Config, folder: RunFolder) -> list[str]:
     program = [sys.executable, "-P", "-m", "stream_infomax.streaming.recorder"]
     outlet, _ = config.addresses(config.services()[-1])
-    return [*program, outlet, str(folder.path / RECORDER)]
+    return [*program, outlet, str(folder.path / RECORDER), RECORDER]

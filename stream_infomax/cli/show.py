@@ -23,7 +23,7 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     out
         The folder for the pictures; by default the checkpoint's own.
     """
-    from stream_infomax.streaming.checkpoint import CheckpointError, load
+    from stream_infomax.state_file import StateFileError, load
 
     paths = _newest(checkpoint) if checkpoint.is_dir() else [checkpoint]
     if not paths:
@@ -32,7 +32,7 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     for path in paths:
         try:
             pictures += draw(load(path), out or path.parent)
-        except CheckpointError as error:
+        except StateFileError as error:
             raise ConfigError(str(error)) from error
         except ValueError as error:
             raise ConfigError(f"{path}: {error}") from error

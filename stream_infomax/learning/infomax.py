@@ -2,12 +2,14 @@
 
 import math
 import os
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning import kernels, store, tuning
+from stream_infomax import state_file
+from stream_infomax.learning import kernels, tuning
 from stream_infomax.learning.blocks import BlockLearner, Published, Sizes
 from stream_infomax.learning.estimator import Estimator
 
@@ -252,7 +254,7 @@ class OnlineInfomax(Estimator):
             state["seed"] = self._seed
             state["pending"] = self._pending[: self._n_pending]
             state["learner"] = self._learner.state()
-        return store.copied(state)
+        return state_file.copied(state)
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state; raises ValueError where a setting that shapes the result differs, naming it."""
@@ -270,16 +272,16 @@ class OnlineInfomax(Estimator):
         self.n_set_aside_ = {str(reason): int(count) for reason, count in state["n_set_aside"].items()}
         self._n_pending = len(state["pending"])
         self._pending[: self._n_pending] = state["pending"]
-        learner.restore(store.copied(state["learner"]))
+        learner.restore(state_file.copied(state["learner"]))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the state as safetensors, at once or not at all."""
-        store.save(self.state(), path)
+        """Write the state as safetensors, at once or not at all; raises StateFileError, naming the file."""
+        state_file.save(Path(path), self.state())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read what `save` wrote."""
-        state = store.load(path)
+        """Read what `save` wrote; raises StateFileError, naming the file and what is wrong with it."""
+        state = state_file.load(Path(path))
         learner = cls(**state["settings"])
         learner.restore(state)
         return learner

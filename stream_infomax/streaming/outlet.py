@@ -7,7 +7,6 @@ between. Every request can be repeated without harm, and a reader that lost its 
 from __future__ import annotations
 
 import errno
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ import zmq
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.log import OutputLog
 from stream_infomax.streaming.messages import Alive, Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.streaming.sockets import MAX_CREDIT, bind, receive, send, set_options
+from stream_infomax.streaming.sockets import MAX_CREDIT, Bound, receive, send, set_options
 
 # Requests taken in one go; the others wait for the next.
 MAX_REQUESTS = 256
@@ -42,7 +41,7 @@ class _Reader:
     told_full: bool = False
 
 
-class Outlet:
+class Outlet(Bound):
     """The log behind a ROUTER socket.
 
     Parameters
@@ -77,12 +76,11 @@ class Outlet:
         # Readers whose last commit is acknowledged only when it is on disk: see `acknowledge`.
         self.owed: set[str] = set()
         self._readers = {name: _Reader(name) for name in log.readers}
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        set_options(self.socket, 2 * messages.MAX_REQUEST_BYTES)
-        self._lock = bind(self.socket, address)
-        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        set_options(router, 2 * messages.MAX_REQUEST_BYTES)
+        super().__init__(router, address)
 
     def answer(self) -> None:
         """Take in the waiting requests, then send what the readers may have."""
@@ -125,16 +123,6 @@ class Outlet:
     def rewound(self) -> None:
         """Take note that the log was rewound to `rewind_to`."""
         self.rewind_to = None
-
-    def close(self) -> None:
-        """Close the socket. The address stays reserved until the process ends or `release` is called."""
-        self.socket.close()
-
-    def release(self) -> None:
-        """Give the address free for another process; after the context has ended."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
     def _take(self, peer: bytes, parts: Sequence[bytes]) -> None:
         try:

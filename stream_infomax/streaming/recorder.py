@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import zmq
 
-from stream_infomax.streaming import checkpoint
+from stream_infomax import state_file
 from stream_infomax.streaming.frames import Frame
 from stream_infomax.streaming.inlet import Inlet
 from stream_infomax.streaming.log import pack, unpack
@@ -27,7 +27,6 @@ from stream_infomax.streaming.runtime import guard
 from stream_infomax.streaming.signals import Signals
 from stream_infomax.streaming.sockets import LINGER_MS
 
-READER = "recorder"
 PART_FRAMES = 512
 PART_BYTES = 64 << 20
 
@@ -60,7 +59,7 @@ class FrameStore:
         folder.mkdir(parents=True, exist_ok=True)
         parts = self._paths()
         if parts:
-            newest = checkpoint.load(parts[-1])
+            newest = state_file.load(parts[-1])
             self.next, self.log_id, self.finished = newest["next"], newest["log"], newest["finished"]
 
     @property
@@ -88,13 +87,13 @@ class FrameStore:
 
         Raises
         ------
-        CheckpointError
+        StateFileError
             Where the disk does not take it.
         """
         if following == self.next and finished == self.finished:
             return
         tree = {"log": self.log_id, "next": following, "finished": finished, "frames": pack(self._frames)}
-        checkpoint.save(self.folder / f"part-{len(self._paths()):06d}.safetensors", tree)
+        state_file.save(self.folder / f"part-{len(self._paths()):06d}.safetensors", tree)
         self._frames.clear()
         self._n_bytes = 0
         self.next = following
@@ -103,7 +102,7 @@ class FrameStore:
     def frames(self) -> Iterator[Frame]:
         """Yield the frames on disk."""
         for path in self._paths():
-            for _, parts in unpack(checkpoint.load(path)["frames"]):
+            for _, parts in unpack(state_file.load(path)["frames"]):
                 yield Frame.from_parts(parts)
 
     def _paths(self) -> list[Path]:
@@ -131,7 +130,7 @@ def assemble(store: FrameStore, path: Path, classes: Mapping[str, Sequence[str]]
     ------
     ValueError
         Where the rows of an array change their shape otherwise.
-    CheckpointError
+    StateFileError
         Where the disk does not take it.
     """
     rows: dict[str, list[npt.NDArray[Any]]] = {}
@@ -165,7 +164,7 @@ def assemble(store: FrameStore, path: Path, classes: Mapping[str, Sequence[str]]
         arrays[f"frames/{key}"] = np.array([getattr(frame, key) for frame in frames], dtype=np.str_)
     labels = [json.dumps(dict(frame.labels), ensure_ascii=False, sort_keys=True) for frame in frames]
     arrays["frames/labels"] = np.array(labels, dtype=np.str_)
-    with checkpoint.replacing(path) as file:
+    with state_file.replacing(path) as file:
         np.savez(file, **arrays)
 
 
@@ -186,7 +185,7 @@ def _joined(values: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
     )
 
 
-def record(address: str, folder: Path, *, reader: str = READER) -> int:
+def record(address: str, folder: Path, reader: str) -> int:
     """Keep what the outlet at `address` serves until its stream ends or a signal comes. Returns the exit code.
 
     Parameters
@@ -243,12 +242,13 @@ def _flush(store: FrameStore, inlet: Inlet) -> None:
 
 
 def main() -> int:
-    """Record from the command line: ``python -m stream_infomax.streaming.recorder ADDRESS FOLDER``."""
+    """Record from the command line: ``python -m stream_infomax.streaming.recorder ADDRESS FOLDER NAME``."""
     parser = argparse.ArgumentParser(description="Keeps what a service publishes.")
     parser.add_argument("address", help="the outlet to read")
     parser.add_argument("folder", type=Path, help="where the parts lie")
+    parser.add_argument("reader", metavar="NAME", help="the name to read under, one of the service's readers")
     arguments = parser.parse_args()
-    return record(arguments.address, arguments.folder)
+    return record(arguments.address, arguments.folder, arguments.reader)
 
 
 if __name__ == "__main__":

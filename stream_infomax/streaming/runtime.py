@@ -10,7 +10,8 @@ from typing import Any
 
 import zmq
 
-from stream_infomax.streaming.checkpoint import CheckpointError, Checkpoints, differences
+from stream_infomax.state_file import StateFileError
+from stream_infomax.streaming.checkpoint import Checkpoints, differences
 from stream_infomax.streaming.feeds import Feed, Pace, Source, SourceFeed
 from stream_infomax.streaming.frames import Frame
 from stream_infomax.streaming.inlet import Inlet
@@ -142,7 +143,7 @@ def guard(name: str, work: Callable[[Signals], None]) -> int:
             work(signals)
     except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
-        same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, CheckpointError)
+        same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, StateFileError)
         return 2 if same_again else 1
     return 0
 

@@ -54,7 +54,39 @@ def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
     return parts
 
 
-def bind(socket: zmq.Socket[bytes], address: str) -> int | None:
+class Bound:
+    """A socket at an address of its own.
+
+    Parameters
+    ----------
+    socket
+        With its options set.
+    address
+        Where to bind.
+
+    Raises
+    ------
+    StreamError
+        Where the address is in use or cannot be bound.
+    """
+
+    def __init__(self, socket: zmq.Socket[bytes], address: str) -> None:
+        self.socket = socket
+        self._lock = _bind(socket, address)
+        self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def close(self) -> None:
+        """Close the socket. The address stays reserved until the process ends or `release` is called."""
+        self.socket.close()
+
+    def release(self) -> None:
+        """Give the address free for another process; after the context has ended."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _bind(socket: zmq.Socket[bytes], address: str) -> int | None:
     """Bind, or raise StreamError with the address.
 
     ZeroMQ takes a Unix socket over from a living process without a word, so a locked file beside it says that it

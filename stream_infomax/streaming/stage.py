@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from stream_infomax.streaming.frames import Frame
 
-# A tree of JSON values and numpy arrays; what streaming/checkpoint.py stores.
+# A tree of JSON values and numpy arrays; what state_file.py stores.
 State: TypeAlias = dict[str, Any]
 # Numbers for a person who watches: gauges and counters by name.
 Metrics: TypeAlias = Mapping[str, float]

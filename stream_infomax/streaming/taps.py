@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,7 +11,7 @@ import zmq
 
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.frames import Frame, FrameError
-from stream_infomax.streaming.sockets import StreamError, bind, receive, send, set_options
+from stream_infomax.streaming.sockets import Bound, StreamError, receive, send, set_options
 
 FRAME = b"frame"
 STATUS = b"status"
@@ -22,7 +21,7 @@ Status = dict[str, Any]
 WAKE_MS = 500
 
 
-class Tap:
+class Tap(Bound):
     """A publishing socket with the topics ``frame`` and ``status``; it never waits for anyone.
 
     It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing.
@@ -34,10 +33,9 @@ class Tap:
     """
 
     def __init__(self, context: zmq.Context[Any], address: str) -> None:
-        self.socket: zmq.Socket[bytes] = context.socket(zmq.XPUB)
-        set_options(self.socket)
-        self._lock = bind(self.socket, address)
-        self.address = self.socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+        set_options(publisher)
+        super().__init__(publisher, address)
         self._topics: set[bytes] = set()
         self._watched = False
 
@@ -65,16 +63,6 @@ class Tap:
     def status(self, status: Status) -> None:
         """Publish numbers for people who watch."""
         send(self.socket, (STATUS, messages.encode(status)))
-
-    def close(self) -> None:
-        """Close the socket. The address stays reserved until the process ends or `release` is called."""
-        self.socket.close()
-
-    def release(self) -> None:
-        """Give the address free for another process; after the context has ended."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
 
 
 class TapReader:

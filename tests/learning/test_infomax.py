@@ -93,6 +93,16 @@ def test_goes_on_from_a_state_with_the_same_bits(rows, components, settings, at,
     assert same(learner.state(), again.state()) is None
 
 
+def test_a_file_that_is_not_whole_is_named(rows, tmp_path):
+    path = tmp_path / "state.safetensors"
+    OnlineInfomax().partial_fit(rows[:1000]).save(path)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"state\.safetensors: its content does not match its digest"):
+        OnlineInfomax.load(path)
+
+
 def test_a_state_is_a_copy(rows):
     learner = OnlineInfomax().partial_fit(rows[:1000])
     state = learner.state()

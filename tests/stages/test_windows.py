@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_infomax import state_file
 from stream_infomax.stages.logmel import LogMel
 from stream_infomax.stages.windows import WindowsStage
-from stream_infomax.streaming import checkpoint
 from stream_infomax.streaming.frames import Array, Frame
 
 Samples = npt.NDArray[np.float32]
@@ -337,8 +337,8 @@ def test_the_state_can_be_kept_in_a_checkpoint(tmp_path: Path, keywords: dict[st
     frames = cut(noise(200), [77, 120])
     first, second = (WindowsStage("windows", "source", **keywords) for _ in range(2))
     first.process(frames[0])
-    checkpoint.save(tmp_path / "state", first.state())
-    second.restore(checkpoint.load(tmp_path / "state"))
+    state_file.save(tmp_path / "state", first.state())
+    second.restore(state_file.load(tmp_path / "state"))
     assert second.process(frames[1]).to_parts() == first.process(frames[1]).to_parts()
 
 

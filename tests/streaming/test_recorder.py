@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from stream_infomax.streaming.checkpoint import CheckpointError
+from stream_infomax.state_file import StateFileError
 from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.recorder import FrameStore, assemble
 
@@ -120,7 +120,7 @@ def test_a_damaged_part_is_named(tmp_path):
     store.flush(1)
     (part,) = tmp_path.iterdir()
     part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(CheckpointError, match=r"part-000000\.safetensors"):
+    with pytest.raises(StateFileError, match=r"part-000000\.safetensors"):
         FrameStore(tmp_path)
 
 

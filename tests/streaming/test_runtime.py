@@ -51,7 +51,7 @@ class Chain:
         for name in names or self.names:
             if name == "recorder":
                 arguments = ["-m", "stream_infomax.streaming.recorder", self.outlet("a")]
-                arguments += [str(self.folder / "recorder")]
+                arguments += [str(self.folder / "recorder"), "recorder"]
             else:
                 settings = json.dumps({**self.settings[name], **changes})
                 arguments = [str(TOYS), "source" if name == "source" else "stage", settings]

@@ -450,9 +450,9 @@ def test_repeats_and_frames_from_the_future_are_ignored(context, ipc):
 
 TAKEN = """
 import sys, zmq
-from stream_infomax.streaming.sockets import StreamError, bind
+from stream_infomax.streaming.sockets import Bound, StreamError
 try:
-    bind(zmq.Context().socket(zmq.ROUTER), sys.argv[1])
+    Bound(zmq.Context().socket(zmq.ROUTER), sys.argv[1])
 except StreamError as error:
     print(error)
     sys.exit(3)

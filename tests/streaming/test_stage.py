@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toys import Counting, Summing
 
-from stream_infomax.streaming.checkpoint import load, save
+from stream_infomax.state_file import load, save
 from stream_infomax.streaming.frames import Frame
 from stream_infomax.streaming.stage import Pipeline
 
