@@ -5,19 +5,31 @@ import math
 import numpy as np
 
 
-def finite_rows(rows):
-    return np.array([all(math.isfinite(value) for value in row) for row in rows], bool)
+def take_rows(rows, start, reference, scale, out, filled):
+    """Rows from `start` on that are finite, centred, as long as `out` has room."""
+    while start < len(rows) and filled < len(out):
+        with np.errstate(over="ignore", invalid="ignore"):
+            row = ((np.asarray(rows[start], np.float64) - reference) * scale).astype(out.dtype)
+        start += 1
+        if all(math.isfinite(value) for value in row):
+            out[filled] = row
+            filled += 1
+    return start, filled
 
 
-def centre_rows(rows, reference, scale):
-    return ((np.asarray(rows, np.float64) - reference) * scale).astype(np.float32)
+def centre_rows(rows, reference):
+    """Which rows are finite, and the centred rows, zeros for the others."""
+    finite = np.array([all(math.isfinite(value) for value in row) for row in rows], bool)
+    centred = (np.asarray(rows, np.float64) - reference).astype(np.float32)
+    centred[~finite] = 0
+    return finite, centred
 
 
 def score(y, beta, bias):
     return beta * np.tanh((beta * y + bias) / 2)
 
 
-def score_block(y, beta, bias, sign, linear):
+def score_block(y, beta, sign, linear):
     """Weighted scores, mean slopes ⟨ψ′⟩ and mean products ⟨ψŷ⟩."""
     n, units = y.shape
     psi = np.zeros((n, units))
@@ -26,8 +38,8 @@ def score_block(y, beta, bias, sign, linear):
     for i in range(n):
         weight = 1 / math.sqrt(sum(value**2 for value in y[i]) / units + 1e-12)
         for k in range(units):
-            value = score(y[i, k], beta[k], bias[k])
-            slope[k] += beta[k] ** 2 / 2 * (1 - (value / beta[k]) ** 2) / n
+            value = score(y[i, k], beta, 0.0)
+            slope[k] += beta**2 / 2 * (1 - (value / beta) ** 2) / n
             product[k] += value * y[i, k] / n
             psi[i, k] = sign[k] * weight * (value - linear[k] * y[i, k])
     return psi, slope, product
@@ -43,23 +55,31 @@ def density_slope(y, beta, bias):
     return beta * logistic_density(y, beta, bias) * (1 - 2 / (1 + math.exp(-(beta * y + bias))))
 
 
-def overcomplete_block(y, beta, bias, row, unit, linear):
+def overcomplete_block(y, beta, row, unit, linear):
     """ω̂ and the row-weighted sums of φ, -φ′ŷ and ŷ²."""
     n, units = y.shape
     omega = np.zeros((n, units))
     sums = np.zeros((3, units))
     for i in range(n):
         for k in range(units):
-            slope = density_slope(y[i, k], beta[k], bias[k])
+            slope = density_slope(y[i, k], beta, 0.0)
             omega[i, k] = row[i] * unit[k] * (slope + linear[k] * y[i, k])
-            sums[0, k] += row[i] * logistic_density(y[i, k], beta[k], bias[k])
+            sums[0, k] += row[i] * logistic_density(y[i, k], beta, 0.0)
             sums[1, k] -= row[i] * slope * y[i, k]
             sums[2, k] += row[i] * y[i, k] ** 2
     return omega, sums
 
 
+def skew(G, size, rate, floor):
+    """T, and the squared lengths of its rows."""
+    T = np.zeros(G.shape)
+    for i, j in np.ndindex(G.shape):
+        T[i, j] = rate * (G[i, j] - G[j, i]) / max(size[i] + size[j], floor)
+    return T, (T**2).sum(axis=1)
+
+
 def minus_log_density(y, beta):
-    return -sum(math.log(logistic_density(value, b, 0.0)) for row in y for value, b in zip(row, beta, strict=True))
+    return -sum(math.log(logistic_density(value, beta, 0.0)) for row in y for value in row)
 
 
 def draw_rows(seed, draw, filled, n):
@@ -84,8 +104,8 @@ def objective_complete(C, x, beta):
 
 def objective_overcomplete(C, x, beta, row):
     """Q̂ (2.98), the mean over rows with weights that sum to one."""
-    zeros = np.zeros_like(beta)
-    density = overcomplete_block(x @ C, beta, zeros, row, zeros, zeros)[1][0]
+    zeros = np.zeros(C.shape[1])
+    density = overcomplete_block(x @ C, beta, row, zeros, zeros)[1][0]
     return -0.5 * np.linalg.slogdet((C * density**2) @ C.T)[1]
 
 

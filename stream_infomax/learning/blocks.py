@@ -19,6 +19,9 @@ REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 8
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
+# Fewest rows of a step, new and drawn, for each feature, and fewest of a block for each component: with fewer, the
+# products of the step alone would cost more than those of its rows.
+ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.125
 OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 
@@ -34,6 +37,13 @@ class Published:
     scale: float
     beta: Array
     bias: Array
+
+
+def rows_a_block(block: int, n_features: int, n_components: int | None, memory: int) -> int:
+    """Rows between two updates: `block`, or more where the products of an update ask for it."""
+    drawn = REPLAYS if memory else 0
+    least = max(ROWS_A_FEATURE * n_features / (1 + drawn), ROWS_A_COMPONENT * (n_components or 0))
+    return max(block, math.ceil(least))
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,10 @@ class Sizes:
 
 
 class BlockLearner:
-    """Learns from whole blocks of rows, so that whatever changes, changes at multiples of `block` rows."""
+    """Learns after whole blocks of finite rows, however they come, so that the cut of a stream changes nothing."""
+
+    _batch: Array
+    _drawn: Array
 
     def __init__(self, sizes: Sizes) -> None:
         """Nothing learnt yet; raises ValueError where the memory holds less than a block."""
@@ -64,7 +77,10 @@ class BlockLearner:
         self._origin = np.zeros(sizes.n_features)
         self._scale = 1.0
         self._whitener: StreamingWhitener | None = None
-        self._whiten = np.zeros((sizes.n_features, 0), np.float32)
+        # A block as it fills: float32 and relative to the whitener's reference, before there is one as rows come. What
+        # is drawn from the memory follows it.
+        self._block: Array = np.empty((sizes.block, sizes.n_features))
+        self._filled = 0
         self._rule: CompleteRule | OvercompleteRule | None = None
         self._settled_at = 0
         self._next_refresh = 0
@@ -78,39 +94,47 @@ class BlockLearner:
                     f"accepted are 0 or at least one block, {4 * sizes.n_features * sizes.block} bytes"
                 )
 
-    def learn(self, rows: Array) -> None:
-        """Learn from one whole block (block, n_features) of finite rows."""
+    def take(self, rows: Array) -> int:
+        """Learn from rows (n, n_features), after every whole block; returns how many were set aside as not finite."""
+        start, aside = 0, 0
+        while start < len(rows):
+            before = start - self._filled
+            reference = self._origin if self._whitener is None else self._whitener.reference
+            start, self._filled = kernels.take_rows(rows, start, reference, self._scale, self._block, self._filled)
+            aside += start - self._filled - before
+            if self._filled == self.sizes.block:
+                self._filled = 0
+                self._learn()
+        return aside
+
+    def _learn(self) -> None:
+        """Learn from a block that is full."""
         if self._whitener is None:
-            self._whitener = self._start(rows)
-        whitener = self._whitener
-        batch: Array = np.empty(rows.shape, np.float32)
-        kernels.centre_rows(rows, whitener.reference, self._scale, batch)
-        whitener.add(batch)
+            self._whitener = self._start(self._block)
+        whitener, rule, size = self._whitener, self._rule, self.sizes.block
+        whitener.add(self._block)
         self.n_updates += 1
         shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
         if self._memory is not None:
-            self._memory.add(batch + shift)
-        if self._rule is None:
-            if self.n_updates * self.sizes.block >= self.sizes.warmup:
+            self._memory.add(self._block + shift)
+        if rule is None:
+            if self.n_updates * size >= self.sizes.warmup:
                 self._settle(whitener)
             return
         if self.n_updates % OBJECTIVE_EVERY == 0:
-            self._watch(self._rule.watch(batch, self._whiten))
+            self._watch(rule.watch(self._block))
         if self._memory is not None:
-            new, batch = batch, np.empty(((1 + REPLAYS) * len(rows), rows.shape[1]), np.float32)
-            batch[: len(rows)] = new
             # Rows that hardly count any more are not learnt from again.
             recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
-            self._memory.draw(shift, batch[len(rows) :], recent)
-        learnt = (self.n_updates - self._settled_at) * self.sizes.block
-        self._rule.step(batch, self._whiten, self.sizes.block, learnt)
+            self._memory.draw(shift, self._drawn, recent)
+        rule.step(self._batch, size, (self.n_updates - self._settled_at) * size)
         # Never both after one block, so that no pause is long.
         if self.n_updates >= self._next_refresh:
             whitener.refresh()
-            self._whiten = whitener.whiten.astype(np.float32)
+            rule.renew(whitener.whiten.astype(np.float32), whitener.dewhiten.astype(np.float32))
             self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         elif self.n_updates >= self._next_publication:
-            self._publish(whitener, self._rule)
+            self._publish(whitener, rule)
 
     def _start(self, rows: Array) -> StreamingWhitener:
         """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""
@@ -118,19 +142,30 @@ class BlockLearner:
         # A power of two scales without rounding, so that a gain of the sensor changes nothing.
         self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
         self._origin = np.asarray(np.mean(rows, axis=0, dtype=np.float64))
+        self._make_room()
+        self._block[:] = (rows - self._origin) * self._scale
         return StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
+
+    def _make_room(self) -> None:
+        """Room for the float32 rows of a step: a block, and what is drawn from the memory for it."""
+        size = self.sizes.block
+        drawn = 0 if self._memory is None else REPLAYS * size
+        self._batch = np.empty((size + drawn, self.sizes.n_features), np.float32)
+        self._block, self._drawn = self._batch[:size], self._batch[size:]
 
     def _settle(self, whitener: StreamingWhitener) -> None:
         """End the warm-up, unless nothing varies yet: decide K0 and K1, whiten, start C at random."""
         n_rank = whitener.settle(self.sizes.n_rank, self.sizes.energy, self.sizes.n_components)
         if n_rank == 0:
             return
-        n_components = self.sizes.n_components or n_rank
-        self._rule = make_rule(n_rank, n_components, self.sizes.seed, self.sizes.half_life)
+        self._rule = self._make_rule(whitener, self.sizes.n_components or n_rank)
         self._settled_at = self.n_updates
-        self._whiten = whitener.whiten.astype(np.float32)
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         self._publish(whitener, self._rule)
+
+    def _make_rule(self, whitener: StreamingWhitener, n_components: int) -> CompleteRule | OvercompleteRule:
+        whiten, dewhiten = whitener.whiten.astype(np.float32), whitener.dewhiten.astype(np.float32)
+        return make_rule(whiten, dewhiten, n_components, self.sizes.seed, self.sizes.half_life)
 
     def _publish(self, whitener: StreamingWhitener, rule: CompleteRule | OvercompleteRule) -> None:
         """Publish the averaged basis in the whitening as it stands."""
@@ -175,6 +210,7 @@ class BlockLearner:
             "next_refresh": self._next_refresh,
             "next_publication": self._next_publication,
             "origin": self._origin,
+            "pending": self._block[: self._filled],
         }
         if self._whitener is not None:
             state["whitener"] = self._whitener.state()
@@ -197,13 +233,15 @@ class BlockLearner:
         self._origin = np.array(state["origin"], np.float64)
         if self._memory is not None:
             self._memory.restore(state["memory"])
+        if "whitener" in state:
+            self._make_room()
+        self._filled = len(state["pending"])
+        self._block[: self._filled] = state["pending"]
         if "whitener" not in state:
             return
         self._whitener = StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
         self._whitener.restore(state["whitener"])
         if "rule" in state:
             self.published = Published(**state["published"])
-            n_components, n_rank = len(self.published.filters), self._whitener.n_rank
-            self._rule = make_rule(n_rank, n_components, self.sizes.seed, self.sizes.half_life)
+            self._rule = self._make_rule(self._whitener, len(self.published.filters))
             self._rule.restore(state["rule"])
-            self._whiten = self._whitener.whiten.astype(np.float32)

@@ -5,8 +5,7 @@ arrays do, matrix products do not (numpy calls the same BLAS, and `@` inside num
 All are serial and cached, write into arrays that the caller owns, and keep IEEE rules for NaN and infinities.
 """
 
-import math
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
@@ -16,122 +15,232 @@ Array = NDArray[Any]
 
 # Sums may be regrouped and products fused; NaN and infinities keep their meaning.
 REGROUP = {"reassoc", "contract"}
+# Without Python's check of a division by zero, loops that divide are vectorised.
+DIVISION: Final = "numpy"
+
+# tanh v ≈ v P(v²)/Q(v²), the minimax coefficients of Eigen (MPL 2.0), with v held within ±TANH_END.
+TANH_END = np.float32(7.90531110763549805)
+P0, P1, P2, P3, P4, P5, P6 = np.array(
+    [
+        4.89352455891786e-03,
+        6.37261928875436e-04,
+        1.48572235717979e-05,
+        5.12229709037114e-08,
+        -8.60467152213735e-11,
+        2.00018790482477e-13,
+        -2.76076847742355e-16,
+    ],
+    np.float32,
+)
+Q0, Q1, Q2, Q3 = np.array(
+    [4.89352518554385e-03, 2.26843463243900e-03, 1.18534705686654e-04, 1.19825839466702e-06], np.float32
+)
+# Matrices are transposed tile by tile, through a copy: their rows would drive each other out of the cache.
+TILE = 32
+# Power iterations for the largest angle of a turn.
+POWERS = 6
+
+
+@njit(cache=True, error_model=DIVISION)
+def take_rows(rows: Array, start: int, reference: Array, scale: float, out: Array, filled: int) -> tuple[int, int]:
+    """Write (rows - reference) * scale into `out` from row `filled` on, until either array ends.
+
+    `rows` (n, K) are read from row `start` on, the difference is taken in float64. A row that is not finite in `out`
+    (m, K) is passed over. Returns the next row to read, and how many rows of `out` are filled.
+    """
+    n, width = rows.shape
+    while start < n and filled < len(out):
+        row, to = rows[start], out[filled]
+        bad = 0
+        for j in range(width):
+            to[j] = (row[j] - reference[j]) * scale
+        for j in range(width):
+            bad += not abs(to[j]) < np.inf
+        filled += bad == 0
+        start += 1
+    return start, filled
 
 
 @njit(cache=True)
-def finite_rows(rows: Array, finite: Array) -> int:
-    """Mark in `finite` (n,) the rows (n, K) without NaN or infinity, and return how many there are."""
+def centre_rows(rows: Array, reference: Array, finite: Array, out: Array) -> int:
+    """Write rows - reference as float32 into `out` (n, K), the difference taken in float64.
+
+    Marks in `finite` (n,) the rows without NaN or infinity, writes zeros for the others, and returns how many there
+    are.
+    """
     n, width = rows.shape
     count = 0
     for i in range(n):
+        row, to = rows[i], out[i]
         bad = 0
         for j in range(width):
-            bad += not abs(rows[i, j]) < np.inf
+            to[j] = row[j] - reference[j]
+            bad += not abs(row[j]) < np.inf
         finite[i] = bad == 0
         count += bad == 0
+        if bad:
+            to[:] = 0
     return count
 
 
-@njit(cache=True)
-def centre_rows(rows: Array, reference: Array, scale: float, out: Array) -> None:
-    """Write (rows - reference) * scale as float32 into `out`, the difference taken in float64."""
-    n, width = rows.shape
-    for i in range(n):
-        for j in range(width):
-            out[i, j] = (rows[i, j] - reference[j]) * scale
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION, inline="always")
+def tanh(value: Any) -> Any:
+    """tanh of a float32, to 3·10⁻⁷ of its value; NaN stays NaN."""
+    v = min(max(value, -TANH_END), TANH_END)
+    q = v * v
+    top = v * (P0 + q * (P1 + q * (P2 + q * (P3 + q * (P4 + q * (P5 + q * P6))))))
+    return top / (Q0 + q * (Q1 + q * (Q2 + q * Q3)))
 
 
-@njit(cache=True, fastmath=REGROUP)
-def score_block(
-    y: Array, tanh: Array, beta: Array, sign: Array, linear: Array, psi: Array, slope: Array, product: Array
-) -> None:
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
+def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, slope: Array, product: Array) -> None:
     """Weighted scores s_k (ψ_k(ŷ_i) - a_k ŷ_i) / r_i of a block, and per unit the plain means of ψ′ and of ψŷ.
 
-    `y` ŷ, `tanh` = tanh((βŷ + b)/2) and `psi` are (n, K1) float32; `beta`, `sign` s, `linear` a, `slope`, `product`
-    (K1,) float32. A row's weight is 1/r, r its root mean square over the units: contrast is no matter of rotation,
-    and it makes a few rows drown all others. The linear part of a score says nothing about rotations of
-    uncorrelated outputs; taking it out takes out its noise. (numpy's tanh is faster than what numba makes of one.)
+    `y` ŷ and `psi` are (n, K1) float32; `sign` s, `linear` a, `slope`, `product` (K1,) float32; ψ = β tanh(βŷ/2). A
+    row's weight is 1/r, r its root mean square over the units: contrast is no matter of rotation, and it makes a
+    few rows drown all others. The linear part of a score says nothing about rotations of uncorrelated outputs;
+    taking it out takes out its noise.
     """
     n, units = y.shape
-    one = np.float32(1)
-    for k in range(units):
-        slope[k] = 0
-        product[k] = 0
+    one, full = np.float32(1), np.float32(beta)
+    half = np.float32(0.5) * full
+    slope[:] = 0
+    product[:] = 0
     for i in range(n):
-        row, t, out = y[i], tanh[i], psi[i]
+        row, out = y[i], psi[i]
         square = np.float32(0)
         for k in range(units):
-            square += row[k] * row[k]
+            potential = row[k]
+            square += potential * potential
+            t = tanh(half * potential)
+            slope[k] += one - t * t
+            product[k] += t * potential
+            out[k] = sign[k] * (full * t - linear[k] * potential)
         weight = one / np.sqrt(square / np.float32(units) + np.float32(1e-12))
         for k in range(units):
-            slope[k] += one - t[k] * t[k]
-        for k in range(units):
-            score = beta[k] * t[k]
-            product[k] += score * row[k]
-            out[k] = (score - linear[k] * row[k]) * (sign[k] * weight)
+            out[k] *= weight
     share = one / np.float32(n)
     for k in range(units):
-        slope[k] *= np.float32(0.5) * beta[k] * beta[k] * share
-        product[k] *= share
+        slope[k] *= half * full * share
+        product[k] *= full * share
 
 
-@njit(cache=True, fastmath=REGROUP)
+@njit(cache=True)
+def transpose(matrix: Array, out: Array) -> None:
+    """Write Gᵀ of a float32 matrix (K, K) into `out`, where numpy takes ten times as long from K = 512 on."""
+    K = len(matrix)
+    tile = np.empty((TILE, TILE), np.float32)
+    for first in range(0, K, TILE):
+        rows = min(TILE, K - first)
+        for left in range(0, K, TILE):
+            columns = min(TILE, K - left)
+            for j in range(columns):
+                source = matrix[left + j, first : first + rows]
+                for i in range(rows):
+                    tile[i, j] = source[i]
+            for i in range(rows):
+                row, to = tile[i], out[first + i, left : left + columns]
+                for j in range(columns):
+                    to[j] = row[j]
+
+
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
+def skew(matrix: Array, size: Array, rate: float, floor: float, turn: Array, squares: Array) -> None:
+    """Write T_ij = rate (G_ij - G_ji) / max(size_i + size_j, floor) into `turn`; all (K, K) and (K,) are float32.
+
+    `squares` (K,) gets the squared lengths of T's rows, which are those of its columns.
+    """
+    K = len(matrix)
+    step, least = np.float32(rate), np.float32(floor)
+    transpose(matrix, turn)
+    for i in range(K):
+        row, to, own = matrix[i], turn[i], size[i]
+        square = np.float32(0)
+        for j in range(K):
+            value = step * (row[j] - to[j]) / max(own + size[j], least)
+            to[j] = value
+            square += value * value
+        squares[i] = square
+
+
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
+def largest_turn(turn: Array, first: int) -> float:
+    """The largest singular value of a skew T (K, K) float32, to about a tenth, by power iteration from row `first`."""
+    K = len(turn)
+    vector, image = turn[first].copy(), np.empty(K, np.float32)
+    largest = np.float32(0)
+    for _ in range(POWERS + 1):
+        square = np.float32(0)
+        for i in range(K):
+            row, value = turn[i], np.float32(0)
+            for j in range(K):
+                value += row[j] * vector[j]
+            image[i] = value
+            square += value * value
+        if not square > 0:
+            break
+        largest = np.sqrt(square)
+        vector, image = image, vector
+        scale = np.float32(1) / largest
+        for i in range(K):
+            vector[i] *= scale
+    return float(largest)
+
+
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
 def overcomplete_block(
-    y: Array, tanh: Array, beta: Array, row: Array, unit: Array, linear: Array, omega: Array, sums: Array
+    y: Array, beta: float, row: Array, unit: Array, linear: Array, omega: Array, sums: Array
 ) -> None:
     """Terms of algorithm 2: ω̂_ik = row_i unit_k (φ′(ŷ_ik) + a_k ŷ_ik), and row-weighted sums of φ, -φ′ŷ and ŷ².
 
-    `y` ŷ, `tanh` = tanh((βŷ + b)/2) and `omega` are (n, K1) float32; `row` (n,) holds the weights of the rows; `beta`,
-    `unit` = d_k s_k (2.98) and `linear` a_k are (K1,), `sums` (3, K1), all float32.
+    `y` ŷ and `omega` are (n, K1) float32; `row` (n,) holds the weights of the rows; `unit` = d_k s_k (2.98) and
+    `linear` a_k are (K1,), `sums` (3, K1), all float32.
     """
     n, units = y.shape
-    one = np.float32(1)
-    for k in range(units):
-        sums[0, k] = 0
-        sums[1, k] = 0
-        sums[2, k] = 0
+    one, full = np.float32(1), np.float32(beta)
+    half, quarter = np.float32(0.5) * full, np.float32(0.25) * full
+    sums[:] = 0
     density, product, square = sums[0], sums[1], sums[2]
     for i in range(n):
-        potential, t, out = y[i], tanh[i], omega[i]
+        potentials, out = y[i], omega[i]
         weight = row[i]
         for k in range(units):
-            phi = np.float32(0.25) * beta[k] * (one - t[k] * t[k])
-            slope = -beta[k] * t[k] * phi
-            out[k] = weight * unit[k] * (slope + linear[k] * potential[k])
+            potential = potentials[k]
+            t = tanh(half * potential)
+            phi = quarter * (one - t * t)
+            slope = -full * t * phi
+            out[k] = weight * unit[k] * (slope + linear[k] * potential)
             density[k] += weight * phi
-        for k in range(units):
-            phi = np.float32(0.25) * beta[k] * (one - t[k] * t[k])
-            product[k] += weight * beta[k] * t[k] * phi * potential[k]
-            square[k] += weight * potential[k] * potential[k]
+            product[k] -= weight * slope * potential
+            square[k] += weight * potential * potential
 
 
-@njit(cache=True)
-def minus_log_density(y: Array, beta: Array) -> float:
-    """Sum of -ln φ(ŷ) over all rows and units at b = 0; `y` (n, K1) float32, `beta` (K1,) float32 (2.83)."""
-    n, units = y.shape
-    total = 0.0
+@njit(cache=True, fastmath=REGROUP)
+def follow(average: Array, value: Array, share: float) -> None:
+    """Move an average (n, m) by `share` of its distance to a value; float32."""
+    n, units = average.shape
+    step = np.float32(share)
     for i in range(n):
-        row = 0.0
+        mean, new = average[i], value[i]
         for k in range(units):
-            u = abs(float(beta[k]) * float(y[i, k]))
-            row += u + 2.0 * math.log1p(math.exp(-u))
-        total += row
-    shift = 0.0
-    for k in range(units):
-        shift += math.log(float(beta[k]))
-    return float(total - n * shift)
+            mean[k] += step * (new[k] - mean[k])
 
 
 def warmup() -> None:
     """Compile every kernel for every type it is called with, so that no service compiles while it streams."""
-    y = np.zeros((2, 3), np.float32)
+    y = np.ones((3, 3), np.float32)
     unit = np.ones(3, np.float32)
     for dtype in (np.float32, np.float64):
         for writeable in (True, False):  # arrays read from a message are not writeable, and a type of their own
-            rows = np.zeros((2, 3), dtype)
+            rows = np.zeros((3, 3), dtype)
             rows.flags.writeable = writeable
-            finite_rows(rows, np.zeros(2, np.bool_))
-            centre_rows(rows, np.zeros(3), 1.0, y.copy())
-    score_block(y, y, unit, unit, unit, y.copy(), unit.copy(), unit.copy())
-    overcomplete_block(y, y, unit, unit[:2], unit, unit, y.copy(), np.zeros((3, 3), np.float32))
-    minus_log_density(y, unit)
+            take_rows(rows, 0, np.zeros(3), 1.0, y.copy(), 0)
+            take_rows(rows, 0, np.zeros(3), 1.0, np.zeros((3, 3)), 0)
+            centre_rows(rows, np.zeros(3), np.zeros(3, np.bool_), y.copy())
+    tanh(np.float32(1))
+    score_block(y, 1.0, unit, unit, y.copy(), unit.copy(), unit.copy())
+    overcomplete_block(y, 1.0, unit, unit, unit, y.copy(), np.zeros((3, 3), np.float32))
+    transpose(y, y.copy())
+    skew(y, unit, 1.0, 1.0, y.copy(), unit.copy())
+    largest_turn(y, 0)
+    follow(y.copy(), y, 1.0)

@@ -1,4 +1,4 @@
-"""The two learning rules: how a block of whitened rows moves the rotation C (Huang & Zhang 2017)."""
+"""The two learning rules: how a block of rows moves the rotation C of the whitened space (Huang & Zhang 2017)."""
 
 import math
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning import kernels
-from stream_infomax.learning.tuning import start_beta
+from stream_infomax.learning.tuning import minus_log_density, start_beta
 from stream_infomax.learning.whitening import nearest_rotation, polar
 
 Array = NDArray[Any]
@@ -15,8 +15,8 @@ Array = NDArray[Any]
 # Steps are kept below this angle (radians, of the plane that turns most): beyond, neither the series of the
 # exponential nor Newton-Schulz holds.
 LARGEST_TURN = 0.7
-ORTHONORMALISE_EVERY = 4
-PRECONDITION_EVERY = 16
+# Sum of the squared largest angles after which C is made orthonormal again; they bound what turns add to its length.
+LARGEST_DRIFT = 0.5
 CURVATURE_FLOOR = 1.0
 STATISTICS_ROWS = 2000.0
 # Least share of a Newton step by which β and b move.
@@ -29,29 +29,20 @@ RATE_ROWS = 64.0
 LARGEST_RATE = 0.5
 
 
-class Rotation:
-    """What both rules share: C (K0, K1) with C Cᵀ = I, its running average, and β = β0, b = 0."""
+class Rule:
+    """What both rules share: the whitening, rates, β = β0 and b = 0, and the tuning of what is published."""
 
-    def __init__(self, n_rank: int, n_components: int, seed: int, half_life: float | None) -> None:
-        self.n_rank = n_rank
+    def __init__(self, whiten: Array, dewhiten: Array, n_components: int, half_life: float | None) -> None:
+        """Start in the whitening V; `dewhiten` is Σ V, the transpose of its inverse; both (K, K0) float32."""
+        self.whiten, self.dewhiten = whiten, dewhiten
+        self.n_rank = whiten.shape[1]
         self.n_components = n_components
         self.half_life = half_life
-        start = np.random.default_rng(seed).standard_normal((n_rank, n_components))
-        self.rotation: Array = polar(start).astype(np.float32)
-        self.average = self.rotation.copy()
-        self.beta = np.full(n_components, start_beta(n_components, n_rank), np.float32)
-        self.bias = np.zeros(n_components, np.float32)
-        self.tuned_beta = self.beta.astype(np.float64)
+        self.beta = start_beta(n_components, self.n_rank)
+        self.tuned_beta = np.full(n_components, self.beta)
         self.tuned_bias = np.zeros(n_components)
         self.n_tuned = 0
         self.n_steps = 0
-
-    def _tanh(self, y: Array) -> Array:
-        """tanh((βŷ + b)/2)."""
-        t: Array = y * (np.float32(0.5) * self.beta)
-        t += np.float32(0.5) * self.bias
-        np.tanh(t, out=t)
-        return t
 
     def tune(self, y: Array) -> None:
         """Move β and b of the neurons towards p(ŷ) ∝ |g′| (stage 2 of the paper), the likeliest logistic density.
@@ -81,126 +72,127 @@ class Rotation:
         """Length of a step from n rows, of which a new block: falls with the square root of the rows that count."""
         horizon = rows if self.half_life is None else min(rows, self.half_life)
         decay = math.sqrt(1 + horizon / (RATE_ROWS * self.n_rank))
-        return min(LARGEST_RATE, RATE * math.sqrt(n * block) / self.n_rank / decay)
+        return float(min(LARGEST_RATE, RATE * math.sqrt(n * block) / self.n_rank / decay))
 
-    def _orthonormalise(self) -> None:
-        """One Newton-Schulz iteration towards (C Cᵀ)^(-1/2) C."""
-        gram = self.rotation @ self.rotation.T
-        gram *= np.float32(-0.5)
-        gram[np.diag_indices_from(gram)] += np.float32(1.5)
-        self.rotation = gram @ self.rotation
+    def _share(self, block: int, learnt: int) -> float:
+        """The newest C's share of the average.
 
-    def _advance_average(self, block: int, learnt: int) -> None:
-        """Average with weights that grow polynomially (Shamir & Zhang 2013), so that the start is forgotten.
-
-        The power falls from 3 to 1 as rows come in: forgetting matters early, the number of steps averaged later.
+        Weights grow polynomially (Shamir & Zhang 2013), so that the start is forgotten. The power falls from 3 to 1 as
+        rows come in: forgetting matters early, the number of steps averaged later.
         """
         self.n_steps += 1
         steps = float(self.n_steps) if self.half_life is None else min(self.n_steps, self.half_life / block)
         power = 1 + 2 / (1 + learnt / (1000 * self.n_rank))
-        weight = (power + 1) / (power + max(1.0, steps))
-        self.average += np.float32(weight) * (self.rotation - self.average)
-
-    def published(self) -> Array:
-        """The nearest admissible C to the average, (K0, K1) float32."""
-        return nearest_rotation(self.average)
+        return float((power + 1) / (power + max(1.0, steps)))
 
 
-class CompleteRule(Rotation):
+class CompleteRule(Rule):
     """Algorithm 1: minimise Q1 = -⟨Σ ln φ(ŷ_k)⟩ along C(G - Gᵀ), G = ⟨ψ ŷᵀ⟩ (2.83, 2.87).
 
     The entries of G - Gᵀ are divided by κ_i + κ_j, κ = ⟨ψ′⟩ - ⟨ψŷ⟩, the second derivative of Q1 for independent
     outputs. Where κ is negative a unit's source is sub-Gaussian, and the sign of its score turns, as in extended
     infomax (Lee, Girolami & Sejnowski 1999) and Picard-O.
+
+    What is kept, turned and averaged is W = V C, so that ŷ is one product. C stays orthonormal as in the landing
+    algorithm (Ablin & Peyré 2022): it is turned by I + T with columns of unit length, and where the turns have added
+    up, the step also leads back, W ← W (I + T + (I - CᵀC)/2).
     """
 
-    def __init__(self, n_rank: int, seed: int, half_life: float | None) -> None:
-        super().__init__(n_rank, n_rank, seed, half_life)
-        self.slope = np.full(n_rank, 1.5)
-        self.product = np.full(n_rank, 1.0)
-        self._precondition()
+    def __init__(self, whiten: Array, dewhiten: Array, seed: int, half_life: float | None) -> None:
+        super().__init__(whiten, dewhiten, whiten.shape[1], half_life)
+        self.filters: Array = whiten @ random_rotation(self.n_rank, self.n_rank, seed)
+        self.average = self.filters.copy()
+        self.slope = np.full(self.n_rank, 1.5)
+        self.product = np.full(self.n_rank, 1.0)
+        self.drift = 0.0
+        self._gain, self._turn = np.empty((2, self.n_rank, self.n_rank), np.float32)
 
-    def watch(self, rows: Array, whiten: Array) -> float:
+    @property
+    def rotation(self) -> Array:
+        """C (K0, K0)."""
+        return np.asarray(self.dewhiten.T @ self.filters)
+
+    def renew(self, whiten: Array, dewhiten: Array) -> None:
+        """Carry C and its average over to another whitening."""
+        self.filters = whiten @ (self.dewhiten.T @ self.filters)
+        self.average = whiten @ (self.dewhiten.T @ self.average)
+        self.whiten, self.dewhiten = whiten, dewhiten
+
+    def watch(self, rows: Array) -> float:
         """Tune the neurons to rows (n, K), and return their Q1 at β0, b = 0, in nats."""
-        y = self._project(rows, whiten)
+        y = rows @ self.filters
         self.tune(y)
-        return float(kernels.minus_log_density(y, self.beta)) / len(rows)
+        return float(minus_log_density(y, np.float32(self.beta)).sum(dtype=np.float64)) / len(rows)
 
-    def step(self, rows: Array, whiten: Array, block: int, learnt: int) -> None:
+    def step(self, rows: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
         n = len(rows)
-        y = self._project(rows, whiten)
+        y = rows @ self.filters
         psi = np.empty_like(y)
-        slope = np.empty(self.n_rank, np.float32)
-        product = np.empty(self.n_rank, np.float32)
-        kernels.score_block(y, self._tanh(y), self.beta, self.sign, self.linear, psi, slope, product)
-        self.slope += block / (block + STATISTICS_ROWS) * (slope - self.slope)
-        self.product += block / (block + STATISTICS_ROWS) * (product - self.product)
-        if self.n_steps % PRECONDITION_EVERY == 0:
-            self._precondition()
-        gain = psi.T @ y
-        gain *= np.float32(self._rate(learnt, n, block) / n)
-        self._turn((gain - gain.T) * self.inverse)
-        if self.n_steps % ORTHONORMALISE_EVERY == 0:  # a turn leaves its length to fourth order
-            self._orthonormalise()
-        self._advance_average(block, learnt)
+        slope, product = np.empty((2, self.n_rank), np.float32)
+        sign = np.where(self.slope < self.product, np.float32(-1), np.float32(1))
+        kernels.score_block(y, self.beta, sign, self.product.astype(np.float32), psi, slope, product)
+        share = block / (block + STATISTICS_ROWS)
+        self.slope += share * (slope - self.slope)
+        self.product += share * (product - self.product)
+        np.matmul(psi.T, y, out=self._gain)
+        self._step(self._rate(learnt, n, block) / n)
+        kernels.follow(self.average, self.filters, self._share(block, learnt))
 
-    def _project(self, rows: Array, whiten: Array) -> Array:
-        """ŷ, by the order of products that is cheaper."""
-        if len(rows) > self.n_rank:
-            return np.asarray(rows @ (whiten @ self.rotation))
-        return np.asarray(rows @ whiten @ self.rotation)
-
-    def _precondition(self) -> None:
-        """Signs of the scores and the inverse curvature of every pair of units, from κ as it stands."""
-        curvature = self.slope - self.product
-        self.sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
-        self.linear = self.product.astype(np.float32)
-        size = np.abs(curvature)
-        self.inverse = (1 / np.maximum(size[:, None] + size, CURVATURE_FLOOR)).astype(np.float32)
-
-    def _turn(self, turn: Array) -> None:
-        """C exp(T) for a skew T, to second order; T is shortened where it turns too far for that."""
-        square = turn.T @ turn  # -T²
-        # The Frobenius norm bounds the square of the largest angle: mostly it says already that all is well.
-        if not np.linalg.norm(square) <= LARGEST_TURN**2:
-            largest = spectral_norm(turn)
+    def _step(self, rate: float) -> None:
+        """Turn by T = rate (G - Gᵀ) / (κ_i + κ_j), shortened where that is too far."""
+        turn, squares = self._turn, np.empty(self.n_rank, np.float32)
+        size = np.abs(self.slope - self.product).astype(np.float32)
+        kernels.skew(self._gain, size, rate, CURVATURE_FLOOR, turn, squares)
+        # The singular values of a skew matrix come in pairs, so that often its Frobenius norm says that all is well.
+        largest = math.sqrt(0.5 * float(squares.sum()))
+        if not largest <= LARGEST_TURN:
+            largest = kernels.largest_turn(turn, int(np.argmax(squares)))
             if largest > LARGEST_TURN:
                 factor = np.float32(LARGEST_TURN / largest)
                 turn *= factor
-                square *= factor * factor
-        square *= np.float32(-0.5)
-        square += turn
-        self.rotation += self.rotation @ square
+                squares *= factor * factor
+                largest = LARGEST_TURN
+        length = 1 / np.sqrt(1 + squares)
+        turn *= length
+        diagonal = np.diag_indices_from(turn)
+        turn[diagonal] += length - 1
+        self.drift += largest * largest
+        if self.drift > LARGEST_DRIFT:
+            self.drift = 0.0
+            rotation = self.rotation
+            turn -= np.float32(0.5) * (rotation.T @ rotation)
+            turn[diagonal] += np.float32(0.5)
+        self.filters += self.filters @ turn
+
+    def published(self) -> Array:
+        """The nearest admissible C to the average, (K0, K1) float32."""
+        return nearest_rotation(self.dewhiten.T @ self.average)
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the same bits."""
         return {
-            "rotation": self.rotation,
+            "filters": self.filters,
             "average": self.average,
             "slope": self.slope,
             "product": self.product,
-            "sign": self.sign,
-            "linear": self.linear,
-            "inverse": self.inverse,
+            "drift": self.drift,
             "tuning": self.tuning_state(),
             "n_steps": self.n_steps,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
-        self.rotation = np.array(state["rotation"], np.float32)
+        self.filters = np.array(state["filters"], np.float32)
         self.average = np.array(state["average"], np.float32)
         self.slope = np.array(state["slope"], np.float64)
         self.product = np.array(state["product"], np.float64)
-        self.linear = np.array(state["linear"], np.float32)
-        self.sign = np.array(state["sign"], np.float32)
-        self.inverse = np.array(state["inverse"], np.float32)
+        self.drift = float(state["drift"])
         self.restore_tuning(state["tuning"])
         self.n_steps = int(state["n_steps"])
 
 
-class OvercompleteRule(Rotation):
+class OvercompleteRule(Rule):
     """Algorithm 2: minimise Q̂ = -½ ln det(C D² Cᵀ), D = ⟨Φ⟩ (2.98).
 
     dQ̂/dC = -(M⁻¹ C D² + ⟨x̂ ω̂ᵀ⟩), M = C D² Cᵀ, ω̂_k = d_k φ′(ŷ_k) c_kᵀ M⁻¹ c_k; the paper does not spell this out.
@@ -208,36 +200,43 @@ class OvercompleteRule(Rotation):
     -a_k ŷ_k is taken, whose mean -a_k ⟨x̂ x̂ᵀ⟩ c_k is known better from the stream than from a block.
     """
 
-    def __init__(self, n_rank: int, n_components: int, seed: int, half_life: float | None) -> None:
-        super().__init__(n_rank, n_components, seed, half_life)
+    def __init__(self, whiten: Array, dewhiten: Array, n_components: int, seed: int, half_life: float | None) -> None:
+        super().__init__(whiten, dewhiten, n_components, half_life)
+        self.rotation = random_rotation(self.n_rank, n_components, seed)
+        self.average = self.rotation.copy()
         # ⟨φ⟩ before any row: what matters is only that it is the same for all units.
-        self.density = np.full(n_components, 0.2 * float(self.beta[0]))
+        self.density = np.full(n_components, 0.2 * self.beta)
         self.linear = np.zeros(n_components)
-        self.second_moment = np.eye(n_rank)
+        self.second_moment = np.eye(self.n_rank)
         self.statistics_rows = 0.0
 
-    def watch(self, rows: Array, whiten: Array) -> float:
-        """Tune the neurons to rows (n, K), and return Q̂ in nats at the running D."""
-        self.tune(rows @ whiten @ self.rotation)
-        weighted = self.rotation * (self.density**2).astype(np.float32)
-        return -0.5 * float(np.linalg.slogdet((weighted @ self.rotation.T).astype(np.float64))[1])
+    def renew(self, whiten: Array, dewhiten: Array) -> None:
+        """Go on in another whitening: C and its average stay as they are."""
+        self.whiten, self.dewhiten = whiten, dewhiten
 
-    def step(self, rows: Array, whiten: Array, block: int, learnt: int) -> None:
+    def watch(self, rows: Array) -> float:
+        """Tune the neurons to rows (n, K), and return Q̂ in nats at the running D."""
+        self.tune(rows @ self.whiten @ self.rotation)
+        return -0.5 * float(np.linalg.slogdet(self._weighted_gram())[1])
+
+    def _weighted_gram(self) -> Array:
+        """M = C D² Cᵀ (K0, K0), float64."""
+        weighted = self.rotation * self.density.astype(np.float32)
+        return np.asarray(weighted @ weighted.T, np.float64)
+
+    def step(self, rows: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
-        x = rows @ whiten
-        weighted = self.rotation * (self.density**2).astype(np.float32)
-        gram = (weighted @ self.rotation.T).astype(np.float64)
-        solved = np.linalg.solve(gram, self.rotation.astype(np.float64)).astype(np.float32)
-        unit = (self.density * np.einsum("ij,ij->j", self.rotation, solved)).astype(np.float32)
+        x = rows @ self.whiten
+        direction = np.linalg.inv(self._weighted_gram()).astype(np.float32) @ self.rotation
+        unit = (self.density * np.einsum("ij,ij->j", self.rotation, direction)).astype(np.float32)
+        direction *= (self.density**2).astype(np.float32)
+        direction -= self.rotation
         pull = self._pull(x, unit, block)
-        direction = solved * (self.density**2).astype(np.float32) - self.rotation
-        direction += pull - (self.rotation @ pull.T) @ self.rotation
-        rate = self._rate(learnt, len(rows), block) * self.n_components / self.n_rank
-        rate *= min(1.0, LARGEST_TURN / max(rate * spectral_norm(direction), 1e-12))
-        self.rotation += np.float32(rate) * direction
-        self._orthonormalise()
-        self._orthonormalise()  # Q̂ moves with the length of C: once would leave what looks like a gain
-        self._advance_average(block, learnt)
+        direction += pull
+        direction -= (self.rotation @ pull.T) @ self.rotation
+        direction *= np.float32(self._rate(learnt, len(rows), block) * self.n_components / self.n_rank)
+        self.rotation = retracted(self.rotation, direction)
+        kernels.follow(self.average, self.rotation, self._share(block, learnt))
 
     def _pull(self, x: Array, unit: Array, block: int) -> Array:
         """⟨x̂ ω̂ᵀ⟩ of a block of whitened rows; the running averages follow."""
@@ -247,15 +246,20 @@ class OvercompleteRule(Rotation):
         omega = np.empty_like(y)
         sums = np.empty((3, self.n_components), np.float32)
         linear = self.linear.astype(np.float32)
-        kernels.overcomplete_block(y, self._tanh(y), self.beta, row, unit, linear, omega, sums)
-        pull: Array = x.T @ omega
-        pull -= (self.second_moment.astype(np.float32) @ self.rotation) * (linear * unit)
+        kernels.overcomplete_block(y, self.beta, row, unit, linear, omega, sums)
+        pull: Array = self.second_moment.astype(np.float32) @ self.rotation
+        pull *= -linear * unit
+        pull += x.T @ omega
         self.statistics_rows = min(self.statistics_rows + block, STATISTICS_ROWS)
         share = block / self.statistics_rows
         self.density += share * (np.maximum(sums[0], DENSITY_FLOOR * self.beta) - self.density)
         self.linear += share * (sums[1] / np.maximum(sums[2], np.float32(1e-12)) - self.linear)
         self.second_moment += share * ((x * row[:, None]).T @ x - self.second_moment)
         return pull
+
+    def published(self) -> Array:
+        """The nearest admissible C to the average, (K0, K1) float32."""
+        return nearest_rotation(self.average)
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the same bits."""
@@ -282,24 +286,50 @@ class OvercompleteRule(Rotation):
         self.n_steps = int(state["n_steps"])
 
 
-def spectral_norm(matrix: Array) -> float:
-    """The largest singular value, to about a tenth: four power iterations from the longest column."""
-    lengths = np.einsum("ij,ij->j", matrix, matrix)
-    vector = matrix[:, int(np.argmax(lengths))]
-    norm = 0.0
-    for _ in range(4):
-        size = float(np.abs(vector).max())
+def random_rotation(n_rank: int, n_components: int, seed: int) -> Array:
+    """A random C (K0, K1) float32 with orthonormal rows."""
+    start = np.random.default_rng(seed).standard_normal((n_rank, n_components))
+    return polar(start).astype(np.float32)
+
+
+def retracted(rotation: Array, direction: Array) -> Array:
+    """C after a step along a tangent: (M Mᵀ)^(-1/2) M, M = C + direction, which is shortened where it is too long.
+
+    Two iterations of Newton-Schulz at once, for all that they need is M Mᵀ (K0, K0). Since the step is a tangent,
+    M Mᵀ is about C Cᵀ + Δ Δᵀ, which gives Δ's largest singular value.
+    """
+    moved = rotation + direction
+    gram = moved @ moved.T
+    diagonal = np.diag_indices_from(gram)
+    squares = gram.copy()
+    squares[diagonal] -= 1
+    largest = largest_eigenvalue(squares)
+    if not largest <= LARGEST_TURN**2:
+        moved = rotation + np.float32(LARGEST_TURN / math.sqrt(largest)) * direction
+        gram = moved @ moved.T
+    first = np.float32(-0.5) * gram
+    first[diagonal] += np.float32(1.5)
+    second = np.float32(-0.5) * (first @ gram @ first)
+    second[diagonal] += np.float32(1.5)
+    return np.asarray((second @ first) @ moved)
+
+
+def largest_eigenvalue(matrix: Array) -> float:
+    """The largest absolute eigenvalue of a symmetric matrix, to about a tenth: eight power iterations."""
+    vector = matrix[:, int(np.argmax(np.abs(matrix).max(axis=0)))]
+    size = 0.0
+    for _ in range(8):
+        size = float(np.linalg.norm(vector))
         if not size > 0:
             return 0.0
-        vector = vector / np.float32(size)
-        image = vector @ matrix
-        norm = float(np.linalg.norm(image) / np.linalg.norm(vector))
-        vector = matrix @ image
-    return norm
+        vector = matrix @ (vector / np.float32(size))
+    return float(np.linalg.norm(vector))
 
 
-def make_rule(n_rank: int, n_components: int, seed: int, half_life: float | None) -> CompleteRule | OvercompleteRule:
+def make_rule(
+    whiten: Array, dewhiten: Array, n_components: int, seed: int, half_life: float | None
+) -> CompleteRule | OvercompleteRule:
     """Algorithm 1 where there are as many components as dimensions, algorithm 2 where there are more."""
-    if n_components == n_rank:
-        return CompleteRule(n_rank, seed, half_life)
-    return OvercompleteRule(n_rank, n_components, seed, half_life)
+    if n_components == whiten.shape[1]:
+        return CompleteRule(whiten, dewhiten, seed, half_life)
+    return OvercompleteRule(whiten, dewhiten, n_components, seed, half_life)

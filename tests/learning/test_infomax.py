@@ -323,7 +323,13 @@ def test_input_is_not_changed_and_may_be_read_only(rows):
 
 @pytest.mark.parametrize(
     ("settings", "rows_an_update"),
-    [({}, 64), ({"block": 1}, 2), ({"block": 1, "n_components": 40}, 5), ({"block": 7}, 7)],
+    [
+        ({}, 64),
+        ({"block": 1}, 3),
+        ({"block": 1, "memory": 0}, 11),
+        ({"block": 1, "n_components": 40}, 5),
+        ({"block": 7}, 7),
+    ],
 )
 def test_rows_between_updates(rows, settings, rows_an_update):
     learner = OnlineInfomax(**settings).partial_fit(rows[:1000])

@@ -15,42 +15,63 @@ import reference
 
 RNG = np.random.default_rng(0)
 Y = (3 * RNG.standard_normal((13, 7))).astype(np.float32)
-BETA = RNG.uniform(0.5, 3, 7).astype(np.float32)
-BIAS = RNG.normal(size=7).astype(np.float32)
-TANH = np.tanh((BETA * Y + BIAS) / 2)
+BETA = 2.2
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_finite_rows(dtype, bad):
-    rows = Y.astype(dtype)
+@pytest.mark.parametrize("made", [np.float32, np.float64])
+def test_take_rows(dtype, bad, made):
+    rows = (Y + 1e6).astype(dtype)
     rows[0, 0] = rows[5, 3] = rows[12, 6] = bad
-    rows[7] = np.finfo(dtype).max
-    finite = np.empty(13, np.bool_)
-    assert kernels.finite_rows(rows, finite) == 10
-    np.testing.assert_array_equal(finite, reference.finite_rows(rows))
+    mean = np.full(7, 1e6)
+    out, wanted = np.zeros((2, 8, 7), made)
+    where = filled = 0
+    expected = 0, 0
+    for _ in range(2):  # `out` is full before the rows end, then it has room again
+        where, filled = kernels.take_rows(rows, where, mean, 0.25, out, filled)
+        expected = reference.take_rows(rows, expected[0], mean, 0.25, wanted, expected[1])
+        assert (where, filled) == expected
+        np.testing.assert_array_equal(out[:filled], wanted[:filled])
+        expected, filled = (where, 1), 1
+    assert where == 13
 
 
-def test_infinities_that_cancel_are_not_finite():
-    finite = np.empty(1, np.bool_)
-    assert kernels.finite_rows(np.array([[np.inf, -np.inf]]), finite) == 0
+@pytest.mark.filterwarnings("ignore:overflow")
+def test_rows_that_overflow_float32_or_cancel_are_not_taken():
+    rows = np.array([[1e300, 0.0], [np.inf, -np.inf], [1.0, 2.0]])
+    out = np.zeros((3, 2), np.float32)
+    assert kernels.take_rows(rows, 0, np.zeros(2), 1.0, out, 0) == (3, 1)
+    assert out[0].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_centre_rows(dtype):
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_centre_rows(dtype, bad):
     rows = (Y + 1e6).astype(dtype)
+    rows[0, 0] = rows[5, 3] = bad
     mean = np.full(7, 1e6)
-    out = np.empty((13, 7), np.float32)
-    kernels.centre_rows(rows, mean, 0.25, out)
-    np.testing.assert_array_equal(out, reference.centre_rows(rows, mean, 0.25))
+    finite, out = np.empty(13, np.bool_), np.empty((13, 7), np.float32)
+    assert kernels.centre_rows(rows, mean, finite, out) == 11
+    for made, wanted in zip((finite, out), reference.centre_rows(rows, mean), strict=True):
+        np.testing.assert_array_equal(made, wanted)
+
+
+def test_tanh_is_as_good_as_it_says():
+    values = np.concatenate([np.linspace(-12, 12, 4001), np.geomspace(1e-30, 1, 300)]).astype(np.float32)
+    made = np.array([kernels.tanh(value) for value in values])
+    np.testing.assert_allclose(made, np.tanh(values.astype(np.float64)), rtol=3e-7)
+    assert kernels.tanh(np.float32(0)) == 0
+    assert np.isnan(kernels.tanh(np.float32(np.nan)))
+    assert abs(kernels.tanh(np.float32(-np.inf)) + 1) < 1e-6
 
 
 def test_score_block():
     sign = np.where(np.arange(7) % 2, 1, -1).astype(np.float32)
     linear = RNG.uniform(0, 1, 7).astype(np.float32)
     psi, slope, product = np.empty_like(Y), np.empty(7, np.float32), np.empty(7, np.float32)
-    kernels.score_block(Y, TANH, BETA, sign, linear, psi, slope, product)
-    expected = reference.score_block(Y.astype(float), BETA.astype(float), BIAS.astype(float), sign, linear)
+    kernels.score_block(Y, BETA, sign, linear, psi, slope, product)
+    expected = reference.score_block(Y.astype(float), BETA, sign, linear)
     for made, wanted in zip((psi, slope, product), expected, strict=True):
         np.testing.assert_allclose(made, wanted, rtol=2e-5, atol=2e-6)
 
@@ -59,23 +80,46 @@ def test_a_row_of_zeros_has_finite_scores():
     y = np.zeros((2, 3), np.float32)
     ones = np.ones(3, np.float32)
     psi = np.empty_like(y)
-    kernels.score_block(y, y, ones, ones, ones, psi, ones.copy(), ones.copy())
+    kernels.score_block(y, 1.0, ones, ones, psi, ones.copy(), ones.copy())
     np.testing.assert_array_equal(psi, 0)
 
 
 def test_overcomplete_block():
     row, unit, linear = (RNG.uniform(0, 2, n).astype(np.float32) for n in (13, 7, 7))
     omega, sums = np.empty_like(Y), np.empty((3, 7), np.float32)
-    kernels.overcomplete_block(Y, TANH, BETA, row, unit, linear, omega, sums)
-    expected = reference.overcomplete_block(Y.astype(float), BETA.astype(float), BIAS.astype(float), row, unit, linear)
+    kernels.overcomplete_block(Y, BETA, row, unit, linear, omega, sums)
+    expected = reference.overcomplete_block(Y.astype(float), BETA, row, unit, linear)
     np.testing.assert_allclose(omega, expected[0], rtol=2e-4, atol=2e-5)
     np.testing.assert_allclose(sums, expected[1], rtol=2e-4)
 
 
-def test_minus_log_density_also_where_the_density_underflows():
-    made = kernels.minus_log_density(Y, BETA)
-    assert made == pytest.approx(reference.minus_log_density(Y.astype(float), BETA.astype(float)), rel=1e-6)
-    assert kernels.minus_log_density(np.full((1, 1), 1e4, np.float32), np.ones(1, np.float32)) == pytest.approx(1e4)
+@pytest.mark.parametrize("size", [1, 7, 32, 75])  # within, at and beyond the tiles of the transpose
+def test_skew(size):
+    matrix, turn = RNG.standard_normal((2, size, size)).astype(np.float32)
+    curvature, squares = RNG.uniform(0, 2, (2, size)).astype(np.float32)
+    kernels.skew(matrix, curvature, 0.3, 1.0, turn, squares)
+    expected = reference.skew(matrix.astype(float), curvature.astype(float), 0.3, 1.0)
+    np.testing.assert_allclose(turn, expected[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(squares, expected[1], rtol=1e-5, atol=1e-12)
+    transposed = np.empty_like(matrix)
+    kernels.transpose(matrix, transposed)
+    np.testing.assert_array_equal(transposed, matrix.T)
+
+
+@pytest.mark.parametrize("size", [1, 2, 9, 60])
+def test_largest_turn(size):
+    matrix = RNG.standard_normal((size, size))
+    turn = (matrix - matrix.T).astype(np.float32)
+    exact = np.linalg.norm(turn.astype(float), 2)
+    longest = int(np.argmax(np.linalg.norm(turn, axis=1)))
+    assert 0.85 * exact <= kernels.largest_turn(turn, longest) <= exact * 1.0001
+
+
+def test_follow():
+    average, value = RNG.standard_normal((2, 5, 7)).astype(np.float32)
+    expected = average + 0.3 * (value - average)
+    kernels.follow(average, value, 0.3)
+    np.testing.assert_allclose(average, expected, rtol=1e-5)
 
 
 def test_warmup_leaves_nothing_to_compile():

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream_infomax.learning.updates import CompleteRule, OvercompleteRule, make_rule, spectral_norm
+from stream_infomax.learning.updates import CompleteRule, OvercompleteRule, largest_eigenvalue, make_rule, retracted
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import reference
 
 RNG = np.random.default_rng(0)
 K = 4
+WHITE = np.eye(K, dtype=np.float32), np.eye(K, dtype=np.float32)
 
 
 def on_a_sphere(n):
@@ -27,18 +28,19 @@ def on_a_sphere(n):
 
 def taken_step(rule, x, learnt):
     before = rule.rotation.astype(np.float64)
-    rule.step(x.astype(np.float32), np.eye(K, dtype=np.float32), len(x), learnt)
+    rule.step(x.astype(np.float32), len(x), learnt)
     return before, rule.rotation.astype(np.float64) - before
 
 
 def test_algorithm_1_steps_along_the_constrained_gradient():
     x = on_a_sphere(40)
-    rule = CompleteRule(K, 0, None)
+    rule = CompleteRule(*WHITE, 0, None)
     learnt = 10**12  # so small a step that its second order vanishes
     before, moved = taken_step(rule, x, learnt)
-    slope = reference.gradient(lambda C: reference.objective_complete(C, x, rule.beta.astype(float)), before)
+    slope = reference.gradient(lambda C: reference.objective_complete(C, x, rule.beta), before)
     turn = before.T @ (-slope + before @ slope.T @ before)  # C(G - Gᵀ) = C turn (2.87)
-    expected = before @ (turn * rule.inverse)
+    size = np.abs(rule.slope - rule.product)
+    expected = before @ (turn / np.maximum(size[:, None] + size, 1))
     cosine = np.sum(moved * expected) / np.linalg.norm(moved) / np.linalg.norm(expected)
     assert cosine > 0.9999
 
@@ -46,13 +48,12 @@ def test_algorithm_1_steps_along_the_constrained_gradient():
 def test_algorithm_2_steps_along_the_constrained_gradient():
     x = on_a_sphere(40)
     row = np.full(len(x), 1 / len(x))
-    rule = OvercompleteRule(K, 7, 0, None)
-    beta = rule.beta.astype(float)
+    rule = OvercompleteRule(*WHITE, 7, 0, None)
     zeros = np.zeros(7)
     C = rule.rotation.astype(np.float64)
-    rule.density = reference.overcomplete_block(x @ C, beta, zeros, row, zeros, zeros)[1][0]
+    rule.density = reference.overcomplete_block(x @ C, rule.beta, row, zeros, zeros)[1][0]
     before, moved = taken_step(rule, x, 10**12)
-    slope = reference.gradient(lambda C: reference.objective_overcomplete(C, x, beta, row), before)
+    slope = reference.gradient(lambda C: reference.objective_overcomplete(C, x, rule.beta, row), before)
     expected = -slope + before @ slope.T @ before
     cosine = np.sum(moved * expected) / np.linalg.norm(moved) / np.linalg.norm(expected)
     assert cosine > 0.999
@@ -61,31 +62,69 @@ def test_algorithm_2_steps_along_the_constrained_gradient():
 @pytest.mark.parametrize("components", [K, 9])
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e-3])
 def test_rotations_stay_orthonormal_whatever_comes(components, scale):
-    rule = make_rule(K, components, 0, None)
+    rule = make_rule(*WHITE, components, 0, None)
     for i in range(100):
         x = (scale * RNG.standard_t(1.5, size=(16, K))).astype(np.float32)
-        rule.step(x, np.eye(K, dtype=np.float32), 16, 16 * i)
-    np.testing.assert_allclose(rule.rotation @ rule.rotation.T, np.eye(K), atol=0.15)
+        rule.step(x, 16, 16 * i)
+    np.testing.assert_allclose(np.linalg.svd(rule.rotation, compute_uv=False), 1, atol=0.25)
     np.testing.assert_allclose(rule.published() @ rule.published().T, np.eye(K), atol=1e-5)
 
 
 def test_the_start_is_orthonormal_and_seeded():
-    start = make_rule(K, 9, 3, None).rotation
+    start = make_rule(*WHITE, 9, 3, None).rotation
     np.testing.assert_allclose(start @ start.T, np.eye(K), atol=1e-6)
-    np.testing.assert_array_equal(start, make_rule(K, 9, 3, None).rotation)
-    assert not np.array_equal(start, make_rule(K, 9, 4, None).rotation)
+    np.testing.assert_array_equal(start, make_rule(*WHITE, 9, 3, None).rotation)
+    assert not np.array_equal(start, make_rule(*WHITE, 9, 4, None).rotation)
 
 
 def test_the_sign_of_a_score_follows_the_data():
-    rule = CompleteRule(2, 0, None)
-    rule.rotation = np.eye(2, dtype=np.float32)
+    rule = CompleteRule(WHITE[0][:2, :2], WHITE[1][:2, :2], 0, None)
+    rule.filters = np.eye(2, dtype=np.float32)
     for i in range(100):
         x = np.stack([RNG.laplace(scale=0.5**0.5, size=200), RNG.uniform(-(3**0.5), 3**0.5, size=200)], axis=1)
-        rule.step(x.astype(np.float32), np.eye(2, dtype=np.float32), 200, 200 * i)
-    assert rule.sign.tolist() == [1, -1]
+        rule.step(x.astype(np.float32), 200, 200 * i)
+    assert np.sign(rule.slope - rule.product).tolist() == [1, -1]
 
 
-def test_spectral_norm():
-    for matrix in (RNG.standard_normal((30, 30)), np.diag([5.0, 1, 1]), np.zeros((3, 3)), np.outer([1, 2], [3, 4, 5])):
+@pytest.mark.parametrize("components", [K, 9])
+def test_a_renewed_whitening_carries_the_rotation_over(components):
+    rule = make_rule(*WHITE, components, 0, None)
+    rotation, average = rule.rotation.copy(), rule.published()
+    whiten = np.linalg.qr(RNG.standard_normal((K, K)))[0].astype(np.float32) * np.float32(3)
+    rule.renew(whiten, whiten / 9)
+    np.testing.assert_allclose(rule.rotation, rotation, atol=1e-6)
+    np.testing.assert_allclose(rule.published(), average, atol=1e-6)
+    x = RNG.laplace(size=(50, K)).astype(np.float32)
+    same = make_rule(*WHITE, components, 0, None)
+    same.step(x @ whiten, 50, 1000)
+    rule.step(x, 50, 1000)
+    np.testing.assert_allclose(rule.rotation, same.rotation, atol=1e-5)
+
+
+def test_turns_that_add_up_leave_the_lengths_as_they_are():
+    rule = CompleteRule(*WHITE, 0, None)
+    worst = 0.0
+    for i in range(300):
+        rule.step(RNG.laplace(size=(20, K)).astype(np.float32), 20, 20 * i)
+        values = np.linalg.svd(rule.rotation, compute_uv=False)
+        worst = max(worst, float(np.abs(values - 1).max()))
+    assert worst < 0.15
+
+
+@pytest.mark.parametrize("length", [0.01, 0.5, 20.0])
+def test_retracted_is_the_nearest_after_a_step_that_is_not_too_long(length):
+    rotation = make_rule(*WHITE, 9, 0, None).rotation
+    direction = RNG.standard_normal((K, 9))
+    direction -= rotation @ direction.T @ rotation
+    direction *= length / np.linalg.norm(direction, 2)
+    moved = retracted(rotation, direction.astype(np.float32))
+    np.testing.assert_allclose(moved @ moved.T, np.eye(K), atol=0.02)
+    expected = reference.polar(rotation + direction * min(1, 0.7 / length))
+    np.testing.assert_allclose(moved, expected, atol=0.05)
+
+
+def test_largest_eigenvalue():
+    square = RNG.standard_normal((30, 30))
+    for matrix in (square @ square.T, -square @ square.T, np.diag([5.0, 1, 1]), np.zeros((3, 3)), np.ones((4, 4))):
         exact = np.linalg.norm(matrix, 2)
-        assert 0.9 * exact <= spectral_norm(matrix) <= exact * 1.0001
+        assert 0.9 * exact <= largest_eigenvalue(matrix) <= exact * 1.0001
