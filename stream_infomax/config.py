@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from stream_infomax.changes import apply
 from stream_infomax.explain import explain
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -357,7 +358,10 @@ def load(path: Path, changes: Sequence[str] = ()) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"{path}: not readable as TOML: {error}") from error
     for change in changes:
-        _apply(raw, change)
+        try:
+            apply(raw, change)
+        except ValueError as error:
+            raise ConfigError(f"--set {change!r}: {error}") from error
     return convert(raw, str(path))
 
 
@@ -373,30 +377,3 @@ def to_builtins(config: Config) -> dict[str, Any]:
     """Return the configuration as plain values, as checkpoints keep it."""
     builtins: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))  # lists, no tuples
     return builtins
-
-
-def _apply(raw: dict[str, Any], change: str) -> None:
-    key, sign, text = change.partition("=")
-    if not sign or not key:
-        raise ConfigError(f"--set {change!r}: expected KEY=VALUE, for example source.path=recordings")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
-        if text[:1] in tuple("\"'[{"):  # meant as TOML
-            raise ConfigError(f"--set {change!r}: {text} is not TOML: {error}") from error
-        value = text
-    table: Any = raw
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        if isinstance(table, list):
-            by_name = {entry.get("name"): entry for entry in table if isinstance(entry, dict)}
-            if parent not in by_name:
-                raise ConfigError(f"--set {change!r}: no stage {parent!r}; there are {list(by_name)}")
-            table = by_name[parent]
-        else:
-            table = table.setdefault(parent, {})
-        if not isinstance(table, dict | list):
-            raise ConfigError(f"--set {change!r}: {parent!r} is a value, not a table")
-    if isinstance(table, list):
-        raise ConfigError(f"--set {change!r}: name a stage and a key, for example stage.learner.block=32")
-    table[leaf] = value

@@ -1,7 +1,5 @@
 """The contrastive stage: modules over frames, alone or in a row, exact across restarts, and bad input."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,69 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from stream_infomax.config import ConfigError, convert  # noqa: E402
+from modules import module, same_frames, same_state, speech, stack, with_features  # noqa: E402
+
 from stream_infomax.learning import greedy  # noqa: E402
-from stream_infomax.stages.contrast import ContrastStage  # noqa: E402
 from stream_infomax.streaming.frames import Array, Frame  # noqa: E402
-from stream_infomax.streaming.stage import Pipeline  # noqa: E402
-
-GRID = ("grid_y", "grid_x", "component")
-SMALL = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16}
-
-
-def speech(segments=12, frame_rows=10, width=5, seed=0, encoder="learner-1", streams=("a",)):
-    """Frames of smooth features: segments of 45 to 90 rows at 200 rows a second, streams taking turns."""
-    rng = np.random.default_rng(seed)
-    offset = 0
-    for number in range(segments):
-        stream = streams[number % len(streams)]
-        rows = int(rng.integers(45, 90))
-        walk = np.cumsum(rng.standard_normal((rows, width)), 0).astype(np.float32)
-        is_last_of_stream = number >= segments - len(streams)
-        for start in range(0, rows, frame_rows):
-            last = start + frame_rows >= rows
-            yield Frame(
-                stream=stream,
-                offset=offset,
-                segment=f"{stream}{number}",
-                arrays={"features": Array(walk[start : start + frame_rows], ("time", "component"))},
-                last=last,
-                end=last and is_last_of_stream,
-                rate=200.0,
-                encoder=encoder,
-            )
-            offset += 1
-
-
-def module(number, **settings):
-    below = f"m{number - 1}" if number > 1 else "features"
-    return ContrastStage(f"m{number}", below, module=number, **{**SMALL, **settings})
-
-
-def with_features(frame, rows, axes=("time", "component")):
-    return replace(frame, arrays={"features": Array(np.asarray(rows, np.float32), axes)})
-
-
-def stack(**settings):
-    return Pipeline([module(number, **settings) for number in (1, 2, 3, 4)])
-
-
-def same_frames(one, other):
-    assert len(one) == len(other)
-    for left, right in zip(one, other, strict=True):
-        assert left.to_parts() == right.to_parts()
-
-
-def same_state(one, other):
-    assert type(one) is type(other)
-    if isinstance(one, dict):
-        assert one.keys() == other.keys()
-        for key in one:
-            same_state(one[key], other[key])
-    elif isinstance(one, np.ndarray):
-        assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-    else:
-        assert one == other or one != one
 
 
 def test_frame_for_frame_with_the_rows_and_rates_of_each_module():
@@ -326,111 +265,3 @@ def test_live_mode_skips_training_and_never_publishing(monkeypatch):
     assert stage.online.updates > 0
     assert stage.online.updates + stage.metrics()["skipped.late"] + 1 == stage.memory.count
     assert rows == expected
-
-
-# --- grids -----------------------------------------------------------------------------------------------------------
-
-
-def pictures(n=12, height=5, width=4, channels=3, seed=0):
-    rng = np.random.default_rng(seed)
-    for number in range(n):
-        grid = rng.standard_normal((height, width, channels)) + 2 * rng.standard_normal(channels)
-        array = Array(grid.astype(np.float32), ("grid_y", "grid_x", "component"))
-        yield Frame("pictures", number, f"p{number}", {"features": array}, last=True)
-
-
-def test_grids_keep_their_shape_and_patches_never_mix():
-    frames = list(pictures())
-    pipeline = Pipeline([module(1, layout="patches", skip=1), module(2, layout="patches", skip=1)])
-    outputs = [pipeline.process(frame) for frame in frames]
-    assert outputs[-1].arrays["m2"].data.shape == (5, 4, 8)
-    assert outputs[-1].arrays["m2"].axes == ("grid_y", "grid_x", "component")
-    assert pipeline.metrics()["m2.updates"] == 11
-    assert pipeline.stages[0].online.module.loss.steps == 3
-    assert pipeline.stages[0].online.module.loss.columns == 4
-    changed = frames[-1].arrays["features"].data.copy()
-    changed[2, 1] += 1
-    for stage in pipeline.stages:
-        stage.learn = False
-    before = pipeline.process(replace(frames[-1], offset=12)).arrays["m2"].data
-    other = with_features(replace(frames[-1], offset=13), changed, GRID)
-    after = pipeline.process(other).arrays["m2"].data
-    differs = (before != after).any(2)
-    assert differs[2, 1]
-    assert differs.sum() == 1
-
-
-def test_a_restored_stack_of_grids_goes_on_with_the_same_bits():
-    frames = list(pictures())
-
-    def make():
-        return Pipeline([module(1, layout="patches"), module(2, layout="patches")])
-
-    whole, first, second = make(), make(), make()
-    expected = [whole.process(frame) for frame in frames]
-    for frame in frames[:7]:
-        first.process(frame)
-    second.restore(first.state())
-    same_frames(expected[7:], [second.process(frame) for frame in frames[7:]])
-
-
-def test_a_patch_with_nan_stays_nan_and_its_grid_is_not_learnt_from():
-    frames = list(pictures(4))
-    stage = module(1, layout="patches")
-    for frame in frames[:3]:
-        stage.process(frame)
-    rows = frames[3].arrays["features"].data.copy()
-    rows[1, 2, 0] = np.nan
-    out = stage.process(with_features(frames[3], rows, GRID)).arrays["m1"].data
-    assert np.isnan(out[1, 2]).all()
-    assert np.isnan(out).any(2).sum() == 1
-    assert stage.memory.count == 3
-    assert stage.metrics()["skipped.gaps"] == 1
-
-
-def test_a_grid_too_low_for_its_skip_is_refused():
-    with pytest.raises(ValueError, match=r"5 rows of patches.*needs 6"):
-        module(1, layout="patches", skip=4).process(next(pictures()))
-
-
-# --- configuration ---------------------------------------------------------------------------------------------------
-
-
-def config(**changes):
-    stages = [
-        {"name": "patches", "kind": "windows", "form": "grid", "patch": 10, "stride": 3},
-        {"name": "one", "kind": "contrast", "layout": "patches", "skip": 3},
-        {"name": "two", "kind": "contrast", "layout": "patches", "skip": 3, "module": 2},
-    ]
-    for name, settings in changes.items():
-        next(stage for stage in stages if stage["name"] == name).update(settings)
-    return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": stages})
-
-
-def test_modules_that_cannot_work_are_refused_before_anything_runs():
-    assert config().stage[2].module == 2
-    with pytest.raises(ConfigError, match="'two': skip = 2, but 3 rows of patches share pixels"):
-        config(two={"skip": 2})
-    with pytest.raises(
-        ConfigError, match="'two' is module 2 of layout 'patches' and trains on the batches of module 1"
-    ):
-        config(two={"input": "patches"})
-    with pytest.raises(ConfigError, match="'one' is module 3"):
-        config(one={"module": 3})
-    with pytest.raises(ConfigError, match=r"negatives.*>= 2"):
-        config(one={"negatives": 1})
-
-
-# --- torch -----------------------------------------------------------------------------------------------------------
-
-
-def test_without_torch_the_command_that_installs_it_is_named():
-    program = "import sys; sys.modules['torch'] = None; from stream_infomax import ContrastStage"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert 'pip install "stream_infomax[contrast]"' in done.stderr
-
-
-def test_importing_the_package_does_not_import_torch():
-    program = "import sys, stream_infomax.stages.classifier; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0

@@ -1,6 +1,7 @@
 """Fixtures of the tests of streaming."""
 
 import pytest
+from chains import Chain
 from toys import Keeping
 
 
@@ -11,3 +12,26 @@ def context():
     yield context
     context.destroy(linger=0)
     context.kept.clear()
+
+
+@pytest.fixture(params=["inproc", "ipc", "tcp"])
+def address(request, tmp_path):
+    return {"inproc": "inproc://outlet", "ipc": f"ipc://{tmp_path}/o", "tcp": "tcp://127.0.0.1:*"}[request.param]
+
+
+@pytest.fixture
+def ipc(tmp_path):
+    return f"ipc://{tmp_path}/o"
+
+
+@pytest.fixture
+def chain(tmp_path):
+    chains = []
+
+    def make(n_frames, **settings):
+        chains.append(Chain(tmp_path, n_frames, **settings))
+        return chains[-1]
+
+    yield make
+    for made in chains:
+        made.kill_all()

@@ -1,0 +1,48 @@
+"""What the contrastive stage needs: a stack that fits together, and torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from stream_infomax.config import ConfigError, convert
+
+
+def config(**changes):
+    stages = [
+        {"name": "patches", "kind": "windows", "form": "grid", "patch": 10, "stride": 3},
+        {"name": "one", "kind": "contrast", "layout": "patches", "skip": 3},
+        {"name": "two", "kind": "contrast", "layout": "patches", "skip": 3, "module": 2},
+    ]
+    for name, settings in changes.items():
+        next(stage for stage in stages if stage["name"] == name).update(settings)
+    return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": stages})
+
+
+def test_modules_that_cannot_work_are_refused_before_anything_runs():
+    assert config().stage[2].module == 2
+    with pytest.raises(ConfigError, match="'two': skip = 2, but 3 rows of patches share pixels"):
+        config(two={"skip": 2})
+    with pytest.raises(
+        ConfigError, match="'two' is module 2 of layout 'patches' and trains on the batches of module 1"
+    ):
+        config(two={"input": "patches"})
+    with pytest.raises(ConfigError, match="'one' is module 3"):
+        config(one={"module": 3})
+    with pytest.raises(ConfigError, match=r"negatives.*>= 2"):
+        config(one={"negatives": 1})
+
+
+# --- torch -----------------------------------------------------------------------------------------------------------
+
+
+def test_without_torch_the_command_that_installs_it_is_named():
+    program = "import sys; sys.modules['torch'] = None; from stream_infomax import ContrastStage"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert 'pip install "stream_infomax[contrast]"' in done.stderr
+
+
+def test_importing_the_package_does_not_import_torch():
+    program = "import sys, stream_infomax.stages.classifier; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0

@@ -1,0 +1,77 @@
+"""The contrastive stage over grids of patches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from modules import module, same_frames, with_features  # noqa: E402
+
+from stream_infomax.streaming.frames import Array, Frame  # noqa: E402
+from stream_infomax.streaming.stage import Pipeline  # noqa: E402
+
+GRID = ("grid_y", "grid_x", "component")
+
+
+def pictures(n=12, height=5, width=4, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    for number in range(n):
+        grid = rng.standard_normal((height, width, channels)) + 2 * rng.standard_normal(channels)
+        array = Array(grid.astype(np.float32), ("grid_y", "grid_x", "component"))
+        yield Frame("pictures", number, f"p{number}", {"features": array}, last=True)
+
+
+def test_grids_keep_their_shape_and_patches_never_mix():
+    frames = list(pictures())
+    pipeline = Pipeline([module(1, layout="patches", skip=1), module(2, layout="patches", skip=1)])
+    outputs = [pipeline.process(frame) for frame in frames]
+    assert outputs[-1].arrays["m2"].data.shape == (5, 4, 8)
+    assert outputs[-1].arrays["m2"].axes == ("grid_y", "grid_x", "component")
+    assert pipeline.metrics()["m2.updates"] == 11
+    assert pipeline.stages[0].online.module.loss.steps == 3
+    assert pipeline.stages[0].online.module.loss.columns == 4
+    changed = frames[-1].arrays["features"].data.copy()
+    changed[2, 1] += 1
+    for stage in pipeline.stages:
+        stage.learn = False
+    before = pipeline.process(replace(frames[-1], offset=12)).arrays["m2"].data
+    other = with_features(replace(frames[-1], offset=13), changed, GRID)
+    after = pipeline.process(other).arrays["m2"].data
+    differs = (before != after).any(2)
+    assert differs[2, 1]
+    assert differs.sum() == 1
+
+
+def test_a_restored_stack_of_grids_goes_on_with_the_same_bits():
+    frames = list(pictures())
+
+    def make():
+        return Pipeline([module(1, layout="patches"), module(2, layout="patches")])
+
+    whole, first, second = make(), make(), make()
+    expected = [whole.process(frame) for frame in frames]
+    for frame in frames[:7]:
+        first.process(frame)
+    second.restore(first.state())
+    same_frames(expected[7:], [second.process(frame) for frame in frames[7:]])
+
+
+def test_a_patch_with_nan_stays_nan_and_its_grid_is_not_learnt_from():
+    frames = list(pictures(4))
+    stage = module(1, layout="patches")
+    for frame in frames[:3]:
+        stage.process(frame)
+    rows = frames[3].arrays["features"].data.copy()
+    rows[1, 2, 0] = np.nan
+    out = stage.process(with_features(frames[3], rows, GRID)).arrays["m1"].data
+    assert np.isnan(out[1, 2]).all()
+    assert np.isnan(out).any(2).sum() == 1
+    assert stage.memory.count == 3
+    assert stage.metrics()["skipped.gaps"] == 1
+
+
+def test_a_grid_too_low_for_its_skip_is_refused():
+    with pytest.raises(ValueError, match=r"5 rows of patches.*needs 6"):
+        module(1, layout="patches", skip=4).process(next(pictures()))
