@@ -104,9 +104,16 @@ class Supervisor:
         self.killed = False
 
     def progress(self, name: str, offset: int) -> None:
-        """Note that a service has come as far as `offset`; deaths on the way there are no crash loop."""
+        """Note that a service has come as far as `offset`; deaths on the way there are no crash loop.
+
+        Nor are those of the services before it, without whom it could not have: one that was restarted may have to
+        make again what it had made, for readers far behind.
+        """
         process = self._by_name[name]
-        process.progress = max(process.progress, offset)
+        if offset > process.progress:
+            process.progress = offset
+            for served in self._processes[: self._processes.index(process) + 1]:
+                served.advanced = True
 
     def stop(self) -> None:
         """Ask all services to stop, save and exit; a second request kills them."""
@@ -216,9 +223,10 @@ class _Process:
         self.deaths = 0
         self.restarts = 0
         self.progress = -1
+        # Whether it or one behind it has come further since its last death.
+        self.advanced = False
         self.asked_to_stop = False
         self.finished = False
-        self._progress_at_death = -1
         self._child: asyncio.subprocess.Process | None = None
         self._log_start = 0
 
@@ -243,9 +251,8 @@ class _Process:
                 self._child.send_signal(number)
 
     def count_death(self, forgive: bool) -> None:
-        progressed = self.progress > self._progress_at_death
-        self.deaths = 1 if forgive or progressed else self.deaths + 1
-        self._progress_at_death = self.progress
+        self.deaths = 1 if forgive or self.advanced else self.deaths + 1
+        self.advanced = False
 
     def last_words(self) -> str:
         """Return the end of what this life, not an earlier one, wrote to stderr."""

@@ -105,21 +105,48 @@ def test_a_crash_loop_ends_the_run_with_the_last_words(stage: Stage) -> None:
     assert stage.states("source")[-1] == "stopped"
 
 
-def test_deaths_with_progress_between_them_are_no_crash_loop(stage: Stage) -> None:
-    stage.add(
-        "learner",
-        f"""
+def dies_seven_times(folder: Path) -> str:
+    return f"""
         import os, pathlib, signal
-        lives = pathlib.Path({str(stage.folder)!r}, "lives")
+        lives = pathlib.Path({str(folder)!r}, "lives")
         lives.write_text((lives.read_text() if lives.exists() else "") + "x")
         if len(lives.read_text()) < 8:
             os.kill(os.getpid(), signal.SIGKILL)
-        """,
-    )
+        """
+
+
+def test_deaths_with_progress_between_them_are_no_crash_loop(stage: Stage) -> None:
+    stage.add("learner", dies_seven_times(stage.folder))
     offsets = iter(range(100))
     stage.when("learner", "starting", lambda: stage.supervisor.progress("learner", next(offsets)))
     assert stage.run() is True
     assert stage.told[-1] == ("learner", "finished", 7)
+
+
+def test_nor_are_they_where_those_behind_make_progress(stage: Stage) -> None:
+    """A source far ahead of its reader makes the same frames again; what it is there for is that the reader goes on."""
+    stage.add("source", dies_seven_times(stage.folder))
+    stage.add("learner", OBEDIENT)
+    stage.add("classifier", OBEDIENT)
+    offsets = iter(range(100))
+
+    def goes_on() -> None:
+        stage.supervisor.progress("source", 1000)
+        stage.supervisor.progress("classifier", next(offsets))
+
+    stage.when("source", "starting", goes_on)
+    stage.when("source", "finished", lambda: stage.supervisor.stop())
+    assert stage.run() is False
+    assert ("source", "finished", 7) in stage.told
+
+
+def test_they_are_where_only_those_before_make_progress(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.add("learner", "exit(1)")
+    offsets = iter(range(100))
+    stage.when("learner", "starting", lambda: stage.supervisor.progress("source", next(offsets)))
+    with pytest.raises(ServiceError, match=r"service 'learner' ended with exit code 1, 5 times without progress"):
+        stage.run()
 
 
 def test_the_same_deaths_without_progress_are_one(stage: Stage) -> None:
