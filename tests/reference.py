@@ -78,6 +78,12 @@ def skew(G, size, rate, floor):
     return T, (T**2).sum(axis=1)
 
 
+def unit_columns(T, factor):
+    """I + f T with columns of unit length, less I."""
+    turned = np.eye(len(T)) + factor * T
+    return turned / np.linalg.norm(turned, axis=0) - np.eye(len(T))
+
+
 def minus_log_density(y, beta):
     return -sum(math.log(logistic_density(value, beta, 0.0)) for row in y for value in row)
 

@@ -15,7 +15,7 @@ from stream_infomax.learning.whitening import StreamingWhitener
 Array = NDArray[Any]
 
 # The whitening and the published basis hold until this share more blocks have come, and at least that many.
-REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 8
+REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
@@ -121,18 +121,18 @@ class BlockLearner:
             if self.n_updates * size >= self.sizes.warmup:
                 self._settle(whitener)
             return
-        if self.n_updates % OBJECTIVE_EVERY == 0:
-            self._watch(rule.watch(self._block))
         if self._memory is not None:
             # Rows that hardly count any more are not learnt from again.
             recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
             self._memory.draw(shift, self._drawn, recent)
         rule.step(self._batch, size, (self.n_updates - self._settled_at) * size)
+        if self.n_updates % OBJECTIVE_EVERY == 0:
+            self._watch(rule.watch(size))
         # Never both after one block, so that no pause is long.
         if self.n_updates >= self._next_refresh:
-            whitener.refresh()
-            rule.renew(whitener.whiten.astype(np.float32), whitener.dewhiten.astype(np.float32))
-            self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
+            if whitener.refresh():
+                rule.renew(whitener.whiten.astype(np.float32), whitener.dewhiten.astype(np.float32))
+                self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         elif self.n_updates >= self._next_publication:
             self._publish(whitener, rule)
 

@@ -51,12 +51,11 @@ def take_rows(rows: Array, start: int, reference: Array, scale: float, out: Arra
     n, width = rows.shape
     while start < n and filled < len(out):
         row, to = rows[start], out[filled]
-        bad = 0
+        finite = True
         for j in range(width):
             to[j] = (row[j] - reference[j]) * scale
-        for j in range(width):
-            bad += not abs(to[j]) < np.inf
-        filled += bad == 0
+            finite &= abs(to[j]) < np.inf
+        filled += finite
         start += 1
     return start, filled
 
@@ -216,14 +215,41 @@ def overcomplete_block(
 
 
 @njit(cache=True, fastmath=REGROUP)
-def follow(average: Array, value: Array, share: float) -> None:
-    """Move an average (n, m) by `share` of its distance to a value; float32."""
+def unit_columns(turn: Array, squares: Array, factor: float) -> None:
+    """Turn T (K, K) into (I + f T) S - I in place, S such that the columns of (I + f T) S have unit length; float32.
+
+    `squares` (K,) holds the squared lengths of T's columns, which are skew: orthogonal to the unit vectors of I.
+    """
+    K = len(turn)
+    scale = np.float32(factor)
+    length = np.float32(1) / np.sqrt(np.float32(1) + scale * scale * squares)
+    for i in range(K):
+        row = turn[i]
+        for j in range(K):
+            row[j] *= scale * length[j]
+        row[i] += length[i] - np.float32(1)
+
+
+@njit(cache=True, fastmath=REGROUP)
+def advance(value: Array, moved: Array, average: Array, share: float) -> None:
+    """Add what it has moved to a value (n, m), and to its average `share` of their distance; float32."""
     n, units = average.shape
     step = np.float32(share)
     for i in range(n):
-        mean, new = average[i], value[i]
+        new, by, mean = value[i], moved[i], average[i]
         for k in range(units):
+            new[k] += by[k]
             mean[k] += step * (new[k] - mean[k])
+
+
+@njit(cache=True, fastmath=REGROUP)
+def accumulate(total: Array, part: Array) -> None:
+    """Add a float32 matrix to a float64 one of its shape (where numpy converts in pieces first)."""
+    n, m = total.shape
+    for i in range(n):
+        to, row = total[i], part[i]
+        for j in range(m):
+            to[j] += row[j]
 
 
 def warmup() -> None:
@@ -243,4 +269,6 @@ def warmup() -> None:
     transpose(y, y.copy())
     skew(y, unit, 1.0, 1.0, y.copy(), unit.copy())
     largest_turn(y, 0)
-    follow(y.copy(), y, 1.0)
+    unit_columns(y.copy(), unit, 1.0)
+    advance(y.copy(), y, y.copy(), 1.0)
+    accumulate(np.ones((3, 3)), y)

@@ -43,6 +43,8 @@ class Rule:
         self.tuned_bias = np.zeros(n_components)
         self.n_tuned = 0
         self.n_steps = 0
+        # Room for what every step makes: memory that is new to the process costs as much as the passes over it.
+        self._potentials, self._scores = np.empty((2, 0, n_components), np.float32)
 
     def tune(self, y: Array) -> None:
         """Move β and b of the neurons towards p(ŷ) ∝ |g′| (stage 2 of the paper), the likeliest logistic density.
@@ -52,7 +54,8 @@ class Rule:
         """
         self.n_tuned += 1
         share = max(1 / (1 + self.n_tuned), TUNING_SHARE)
-        t = np.tanh(0.5 * (self.tuned_beta * y + self.tuned_bias))
+        half = 0.5 * np.stack([self.tuned_beta, self.tuned_bias]).astype(np.float32)
+        t = np.tanh(half[0] * y + half[1])
         excess = self.tuned_beta * np.mean(y * t, axis=0) - 1
         shift = np.mean(t, axis=0) / np.maximum(0.5 * np.mean(1 - t * t, axis=0), 1e-3)
         self.tuned_beta *= np.exp(-share * np.clip(excess, -1, 1))
@@ -106,6 +109,7 @@ class CompleteRule(Rule):
         self.product = np.full(self.n_rank, 1.0)
         self.drift = 0.0
         self._gain, self._turn = np.empty((2, self.n_rank, self.n_rank), np.float32)
+        self._moved = np.empty_like(self.filters)
 
     @property
     def rotation(self) -> Array:
@@ -118,17 +122,19 @@ class CompleteRule(Rule):
         self.average = whiten @ (self.dewhiten.T @ self.average)
         self.whiten, self.dewhiten = whiten, dewhiten
 
-    def watch(self, rows: Array) -> float:
-        """Tune the neurons to rows (n, K), and return their Q1 at β0, b = 0, in nats."""
-        y = rows @ self.filters
+    def watch(self, block: int) -> float:
+        """Tune the neurons to the new rows of the last step, as they were before it; returns their Q1 in nats."""
+        y = self._potentials[:block]
         self.tune(y)
-        return float(minus_log_density(y, np.float32(self.beta)).sum(dtype=np.float64)) / len(rows)
+        return float(minus_log_density(y, np.float32(self.beta)).sum(dtype=np.float64)) / block
 
     def step(self, rows: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
         n = len(rows)
-        y = rows @ self.filters
-        psi = np.empty_like(y)
+        if len(self._scores) != n:
+            self._potentials, self._scores = np.empty((2, n, self.n_rank), np.float32)
+        y, psi = self._potentials, self._scores
+        np.matmul(rows, self.filters, out=y)
         slope, product = np.empty((2, self.n_rank), np.float32)
         sign = np.where(self.slope < self.product, np.float32(-1), np.float32(1))
         kernels.score_block(y, self.beta, sign, self.product.astype(np.float32), psi, slope, product)
@@ -136,11 +142,11 @@ class CompleteRule(Rule):
         self.slope += share * (slope - self.slope)
         self.product += share * (product - self.product)
         np.matmul(psi.T, y, out=self._gain)
-        self._step(self._rate(learnt, n, block) / n)
-        kernels.follow(self.average, self.filters, self._share(block, learnt))
+        np.matmul(self.filters, self._turned(self._rate(learnt, n, block) / n), out=self._moved)
+        kernels.advance(self.filters, self._moved, self.average, self._share(block, learnt))
 
-    def _step(self, rate: float) -> None:
-        """Turn by T = rate (G - Gᵀ) / (κ_i + κ_j), shortened where that is too far."""
+    def _turned(self, rate: float) -> Array:
+        """What W is multiplied with and then moved by: T = rate (G - Gᵀ) / (κ_i + κ_j), shortened where too long."""
         turn, squares = self._turn, np.empty(self.n_rank, np.float32)
         size = np.abs(self.slope - self.product).astype(np.float32)
         kernels.skew(self._gain, size, rate, CURVATURE_FLOOR, turn, squares)
@@ -148,22 +154,15 @@ class CompleteRule(Rule):
         largest = math.sqrt(0.5 * float(squares.sum()))
         if not largest <= LARGEST_TURN:
             largest = kernels.largest_turn(turn, int(np.argmax(squares)))
-            if largest > LARGEST_TURN:
-                factor = np.float32(LARGEST_TURN / largest)
-                turn *= factor
-                squares *= factor * factor
-                largest = LARGEST_TURN
-        length = 1 / np.sqrt(1 + squares)
-        turn *= length
-        diagonal = np.diag_indices_from(turn)
-        turn[diagonal] += length - 1
-        self.drift += largest * largest
+        factor = 1.0 if largest <= LARGEST_TURN else LARGEST_TURN / largest
+        kernels.unit_columns(turn, squares, factor)
+        self.drift += (factor * largest) ** 2
         if self.drift > LARGEST_DRIFT:
             self.drift = 0.0
             rotation = self.rotation
             turn -= np.float32(0.5) * (rotation.T @ rotation)
-            turn[diagonal] += np.float32(0.5)
-        self.filters += self.filters @ turn
+            turn[np.diag_indices_from(turn)] += np.float32(0.5)
+        return turn
 
     def published(self) -> Array:
         """The nearest admissible C to the average, (K0, K1) float32."""
@@ -214,9 +213,9 @@ class OvercompleteRule(Rule):
         """Go on in another whitening: C and its average stay as they are."""
         self.whiten, self.dewhiten = whiten, dewhiten
 
-    def watch(self, rows: Array) -> float:
-        """Tune the neurons to rows (n, K), and return Q̂ in nats at the running D."""
-        self.tune(rows @ self.whiten @ self.rotation)
+    def watch(self, block: int) -> float:
+        """Tune the neurons to the new rows of the last step, as they were before it; returns Q̂ at the running D."""
+        self.tune(self._potentials[:block])
         return -0.5 * float(np.linalg.slogdet(self._weighted_gram())[1])
 
     def _weighted_gram(self) -> Array:
@@ -227,6 +226,8 @@ class OvercompleteRule(Rule):
     def step(self, rows: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
         x = rows @ self.whiten
+        if len(self._potentials) != len(x):
+            self._potentials, self._scores = np.empty((2, len(x), self.n_components), np.float32)
         direction = np.linalg.inv(self._weighted_gram()).astype(np.float32) @ self.rotation
         unit = (self.density * np.einsum("ij,ij->j", self.rotation, direction)).astype(np.float32)
         direction *= (self.density**2).astype(np.float32)
@@ -235,15 +236,15 @@ class OvercompleteRule(Rule):
         direction += pull
         direction -= (self.rotation @ pull.T) @ self.rotation
         direction *= np.float32(self._rate(learnt, len(rows), block) * self.n_components / self.n_rank)
-        self.rotation = retracted(self.rotation, direction)
-        kernels.follow(self.average, self.rotation, self._share(block, learnt))
+        moved = retracted(self.rotation, direction) - self.rotation
+        kernels.advance(self.rotation, moved, self.average, self._share(block, learnt))
 
     def _pull(self, x: Array, unit: Array, block: int) -> Array:
         """⟨x̂ ω̂ᵀ⟩ of a block of whitened rows; the running averages follow."""
         row = 1 / np.sqrt(np.einsum("ij,ij->i", x, x) / np.float32(self.n_rank) + np.float32(1e-12))
         row /= row.sum()
-        y = x @ self.rotation
-        omega = np.empty_like(y)
+        y, omega = self._potentials, self._scores
+        np.matmul(x, self.rotation, out=y)
         sums = np.empty((3, self.n_components), np.float32)
         linear = self.linear.astype(np.float32)
         kernels.overcomplete_block(y, self.beta, row, unit, linear, omega, sums)

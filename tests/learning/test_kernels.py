@@ -115,11 +115,28 @@ def test_largest_turn(size):
     assert 0.85 * exact <= kernels.largest_turn(turn, longest) <= exact * 1.0001
 
 
-def test_follow():
-    average, value = RNG.standard_normal((2, 5, 7)).astype(np.float32)
-    expected = average + 0.3 * (value - average)
-    kernels.follow(average, value, 0.3)
-    np.testing.assert_allclose(average, expected, rtol=1e-5)
+def test_unit_columns():
+    matrix = RNG.standard_normal((9, 9))
+    turn = (matrix - matrix.T).astype(np.float32)
+    squares = (turn**2).sum(axis=0)
+    expected = reference.unit_columns(turn.astype(float), 0.3)
+    kernels.unit_columns(turn, squares, 0.3)
+    np.testing.assert_allclose(turn, expected, atol=1e-6)
+
+
+def test_advance():
+    value, moved, average = RNG.standard_normal((3, 5, 7)).astype(np.float32)
+    expected = value + moved, average + 0.3 * (value + moved - average)
+    kernels.advance(value, moved, average, 0.3)
+    for made, wanted in zip((value, average), expected, strict=True):
+        np.testing.assert_allclose(made, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_accumulate():
+    total, part = RNG.standard_normal((5, 7)), RNG.standard_normal((5, 7)).astype(np.float32)
+    expected = total + part
+    kernels.accumulate(total, part)
+    np.testing.assert_array_equal(total, expected)
 
 
 def test_warmup_leaves_nothing_to_compile():
