@@ -45,6 +45,13 @@ def score_block(y, beta, sign, linear):
     return psi, slope, product
 
 
+def shorten(y, bound):
+    """Rows beyond the bound times (b/r)², and every row's r."""
+    lengths = np.sqrt(np.mean(y**2, axis=1))
+    factors = np.array([(bound / length) ** 2 if length > bound else 1.0 for length in lengths])
+    return y * factors[:, None], lengths
+
+
 def logistic_density(y, beta, bias):
     g = 1 / (1 + math.exp(-(beta * y + bias)))
     return beta * g * (1 - g)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning import kernels
 from stream_infomax.learning.memory import RowMemory
+from stream_infomax.learning.outliers import shorten_first, typical
 from stream_infomax.learning.updates import CompleteRule, OvercompleteRule, make_rule
 from stream_infomax.learning.whitening import StreamingWhitener
 
@@ -82,6 +83,8 @@ class BlockLearner:
         self._block: Array = np.empty((sizes.block, sizes.n_features))
         self._filled = 0
         self._rule: CompleteRule | OvercompleteRule | None = None
+        # Whole blocks of the warm-up, kept until its end: only then can outliers be told from the rest.
+        self._first: list[Array] = []
         self._settled_at = 0
         self._next_refresh = 0
         self._next_publication = 0
@@ -93,6 +96,11 @@ class BlockLearner:
                     f"memory={sizes.memory} bytes hold {len(self._memory.rows)} rows of {sizes.n_features} numbers; "
                     f"accepted are 0 or at least one block, {4 * sizes.n_features * sizes.block} bytes"
                 )
+
+    @property
+    def n_shortened(self) -> int:
+        """Outlying rows so far."""
+        return self._rule.reach.n_shortened if self._rule is not None else 0
 
     def take(self, rows: Array) -> int:
         """Learn from rows (n, n_features), after every whole block; returns how many were set aside as not finite."""
@@ -112,20 +120,22 @@ class BlockLearner:
         if self._whitener is None:
             self._whitener = self._start(self._block)
         whitener, rule, size = self._whitener, self._rule, self.sizes.block
-        whitener.add(self._block)
         self.n_updates += 1
-        shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
-        if self._memory is not None:
-            self._memory.add(self._block + shift)
         if rule is None:
+            self._first.append(self._block.copy())
             if self.n_updates * size >= self.sizes.warmup:
-                self._settle(whitener)
+                self._settle()
             return
+        shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
         if self._memory is not None:
             # Rows that hardly count any more are not learnt from again.
             recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
             self._memory.draw(shift, self._drawn, recent)
         rule.step(self._batch, size, (self.n_updates - self._settled_at) * size)
+        # What comes in after the step is what it has left of the rows: outliers are shortened by now.
+        whitener.add(self._block)
+        if self._memory is not None:
+            self._memory.add(self._block + shift)
         if self.n_updates % OBJECTIVE_EVERY == 0:
             self._watch(rule.watch(size))
         # Never both after one block, so that no pause is long.
@@ -138,10 +148,13 @@ class BlockLearner:
 
     def _start(self, rows: Array) -> StreamingWhitener:
         """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""
-        spread = float(np.sqrt(np.mean(np.var(np.asarray(rows, np.float64), axis=0))))
+        rows = np.asarray(rows, np.float64)
+        self._origin = np.median(rows, axis=0)
+        # Halved, so that no square overflows.
+        lengths = np.linalg.norm(rows / 2 - self._origin / 2, axis=1)
+        spread = 2 * typical(lengths) / math.sqrt(rows.shape[1])
         # A power of two scales without rounding, so that a gain of the sensor changes nothing.
         self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
-        self._origin = np.asarray(np.mean(rows, axis=0, dtype=np.float64))
         self._make_room()
         self._block[:] = (rows - self._origin) * self._scale
         return StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
@@ -153,12 +166,21 @@ class BlockLearner:
         self._batch = np.empty((size + drawn, self.sizes.n_features), np.float32)
         self._block, self._drawn = self._batch[:size], self._batch[size:]
 
-    def _settle(self, whitener: StreamingWhitener) -> None:
+    def _settle(self) -> None:
         """End the warm-up, unless nothing varies yet: decide K0 and K1, whiten, start C at random."""
+        rows, n_shortened = shorten_first(np.concatenate(self._first))
+        whitener = StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
+        whitener.add(rows)
         n_rank = whitener.settle(self.sizes.n_rank, self.sizes.energy, self.sizes.n_components)
         if n_rank == 0:
+            del self._first[0]  # the warm-up ends with the first rows that vary, and never keeps more than it lasts
             return
+        self._first.clear()
+        if self._memory is not None:
+            self._memory.add(rows)
+        self._whitener = whitener
         self._rule = self._make_rule(whitener, self.sizes.n_components or n_rank)
+        self._rule.reach.n_shortened = n_shortened
         self._settled_at = self.n_updates
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         self._publish(whitener, self._rule)
@@ -214,6 +236,8 @@ class BlockLearner:
         }
         if self._whitener is not None:
             state["whitener"] = self._whitener.state()
+        if self._first:
+            state["first"] = np.stack(self._first)
         if self._memory is not None:
             state["memory"] = self._memory.state()
         if self._rule is not None and self.published is not None:
@@ -235,6 +259,7 @@ class BlockLearner:
             self._memory.restore(state["memory"])
         if "whitener" in state:
             self._make_room()
+        self._first = list(np.array(state.get("first", ()), np.float32))
         self._filled = len(state["pending"])
         self._block[: self._filled] = state["pending"]
         if "whitener" not in state:

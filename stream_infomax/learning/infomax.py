@@ -15,7 +15,7 @@ from stream_infomax.learning.estimator import Estimator
 
 Array = NDArray[Any]
 
-STATE_FORMAT = 2
+STATE_FORMAT = 3
 SETTINGS_THAT_SHAPE = ("n_components", "n_rank", "energy", "block", "memory", "output", "warmup", "random_state")
 
 
@@ -55,6 +55,7 @@ class OnlineInfomax(Estimator):
     n_features_in_, n_components_, n_rank_ : K, K1, K0.
     n_rows_seen_, n_updates_ : rows and blocks learnt from.
     n_set_aside_ : rows not learnt from, by reason.
+    n_shortened_ : outlying rows that were shortened before they were learnt from (learning/outliers.py).
     objective_ : running Q1 = -⟨Σ ln φ(ŷ_k)⟩ in nats at β0, b = 0, on rows before they are learnt from (2.83).
     width_ : columns of the output.
     """
@@ -203,6 +204,11 @@ class OnlineInfomax(Estimator):
     def n_updates_(self) -> int:
         """Blocks that have been learnt from."""
         return self._learner.n_updates if self._learner is not None else 0
+
+    @property
+    def n_shortened_(self) -> int:
+        """Outlying rows that counted for less; 0 while the warm-up lasts."""
+        return self._learner.n_shortened if self._learner is not None else 0
 
     @property
     def objective_(self) -> float:

@@ -124,6 +124,36 @@ def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, s
         product[k] *= full * share
 
 
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
+def shorten(y: Array, bound: float, lengths: Array) -> int:
+    """Multiply the rows of ŷ (n, K0), float32, whose root mean square r exceeds a bound b by (b/r)², in place.
+
+    Writes every row's r into `lengths` (n,), and returns how many exceeded b. A row whose length float32 cannot hold
+    becomes 0, its r infinity.
+    """
+    n, units = y.shape
+    count = 0
+    for i in range(n):
+        row = y[i]
+        square = np.float32(0)
+        for k in range(units):
+            square += row[k] * row[k]
+        if not square < np.inf:
+            lengths[i] = np.inf
+            row[:] = 0
+            count += 1
+            continue
+        length = np.sqrt(square / np.float32(units))
+        lengths[i] = length
+        if length > bound:
+            factor = np.float32(bound) / length
+            factor *= factor
+            for k in range(units):
+                row[k] *= factor
+            count += 1
+    return count
+
+
 @njit(cache=True)
 def transpose(matrix: Array, out: Array) -> None:
     """Write Gᵀ of a float32 matrix (K, K) into `out`, where numpy takes ten times as long from K = 512 on."""
@@ -266,6 +296,7 @@ def warmup() -> None:
     tanh(np.float32(1))
     score_block(y, 1.0, unit, unit, y.copy(), unit.copy(), unit.copy())
     overcomplete_block(y, 1.0, unit, unit, unit, y.copy(), np.zeros((3, 3), np.float32))
+    shorten(y.copy(), 1.0, unit.copy())
     transpose(y, y.copy())
     skew(y, unit, 1.0, 1.0, y.copy(), unit.copy())
     largest_turn(y, 0)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning import kernels
+from stream_infomax.learning.outliers import Reach
 from stream_infomax.learning.tuning import minus_log_density, start_beta
 from stream_infomax.learning.whitening import nearest_rotation, polar
 
@@ -19,6 +20,8 @@ LARGEST_TURN = 0.7
 LARGEST_DRIFT = 0.5
 CURVATURE_FLOOR = 1.0
 STATISTICS_ROWS = 2000.0
+# Rows that κ is a mean of, so few that a unit's sign turns soon where it must; and what its start, +½, counts for.
+SIGN_ROWS, SIGN_PRIOR_ROWS = 1000.0, 500.0
 # Least share of a Newton step by which β and b move.
 TUNING_SHARE = 0.02
 # ⟨φ⟩ in units of β, which lies near 0.2; it vanishes where a sensor's gain jumps, and M would be singular.
@@ -45,6 +48,7 @@ class Rule:
         self.n_steps = 0
         # Room for what every step makes: memory that is new to the process costs as much as the passes over it.
         self._potentials, self._scores = np.empty((2, 0, n_components), np.float32)
+        self.reach = Reach()
 
     def tune(self, y: Array) -> None:
         """Move β and b of the neurons towards p(ŷ) ∝ |g′| (stage 2 of the paper), the likeliest logistic density.
@@ -129,16 +133,20 @@ class CompleteRule(Rule):
         return float(minus_log_density(y, np.float32(self.beta)).sum(dtype=np.float64)) / block
 
     def step(self, rows: Array, block: int, learnt: int) -> None:
-        """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
+        """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now.
+
+        New rows that are outlying are shortened in place.
+        """
         n = len(rows)
         if len(self._scores) != n:
             self._potentials, self._scores = np.empty((2, n, self.n_rank), np.float32)
         y, psi = self._potentials, self._scores
         np.matmul(rows, self.filters, out=y)
+        self.reach.shorten(y[:block], rows[:block])
         slope, product = np.empty((2, self.n_rank), np.float32)
         sign = np.where(self.slope < self.product, np.float32(-1), np.float32(1))
         kernels.score_block(y, self.beta, sign, self.product.astype(np.float32), psi, slope, product)
-        share = block / (block + STATISTICS_ROWS)
+        share = block / min(SIGN_PRIOR_ROWS + learnt, SIGN_ROWS + block)
         self.slope += share * (slope - self.slope)
         self.product += share * (product - self.product)
         np.matmul(psi.T, y, out=self._gain)
@@ -177,6 +185,7 @@ class CompleteRule(Rule):
             "product": self.product,
             "drift": self.drift,
             "tuning": self.tuning_state(),
+            "reach": self.reach.state(),
             "n_steps": self.n_steps,
         }
 
@@ -188,6 +197,7 @@ class CompleteRule(Rule):
         self.product = np.array(state["product"], np.float64)
         self.drift = float(state["drift"])
         self.restore_tuning(state["tuning"])
+        self.reach.restore(state["reach"])
         self.n_steps = int(state["n_steps"])
 
 
@@ -224,8 +234,12 @@ class OvercompleteRule(Rule):
         return np.asarray(weighted @ weighted.T, np.float64)
 
     def step(self, rows: Array, block: int, learnt: int) -> None:
-        """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now."""
+        """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now.
+
+        New rows that are outlying are shortened in place.
+        """
         x = rows @ self.whiten
+        self.reach.shorten(x[:block], rows[:block])
         if len(self._potentials) != len(x):
             self._potentials, self._scores = np.empty((2, len(x), self.n_components), np.float32)
         direction = np.linalg.inv(self._weighted_gram()).astype(np.float32) @ self.rotation
@@ -272,6 +286,7 @@ class OvercompleteRule(Rule):
             "second_moment": self.second_moment,
             "statistics_rows": self.statistics_rows,
             "tuning": self.tuning_state(),
+            "reach": self.reach.state(),
             "n_steps": self.n_steps,
         }
 
@@ -284,6 +299,7 @@ class OvercompleteRule(Rule):
         self.second_moment = np.array(state["second_moment"], np.float64)
         self.statistics_rows = float(state["statistics_rows"])
         self.restore_tuning(state["tuning"])
+        self.reach.restore(state["reach"])
         self.n_steps = int(state["n_steps"])
 
 

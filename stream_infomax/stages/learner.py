@@ -151,6 +151,7 @@ class LearnerStage:
                 metrics["objective"] = judged.objective
             metrics["entropy"] = RunningEntropy().partial_fit(potentials).value
             metrics["information"] = self._information.information
+        metrics["shortened"] = learner.n_shortened_
         metrics.update({f"set_aside.{reason}": count for reason, count in learner.n_set_aside_.items()})
         return metrics
 

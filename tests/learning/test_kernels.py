@@ -84,6 +84,25 @@ def test_a_row_of_zeros_has_finite_scores():
     np.testing.assert_array_equal(psi, 0)
 
 
+def test_shorten():
+    y = Y * np.geomspace(0.1, 100, len(Y), dtype=np.float32)[:, None]
+    expected, wanted = reference.shorten(y.astype(float), 3.0)
+    lengths = np.empty(len(y), np.float32)
+    assert kernels.shorten(y, 3.0, lengths) == np.count_nonzero(wanted > 3) > 0
+    np.testing.assert_allclose(y, expected, rtol=1e-5)
+    np.testing.assert_allclose(lengths, wanted, rtol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:overflow")
+@pytest.mark.parametrize("value", [1e30, np.inf, np.nan])
+def test_a_row_too_long_for_float32_becomes_nothing(value):
+    y = np.array([[1, 1], [value, 1]], np.float32)
+    lengths = np.empty(2, np.float32)
+    assert kernels.shorten(y, 3.0, lengths) == 1
+    assert y.tolist() == [[1, 1], [0, 0]]
+    assert lengths.tolist() == [1, np.inf]
+
+
 def test_overcomplete_block():
     row, unit, linear = (RNG.uniform(0, 2, n).astype(np.float32) for n in (13, 7, 7))
     omega, sums = np.empty_like(Y), np.empty((3, 7), np.float32)
