@@ -135,7 +135,7 @@ class TestLearning:
         np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[64, 3], [128, 2]])
 
     def test_what_one_gets_without_looking_stands_beside_each_level(self) -> None:
-        ends = {"a.window": 0.5, "b.window": 0.8, "no change.baseline": 0.2, "by chance.baseline": 0.1}
+        ends = {"a.window": 0.5, "b+b.context.window": 0.8, "no change.baseline": 0.2, "by chance.baseline": 0.1}
         curves = {
             f"named.{name}": {"position": range(1, 31), "value": [1.0] + 29 * [end]} for name, end in ends.items()
         }
@@ -143,7 +143,7 @@ class TestLearning:
         legend = axes.get_legend()
         assert legend is not None
         texts = [text.get_text() for text in legend.get_texts()]
-        assert texts == ["a  50.0%  κ 0.37", "b  80.0%  κ 0.75", "no change  20.0%", "by chance  10.0%"]
+        assert texts == ["a  50.0%  κ 0.37", "b+b.context  80.0%  κ 0.75", "no change  20.0%", "by chance  10.0%"]
         assert axes.get_ylim() == pytest.approx((0, 1.12 * 0.8)), "the first results say little"
 
     def test_a_single_point_is_enough(self, tmp_path: Path) -> None:
