@@ -132,7 +132,10 @@ def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipelin
     for stage in stages:
         if stage.name not in states:
             raise ConfigError(f"the run has no checkpoint of the stage {stage.name!r}; there are {list(states)}")
-        stage.restore(states[stage.name])
+        try:
+            stage.restore(states[stage.name])
+        except (KeyError, ValueError) as error:  # of other settings, or by another version
+            raise ConfigError(f"the run's stage {stage.name!r} cannot be taken over: {error}") from error
         settings: Any = stage
         if hasattr(settings, "start_encoding"):
             settings.start_encoding(untrained=random)
