@@ -183,7 +183,7 @@ class LearnerSettings(StageSettings, frozen=True, kw_only=True, tag="learner"):
     memory: NotNegative = 8 << 20
     half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
     warmup: Positive | None = None
-    output: Literal["potential", "rate", "halves", "log"] = "potential"
+    output: Literal["potential", "rate", "poisson", "halves", "log"] = "potential"
 
     def __post_init__(self) -> None:
         if self.n_rank is not None and self.n_components is not None and self.n_rank > self.n_components:

@@ -34,6 +34,7 @@ class Kind:
 KINDS = {
     "objective": Kind("objective", "nats", "rows", ".2f"),
     "entropy": Kind("coefficient entropy", "bits", "rows", ".3f"),
+    "information": Kind("information", "bits", "rows", ".1f"),
     "score": Kind("contrast score", "nats", "frames", ".2f"),
     "window": Kind("named rightly of late", "share", "frames", ".1%"),
     "baseline": Kind("named without looking", "share", "frames", ".1%", beside="window"),

@@ -42,16 +42,17 @@ class OnlineInfomax(Estimator):
     memory : bytes for past rows, learnt from again along the way; 0 for none.
     half_life : rows after which the weight of an observation halves, for streams that change; None for streams
         that do not.
-    output : "potential" y, "rate" g²/4, "halves" [max(y, 0), max(-y, 0)], or "log" ln(|ŷ| + 0.1).
+    output : "potential" y, "rate" g²/4, "poisson" spikes drawn with that rate, "halves" [max(y, 0), max(-y, 0)], or
+        "log" ln(|ŷ| + 0.1).
     warmup : rows from which rank and first whitening are taken; None for 10 n_features.
-    random_state : seed of the start and of what is drawn from the memory; None draws one.
+    random_state : seed of the start, of what is drawn from the memory, and of spikes; None draws one.
 
     Attributes
     ----------
     components_ : filters (n_components, n_features): y = components_ @ (x - mean_).
     mixing_ : basis B (n_features, n_components): x ≈ mean_ + B y.
     mean_ : (n_features,).
-    beta_, bias_ : of the neurons' g = σ(β ŷ + b) behind the output "rate", tuned online (stage 2 of the paper).
+    beta_, bias_ : of the neurons' g = σ(β ŷ + b) behind "rate" and "poisson", tuned online (stage 2 of the paper).
     n_features_in_, n_components_, n_rank_ : K, K1, K0.
     n_rows_seen_, n_updates_ : rows and blocks learnt from.
     n_set_aside_ : rows not learnt from, by reason.
@@ -118,7 +119,7 @@ class OnlineInfomax(Estimator):
         if learner.published is None:
             encoded = np.full((len(X), self.width_), np.nan, np.float32)
         else:
-            encoded = self._encode(X, learner.published)
+            encoded = self._encode(X, learner.published, self.n_rows_seen_ + sum(self.n_set_aside_.values()))
         self._learn(X, learner)
         return encoded
 
@@ -129,14 +130,14 @@ class OnlineInfomax(Estimator):
 
     # ---------------------------------------------------------------- encoding
 
-    def transform(self, X: Any) -> Array:
+    def transform(self, X: Any, first: int = 0) -> Array:
         """Encode the rows of X (n, n_features) with the published basis; returns (n, width_) float32.
 
-        Rows that are not finite come out as NaN. Raises ValueError while the warm-up lasts, naming how many rows
-        are missing.
+        Rows that are not finite come out as NaN. Spikes are those of the rows number `first`, `first` + 1, … of a
+        stream. Raises ValueError while the warm-up lasts, naming how many rows are missing.
         """
         published = self._published()
-        return self._encode(self._check(X), published)
+        return self._encode(self._check(X), published, first)
 
     def inverse_transform(self, Y: Any) -> Array:
         """Rows x ≈ mean_ + B y (n, n_features) float32 for potentials Y (n, n_components) (3.110)."""
@@ -148,12 +149,14 @@ class OnlineInfomax(Estimator):
             raise ValueError(f"Y has shape {Y.shape}; accepted is (n, {published.basis.shape[1]})")
         return np.asarray(Y @ published.basis.T + published.mean.astype(np.float32), np.float32)
 
-    def _encode(self, X: Array, published: Published) -> Array:
+    def _encode(self, X: Array, published: Published, first: int) -> Array:
         finite = np.empty(len(X), np.bool_)
         centred = np.empty(X.shape, np.float32)
         n_finite = kernels.centre_rows(X, published.mean, finite, centred)
         potential = centred @ published.filters.T
         encoded = tuning.publish(potential, self.output, published.scale, published.beta, published.bias)
+        if self.output == "poisson":
+            encoded = tuning.spike_counts(encoded, self._seed, first)
         if n_finite < len(X):
             encoded[~finite] = np.nan
         return encoded

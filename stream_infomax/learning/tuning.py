@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Output = Literal["potential", "rate", "halves", "log"]
+Output = Literal["potential", "rate", "poisson", "halves", "log"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
 
 LOG_FLOOR = 0.1
+# No rate g²/4 exceeds 1/4, for which more spikes than this have a probability of 10⁻²⁸.
+MOST_SPIKES = 20
 
 
 def start_beta(n_components: int, n_rank: int) -> float:
@@ -70,7 +72,8 @@ def publish(potential: Array, output: str, scale: float, beta: Array, bias: Arra
     """Turn potentials y (n, K1) into the chosen output (n, width).
 
     `scale` is a = sqrt(K1/K0) of y = aŷ. `potential` is y itself, `halves` its rectified halves [max(y, 0),
-    max(-y, 0)], `rate` the firing rate g²/4 at ŷ, `log` the log magnitude ln(|ŷ| + 0.1).
+    max(-y, 0)], `rate` the firing rate g²/4 at ŷ (for `poisson` too: :func:`spike_counts` draws what is published),
+    `log` the log magnitude ln(|ŷ| + 0.1).
     """
     if output == "potential":
         return potential
@@ -80,3 +83,27 @@ def publish(potential: Array, output: str, scale: float, beta: Array, bias: Arra
     if output == "log":
         return np.asarray(np.log(np.abs(raw) + np.float32(LOG_FLOOR)))
     return np.asarray(gain(raw, beta, bias) ** 2 / np.float32(4))
+
+
+def spike_counts(rate: Array, seed: int, first: int) -> Array:
+    """Numbers of spikes (n, K1) float32 of Poisson neurons with expected numbers `rate` (n, K1), at most 1/4.
+
+    The paper's neurons fire with mean g²/4 in the time that one row takes. Row i is number `first` + i of a stream;
+    the chance behind a count depends on (seed, number of the row, neuron) alone: a counter makes it (Philox; Salmon
+    et al. 2011), so that neither the cut of a stream nor a restart changes it. One uniform number is inverted a count.
+    """
+    n, units = rate.shape
+    counters = -(-units // 4)  # each gives four numbers
+    generator = np.random.Generator(np.random.Philox(key=seed, counter=first * counters))
+    uniform = generator.random((n, 4 * counters))[:, :units]
+    mass = np.exp(-rate.astype(np.float64))
+    below = mass.copy()
+    counts = np.zeros((n, units), np.float32)
+    for spikes in range(1, MOST_SPIKES + 1):
+        more = uniform >= below
+        if not more.any():
+            break
+        counts += more
+        mass *= rate / spikes
+        below += mass
+    return counts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,8 @@ class LearnerStage:
         self.row_shape: tuple[int, ...] = ()
         self._panel = Panel(seed=seed)
         self._information = RunningInformation()
+        self._frame_information = math.nan
+        self._n_encoded = 0  # rows, where it does not learn: spikes are drawn by their number
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
@@ -87,7 +90,8 @@ class LearnerStage:
                 raise ValueError(
                     f"stage {self.name!r} has learn = false but no basis; name one with start = CHECKPOINT"
                 )
-            return self.learner.transform(rows)
+            self._n_encoded += len(rows)
+            return self.learner.transform(rows, self._n_encoded - len(rows))
         features = self.learner.partial_fit_transform(rows)
         if not warm and self.learner.n_components is None:  # their number was open
             return features[:, :0]
@@ -96,7 +100,7 @@ class LearnerStage:
     def _watch(self, rows: npt.NDArray[np.float32]) -> None:
         """Measure rows that have not been learnt from yet, and let them into the panel."""
         rows = rows[:: -(-len(rows) // WATCHED) or 1]
-        self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
+        self._frame_information = self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
         self._panel.add(rows)
 
     def _potentials(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -119,6 +123,8 @@ class LearnerStage:
             "learner": self.learner.state(),
             "panel": self._panel.state(),
             "information": self._information.state(),
+            "frame_information": None if math.isnan(self._frame_information) else self._frame_information,
+            "n_encoded": self._n_encoded,
             "encoder": self.encoder,
             "row_axes": list(self.row_axes),
             "row_shape": list(self.row_shape),
@@ -129,6 +135,9 @@ class LearnerStage:
         self.learner.restore(state["learner"])
         self._panel.restore(state["panel"])
         self._information.restore(state["information"])
+        bits = state["frame_information"]
+        self._frame_information = math.nan if bits is None else float(bits)
+        self._n_encoded = int(state["n_encoded"])
         self.encoder = state["encoder"]
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
@@ -136,7 +145,7 @@ class LearnerStage:
     def metrics(self) -> Metrics:
         """Return objective (nats) and coefficient entropy (bits) on the panel, and what the learner counts.
 
-        The information (bits a row) is that of the newest rows.
+        The information (bits a row) is that of the newest rows, and beside it that of the newest frame.
         """
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
@@ -151,6 +160,8 @@ class LearnerStage:
                 metrics["objective"] = judged.objective
             metrics["entropy"] = RunningEntropy().partial_fit(potentials).value
             metrics["information"] = self._information.information
+            if not math.isnan(self._frame_information):
+                metrics["frame_information"] = self._frame_information
         metrics["shortened"] = learner.n_shortened_
         metrics.update({f"set_aside.{reason}": count for reason, count in learner.n_set_aside_.items()})
         return metrics

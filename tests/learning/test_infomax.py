@@ -162,6 +162,44 @@ def test_outputs(rows):
         made["rate"].inverse_transform(y)
 
 
+def test_spikes_are_poisson_numbers_of_the_rate(rows):
+    rates = OnlineInfomax(output="rate").fit(rows).transform(rows).astype(float)
+    learner = OnlineInfomax(output="poisson").fit(rows)
+    spikes = learner.transform(rows)
+    assert spikes.dtype == np.float32
+    assert set(np.unique(spikes)) <= set(range(8))
+    error = np.sqrt(rates.sum(axis=0))
+    np.testing.assert_array_less(np.abs((spikes - rates).sum(axis=0)), 4 * error)
+    assert ((spikes - rates) ** 2).sum() == pytest.approx(rates.sum(), rel=0.12)
+    other = OnlineInfomax(output="poisson", random_state=1).fit(rows).transform(rows)
+    assert not np.array_equal(spikes, other)
+    with pytest.raises(ValueError, match="output='poisson'"):
+        learner.inverse_transform(spikes)
+
+
+@pytest.mark.parametrize("size", [1, 7, 256])
+def test_the_cut_into_calls_changes_no_spike(rows, size):
+    learner = OnlineInfomax(15, output="poisson").fit(rows)
+    whole = learner.transform(rows, first=5)
+    cut = [learner.transform(rows[i : i + size], first=5 + i) for i in range(0, len(rows), size)]
+    np.testing.assert_array_equal(np.concatenate(cut), whole)
+    assert not np.array_equal(learner.transform(rows), whole)
+
+
+def test_spikes_go_on_after_a_restart(rows, tmp_path):
+    dirty = rows.copy()
+    dirty[700] = np.nan
+    whole = OnlineInfomax(output="poisson")
+    expected = [whole.partial_fit_transform(part) for part in np.split(dirty, 10)]
+    first = OnlineInfomax(output="poisson")
+    for part in np.split(dirty, 10)[:4]:
+        first.partial_fit_transform(part)
+    first.save(tmp_path / "state.safetensors")
+    second = OnlineInfomax.load(tmp_path / "state.safetensors")
+    for part, wanted in zip(np.split(dirty, 10)[4:], expected[4:], strict=True):
+        np.testing.assert_array_equal(second.partial_fit_transform(part), wanted)
+
+
 def test_the_objective_falls():
     X, _ = mixed_sources(20_000, 6)
     learner = OnlineInfomax().partial_fit(X[:128])
@@ -294,7 +332,7 @@ def test_scale_and_offset_do_not_matter(rows, factor):
         ({"memory": -1}, "memory is -1"),
         ({"memory": 10}, "memory=10 bytes"),
         ({"half_life": 0}, "half_life is 0"),
-        ({"output": "spikes"}, "output is 'spikes'"),
+        ({"output": "voltage"}, "output is 'voltage'"),
         ({"warmup": 1}, "warmup is 1"),
     ],
 )

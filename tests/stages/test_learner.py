@@ -105,6 +105,42 @@ def test_encoding_alone_leaves_the_basis() -> None:
     assert encoder.encoder == taught.encoder
 
 
+def test_spikes_go_on_where_it_only_encodes() -> None:
+    taught = stage(n_components=K, output="poisson")
+    for frame in frames(30):
+        taught.process(frame)
+    state = taught.state()
+
+    def encoder() -> LearnerStage:
+        made = LearnerStage("learner", "x", learn=False, seed=1, block=16, n_components=K, output="poisson")
+        made.restore(state)
+        return made
+
+    same = [frames(1)[0]] * 4
+    whole = encoder()
+    expected = [whole.process(frame).arrays["learner"].data for frame in same]
+    assert not np.array_equal(expected[0], expected[1])
+    first = encoder()
+    for frame in same[:2]:
+        first.process(frame)
+    second = encoder()
+    second.restore(first.state())
+    for frame, wanted in zip(same[2:], expected[2:], strict=True):
+        np.testing.assert_array_equal(second.process(frame).arrays["learner"].data, wanted)
+
+
+def test_the_information_of_every_frame_is_in_the_status() -> None:
+    learner = stage(n_components=K)
+    seen = []
+    for frame in frames(40):
+        learner.process(frame)
+        seen.append(learner.metrics().get("frame_information", np.nan))
+    bits = np.array(seen[-10:])
+    assert len(set(bits)) == 10
+    running = learner.metrics()["information"]
+    assert np.all(np.abs(bits - running) < 0.2 * running)
+
+
 def test_it_resumes_in_the_middle_of_a_block_to_the_bit() -> None:
     sequence = frames(40, rows=37)
     whole = stage(memory=4096)
