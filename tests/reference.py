@@ -85,6 +85,15 @@ def skew(G, size, rate, floor):
     return T, (T**2).sum(axis=1)
 
 
+def tuning_sums(y, beta, bias):
+    """Sums of t, tŷ and 1 - t²."""
+    sums = np.zeros((3, y.shape[1]))
+    for i, k in np.ndindex(y.shape):
+        t = np.tanh((beta[k] * y[i, k] + bias[k]) / 2)
+        sums[:, k] += t, t * y[i, k], 1 - t**2
+    return sums
+
+
 def unit_columns(T, factor):
     """I + f T with columns of unit length, less I."""
     turned = np.eye(len(T)) + factor * T

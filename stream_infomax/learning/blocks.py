@@ -141,7 +141,7 @@ class BlockLearner:
         # Never both after one block, so that no pause is long.
         if self.n_updates >= self._next_refresh:
             if whitener.refresh():
-                rule.renew(whitener.whiten.astype(np.float32), whitener.dewhiten.astype(np.float32))
+                rule.renew(whitener.whiten, whitener.dewhiten)
                 self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         elif self.n_updates >= self._next_publication:
             self._publish(whitener, rule)
@@ -186,8 +186,7 @@ class BlockLearner:
         self._publish(whitener, self._rule)
 
     def _make_rule(self, whitener: StreamingWhitener, n_components: int) -> CompleteRule | OvercompleteRule:
-        whiten, dewhiten = whitener.whiten.astype(np.float32), whitener.dewhiten.astype(np.float32)
-        return make_rule(whiten, dewhiten, n_components, self.sizes.seed, self.sizes.half_life)
+        return make_rule(whitener.whiten, whitener.dewhiten, n_components, self.sizes.seed, self.sizes.half_life)
 
     def _publish(self, whitener: StreamingWhitener, rule: CompleteRule | OvercompleteRule) -> None:
         """Publish the averaged basis in the whitening as it stands."""

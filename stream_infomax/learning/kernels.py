@@ -154,6 +154,25 @@ def shorten(y: Array, bound: float, lengths: Array) -> int:
     return count
 
 
+@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
+def tuning_sums(y: Array, beta: Array, bias: Array, sums: Array) -> None:
+    """Sums over rows of t, of tŷ and of 1 - t², t = tanh((βŷ + b)/2), for the tuning of β and b.
+
+    `y` ŷ (n, K1), `beta`, `bias` (K1,), `sums` (3, K1) float32.
+    """
+    n, units = y.shape
+    one, half = np.float32(1), np.float32(0.5)
+    sums[:] = 0
+    mean, product, slope = sums[0], sums[1], sums[2]
+    for i in range(n):
+        row = y[i]
+        for k in range(units):
+            t = tanh(half * (beta[k] * row[k] + bias[k]))
+            mean[k] += t
+            product[k] += t * row[k]
+            slope[k] += one - t * t
+
+
 @njit(cache=True)
 def transpose(matrix: Array, out: Array) -> None:
     """Write Gᵀ of a float32 matrix (K, K) into `out`, where numpy takes ten times as long from K = 512 on."""
@@ -297,6 +316,7 @@ def warmup() -> None:
     score_block(y, 1.0, unit, unit, y.copy(), unit.copy(), unit.copy())
     overcomplete_block(y, 1.0, unit, unit, unit, y.copy(), np.zeros((3, 3), np.float32))
     shorten(y.copy(), 1.0, unit.copy())
+    tuning_sums(y, unit, unit, y.copy())
     transpose(y, y.copy())
     skew(y, unit, 1.0, 1.0, y.copy(), unit.copy())
     largest_turn(y, 0)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning import kernels
 from stream_infomax.learning.outliers import Reach
-from stream_infomax.learning.tuning import minus_log_density, start_beta
+from stream_infomax.learning.tuning import start_beta
 from stream_infomax.learning.whitening import nearest_rotation, polar
 
 Array = NDArray[Any]
@@ -29,15 +29,15 @@ DENSITY_FLOOR = 1e-3
 # The learning rate and its decay, for all data alike: found on photographs, tried on everything (docs/learning.md).
 RATE = 0.77
 RATE_ROWS = 64.0
-LARGEST_RATE = 0.5
+LARGEST_RATE = 1.0
 
 
 class Rule:
     """What both rules share: the whitening, rates, β = β0 and b = 0, and the tuning of what is published."""
 
     def __init__(self, whiten: Array, dewhiten: Array, n_components: int, half_life: float | None) -> None:
-        """Start in the whitening V; `dewhiten` is Σ V, the transpose of its inverse; both (K, K0) float32."""
-        self.whiten, self.dewhiten = whiten, dewhiten
+        """Start in the whitening V; `dewhiten` is Σ V, the transpose of its inverse; both are (K, K0)."""
+        self.whiten, self.dewhiten = whiten.astype(np.float32), dewhiten.astype(np.float32)
         self.n_rank = whiten.shape[1]
         self.n_components = n_components
         self.half_life = half_life
@@ -58,10 +58,11 @@ class Rule:
         """
         self.n_tuned += 1
         share = max(1 / (1 + self.n_tuned), TUNING_SHARE)
-        half = 0.5 * np.stack([self.tuned_beta, self.tuned_bias]).astype(np.float32)
-        t = np.tanh(half[0] * y + half[1])
-        excess = self.tuned_beta * np.mean(y * t, axis=0) - 1
-        shift = np.mean(t, axis=0) / np.maximum(0.5 * np.mean(1 - t * t, axis=0), 1e-3)
+        sums = np.empty((3, self.n_components), np.float32)
+        kernels.tuning_sums(y, self.tuned_beta.astype(np.float32), self.tuned_bias.astype(np.float32), sums)
+        mean, product, slope = sums.astype(np.float64) / len(y)
+        excess = self.tuned_beta * product - 1
+        shift = mean / np.maximum(0.5 * slope, 1e-3)
         self.tuned_beta *= np.exp(-share * np.clip(excess, -1, 1))
         self.tuned_bias -= share * np.clip(shift, -1, 1)
 
@@ -107,7 +108,7 @@ class CompleteRule(Rule):
 
     def __init__(self, whiten: Array, dewhiten: Array, seed: int, half_life: float | None) -> None:
         super().__init__(whiten, dewhiten, whiten.shape[1], half_life)
-        self.filters: Array = whiten @ random_rotation(self.n_rank, self.n_rank, seed)
+        self.filters: Array = self.whiten @ random_rotation(self.n_rank, self.n_rank, seed)
         self.average = self.filters.copy()
         self.slope = np.full(self.n_rank, 1.5)
         self.product = np.full(self.n_rank, 1.0)
@@ -122,15 +123,21 @@ class CompleteRule(Rule):
 
     def renew(self, whiten: Array, dewhiten: Array) -> None:
         """Carry C and its average over to another whitening."""
-        self.filters = whiten @ (self.dewhiten.T @ self.filters)
-        self.average = whiten @ (self.dewhiten.T @ self.average)
-        self.whiten, self.dewhiten = whiten, dewhiten
+        self.whiten[:] = whiten
+        for carried in (self.filters, self.average):
+            np.matmul(self.whiten, np.matmul(self.dewhiten.T, carried, out=self._gain), out=carried)
+        self.dewhiten[:] = dewhiten
 
     def watch(self, block: int) -> float:
         """Tune the neurons to the new rows of the last step, as they were before it; returns their Q1 in nats."""
-        y = self._potentials[:block]
+        y, u = self._potentials[:block], self._scores[:block]
         self.tune(y)
-        return float(minus_log_density(y, np.float32(self.beta)).sum(dtype=np.float64)) / block
+        # -ln φ = |u| + 2 ln(1 + exp(-|u|)) - ln β, u = βŷ
+        np.abs(np.multiply(y, np.float32(self.beta), out=u), out=u)
+        total = np.sum(u, dtype=np.float64)
+        np.exp(np.negative(u, out=u), out=u)
+        total += 2 * np.sum(np.log1p(u, out=u), dtype=np.float64)
+        return float(total) / block - self.n_components * math.log(self.beta)
 
     def step(self, rows: Array, block: int, learnt: int) -> None:
         """Learn from rows (n, K), float32, of which the first `block` are new; `learnt` of the stream are by now.
@@ -167,8 +174,10 @@ class CompleteRule(Rule):
         self.drift += (factor * largest) ** 2
         if self.drift > LARGEST_DRIFT:
             self.drift = 0.0
-            rotation = self.rotation
-            turn -= np.float32(0.5) * (rotation.T @ rotation)
+            rotation = np.matmul(self.dewhiten.T, self.filters, out=self._gain)
+            gram = np.matmul(rotation.T, rotation, out=self._moved[: self.n_rank])
+            gram *= np.float32(-0.5)
+            turn += gram
             turn[np.diag_indices_from(turn)] += np.float32(0.5)
         return turn
 
@@ -221,7 +230,7 @@ class OvercompleteRule(Rule):
 
     def renew(self, whiten: Array, dewhiten: Array) -> None:
         """Go on in another whitening: C and its average stay as they are."""
-        self.whiten, self.dewhiten = whiten, dewhiten
+        self.whiten[:], self.dewhiten[:] = whiten, dewhiten
 
     def watch(self, block: int) -> float:
         """Tune the neurons to the new rows of the last step, as they were before it; returns Q̂ at the running D."""

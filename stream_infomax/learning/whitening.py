@@ -44,9 +44,19 @@ class StreamingWhitener:
         self.settled_variance = 0.0
         self.whiten = np.zeros((n_features, 0))
         self.dewhiten = np.zeros((n_features, 0))
+        self._under_way = False
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Room that is kept: memory that is new to the process costs as much as the passes over it."""
+        shape = self.whiten.shape
+        n_features, n_rank = shape
+        self._product = np.empty((n_features, n_features), np.float32)
         # The covariance that a refresh is under way to, and how far it has come.
-        self._target = np.zeros((0, 0))
-        self._approach = self.whiten
+        self._target = np.empty((n_features, n_features))
+        self._approach, self._moved = np.empty(shape), np.empty(shape)
+        self._gram = np.empty((n_rank, n_rank))
+        self._work = np.empty((4, n_rank, n_rank), np.float32)
 
     @property
     def n_rank(self) -> int:
@@ -62,7 +72,7 @@ class StreamingWhitener:
             self.scatter *= decay
         self.weight += len(rows)
         self.sum += np.ones(len(rows), np.float32) @ rows
-        kernels.accumulate(self.scatter, rows.T @ rows)
+        kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._product))
 
     def mean(self) -> Array:
         """The running mean (K,) relative to `reference`."""
@@ -97,6 +107,7 @@ class StreamingWhitener:
         largest = self.whiten[np.argmax(np.abs(self.whiten), axis=0), np.arange(rank)]
         self.whiten *= np.where(largest < 0, -1.0, 1.0)
         self.dewhiten = covariance @ self.whiten
+        self._make_room()
         return rank
 
     def refresh(self) -> bool:
@@ -105,23 +116,28 @@ class StreamingWhitener:
         Returns whether that is done. Where the whitening has far to go, it takes several calls, so that none is long;
         until the last of them it stays what it was.
         """
-        if not len(self._target):
+        covariance, moved, gram = self._target, self._moved, self._gram
+        if not self._under_way:
+            self._under_way = True
             self._recentre()
-            self._target = self.scatter / max(self.weight, 1.0)
-            self._target[np.diag_indices_from(self._target)] += self._ridge(float(np.trace(self._target)))
-            self._approach = self.whiten
-        covariance, projected = self._target, self._approach
-        moved = covariance @ projected
+            np.divide(self.scatter, max(self.weight, 1.0), out=covariance)
+            covariance[np.diag_indices_from(covariance)] += self._ridge(float(np.trace(covariance)))
+            self._approach[:] = self.whiten
+        projected = self._approach
+        np.matmul(covariance, projected, out=moved)
         if self.n_rank < len(covariance):
             # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
-            projected = moved @ np.linalg.solve(moved.T @ moved, moved.T @ projected)
-            moved = covariance @ projected
-        correction, exact = inverse_root(projected.T @ moved)
-        self._approach = projected + projected @ correction
+            projected[:] = moved @ np.linalg.solve(moved.T @ moved, moved.T @ projected)
+            np.matmul(covariance, projected, out=moved)
+        np.matmul(projected.T, moved, out=gram)
+        # Corrections are small beside what they correct: float32 will do.
+        correction, exact = inverse_root(gram, self._work)
         if exact:
-            self.whiten = self._approach
-            self._target = np.zeros((0, 0))
-            self.dewhiten = moved + moved @ correction
+            self.dewhiten = np.add(moved, moved.astype(np.float32) @ correction, out=self.dewhiten)
+        projected += projected.astype(np.float32) @ correction
+        if exact:
+            self._under_way = False
+            self.whiten, self._approach = projected, self.whiten
         return exact
 
     def _ridge(self, total: float) -> float:
@@ -130,7 +146,7 @@ class StreamingWhitener:
 
     def _recentre(self) -> None:
         mean = self.mean()
-        self.scatter -= np.outer(self.weight * mean, mean)
+        self.scatter -= np.multiply.outer(self.weight * mean, mean, out=self._target)
         self.sum = np.zeros_like(self.sum)
         self.reference = self.reference + mean / self.scale
 
@@ -143,8 +159,8 @@ class StreamingWhitener:
             "scatter": self.scatter,
             "settled_variance": self.settled_variance,
             "whiten": self.whiten,
-            "target": self._target,
-            "approach": self._approach if len(self._target) else np.zeros((0, 0)),
+            "target": self._target if self._under_way else np.zeros((0, 0)),
+            "approach": self._approach if self._under_way else np.zeros((0, 0)),
             "dewhiten": self.dewhiten,
         }
 
@@ -152,37 +168,49 @@ class StreamingWhitener:
         """Take over a state."""
         for name in ("reference", "sum", "scatter", "whiten", "dewhiten"):
             setattr(self, name, np.array(state[name], np.float64))
-        self._target = np.array(state["target"], np.float64)
-        self._approach = np.array(state["approach"], np.float64)
+        self._make_room()
+        self._under_way = len(state["target"]) > 0
+        if self._under_way:
+            self._target[:] = state["target"]
+            self._approach[:] = state["approach"]
         self.weight = float(state["weight"])
         self.settled_variance = float(state["settled_variance"])
 
 
-def inverse_root(matrix: Array) -> tuple[Array, bool]:
-    """M^(-1/2) - I of a symmetric positive definite M, and whether that is exact.
+def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
+    """M^(-1/2) - I of a symmetric positive definite M (K, K), and whether that is exact.
 
     The series in Δ = M/m - I up to Δ⁴, m the mean eigenvalue: two products, where eigenvectors cost as much as fifty.
     Where eigenvalues are further apart than the series bears, m grows until all of M/m lie below SERIES_END; then the
     result is no inverse root, but makes every eigenvalue of R M R nearer to 1, some six times where it is small.
+
+    `work` (4, K, K) float32 is room for it, in which the result lies; M is spoilt.
     """
+    delta, square, series, root = work
     diagonal = np.diag_indices_from(matrix)
     mean = max(float(np.trace(matrix)) / len(matrix), np.finfo(np.float64).tiny)
-    delta = (0.5 / mean) * (matrix + matrix.T)
-    delta[diagonal] -= 1
-    square = delta.T @ delta
+    matrix[diagonal] -= mean
+    np.multiply(matrix, 1 / mean, out=delta, casting="same_kind")
+    np.matmul(delta.T, delta, out=square)
     distance = math.sqrt(float(np.linalg.norm(square)))  # at least the largest |eigenvalue| of Δ
     if distance > SERIES_END - 1:
         factor = (1 + distance) / SERIES_END
-        square = (square + (2 - 2 * factor) * delta) / factor**2
+        square += (2 - 2 * factor) * delta
+        square /= factor**2
         square[diagonal] += (1 / factor - 1) ** 2
         delta /= factor
         delta[diagonal] += 1 / factor - 1
         mean *= factor
-    root = square @ ((35 / 128) * square - (5 / 16) * delta)
-    root += (3 / 8) * square - (1 / 2) * delta
-    root[diagonal] += 1
+    np.multiply(square, 35 / 128, out=series)
+    delta *= -5 / 16
+    series += delta
+    np.matmul(square, series, out=root)
+    square *= 3 / 8
+    root += square
+    delta *= 8 / 5
+    root += delta
     root /= math.sqrt(mean)
-    root[diagonal] -= 1
+    root[diagonal] += 1 / math.sqrt(mean) - 1
     return root, distance < SERIES_EXACT
 
 

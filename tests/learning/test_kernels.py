@@ -112,6 +112,14 @@ def test_overcomplete_block():
     np.testing.assert_allclose(sums, expected[1], rtol=2e-4)
 
 
+def test_tuning_sums():
+    beta, bias = RNG.uniform(0.5, 3, (2, 7)).astype(np.float32)
+    sums = np.empty((3, 7), np.float32)
+    kernels.tuning_sums(Y, beta, bias, sums)
+    expected = reference.tuning_sums(Y.astype(float), beta.astype(float), bias.astype(float))
+    np.testing.assert_allclose(sums, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [1, 7, 32, 75])  # within, at and beyond the tiles of the transpose
 def test_skew(size):
     matrix, turn = RNG.standard_normal((2, size, size)).astype(np.float32)
