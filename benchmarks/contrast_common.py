@@ -95,6 +95,36 @@ def front(recordings: Sequence[Recording], streamed: Sequence[Recording], kind: 
     return Front(published, final, 100.0 if kind == "log-mel" else 200.0)
 
 
+class LeastRedundantMemory(ExcerptMemory):
+    """Of the older excerpts not a uniform sample but the least redundant ones.
+
+    MinRed (Purushwalkam, Morgado, Gupta, "The Challenges of Continuous Self-Supervised Learning", 2022): when the
+    older half is full, of the two excerpts most alike the older one goes. Alike is the cosine between their rows'
+    standardised means and deviations, where the paper takes the network's features.
+    """
+
+    def __init__(self, limit: int, reservoir: float = 0.5, seed: int = 0) -> None:
+        super().__init__(limit, reservoir, seed)
+        self.pooled: list[np.ndarray] = []  # of each excerpt in ``sample``
+
+    def add(self, excerpt: np.ndarray) -> None:
+        """Keep an excerpt (T, C), and let go of what no longer fits."""
+        self.recent.append((self.count, np.array(excerpt, np.float32)))
+        self.count += 1
+        room = self.limit * self.reservoir
+        while sum(rows.nbytes for _, rows in self.recent) > self.limit - room and len(self.recent) > 1:
+            number, rows = self.recent.popleft()
+            self.sample.append((0.0, number, rows))
+            self.pooled.append(pool(rows))
+        while sum(rows.nbytes for *_, rows in self.sample) > room:
+            pooled = np.array(self.pooled)
+            pooled = (pooled - pooled.mean(0)) / (pooled.std(0) + 1e-9)
+            pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+            alike = pooled @ pooled.T - 2 * np.eye(len(pooled))
+            older = min(divmod(int(alike.argmax()), len(pooled)))
+            del self.sample[older], self.pooled[older]
+
+
 class Stack:
     """Modules in a row as the stages run them, on whole segments: one online pass, then encoding."""
 
@@ -107,6 +137,7 @@ class Stack:
         end_to_end: bool = False,
         memory: int = 16 << 20,
         reservoir: float = 0.5,
+        least_redundant: bool = False,
         rows: int = 2048,
         updates: int = 1,
         learning_rate: float = 1e-3,
@@ -115,7 +146,7 @@ class Stack:
         if end_to_end:
             layers = (tuple(layer for module in layers for layer in module),)
         self.scale = RunningScale(channels, SCALE_SECONDS * rate)
-        self.memory = ExcerptMemory(memory, reservoir, seed)
+        self.memory = (LeastRedundantMemory if least_redundant else ExcerptMemory)(memory, reservoir, seed)
         self.cutter = Cutter(channels, 256, 4)
         self.rows, self.updates = rows, updates
         self.modules: list[OnlineModule] = []
@@ -211,13 +242,37 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     return f"{np.mean(values):.{digits}f}{deviation}"
 
 
-def paired(one: Sequence[float], other: Sequence[float]) -> str:
+def paired(one: Sequence[float], other: Sequence[float], digits: int = 1) -> str:
     """Return the mean difference, paired over seeds, with its 95 % interval (Student's t)."""
     from scipy.stats import t
 
     difference = np.subtract(one, other)
     half = t.ppf(0.975, len(difference) - 1) * difference.std(ddof=1) / np.sqrt(len(difference))
-    return f"{difference.mean():+.1f} ({difference.mean() - half:+.1f} to {difference.mean() + half:+.1f})"
+    low, high = difference.mean() - half, difference.mean() + half
+    return f"{difference.mean():+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+
+
+def draw(name: str, title: str, levels: dict[str, Sequence[float]], label: str) -> None:
+    """Draw mean and deviation of every level, and each seed, as results/<name>.png."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.28 * len(levels)), layout="constrained")
+    for place, (level, values) in enumerate(levels.items()):
+        colour = next((f"C{i}" for i, kind in enumerate(("GIM", "CPC", "random")) if kind in level), "0.35")
+        deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
+        axes.plot(values, [place] * len(values), "|", color=colour, alpha=0.5)
+        axes.errorbar(np.mean(values), place, xerr=deviation, marker="o", capsize=3, color=colour)
+    axes.set_yticks(range(len(levels)), list(levels))
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel(label)
+    axes.set_title(title)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(common.RESULTS / f"{name}.png", dpi=150)
+    pyplot.close(figure)
 
 
 torch.set_num_threads(1)

@@ -1,9 +1,9 @@
 """What do patch-wise contrastive modules add on handwritten digits?
 
 MNIST images as 7×7 grids of overlapping patches (10×10, stride 3) → infomax, rectified halves → two modules of two 1×1
-convolutions, learnt in one online pass over the first 50,000 images in their order, one update for every 25 of them.
-Linear probes on the same images, tested on the last 10,000; features are averaged over 3×3 regions of the grid, or over
-all of it, which loses the place.
+convolutions, learnt in one online pass over the first 50,000 images in their order, one update for every 10 of them
+(chosen on images 40,000 to 50,000, streaming and probing on those before). Linear probes on the same images, tested on
+the last 10,000; features are averaged over 3×3 regions of the grid, or over all of it, which loses the place.
 
     python benchmarks/digits_contrast.py [SEED ...]
 """
@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 import torch
-from contrast_common import SEEDS, Results, spread
+from contrast_common import SEEDS, Results, draw, paired, spread
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.learning.contrast import layout
@@ -24,7 +24,7 @@ from stream_infomax.learning.probes import LinearProbe
 from stream_infomax.learning.scaling import RunningScale
 
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
-TRAIN, EVERY, ROWS = 50_000, 25, 2048
+TRAIN, EVERY, ROWS = 50_000, 10, 1024
 LEVELS = ("features", "module 1", "module 2", "module 1, random", "module 2, random")
 
 
@@ -122,8 +122,17 @@ def main() -> None:
         for regions in ("3x3", "global"):
             row[regions] = spread([run["accuracy"][f"{level}, {regions}"] for run in runs], digits=2)
         rows.append(row)
-    note = f"CPU of a run with its probes: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}"
-    common.write_table("digits_contrast", "MNIST: linear probes in %, mean ± deviation over seeds", rows, note)
+    levels = {level: [run["accuracy"][f"{level}, 3x3"] for run in runs] for level in LEVELS}
+    notes = [
+        f"{level.capitalize()} minus {other}, 3x3: {paired(levels[level], levels[other], digits=2)}.\n"
+        for level in ("module 1", "module 2")
+        for other in ("features", f"{level}, random")
+        if len(runs) > 1
+    ]
+    notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
+    title = "MNIST: linear probes in %, mean ± deviation over seeds"
+    common.write_table("digits_contrast", title, rows, "\n".join(notes))
+    draw("digits_contrast", "MNIST, averages over 3×3 regions", levels, "rightly named, %")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ VARIANTS = {
     "CPC end to end": ("waveform", {"end_to_end": True}, "sorted", True),
     "random modules": ("waveform", {}, "sorted", False),
     "GIM, recent only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "sorted", True),
+    "GIM, least redundant": ("waveform", {"least_redundant": True}, "sorted", True),
     "GIM, shuffled": ("waveform", {}, "shuffled", True),
     "GIM, shuffled, recent only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "shuffled", True),
     "log-mel GIM": ("log-mel", {}, "sorted", True),

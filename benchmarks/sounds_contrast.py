@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from contrast_common import SEEDS, Recording, Results, Stack, front, paired, probe, rows_of, spread
+from contrast_common import SEEDS, Recording, Results, Stack, draw, front, paired, probe, rows_of, spread
 from scipy.fft import dct
 
 from stream_infomax.learning.probes import pool
@@ -134,6 +134,7 @@ def main() -> None:
         notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
         title = f"{titles[name]}: linear probes in %, mean ± deviation over seeds"
         common.write_table(f"{name}_contrast", title, rows, "\n".join(notes))
+        draw(f"{name}_contrast", titles[name], levels, "rightly named, %")
 
 
 if __name__ == "__main__":
