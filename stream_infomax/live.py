@@ -175,7 +175,7 @@ class Board:
 
     def __rich__(self) -> RenderableType:
         head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", self.title, "  ", (clock(self.elapsed), "dim"))
-        parts: list[RenderableType] = [head, Text(), self._services()]
+        parts: list[RenderableType] = [head, self._services()]
         if self.measures:
             parts += [Text(), self._learning()]
         if self.n_frames:

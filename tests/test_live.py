@@ -27,6 +27,7 @@ def status(newest: int, **changes: Any) -> dict[str, Any]:
             "learner.rows": 256.0 * (newest + 1),
             "learner.objective": 190 - newest / 10,
             "learner.entropy": 2.0 - newest / 100,
+            "learner.information": 500.0,
             "learner.set_aside.not finite": 0.0,
         },
         **changes,
@@ -98,7 +99,8 @@ class TestBoard:
         board = Board("x", ["learner", "probe"])
         board.update("probe", status(3, metrics={"probe.a.window": 0.5}))
         board.update("learner", status(3))
-        assert list(board.curves()) == ["learner.objective", "learner.entropy", "probe.a.window"]
+        names = ["learner.objective", "learner.entropy", "learner.information", "probe.a.window"]
+        assert list(board.curves()) == names
 
     def test_the_demo_fits_a_small_terminal(self) -> None:
         names = ["source", "learner", "contrast", "classifier"]

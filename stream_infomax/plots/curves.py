@@ -37,8 +37,10 @@ def learning(curves: Mapping[str, Columns]) -> Figure:
     groups = {kind: group for kind, group in groups.items() if group}
     rivals = {kind: _of_kind(curves, *(other for other in KINDS if KINDS[other].beside == kind)) for kind in groups}
     narrow = [kind for kind in groups if not rivals[kind]]
-    width = (FULL - 0.75 * max(1, len(narrow) - 1)) / max(2, len(narrow))
-    lines = [narrow] * bool(narrow) + [[kind] for kind in groups if rivals[kind]]
+    columns = 3 if len(narrow) == 3 else 2
+    width = (FULL - 0.75 * (columns - 1)) / columns
+    lines = [narrow[i : i + columns] for i in range(0, len(narrow), columns)]
+    lines += [[kind] for kind in groups if rivals[kind]]
     figure = new_figure(FULL + 1.15, len(lines) * (HEIGHT + GAP) + 0.25, "How the learning went")
     for i, line in enumerate(lines):
         bottom = 0.55 + (len(lines) - 1 - i) * (HEIGHT + GAP)
