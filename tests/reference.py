@@ -30,19 +30,19 @@ def score(y, beta, bias):
 
 
 def score_block(y, beta, sign, linear):
-    """Weighted scores, mean slopes ⟨ψ′⟩ and mean products ⟨ψŷ⟩."""
+    """Weighted scores, and the means of ψ′, ψŷ and ŷ²."""
     n, units = y.shape
     psi = np.zeros((n, units))
-    slope = np.zeros(units)
-    product = np.zeros(units)
+    means = np.zeros((3, units))
     for i in range(n):
         weight = 1 / math.sqrt(sum(value**2 for value in y[i]) / units + 1e-12)
         for k in range(units):
             value = score(y[i, k], beta, 0.0)
-            slope[k] += beta**2 / 2 * (1 - (value / beta) ** 2) / n
-            product[k] += value * y[i, k] / n
+            means[0, k] += beta**2 / 2 * (1 - (value / beta) ** 2) / n
+            means[1, k] += value * y[i, k] / n
+            means[2, k] += y[i, k] ** 2 / n
             psi[i, k] = sign[k] * weight * (value - linear[k] * y[i, k])
-    return psi, slope, product
+    return psi, means
 
 
 def shorten(y, bound):

@@ -92,10 +92,10 @@ def tanh(value: Any) -> Any:
 
 
 @njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, slope: Array, product: Array) -> None:
-    """Weighted scores s_k (ψ_k(ŷ_i) - a_k ŷ_i) / r_i of a block, and per unit the plain means of ψ′ and of ψŷ.
+def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, means: Array) -> None:
+    """Weighted scores s_k (ψ_k(ŷ_i) - a_k ŷ_i) / r_i of a block, and per unit the plain means of ψ′, ψŷ and ŷ².
 
-    `y` ŷ and `psi` are (n, K1) float32; `sign` s, `linear` a, `slope`, `product` (K1,) float32; ψ = β tanh(βŷ/2). A
+    `y` ŷ and `psi` are (n, K1) float32; `sign` s and `linear` a (K1,), `means` (3, K1) float32; ψ = β tanh(βŷ/2). A
     row's weight is 1/r, r its root mean square over the units: contrast is no matter of rotation, and it makes a
     few rows drown all others. The linear part of a score says nothing about rotations of uncorrelated outputs;
     taking it out takes out its noise.
@@ -103,14 +103,16 @@ def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, s
     n, units = y.shape
     one, full = np.float32(1), np.float32(beta)
     half = np.float32(0.5) * full
-    slope[:] = 0
-    product[:] = 0
+    means[:] = 0
+    slope, product, power = means[0], means[1], means[2]
     for i in range(n):
         row, out = y[i], psi[i]
         square = np.float32(0)
         for k in range(units):
             potential = row[k]
-            square += potential * potential
+            squared = potential * potential
+            square += squared
+            power[k] += squared
             t = tanh(half * potential)
             slope[k] += one - t * t
             product[k] += t * potential
@@ -122,6 +124,7 @@ def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, s
     for k in range(units):
         slope[k] *= half * full * share
         product[k] *= full * share
+        power[k] *= share
 
 
 @njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
@@ -313,7 +316,7 @@ def warmup() -> None:
             take_rows(rows, 0, np.zeros(3), 1.0, np.zeros((3, 3)), 0)
             centre_rows(rows, np.zeros(3), np.zeros(3, np.bool_), y.copy())
     tanh(np.float32(1))
-    score_block(y, 1.0, unit, unit, y.copy(), unit.copy(), unit.copy())
+    score_block(y, 1.0, unit, unit, y.copy(), y.copy())
     overcomplete_block(y, 1.0, unit, unit, unit, y.copy(), np.zeros((3, 3), np.float32))
     shorten(y.copy(), 1.0, unit.copy())
     tuning_sums(y, unit, unit, y.copy())

@@ -22,6 +22,8 @@ CURVATURE_FLOOR = 1.0
 STATISTICS_ROWS = 2000.0
 # Rows that κ is a mean of, so few that a unit's sign turns soon where it must; and what its start, +½, counts for.
 SIGN_ROWS, SIGN_PRIOR_ROWS = 1000.0, 500.0
+# Least ⟨ŷ²⟩: outputs that fall silent have no sign.
+POWER_FLOOR = 1e-6
 # Least share of a Newton step by which β and b move.
 TUNING_SHARE = 0.02
 # ⟨φ⟩ in units of β, which lies near 0.2; it vanishes where a sensor's gain jumps, and M would be singular.
@@ -97,9 +99,10 @@ class Rule:
 class CompleteRule(Rule):
     """Algorithm 1: minimise Q1 = -⟨Σ ln φ(ŷ_k)⟩ along C(G - Gᵀ), G = ⟨ψ ŷᵀ⟩ (2.83, 2.87).
 
-    The entries of G - Gᵀ are divided by κ_i + κ_j, κ = ⟨ψ′⟩ - ⟨ψŷ⟩, the second derivative of Q1 for independent
-    outputs. Where κ is negative a unit's source is sub-Gaussian, and the sign of its score turns, as in extended
-    infomax (Lee, Girolami & Sejnowski 1999) and Picard-O.
+    The entries of G - Gᵀ are divided by κ_i + κ_j, κ = ⟨ψ′⟩ - ⟨ψŷ⟩/⟨ŷ²⟩, the second derivative of Q1 for independent
+    outputs; it is 0 for normal ones of whatever variance (the whitening may lag behind the stream). Where κ is negative
+    a unit's source is sub-Gaussian, and the sign of its score turns, as in extended infomax (Lee, Girolami & Sejnowski
+    1999) and Picard-O.
 
     What is kept, turned and averaged is W = V C, so that ŷ is one product. C stays orthonormal as in the landing
     algorithm (Ablin & Peyré 2022): it is turned by I + T with columns of unit length, and where the turns have added
@@ -110,8 +113,8 @@ class CompleteRule(Rule):
         super().__init__(whiten, dewhiten, whiten.shape[1], half_life)
         self.filters: Array = self.whiten @ random_rotation(self.n_rank, self.n_rank, seed)
         self.average = self.filters.copy()
-        self.slope = np.full(self.n_rank, 1.5)
-        self.product = np.full(self.n_rank, 1.0)
+        # Running means of ψ′, ψŷ and ŷ².
+        self.means = np.repeat([[1.5], [1.0], [1.0]], self.n_rank, axis=1)
         self.drift = 0.0
         self._gain, self._turn = np.empty((2, self.n_rank, self.n_rank), np.float32)
         self._moved = np.empty_like(self.filters)
@@ -120,6 +123,16 @@ class CompleteRule(Rule):
     def rotation(self) -> Array:
         """C (K0, K0)."""
         return np.asarray(self.dewhiten.T @ self.filters)
+
+    @property
+    def linear(self) -> Array:
+        """The linear part of every score, a = ⟨ψŷ⟩/⟨ŷ²⟩ (K0,)."""
+        return np.asarray(self.means[1] / np.maximum(self.means[2], POWER_FLOOR))
+
+    @property
+    def curvature(self) -> Array:
+        """κ of every unit (K0,)."""
+        return np.asarray(self.means[0] - self.linear)
 
     def renew(self, whiten: Array, dewhiten: Array) -> None:
         """Carry C and its average over to another whitening."""
@@ -150,12 +163,10 @@ class CompleteRule(Rule):
         y, psi = self._potentials, self._scores
         np.matmul(rows, self.filters, out=y)
         self.reach.shorten(y[:block], rows[:block])
-        slope, product = np.empty((2, self.n_rank), np.float32)
-        sign = np.where(self.slope < self.product, np.float32(-1), np.float32(1))
-        kernels.score_block(y, self.beta, sign, self.product.astype(np.float32), psi, slope, product)
-        share = block / min(SIGN_PRIOR_ROWS + learnt, SIGN_ROWS + block)
-        self.slope += share * (slope - self.slope)
-        self.product += share * (product - self.product)
+        means = np.empty((3, self.n_rank), np.float32)
+        sign = np.where(self.curvature < 0, np.float32(-1), np.float32(1))
+        kernels.score_block(y, self.beta, sign, self.linear.astype(np.float32), psi, means)
+        self.means += block / min(SIGN_PRIOR_ROWS + learnt, SIGN_ROWS + block) * (means - self.means)
         np.matmul(psi.T, y, out=self._gain)
         np.matmul(self.filters, self._turned(self._rate(learnt, n, block) / n), out=self._moved)
         kernels.advance(self.filters, self._moved, self.average, self._share(block, learnt))
@@ -163,7 +174,7 @@ class CompleteRule(Rule):
     def _turned(self, rate: float) -> Array:
         """What W is multiplied with and then moved by: T = rate (G - Gᵀ) / (κ_i + κ_j), shortened where too long."""
         turn, squares = self._turn, np.empty(self.n_rank, np.float32)
-        size = np.abs(self.slope - self.product).astype(np.float32)
+        size = np.abs(self.curvature).astype(np.float32)
         kernels.skew(self._gain, size, rate, CURVATURE_FLOOR, turn, squares)
         # The singular values of a skew matrix come in pairs, so that often its Frobenius norm says that all is well.
         largest = math.sqrt(0.5 * float(squares.sum()))
@@ -190,8 +201,7 @@ class CompleteRule(Rule):
         return {
             "filters": self.filters,
             "average": self.average,
-            "slope": self.slope,
-            "product": self.product,
+            "means": self.means,
             "drift": self.drift,
             "tuning": self.tuning_state(),
             "reach": self.reach.state(),
@@ -202,8 +212,7 @@ class CompleteRule(Rule):
         """Take over a state."""
         self.filters = np.array(state["filters"], np.float32)
         self.average = np.array(state["average"], np.float32)
-        self.slope = np.array(state["slope"], np.float64)
-        self.product = np.array(state["product"], np.float64)
+        self.means = np.array(state["means"], np.float64)
         self.drift = float(state["drift"])
         self.restore_tuning(state["tuning"])
         self.reach.restore(state["reach"])

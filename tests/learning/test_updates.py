@@ -39,7 +39,7 @@ def test_algorithm_1_steps_along_the_constrained_gradient():
     before, moved = taken_step(rule, x, learnt)
     slope = reference.gradient(lambda C: reference.objective_complete(C, x, rule.beta), before)
     turn = before.T @ (-slope + before @ slope.T @ before)  # C(G - Gᵀ) = C turn (2.87)
-    size = np.abs(rule.slope - rule.product)
+    size = np.abs(rule.curvature)
     expected = before @ (turn / np.maximum(size[:, None] + size, 1))
     cosine = np.sum(moved * expected) / np.linalg.norm(moved) / np.linalg.norm(expected)
     assert cosine > 0.9999
@@ -83,7 +83,23 @@ def test_the_sign_of_a_score_follows_the_data():
     for i in range(100):
         x = np.stack([RNG.laplace(scale=0.5**0.5, size=200), RNG.uniform(-(3**0.5), 3**0.5, size=200)], axis=1)
         rule.step(x.astype(np.float32), 200, 200 * i)
-    assert np.sign(rule.slope - rule.product).tolist() == [1, -1]
+    assert np.sign(rule.curvature).tolist() == [1, -1]
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_a_variance_that_is_not_one_changes_no_sign(scale):
+    rule = CompleteRule(WHITE[0][:3, :3], WHITE[1][:3, :3], 0, None)
+    rule.filters = np.eye(3, dtype=np.float32)
+    for i in range(100):
+        x = np.stack(
+            [RNG.laplace(size=200) / 2**0.5, RNG.standard_normal(200), RNG.uniform(-1, 1, 200) * 3**0.5], axis=1
+        )
+        rule.filters = np.eye(3, dtype=np.float32)
+        rule.step((scale * x).astype(np.float32), 200, 200 * i)
+    laplace, normal, uniform = rule.curvature
+    assert laplace > 0.05
+    assert uniform < -0.02
+    assert abs(normal) < 0.04
 
 
 @pytest.mark.parametrize("components", [K, 9])
