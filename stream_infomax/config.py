@@ -180,7 +180,7 @@ class LearnerSettings(StageSettings, frozen=True, kw_only=True, tag="learner"):
     energy: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     block: Positive = 64
     # Bytes of past rows to learn from again; 0 for none.
-    memory: NotNegative = 8 << 20
+    memory: NotNegative = 24 << 20
     half_life: Annotated[float, msgspec.Meta(gt=0)] | None = None
     warmup: Positive | None = None
     output: Literal["potential", "rate", "poisson", "halves", "log"] = "potential"

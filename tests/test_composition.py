@@ -1,13 +1,26 @@
 """Composition: the objects that a configuration describes."""
 
+import importlib
+import inspect
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from stream_infomax import state_file
 from stream_infomax.composition import pipeline_of, service_of, source_of, take_over
-from stream_infomax.config import ConfigError, load
+from stream_infomax.config import (
+    AudioSettings,
+    ClassifierSettings,
+    ConfigError,
+    ContrastSettings,
+    ImageSettings,
+    LearnerSettings,
+    SyntheticSettings,
+    WindowsSettings,
+    load,
+)
 
 TEXT = """
 [run]
@@ -26,6 +39,29 @@ name = "second"
 kind = "learner"
 input = "learner"
 """
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        (AudioSettings, "sources.audio.AudioSource"),
+        (ImageSettings, "sources.images.ImageSource"),
+        (SyntheticSettings, "sources.synthetic.SyntheticSource"),
+        (WindowsSettings, "stages.windows.WindowsStage"),
+        (LearnerSettings, "learning.infomax.OnlineInfomax"),
+        (ContrastSettings, "stages.contrast.ContrastStage"),
+        (ClassifierSettings, "stages.classifier.ClassifierStage"),
+    ],
+)
+def test_what_a_file_leaves_out_is_what_python_leaves_out(settings: type[msgspec.Struct], place: str) -> None:
+    if settings is ContrastSettings:
+        pytest.importorskip("torch")
+    module, _, name = place.rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(f"stream_infomax.{module}"), name)).parameters
+    here = {field.name: field.default for field in msgspec.structs.fields(settings) if not field.required}
+    shared = [name for name in here if name in parameters and name not in ("name", "input")]  # which every object needs
+    assert len(shared) >= 4
+    assert {name: here[name] for name in shared} == {name: parameters[name].default for name in shared}
 
 
 @pytest.fixture
