@@ -26,6 +26,7 @@ SIGN_ROWS, SIGN_PRIOR_ROWS = 1000.0, 500.0
 POWER_FLOOR = 1e-6
 # Least share of a Newton step by which β and b move.
 TUNING_SHARE = 0.02
+LARGEST_TUNING = 0.5
 # ⟨φ⟩ in units of β, which lies near 0.2; it vanishes where a sensor's gain jumps, and M would be singular.
 DENSITY_FLOOR = 1e-3
 # The learning rate and its decay, for all data alike: found on photographs, tried on everything (docs/learning.md).
@@ -65,8 +66,9 @@ class Rule:
         mean, product, slope = sums.astype(np.float64) / len(y)
         excess = self.tuned_beta * product - 1
         shift = mean / np.maximum(0.5 * slope, 1e-3)
-        self.tuned_beta *= np.exp(-share * np.clip(excess, -1, 1))
-        self.tuned_bias -= share * np.clip(shift, -1, 1)
+        # What is bounded is the step and not the block's slope, or loud blocks would not outweigh many silent ones.
+        self.tuned_beta *= np.exp(np.clip(-share * excess, -LARGEST_TUNING, LARGEST_TUNING))
+        self.tuned_bias -= np.clip(share * shift, -LARGEST_TUNING, LARGEST_TUNING)
 
     def tuning_state(self) -> dict[str, Any]:
         """β, b and how often they have moved."""
