@@ -20,9 +20,9 @@ REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
-# Fewest rows of a step, new and drawn, for each feature, and fewest of a block for each component: with fewer, the
-# products of the step alone would cost more than those of its rows.
-ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.125
+# Fewest rows of a step, new and drawn, for each feature and for each component: with fewer, the products of the step
+# alone would cost more than those of its rows.
+ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.5
 OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 
@@ -42,9 +42,8 @@ class Published:
 
 def rows_a_block(block: int, n_features: int, n_components: int | None, memory: int) -> int:
     """Rows between two updates: `block`, or more where the products of an update ask for it."""
-    drawn = REPLAYS if memory else 0
-    least = max(ROWS_A_FEATURE * n_features / (1 + drawn), ROWS_A_COMPONENT * (n_components or 0))
-    return max(block, math.ceil(least))
+    least = max(ROWS_A_FEATURE * n_features, ROWS_A_COMPONENT * (n_components or 0))
+    return max(block, math.ceil(least / (1 + REPLAYS if memory else 1)))
 
 
 @dataclass(frozen=True)

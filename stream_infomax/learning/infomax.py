@@ -37,8 +37,8 @@ class OnlineInfomax(Estimator):
     n_rank : K0, the dimensions kept by the whitening; None to let `energy` decide.
     energy : sqrt of the share of variance that the kept dimensions hold (2.49), in (0, 1]; 1 keeps the numerical
         rank.
-    block : rows between two updates; raised to 0.35 n_features (1.75 without a memory) and n_components / 8 where an
-        update would otherwise cost more than the rows do.
+    block : rows between two updates; raised where the step, which takes four rows from the memory for each new one,
+        would have fewer than 1.75 n_features or n_components / 2 rows and cost more than they do.
     memory : bytes for past rows, learnt from again along the way; 0 for none.
     half_life : rows after which the weight of an observation halves, for streams that change; None for streams
         that do not.

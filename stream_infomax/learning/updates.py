@@ -238,6 +238,7 @@ class OvercompleteRule(Rule):
         self.linear = np.zeros(n_components)
         self.second_moment = np.eye(self.n_rank)
         self.statistics_rows = 0.0
+        self._room = np.empty((3, *self.rotation.shape), np.float32)
 
     def renew(self, whiten: Array, dewhiten: Array) -> None:
         """Go on in another whitening: C and its average stay as they are."""
@@ -250,7 +251,7 @@ class OvercompleteRule(Rule):
 
     def _weighted_gram(self) -> Array:
         """M = C D² Cᵀ (K0, K0), float64."""
-        weighted = self.rotation * self.density.astype(np.float32)
+        weighted = np.multiply(self.rotation, self.density.astype(np.float32), out=self._room[0])
         return np.asarray(weighted @ weighted.T, np.float64)
 
     def step(self, rows: Array, block: int, learnt: int) -> None:
@@ -262,19 +263,23 @@ class OvercompleteRule(Rule):
         self.reach.shorten(x[:block], rows[:block])
         if len(self._potentials) != len(x):
             self._potentials, self._scores = np.empty((2, len(x), self.n_components), np.float32)
-        direction = np.linalg.inv(self._weighted_gram()).astype(np.float32) @ self.rotation
+        direction, pull, other = self._room
+        inverse = np.linalg.inv(self._weighted_gram()).astype(np.float32)
+        np.matmul(inverse, self.rotation, out=direction)
         unit = (self.density * np.einsum("ij,ij->j", self.rotation, direction)).astype(np.float32)
+        self._pull(x, unit, block, pull, other)
         direction *= (self.density**2).astype(np.float32)
-        direction -= self.rotation
-        pull = self._pull(x, unit, block)
         direction += pull
-        direction -= (self.rotation @ pull.T) @ self.rotation
+        inwards = self.rotation @ pull.T
+        inwards[np.diag_indices_from(inwards)] += 1
+        direction -= np.matmul(inwards, self.rotation, out=other)
         direction *= np.float32(self._rate(learnt, len(rows), block) * self.n_components / self.n_rank)
-        moved = retracted(self.rotation, direction) - self.rotation
+        moved = retracted(self.rotation, direction, pull, other)
+        moved -= self.rotation
         kernels.advance(self.rotation, moved, self.average, self._share(block, learnt))
 
-    def _pull(self, x: Array, unit: Array, block: int) -> Array:
-        """⟨x̂ ω̂ᵀ⟩ of a block of whitened rows; the running averages follow."""
+    def _pull(self, x: Array, unit: Array, block: int, pull: Array, other: Array) -> None:
+        """Write ⟨x̂ ω̂ᵀ⟩ of a block of whitened rows into `pull`; the running averages follow."""
         row = 1 / np.sqrt(np.einsum("ij,ij->i", x, x) / np.float32(self.n_rank) + np.float32(1e-12))
         row /= row.sum()
         y, omega = self._potentials, self._scores
@@ -282,15 +287,14 @@ class OvercompleteRule(Rule):
         sums = np.empty((3, self.n_components), np.float32)
         linear = self.linear.astype(np.float32)
         kernels.overcomplete_block(y, self.beta, row, unit, linear, omega, sums)
-        pull: Array = self.second_moment.astype(np.float32) @ self.rotation
+        np.matmul(self.second_moment.astype(np.float32), self.rotation, out=pull)
         pull *= -linear * unit
-        pull += x.T @ omega
+        pull += np.matmul(x.T, omega, out=other)
         self.statistics_rows = min(self.statistics_rows + block, STATISTICS_ROWS)
         share = block / self.statistics_rows
         self.density += share * (np.maximum(sums[0], DENSITY_FLOOR * self.beta) - self.density)
         self.linear += share * (sums[1] / np.maximum(sums[2], np.float32(1e-12)) - self.linear)
         self.second_moment += share * ((x * row[:, None]).T @ x - self.second_moment)
-        return pull
 
     def published(self) -> Array:
         """The nearest admissible C to the average, (K0, K1) float32."""
@@ -329,26 +333,28 @@ def random_rotation(n_rank: int, n_components: int, seed: int) -> Array:
     return polar(start).astype(np.float32)
 
 
-def retracted(rotation: Array, direction: Array) -> Array:
+def retracted(rotation: Array, direction: Array, out: Array, moved: Array) -> Array:
     """C after a step along a tangent: (M Mᵀ)^(-1/2) M, M = C + direction, which is shortened where it is too long.
 
     Two iterations of Newton-Schulz at once, for all that they need is M Mᵀ (K0, K0). Since the step is a tangent,
-    M Mᵀ is about C Cᵀ + Δ Δᵀ, which gives Δ's largest singular value.
+    M Mᵀ is about C Cᵀ + Δ Δᵀ, which gives Δ's largest singular value. `out` and `moved` are room of C's shape; `out` is
+    what is returned.
     """
-    moved = rotation + direction
+    np.add(rotation, direction, out=moved)
     gram = moved @ moved.T
     diagonal = np.diag_indices_from(gram)
     squares = gram.copy()
     squares[diagonal] -= 1
-    largest = largest_eigenvalue(squares)
-    if not largest <= LARGEST_TURN**2:
-        moved = rotation + np.float32(LARGEST_TURN / math.sqrt(largest)) * direction
-        gram = moved @ moved.T
+    if not np.linalg.norm(squares) <= LARGEST_TURN**2:
+        largest = largest_eigenvalue(squares)
+        if not largest <= LARGEST_TURN**2:
+            np.add(rotation, np.float32(LARGEST_TURN / math.sqrt(largest)) * direction, out=moved)
+            gram = moved @ moved.T
     first = np.float32(-0.5) * gram
     first[diagonal] += np.float32(1.5)
     second = np.float32(-0.5) * (first @ gram @ first)
     second[diagonal] += np.float32(1.5)
-    return np.asarray((second @ first) @ moved)
+    return np.matmul(second @ first, moved, out=out)
 
 
 def largest_eigenvalue(matrix: Array) -> float:

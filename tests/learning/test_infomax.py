@@ -365,7 +365,7 @@ def test_input_is_not_changed_and_may_be_read_only(rows):
         ({}, 64),
         ({"block": 1}, 3),
         ({"block": 1, "memory": 0}, 11),
-        ({"block": 1, "n_components": 40}, 5),
+        ({"block": 1, "n_components": 40}, 4),
         ({"block": 7}, 7),
     ],
 )

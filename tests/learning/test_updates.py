@@ -133,7 +133,7 @@ def test_retracted_is_the_nearest_after_a_step_that_is_not_too_long(length):
     direction = RNG.standard_normal((K, 9))
     direction -= rotation @ direction.T @ rotation
     direction *= length / np.linalg.norm(direction, 2)
-    moved = retracted(rotation, direction.astype(np.float32))
+    moved = retracted(rotation, direction.astype(np.float32), *np.empty((2, K, 9), np.float32))
     np.testing.assert_allclose(moved @ moved.T, np.eye(K), atol=0.02)
     expected = reference.polar(rotation + direction * min(1, 0.7 / length))
     np.testing.assert_allclose(moved, expected, atol=0.05)
