@@ -20,6 +20,7 @@ import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import common
 import matplotlib.pyplot as plt
@@ -71,8 +72,8 @@ def measure(K: int, K1: int | None, K0: int | None, frame: int, seconds: float, 
     while time.perf_counter() < end or len(learn) < 7:
         calls = np.empty(group)
         for j in range(group):
-            calls[j] = timed(lambda: learner.partial_fit(frames[i % len(frames)]))
-            i += 1
+            calls[j] = timed(partial(learner.partial_fit, frames[(i + j) % len(frames)]))
+        i += group
         learn.append(calls.sum())
         longest = max(longest, calls.max())
         if sum(products) < 0.1 * sum(learn):
@@ -105,7 +106,7 @@ def one_row() -> dict[str, float]:
 
 
 def pauses(**settings) -> dict[str, float]:
-    """Milliseconds of blocks of 64 rows at K = 144, 60,000 rows: the longest, the median, and the end of the warm-up."""
+    """Milliseconds a call of 64 rows at K = 144, of 60,000: the longest, the median, and the end of the warm-up."""
     rng = np.random.default_rng(0)
     rows = rng.laplace(size=(60_032, 144)).astype(np.float32) @ rng.standard_normal((144, 144)).astype(np.float32)
     learner = OnlineInfomax(**settings)

@@ -125,16 +125,15 @@ class BlockLearner:
             if self.n_updates * size >= self.sizes.warmup:
                 self._settle()
             return
-        shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
         if self._memory is not None:
             # Rows that hardly count any more are not learnt from again.
             recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
-            self._memory.draw(shift, self._drawn, recent)
+            self._memory.draw(self._shift(whitener), self._drawn, recent)
         rule.step(self._batch, size, (self.n_updates - self._settled_at) * size)
         # What comes in after the step is what it has left of the rows: outliers are shortened by now.
         whitener.add(self._block)
         if self._memory is not None:
-            self._memory.add(self._block + shift)
+            self._memory.add(self._block + self._shift(whitener))
         if self.n_updates % OBJECTIVE_EVERY == 0:
             self._watch(rule.watch(size))
         # Never both after one block, so that no pause is long.
@@ -144,6 +143,10 @@ class BlockLearner:
                 self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         elif self.n_updates >= self._next_publication:
             self._publish(whitener, rule)
+
+    def _shift(self, whitener: StreamingWhitener) -> Array:
+        """What rows in the memory, which are relative to the origin, are beyond those of a block."""
+        return np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
 
     def _start(self, rows: Array) -> StreamingWhitener:
         """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""

@@ -128,14 +128,14 @@ def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, m
 
 
 @njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def shorten(y: Array, bound: float, lengths: Array) -> int:
+def shorten(y: Array, bound: float, usual: float, lengths: Array) -> tuple[int, int]:
     """Multiply the rows of ŷ (n, K0), float32, whose root mean square r exceeds a bound b by (b/r)², in place.
 
-    Writes every row's r into `lengths` (n,), and returns how many exceeded b. A row whose length float32 cannot hold
-    becomes 0, its r infinity.
+    Writes every row's r into `lengths` (n,), and returns how many exceeded b, and how many the length `usual`. A row whose
+    length float32 cannot hold becomes 0, its r infinity.
     """
     n, units = y.shape
-    count = 0
+    count, beyond = 0, 0
     for i in range(n):
         row = y[i]
         square = np.float32(0)
@@ -145,16 +145,18 @@ def shorten(y: Array, bound: float, lengths: Array) -> int:
             lengths[i] = np.inf
             row[:] = 0
             count += 1
+            beyond += 1
             continue
         length = np.sqrt(square / np.float32(units))
         lengths[i] = length
+        beyond += length > usual
         if length > bound:
             factor = np.float32(bound) / length
             factor *= factor
             for k in range(units):
                 row[k] *= factor
             count += 1
-    return count
+    return count, beyond
 
 
 @njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
@@ -196,14 +198,15 @@ def transpose(matrix: Array, out: Array) -> None:
 
 
 @njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def skew(matrix: Array, size: Array, rate: float, floor: float, turn: Array, squares: Array) -> None:
+def skew(matrix: Array, size: Array, rate: float, floor: float, turn: Array, squares: Array) -> float:
     """Write T_ij = rate (G_ij - G_ji) / max(size_i + size_j, floor) into `turn`; all (K, K) and (K,) are float32.
 
-    `squares` (K,) gets the squared lengths of T's rows, which are those of its columns.
+    `squares` (K,) gets the squared lengths of T's rows, which are those of its columns; returns their sum.
     """
     K = len(matrix)
     step, least = np.float32(rate), np.float32(floor)
     transpose(matrix, turn)
+    total = 0.0
     for i in range(K):
         row, to, own = matrix[i], turn[i], size[i]
         square = np.float32(0)
@@ -212,13 +215,18 @@ def skew(matrix: Array, size: Array, rate: float, floor: float, turn: Array, squ
             to[j] = value
             square += value * value
         squares[i] = square
+        total += float(square)
+    return total
 
 
 @njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def largest_turn(turn: Array, first: int) -> float:
-    """The largest singular value of a skew T (K, K) float32, to about a tenth, by power iteration from row `first`."""
+def largest_turn(turn: Array, squares: Array) -> float:
+    """The largest singular value of a skew T (K, K) float32, to about a tenth, by power iteration from its longest row.
+
+    `squares` (K,) holds the squared lengths of its rows.
+    """
     K = len(turn)
-    vector, image = turn[first].copy(), np.empty(K, np.float32)
+    vector, image = turn[np.argmax(squares)].copy(), np.empty(K, np.float32)
     largest = np.float32(0)
     for _ in range(POWERS + 1):
         square = np.float32(0)
@@ -318,11 +326,11 @@ def warmup() -> None:
     tanh(np.float32(1))
     score_block(y, 1.0, unit, unit, y.copy(), y.copy())
     overcomplete_block(y, 1.0, unit, unit, unit, y.copy(), np.zeros((3, 3), np.float32))
-    shorten(y.copy(), 1.0, unit.copy())
+    shorten(y.copy(), 1.0, 1.0, unit.copy())
     tuning_sums(y, unit, unit, y.copy())
     transpose(y, y.copy())
     skew(y, unit, 1.0, 1.0, y.copy(), unit.copy())
-    largest_turn(y, 0)
+    largest_turn(y, unit)
     unit_columns(y.copy(), unit, 1.0)
     advance(y.copy(), y, y.copy(), 1.0)
     accumulate(np.ones((3, 3)), y)

@@ -50,11 +50,10 @@ class Reach:
         """Shorten what is outlying of a block, in place: whitened rows (n, K0), turned or not, and rows (n, K)."""
         bound = self.bound
         lengths = np.empty(len(rows), np.float32)
-        n_shortened = kernels.shorten(whitened, bound, lengths)
+        n_shortened, beyond = kernels.shorten(whitened, bound, self.length, lengths)
         if n_shortened:
             rows *= shortening(lengths, bound)[:, None]
             self.n_shortened += n_shortened
-        beyond = int(np.count_nonzero(lengths > self.length))
         self.length *= math.exp(STEP * (beyond - SHARE * len(lengths)))
 
     def state(self) -> dict[str, Any]:

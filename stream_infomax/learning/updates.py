@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning import kernels
 from stream_infomax.learning.outliers import Reach
 from stream_infomax.learning.tuning import start_beta
-from stream_infomax.learning.whitening import nearest_rotation, polar
+from stream_infomax.learning.whitening import diagonal, nearest_rotation, polar
 
 Array = NDArray[Any]
 
@@ -166,22 +166,24 @@ class CompleteRule(Rule):
         np.matmul(rows, self.filters, out=y)
         self.reach.shorten(y[:block], rows[:block])
         means = np.empty((3, self.n_rank), np.float32)
-        sign = np.where(self.curvature < 0, np.float32(-1), np.float32(1))
-        kernels.score_block(y, self.beta, sign, self.linear.astype(np.float32), psi, means)
+        linear = self.linear
+        curvature = self.means[0] - linear
+        sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
+        kernels.score_block(y, self.beta, sign, linear.astype(np.float32), psi, means)
         self.means += block / min(SIGN_PRIOR_ROWS + learnt, SIGN_ROWS + block) * (means - self.means)
         np.matmul(psi.T, y, out=self._gain)
-        np.matmul(self.filters, self._turned(self._rate(learnt, n, block) / n), out=self._moved)
+        size = np.abs(curvature).astype(np.float32)
+        np.matmul(self.filters, self._turned(size, self._rate(learnt, n, block) / n), out=self._moved)
         kernels.advance(self.filters, self._moved, self.average, self._share(block, learnt))
 
-    def _turned(self, rate: float) -> Array:
-        """What W is multiplied with and then moved by: T = rate (G - Gᵀ) / (κ_i + κ_j), shortened where too long."""
+    def _turned(self, size: Array, rate: float) -> Array:
+        """W's move as a factor of W: T = rate (G - Gᵀ) / (|κ_i| + |κ_j|), shortened where it is too long, and back."""
         turn, squares = self._turn, np.empty(self.n_rank, np.float32)
-        size = np.abs(self.curvature).astype(np.float32)
-        kernels.skew(self._gain, size, rate, CURVATURE_FLOOR, turn, squares)
+        total = kernels.skew(self._gain, size, rate, CURVATURE_FLOOR, turn, squares)
         # The singular values of a skew matrix come in pairs, so that often its Frobenius norm says that all is well.
-        largest = math.sqrt(0.5 * float(squares.sum()))
+        largest = math.sqrt(0.5 * total)
         if not largest <= LARGEST_TURN:
-            largest = kernels.largest_turn(turn, int(np.argmax(squares)))
+            largest = kernels.largest_turn(turn, squares)
         factor = 1.0 if largest <= LARGEST_TURN else LARGEST_TURN / largest
         kernels.unit_columns(turn, squares, factor)
         self.drift += (factor * largest) ** 2
@@ -191,7 +193,7 @@ class CompleteRule(Rule):
             gram = np.matmul(rotation.T, rotation, out=self._moved[: self.n_rank])
             gram *= np.float32(-0.5)
             turn += gram
-            turn[np.diag_indices_from(turn)] += np.float32(0.5)
+            diagonal(turn)[:] += np.float32(0.5)
         return turn
 
     def published(self) -> Array:
@@ -271,7 +273,7 @@ class OvercompleteRule(Rule):
         direction *= (self.density**2).astype(np.float32)
         direction += pull
         inwards = self.rotation @ pull.T
-        inwards[np.diag_indices_from(inwards)] += 1
+        diagonal(inwards)[:] += 1
         direction -= np.matmul(inwards, self.rotation, out=other)
         direction *= np.float32(self._rate(learnt, len(rows), block) * self.n_components / self.n_rank)
         moved = retracted(self.rotation, direction, pull, other)
@@ -342,18 +344,17 @@ def retracted(rotation: Array, direction: Array, out: Array, moved: Array) -> Ar
     """
     np.add(rotation, direction, out=moved)
     gram = moved @ moved.T
-    diagonal = np.diag_indices_from(gram)
     squares = gram.copy()
-    squares[diagonal] -= 1
+    diagonal(squares)[:] -= 1
     if not np.linalg.norm(squares) <= LARGEST_TURN**2:
         largest = largest_eigenvalue(squares)
         if not largest <= LARGEST_TURN**2:
             np.add(rotation, np.float32(LARGEST_TURN / math.sqrt(largest)) * direction, out=moved)
             gram = moved @ moved.T
     first = np.float32(-0.5) * gram
-    first[diagonal] += np.float32(1.5)
+    diagonal(first)[:] += np.float32(1.5)
     second = np.float32(-0.5) * (first @ gram @ first)
-    second[diagonal] += np.float32(1.5)
+    diagonal(second)[:] += np.float32(1.5)
     return np.matmul(second @ first, moved, out=out)
 
 

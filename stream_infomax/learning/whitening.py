@@ -121,7 +121,7 @@ class StreamingWhitener:
             self._under_way = True
             self._recentre()
             np.divide(self.scatter, max(self.weight, 1.0), out=covariance)
-            covariance[np.diag_indices_from(covariance)] += self._ridge(float(np.trace(covariance)))
+            diagonal(covariance)[:] += self._ridge(float(np.trace(covariance)))
             self._approach[:] = self.whiten
         projected = self._approach
         np.matmul(covariance, projected, out=moved)
@@ -177,6 +177,11 @@ class StreamingWhitener:
         self.settled_variance = float(state["settled_variance"])
 
 
+def diagonal(matrix: Array) -> Array:
+    """The diagonal of a matrix as a view that can be written to."""
+    return np.asarray(np.einsum("ii->i", matrix))
+
+
 def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
     """M^(-1/2) - I of a symmetric positive definite M (K, K), and whether that is exact.
 
@@ -187,9 +192,8 @@ def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
     `work` (4, K, K) float32 is room for it, in which the result lies; M is spoilt.
     """
     delta, square, series, root = work
-    diagonal = np.diag_indices_from(matrix)
     mean = max(float(np.trace(matrix)) / len(matrix), np.finfo(np.float64).tiny)
-    matrix[diagonal] -= mean
+    diagonal(matrix)[:] -= mean
     np.multiply(matrix, 1 / mean, out=delta, casting="same_kind")
     np.matmul(delta.T, delta, out=square)
     distance = math.sqrt(float(np.linalg.norm(square)))  # at least the largest |eigenvalue| of Δ
@@ -197,9 +201,9 @@ def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
         factor = (1 + distance) / SERIES_END
         square += (2 - 2 * factor) * delta
         square /= factor**2
-        square[diagonal] += (1 / factor - 1) ** 2
+        diagonal(square)[:] += (1 / factor - 1) ** 2
         delta /= factor
-        delta[diagonal] += 1 / factor - 1
+        diagonal(delta)[:] += 1 / factor - 1
         mean *= factor
     np.multiply(square, 35 / 128, out=series)
     delta *= -5 / 16
@@ -210,7 +214,7 @@ def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
     delta *= 8 / 5
     root += delta
     root /= math.sqrt(mean)
-    root[diagonal] += 1 / math.sqrt(mean) - 1
+    diagonal(root)[:] += 1 / math.sqrt(mean) - 1
     return root, distance < SERIES_EXACT
 
 
@@ -227,11 +231,10 @@ def nearest_rotation(matrix: Array) -> Array:
         gram = rotation @ rotation.T
         if not np.linalg.norm(gram) < 2 * math.sqrt(len(gram)):
             break
-        diagonal = np.diag_indices_from(gram)
-        gram[diagonal] -= 1
+        diagonal(gram)[:] -= 1
         done = bool(np.abs(gram).max() < 1e-3)
         gram *= np.float32(-0.5)
-        gram[diagonal] += 1
+        diagonal(gram)[:] += 1
         rotation = gram @ rotation
         if done:  # the iteration squares the error, so that this one went below float32's own
             return rotation

@@ -88,7 +88,9 @@ def test_shorten():
     y = Y * np.geomspace(0.1, 100, len(Y), dtype=np.float32)[:, None]
     expected, wanted = reference.shorten(y.astype(float), 3.0)
     lengths = np.empty(len(y), np.float32)
-    assert kernels.shorten(y, 3.0, lengths) == np.count_nonzero(wanted > 3) > 0
+    expected_counts = np.count_nonzero(wanted > 3), np.count_nonzero(wanted > 1)
+    assert kernels.shorten(y, 3.0, 1.0, lengths) == expected_counts
+    assert 0 < expected_counts[0] < expected_counts[1]
     np.testing.assert_allclose(y, expected, rtol=1e-5)
     np.testing.assert_allclose(lengths, wanted, rtol=1e-5)
 
@@ -98,7 +100,7 @@ def test_shorten():
 def test_a_row_too_long_for_float32_becomes_nothing(value):
     y = np.array([[1, 1], [value, 1]], np.float32)
     lengths = np.empty(2, np.float32)
-    assert kernels.shorten(y, 3.0, lengths) == 1
+    assert kernels.shorten(y, 3.0, 3.0, lengths) == (1, 1)
     assert y.tolist() == [[1, 1], [0, 0]]
     assert lengths.tolist() == [1, np.inf]
 
@@ -124,10 +126,11 @@ def test_tuning_sums():
 def test_skew(size):
     matrix, turn = RNG.standard_normal((2, size, size)).astype(np.float32)
     curvature, squares = RNG.uniform(0, 2, (2, size)).astype(np.float32)
-    kernels.skew(matrix, curvature, 0.3, 1.0, turn, squares)
+    total = kernels.skew(matrix, curvature, 0.3, 1.0, turn, squares)
     expected = reference.skew(matrix.astype(float), curvature.astype(float), 0.3, 1.0)
     np.testing.assert_allclose(turn, expected[0], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(squares, expected[1], rtol=1e-5, atol=1e-12)
+    assert total == pytest.approx(expected[1].sum(), rel=1e-5)
     transposed = np.empty_like(matrix)
     kernels.transpose(matrix, transposed)
     np.testing.assert_array_equal(transposed, matrix.T)
@@ -138,8 +141,8 @@ def test_largest_turn(size):
     matrix = RNG.standard_normal((size, size))
     turn = (matrix - matrix.T).astype(np.float32)
     exact = np.linalg.norm(turn.astype(float), 2)
-    longest = int(np.argmax(np.linalg.norm(turn, axis=1)))
-    assert 0.85 * exact <= kernels.largest_turn(turn, longest) <= exact * 1.0001
+    squares = (turn**2).sum(axis=1)
+    assert 0.85 * exact <= kernels.largest_turn(turn, squares) <= exact * 1.0001
 
 
 def test_unit_columns():

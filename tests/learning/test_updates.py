@@ -35,11 +35,12 @@ def taken_step(rule, x, learnt):
 def test_algorithm_1_steps_along_the_constrained_gradient():
     x = on_a_sphere(40)
     rule = CompleteRule(*WHITE, 0, None)
+    rule.means[0] += RNG.uniform(0, 3, K)
+    size = np.abs(rule.curvature)
     learnt = 10**12  # so small a step that its second order vanishes
     before, moved = taken_step(rule, x, learnt)
     slope = reference.gradient(lambda C: reference.objective_complete(C, x, rule.beta), before)
     turn = before.T @ (-slope + before @ slope.T @ before)  # C(G - Gᵀ) = C turn (2.87)
-    size = np.abs(rule.curvature)
     expected = before @ (turn / np.maximum(size[:, None] + size, 1))
     cosine = np.sum(moved * expected) / np.linalg.norm(moved) / np.linalg.norm(expected)
     assert cosine > 0.9999
