@@ -131,8 +131,8 @@ def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, m
 def shorten(y: Array, bound: float, usual: float, lengths: Array) -> tuple[int, int]:
     """Multiply the rows of ŷ (n, K0), float32, whose root mean square r exceeds a bound b by (b/r)², in place.
 
-    Writes every row's r into `lengths` (n,), and returns how many exceeded b, and how many the length `usual`. A row whose
-    length float32 cannot hold becomes 0, its r infinity.
+    Writes every row's r into `lengths` (n,), and returns how many exceeded b, and how many the length `usual`. A row
+    whose length float32 cannot hold becomes 0, its r infinity.
     """
     n, units = y.shape
     count, beyond = 0, 0
