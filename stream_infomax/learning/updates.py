@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning import kernels
 from stream_infomax.learning.outliers import Reach
 from stream_infomax.learning.tuning import start_beta
-from stream_infomax.learning.whitening import diagonal, nearest_rotation, polar
+from stream_infomax.learning.whitening import diagonal, nearest_rotation
 
 Array = NDArray[Any]
 
@@ -331,8 +331,8 @@ class OvercompleteRule(Rule):
 
 def random_rotation(n_rank: int, n_components: int, seed: int) -> Array:
     """A random C (K0, K1) float32 with orthonormal rows."""
-    start = np.random.default_rng(seed).standard_normal((n_rank, n_components))
-    return polar(start).astype(np.float32)
+    start = np.random.default_rng(seed).standard_normal((n_components, n_rank))
+    return np.ascontiguousarray(np.linalg.qr(start)[0].T, np.float32)
 
 
 def retracted(rotation: Array, direction: Array, out: Array, moved: Array) -> Array:

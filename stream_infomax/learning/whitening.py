@@ -123,12 +123,12 @@ class StreamingWhitener:
             np.divide(self.scatter, max(self.weight, 1.0), out=covariance)
             diagonal(covariance)[:] += self._ridge(float(np.trace(covariance)))
             self._approach[:] = self.whiten
+            if self.n_rank < len(covariance):
+                # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
+                np.matmul(covariance, self.whiten, out=moved)
+                self._approach[:] = moved @ np.linalg.solve(moved.T @ moved, moved.T @ self.whiten)
         projected = self._approach
         np.matmul(covariance, projected, out=moved)
-        if self.n_rank < len(covariance):
-            # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
-            projected[:] = moved @ np.linalg.solve(moved.T @ moved, moved.T @ projected)
-            np.matmul(covariance, projected, out=moved)
         np.matmul(projected.T, moved, out=gram)
         # Corrections are small beside what they correct: float32 will do.
         correction, exact = inverse_root(gram, self._work)
