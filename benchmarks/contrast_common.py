@@ -30,6 +30,7 @@ from stream_infomax.streaming.frames import Array, Frame
 SEEDS = range(5)
 WIDTH = 128
 SCALE_SECONDS = 600.0
+COLOURS = {"random": "C2", "CPC": "C1", "module": "C0", "GIM": "C0"}  # the first that a level's name holds
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def draw(name: str, title: str, levels: dict[str, Sequence[float]], label: str) 
 
     figure, axes = pyplot.subplots(figsize=(7, 1.2 + 0.28 * len(levels)), layout="constrained")
     for place, (level, values) in enumerate(levels.items()):
-        colour = next((f"C{i}" for i, kind in enumerate(("GIM", "CPC", "random")) if kind in level), "0.35")
+        colour = next((colour for kind, colour in COLOURS.items() if kind in level), "0.35")
         deviation = np.std(values, ddof=1) if len(values) > 1 else 0.0
         axes.plot(values, [place] * len(values), "|", color=colour, alpha=0.5)
         axes.errorbar(np.mean(values), place, xerr=deviation, marker="o", capsize=3, color=colour)

@@ -64,9 +64,9 @@ def run(variant, seed, recordings):
     return result
 
 
-def figures(results, variant, level, measure):
+def figures(results, variant, level, measure, seeds=SEEDS):
     """Return a figure of every seed that has been run."""
-    runs = [results.runs.get(f"{variant} {seed}") for seed in SEEDS]
+    runs = [results.runs.get(f"{variant} {seed}") for seed in seeds]
     return [run["levels"][level][measure] for run in runs if run and level in run["levels"]]
 
 
@@ -83,17 +83,22 @@ def write(results):
                 row[measure] = spread(figures(results, variant, level, measure))
             rows.append(row)
     notes = []
-    ours = figures(results, "GIM", "z+c", "loso")
-    for other, level in (
-        ("GIM", "input"),
-        ("random modules", "z+c"),
-        ("CPC end to end", "z+c"),
-        ("GIM, recent only", "z+c"),
+    for one, other, level in (
+        ("GIM", "GIM", "input"),
+        ("GIM", "random modules", "z+c"),
+        ("GIM", "CPC end to end", "z+c"),
+        ("GIM", "GIM, recent only", "z+c"),
+        ("GIM", "GIM, least redundant", "z+c"),
+        ("GIM, shuffled", "GIM, shuffled, recent only", "z+c"),
+        ("GIM, shuffled", "GIM", "z+c"),
     ):
-        theirs = figures(results, other, level, "loso")
-        if len(theirs) == len(ours) > 1:
-            long = paired(figures(results, "GIM", "z+c", "loso_5_44"), figures(results, other, level, "loso_5_44"))
-            notes.append(f"GIM z+c minus {other} {level}: LOSO {paired(ours, theirs)}, on indices 5-44 {long}.")
+        seeds = [seed for seed in SEEDS if {f"{one} {seed}", f"{other} {seed}"} <= results.runs.keys()]
+        if len(seeds) > 1:
+            short, long = (
+                paired(figures(results, one, "z+c", measure, seeds), figures(results, other, level, measure, seeds))
+                for measure in ("loso", "loso_5_44")
+            )
+            notes.append(f"{one} z+c minus {other} {level}: LOSO {short}, on 5-44 {long}, {len(seeds)} seeds.\n")
     seconds = [run["cpu_s"] for key, run in results.runs.items() if key.startswith("GIM ")]
     notes.append(f"CPU of a GIM run with its probes: {np.mean(seconds):.0f} s." if seconds else "")
     notes.append(common.machine("torch"))
