@@ -15,7 +15,7 @@ from stream_infomax.streaming.frames import Array, Frame
 from stream_infomax.streaming.stage import Metrics, State
 
 FORMS = ("waveform", "log-mel", "patches", "grid")
-SIGNAL_AXES = (("time", "channel"), ("time",))
+SIGNAL_AXES = (("time", "channel"), ("time", "component"), ("time",))
 PICTURE_AXES = (("item", "y", "x"), ("item", "y", "x", "colour"))
 
 Samples = npt.NDArray[np.float32]
@@ -53,10 +53,10 @@ class WindowsStage:
         Name of the stage and of its array; the array it reads; the arrays that it passes on.
     form
         ``waveform``: windows of `length` samples every `hop` samples, axes ("time", "sample"), with "channel"
-        behind where there are several. ``log-mel``: patches of `length` mel frames every `hop` mel frames, axes
-        ("time", "sample", "mel"), of one channel. ``patches``: a frame of patches as it is, axes
-        ("item", "y", "x"[, "colour"]). ``grid``: one picture a frame to patches of `patch` × `patch` pixels
-        every `stride` pixels, axes ("grid_y", "grid_x", "y", "x"[, "colour"]).
+        behind where there are several, or "component" where they are a learner's outputs. ``log-mel``: patches of
+        `length` mel frames every `hop` mel frames, axes ("time", "sample", "mel"), of one channel. ``patches``: a
+        frame of patches as it is, axes ("item", "y", "x"[, "colour"]). ``grid``: one picture a frame to patches of
+        `patch` × `patch` pixels every `stride` pixels, axes ("grid_y", "grid_x", "y", "x"[, "colour"]).
     length, hop
         See `form`; `hop` at most `length`.
     n_mels, window_ms, shift_ms
@@ -189,6 +189,8 @@ class WindowsStage:
         return stream
 
     def _signal(self, frame: Frame, array: Array) -> Frame:
+        if 0 in array.row_shape:  # a learner below has not settled how many outputs it has
+            return frame.extend({self.name: array}, self.carry)
         if array.axes not in SIGNAL_AXES:
             raise ValueError(f"array {self.input!r} has axes {array.axes}; {self.form} accepts {SIGNAL_AXES}")
         samples = array.rows().astype(np.float32, copy=False)
@@ -207,7 +209,7 @@ class WindowsStage:
         time = stream.time + (stream.position / frame.rate if frame.rate else 0.0)
         stream.tail = held[len(rows) * step :].copy()
         stream.position += len(rows) * step
-        axes = ("time", "sample", "mel") if self.form == "log-mel" else ("time", "sample", "channel")[: rows.ndim]
+        axes = ("time", "sample", "mel") if self.form == "log-mel" else ("time", "sample", *array.axes[1:])[: rows.ndim]
         return self._publish(frame, Array(self._centred(rows), axes), time=time, rate=frame.rate / step)
 
     def _waveforms(self, held: Samples) -> tuple[Samples, int, int]:

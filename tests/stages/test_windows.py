@@ -351,3 +351,25 @@ def test_a_state_that_does_not_fit_is_named() -> None:
     damaged["streams"]["mic"]["tail"] = np.zeros((5, 2), np.float32)
     with pytest.raises(ValueError, match=r"streams\.mic\.tail"):
         stage.restore(damaged)
+
+
+def test_windows_of_a_learners_outputs_are_those_of_its_rows() -> None:
+    rows = np.arange(40, dtype=np.float32).reshape(10, 4)
+    stage = WindowsStage("context", "learner", form="waveform", length=3, hop=1)
+    made = [
+        stage.process(Frame("s", i, rate=100.0, arrays={"learner": Array(part, ("time", "component"))}))
+        for i, part in enumerate(np.split(rows, 2))
+    ]
+    assert made[0].arrays["context"].axes == ("time", "sample", "component")
+    together = np.concatenate([frame.arrays["context"].data for frame in made])
+    np.testing.assert_array_equal(together, [rows[i : i + 3] for i in range(8)])
+
+
+def test_rows_without_columns_pass_until_a_learner_has_settled_their_number() -> None:
+    stage = WindowsStage("context", "learner", form="waveform", length=3, hop=1)
+    empty = Array(np.zeros((5, 0), np.float32), ("time", "component"))
+    out = stage.process(Frame("s", 0, rate=100.0, arrays={"learner": empty}))
+    assert out.arrays["context"].row_shape == (0,)
+    settled = Array(np.ones((5, 4), np.float32), ("time", "component"))
+    out = stage.process(Frame("s", 1, rate=100.0, arrays={"learner": settled}))
+    assert out.arrays["context"].data.shape == (3, 3, 4)
