@@ -33,6 +33,9 @@ DENSITY_FLOOR = 1e-3
 RATE = 0.77
 RATE_ROWS = 64.0
 LARGEST_RATE = 1.0
+# Steps of algorithm 2 are longer by this factor, however many components there are: its second derivatives are no
+# larger for K1/K0 = 12 than for 2.
+OVERCOMPLETE_STEP = 6.0
 
 
 class Rule:
@@ -275,7 +278,7 @@ class OvercompleteRule(Rule):
         inwards = self.rotation @ pull.T
         diagonal(inwards)[:] += 1
         direction -= np.matmul(inwards, self.rotation, out=other)
-        direction *= np.float32(self._rate(learnt, len(rows), block) * self.n_components / self.n_rank)
+        direction *= np.float32(OVERCOMPLETE_STEP * self._rate(learnt, len(rows), block))
         moved = retracted(self.rotation, direction, pull, other)
         moved -= self.rotation
         kernels.advance(self.rotation, moved, self.average, self._share(block, learnt))
