@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,9 @@ def probe(
     folds
         Without `leave_out`: parts of the segments that are tested in turn.
     """
+    from stream_infomax.supervisor import THREADS
+
+    os.environ.update(THREADS)  # before numpy is there; several threads are slower on matrices so small, and round anew
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
     config = read(folder / RunFolder(folder).pipeline.name, (f"source.path={str(data)!r}", *set))
     states = _states(folder)
