@@ -18,6 +18,8 @@ Array = NDArray[Any]
 # The whitening and the published basis hold until this share more blocks have come, and at least that many.
 REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
+# Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
+PUBLISH_ROWS = 1024
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
 # Fewest rows of a step, new and drawn, for each feature and for each component: with fewer, the products of the step
@@ -205,7 +207,8 @@ class BlockLearner:
             beta=rule.tuned_beta.astype(np.float32),
             bias=rule.tuned_bias.astype(np.float32),
         )
-        self._next_publication = self._after(PUBLISH_GROWTH, PUBLISH_BLOCKS)
+        enough = max(REFRESH_BLOCKS, min(PUBLISH_BLOCKS, PUBLISH_ROWS // self.sizes.block))
+        self._next_publication = self._after(PUBLISH_GROWTH, enough)
 
     def _after(self, growth: float, least: int) -> int:
         """The block after which to act again: a share of the blocks that count from now."""
