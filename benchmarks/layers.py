@@ -140,7 +140,7 @@ def draw(results: list[dict]) -> None:
         values = np.array([[result[level][k] for level in LEVELS] for result in results])
         colours = ["tab:gray" if "not" in level else "tab:blue" for level in LEVELS]
         axes.barh(places, values.mean(axis=0), xerr=values.std(axis=0, ddof=1), color=colours, height=0.7)
-        axes.set_xlim(left=max(0.0, 5 * np.floor(values.min() / 5) - 5))
+        axes.set_xlim(max(0.0, 5 * np.floor(values.min() / 5) - 5), min(100.0, values.max() + 2))
         axes.set_title(f"{title}: named rightly, %", fontsize=10)
         axes.set_yticks(places, LEVELS)
         axes.spines[["top", "right"]].set_visible(False)
