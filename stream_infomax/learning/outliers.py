@@ -19,6 +19,8 @@ Array = NDArray[Any]
 # The bound b in lengths r, and in units of the length that a share of the rows exceeds.
 BOUND = 3.0
 SHARE, BOUND_OF_SHARE = 0.1, 1.75
+# What tunes the neurons, whose rates are published for all rows, may be longer by this factor.
+TUNING_BOUND = 3.0
 # The step of ln(length) per row by which that length is followed.
 STEP = 0.01
 # Of the warm-up: rounds with Tyler's weights 1/r², which need no scale, then with those of the stream, or fewer,
@@ -40,6 +42,7 @@ class Reach:
     def __init__(self) -> None:
         self.length = 1.0
         self.n_shortened = 0
+        self._drawn_out: Array = np.ones(0, np.float32)
 
     @property
     def bound(self) -> float:
@@ -51,10 +54,18 @@ class Reach:
         bound = self.bound
         lengths = np.empty(len(rows), np.float32)
         n_shortened, beyond = kernels.shorten(whitened, bound, self.length, lengths)
+        self._drawn_out = np.ones(0, np.float32)
         if n_shortened:
-            rows *= shortening(lengths, bound)[:, None]
+            factors = shortening(lengths, bound)
+            rows *= factors[:, None]
             self.n_shortened += n_shortened
+            drawn = np.minimum(lengths, TUNING_BOUND * bound) / np.maximum(lengths, bound)
+            self._drawn_out = np.where(factors > 0, np.maximum(drawn, factors) / np.maximum(factors, 1e-30), 1)
         self.length *= math.exp(STEP * (beyond - SHARE * len(lengths)))
+
+    def drawn_out(self, whitened: Array) -> Array:
+        """The block that was shortened last with its rows as long as they were, up to three times the bound."""
+        return whitened * self._drawn_out[:, None] if len(self._drawn_out) else whitened
 
     def state(self) -> dict[str, Any]:
         """The length, and how many rows were shortened."""
@@ -91,7 +102,7 @@ def shorten_first(rows: Array) -> tuple[Array, int]:
     usual = typical(lengths)
     if not usual > 0:
         return rows, 0
-    held = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual)).astype(np.float32)
+    drawn = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual)).astype(np.float32)
     x *= held[:, None]
     squares = np.einsum("ij,ij->i", x, x)
     weights = 1 / np.maximum(squares, 1e-9 * squares.mean())

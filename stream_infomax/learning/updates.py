@@ -149,7 +149,7 @@ class CompleteRule(Rule):
     def watch(self, block: int) -> float:
         """Tune the neurons to the new rows of the last step, as they were before it; returns their Q1 in nats."""
         y, u = self._potentials[:block], self._scores[:block]
-        self.tune(y)
+        self.tune(self.reach.drawn_out(y))
         # -ln φ = |u| + 2 ln(1 + exp(-|u|)) - ln β, u = βŷ
         np.abs(np.multiply(y, np.float32(self.beta), out=u), out=u)
         total = np.sum(u, dtype=np.float64)
@@ -251,7 +251,7 @@ class OvercompleteRule(Rule):
 
     def watch(self, block: int) -> float:
         """Tune the neurons to the new rows of the last step, as they were before it; returns Q̂ at the running D."""
-        self.tune(self._potentials[:block])
+        self.tune(self.reach.drawn_out(self._potentials[:block]))
         return -0.5 * float(np.linalg.slogdet(self._weighted_gram())[1])
 
     def _weighted_gram(self) -> Array:

@@ -224,6 +224,18 @@ def test_tuned_neurons_fit_their_outputs_better():
     np.testing.assert_allclose(t.mean(axis=0), 0, atol=0.05)
 
 
+def test_loud_blocks_outweigh_silent_ones_in_the_tuning():
+    rng = np.random.default_rng(1)
+    loud = np.repeat(rng.random(1400) < 0.5, 64)[:, None]
+    X = rng.laplace(size=(89_600, 3)) * np.where(loud, 1.0, 0.05)
+    learner = OnlineInfomax().fit(X[:70_000])
+    y = learner.transform(X[70_000:]).astype(np.float64)
+    start = tuning.minus_log_density(y, np.pi / np.sqrt(3)).mean()
+    assert tuning.minus_log_density(y, learner.beta_, learner.bias_).mean() < start - 0.01
+    t = np.tanh((learner.beta_ * y + learner.bias_) / 2)
+    np.testing.assert_allclose((learner.beta_ * y * t).mean(axis=0), 1, atol=0.1)
+
+
 def test_the_overcomplete_objective_falls():
     X, _ = mixed_sources(20_000, 6)
     learner = OnlineInfomax(12).partial_fit(X[:640])

@@ -113,6 +113,18 @@ def test_rows_are_shortened_as_far_as_their_whitened_selves():
     assert reach.n_shortened == 1
 
 
+def test_neurons_are_tuned_to_rows_up_to_three_bounds():
+    reach = Reach()
+    lengths = np.array([1, 2.9, 5, 9, 100, 1e25], np.float32)
+    rows = np.stack([lengths, lengths], axis=1)
+    reach.shorten(rows, rows.copy())
+    tuned = reach.drawn_out(rows)
+    np.testing.assert_allclose(tuned[:5, 0], [1, 2.9, 5, 9, 9], rtol=1e-5)
+    assert tuned[5, 0] == 0
+    reach.shorten(rows[:1], rows[:1].copy())
+    np.testing.assert_array_equal(reach.drawn_out(rows[:1]), rows[:1])
+
+
 def test_the_first_rows_lose_their_outliers():
     clean = (sources(10 * K) @ MIXING + 50).astype(np.float32)
     rows, hit = with_outliers(clean.astype(float), share=0.1, size=100.0)
