@@ -102,7 +102,7 @@ def shorten_first(rows: Array) -> tuple[Array, int]:
     usual = typical(lengths)
     if not usual > 0:
         return rows, 0
-    drawn = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual)).astype(np.float32)
+    held = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual)).astype(np.float32)
     x *= held[:, None]
     squares = np.einsum("ij,ij->i", x, x)
     weights = 1 / np.maximum(squares, 1e-9 * squares.mean())
