@@ -25,6 +25,10 @@ REPLAYS = 4
 # Fewest rows of a step, new and drawn, for each feature and for each component: with fewer, the products of the step
 # alone would cost more than those of its rows.
 ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.5
+# Of the rows that end the warm-up, the share that has to differ from the row before.
+VARYING = 0.25
+# The largest number of the first block: differences of two are numbers of float32 still.
+LONGEST = 1e38
 OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 
@@ -84,7 +88,7 @@ class BlockLearner:
         self._block: Array = np.empty((sizes.block, sizes.n_features))
         self._filled = 0
         self._rule: CompleteRule | OvercompleteRule | None = None
-        # Whole blocks of the warm-up, kept until its end: only then can outliers be told from the rest.
+        # The rows of the warm-up, kept until its end: only then can outliers be told from the rest.
         self._first: list[Array] = []
         self._settled_at = 0
         self._next_refresh = 0
@@ -124,7 +128,7 @@ class BlockLearner:
         self.n_updates += 1
         if rule is None:
             self._first.append(self._block.copy())
-            if self.n_updates * size >= self.sizes.warmup:
+            if sum(map(len, self._first)) >= self.sizes.warmup:
                 self._settle()
             return
         if self._memory is not None:
@@ -154,13 +158,16 @@ class BlockLearner:
         """Take origin and unit of the float32 rows from the first block: later rows are near, whatever they measure."""
         rows = np.asarray(rows, np.float64)
         self._origin = np.median(rows, axis=0)
-        # Halved, so that no square overflows.
-        lengths = np.linalg.norm(rows / 2 - self._origin / 2, axis=1)
+        # Halved, so that no difference overflows; a square may.
+        with np.errstate(over="ignore"):
+            lengths = np.linalg.norm(rows / 2 - self._origin / 2, axis=1)
         spread = 2 * typical(lengths) / math.sqrt(rows.shape[1])
         # A power of two scales without rounding, so that a gain of the sensor changes nothing.
         self._scale = 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0
         self._make_room()
-        self._block[:] = (rows - self._origin) * self._scale
+        # What float32 cannot hold is set aside from the next block on.
+        with np.errstate(over="ignore"):
+            self._block[:] = np.clip((rows - self._origin) * self._scale, -LONGEST, LONGEST)
         return StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
 
     def _make_room(self) -> None:
@@ -171,13 +178,19 @@ class BlockLearner:
         self._block, self._drawn = self._batch[:size], self._batch[size:]
 
     def _settle(self) -> None:
-        """End the warm-up, unless nothing varies yet: decide K0 and K1, whiten, start C at random."""
-        rows, n_shortened = shorten_first(np.concatenate(self._first))
+        """End the warm-up, unless too little varies yet: decide K0 and K1, whiten, start C at random."""
+        first = np.concatenate(self._first)
+        varying = np.append(True, np.any(first[1:] != first[:-1], axis=1))
+        # The rank is decided once: a few rows after a silence, or between silences, must not decide it.
+        if np.count_nonzero(varying) < VARYING * len(first):
+            self._first = [first[varying]]
+            return
+        rows, n_shortened = shorten_first(first)
         whitener = StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
         whitener.add(rows)
         n_rank = whitener.settle(self.sizes.n_rank, self.sizes.energy, self.sizes.n_components)
         if n_rank == 0:
-            del self._first[0]  # the warm-up ends with the first rows that vary, and never keeps more than it lasts
+            self._first = [first[:1]]
             return
         self._first.clear()
         if self._memory is not None:
@@ -241,7 +254,7 @@ class BlockLearner:
         if self._whitener is not None:
             state["whitener"] = self._whitener.state()
         if self._first:
-            state["first"] = np.stack(self._first)
+            state["first"] = np.concatenate(self._first)
         if self._memory is not None:
             state["memory"] = self._memory.state()
         if self._rule is not None and self.published is not None:
@@ -263,7 +276,8 @@ class BlockLearner:
             self._memory.restore(state["memory"])
         if "whitener" in state:
             self._make_room()
-        self._first = list(np.array(state.get("first", ()), np.float32))
+        if "first" in state:
+            self._first = [np.array(state["first"], np.float32)]
         self._filled = len(state["pending"])
         self._block[: self._filled] = state["pending"]
         if "whitener" not in state:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
@@ -235,7 +236,10 @@ class OnlineInfomax(Estimator):
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on with the same bits: a nested dict of arrays and JSON values."""
-        state: dict[str, Any] = {"format": STATE_FORMAT, "settings": self.get_params()}
+        settings = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in self.get_params().items()
+        }
+        state: dict[str, Any] = {"format": STATE_FORMAT, "settings": settings}
         if self._learner is not None:
             state["n_features"] = self.n_features_in_
             state["n_rows_seen"] = self.n_rows_seen_
@@ -281,7 +285,7 @@ class OnlineInfomax(Estimator):
         seed = self.random_state
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
-        return self._start(X.shape[1], seed)
+        return self._start(X.shape[1], int(seed))
 
     def _start(self, n_features: int, seed: int) -> BlockLearner:
         learner = BlockLearner(
@@ -316,6 +320,10 @@ class OnlineInfomax(Estimator):
         return np.ascontiguousarray(X)
 
     def _check_settings(self) -> None:
+        for name in ("n_components", "n_rank", "block", "memory", "warmup", "random_state"):
+            value = getattr(self, name)
+            if not (value is None or isinstance(value, Integral)):
+                raise ValueError(f"{name} is {value!r}; accepted is a whole number")
         accepted: dict[str, tuple[bool, str]] = {
             "n_components": (self.n_components is None or self.n_components >= 1, "None or at least 1"),
             "n_rank": (self.n_rank is None or self.n_rank >= 1, "None or at least 1"),
@@ -325,6 +333,7 @@ class OnlineInfomax(Estimator):
             "half_life": (self.half_life is None or self.half_life > 0, "None or rows above 0"),
             "output": (self.output in tuning.OUTPUTS, f"one of {tuning.OUTPUTS}"),
             "warmup": (self.warmup is None or self.warmup >= 2, "None or at least 2 rows"),
+            "random_state": (self.random_state is None or self.random_state >= 0, "None or at least 0"),
         }
         for name, (right, what) in accepted.items():
             if not right:

@@ -273,6 +273,15 @@ def test_rows_that_are_not_finite_are_set_aside(rows, bad):
     np.testing.assert_array_equal(np.delete(encoded, where, axis=0), clean.transform(rows))
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in matmul")
+@pytest.mark.parametrize("code", [3.4e38, 1e300, -np.finfo(np.float64).max])
+def test_error_codes_of_any_size_among_the_first_rows_do_no_harm(rows, code):
+    X = rows.astype(np.float64)
+    X[[0, 3, 50], 2] = code
+    learner, plain = OnlineInfomax().fit(X), OnlineInfomax().fit(rows)
+    np.testing.assert_allclose(np.abs(learner.components_ @ plain.mixing_).max(axis=1), 1, atol=0.1)
+
+
 @pytest.mark.parametrize("components", [None, 9])
 def test_constant_and_repeated_channels(rows, components):
     X = np.concatenate([rows, np.full((len(rows), 1), 3.5, np.float32), rows[:, :1]], axis=1)
@@ -288,6 +297,25 @@ def test_all_zeros_never_warm_up_and_a_signal_later_does(rows):
         learner.transform(rows)
     learner.partial_fit(rows)
     assert np.isfinite(learner.components_).all()
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1])
+def test_a_stream_that_begins_between_silences_gets_its_whole_rank(rows, share):
+    heard = np.random.default_rng(0).random(len(rows)) < share
+    learner = OnlineInfomax().partial_fit(np.where(heard[:, None], rows, 0)).partial_fit(rows)
+    assert learner.n_rank_ == 6
+    assert np.abs(learner.components_).max() < 100
+
+
+@pytest.mark.parametrize("heard", [1, 2, 5])
+def test_the_first_rows_after_a_silence_do_not_decide_the_rank(rows, heard, tmp_path):
+    X = np.concatenate([np.full((6400 - heard, 6), 0.5, np.float32), rows])
+    learner = OnlineInfomax().fit(X)
+    assert learner.n_rank_ == 6
+    parts = OnlineInfomax().partial_fit(X[:6430])
+    parts.save(tmp_path / "learner.safetensors")
+    parts = OnlineInfomax.load(tmp_path / "learner.safetensors").partial_fit(X[6430:])
+    assert same(parts.state(), learner.state()) is None
 
 
 def test_a_channel_that_dies_does_not_blow_up(rows):
@@ -346,11 +374,20 @@ def test_scale_and_offset_do_not_matter(rows, factor):
         ({"half_life": 0}, "half_life is 0"),
         ({"output": "voltage"}, "output is 'voltage'"),
         ({"warmup": 1}, "warmup is 1"),
+        ({"block": 64.0}, r"block is 64\.0; accepted is a whole number"),
+        ({"random_state": -1}, "random_state is -1"),
     ],
 )
 def test_settings_are_checked(rows, settings, name):
     with pytest.raises(ValueError, match=name):
         OnlineInfomax(**settings).partial_fit(rows)
+
+
+def test_settings_may_be_numpy_numbers(rows, tmp_path):
+    settings = {"n_components": np.int64(4), "block": np.int32(64), "random_state": np.int64(3)}
+    OnlineInfomax(**settings).fit(rows).save(tmp_path / "learner.safetensors")
+    loaded = OnlineInfomax.load(tmp_path / "learner.safetensors")
+    np.testing.assert_array_equal(loaded.components_, OnlineInfomax(4, block=64, random_state=3).fit(rows).components_)
 
 
 def test_rank_by_energy_and_by_number(rows):
