@@ -100,36 +100,6 @@ def front(recordings: Sequence[Recording], streamed: Sequence[Recording], kind: 
     return Front(published, final, 100.0 if kind == "log-mel" else 200.0)
 
 
-class LeastRedundantMemory(ExcerptMemory):
-    """Of the older excerpts not a uniform sample but the least redundant ones.
-
-    MinRed (Purushwalkam, Morgado, Gupta, "The Challenges of Continuous Self-Supervised Learning", 2022): when the
-    older half is full, of the two excerpts most alike the older one goes. Alike is the cosine between their rows'
-    standardised means and deviations, where the paper takes the network's features.
-    """
-
-    def __init__(self, limit: int, reservoir: float = 0.5, seed: int = 0) -> None:
-        super().__init__(limit, reservoir, seed)
-        self.pooled: list[np.ndarray] = []  # of each excerpt in ``sample``
-
-    def add(self, excerpt: np.ndarray) -> None:
-        """Keep an excerpt (T, C), and let go of what no longer fits."""
-        self.recent.append((self.count, np.array(excerpt, np.float32)))
-        self.count += 1
-        room = self.limit * self.reservoir
-        while sum(rows.nbytes for _, rows in self.recent) > self.limit - room and len(self.recent) > 1:
-            number, rows = self.recent.popleft()
-            self.sample.append((0.0, number, rows))
-            self.pooled.append(pool(rows))
-        while sum(rows.nbytes for *_, rows in self.sample) > room:
-            pooled = np.array(self.pooled)
-            pooled = (pooled - pooled.mean(0)) / (pooled.std(0) + 1e-9)
-            pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
-            alike = pooled @ pooled.T - 2 * np.eye(len(pooled))
-            older = min(divmod(int(alike.argmax()), len(pooled)))
-            del self.sample[older], self.pooled[older]
-
-
 class Stack:
     """Modules in a row as the stages run them, on whole segments: one online pass, then encoding."""
 
@@ -142,7 +112,6 @@ class Stack:
         end_to_end: bool = False,
         memory: int = 16 << 20,
         reservoir: float = 0.5,
-        least_redundant: bool = False,
         rows: int = 2048,
         updates: int = 1,
         learning_rate: float = 1e-3,
@@ -151,7 +120,7 @@ class Stack:
         if end_to_end:
             layers = (tuple(layer for module in layers for layer in module),)
         self.scale = RunningScale(channels, SCALE_SECONDS * rate)
-        self.memory = (LeastRedundantMemory if least_redundant else ExcerptMemory)(memory, reservoir, seed)
+        self.memory = ExcerptMemory(memory, reservoir, seed)
         self.cutter = Cutter(channels, 256, 4)
         self.rows, self.updates = rows, updates
         self.modules: list[OnlineModule] = []

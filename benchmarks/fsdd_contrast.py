@@ -21,7 +21,6 @@ VARIANTS = {
     "CPC end to end": ("waveform", {"end_to_end": True}, "sorted", True),
     "random modules": ("waveform", {}, "sorted", False),
     "GIM, recent only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "sorted", True),
-    "GIM, least redundant": ("waveform", {"least_redundant": True}, "sorted", True),
     "GIM, shuffled": ("waveform", {}, "shuffled", True),
     "GIM, shuffled, recent only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "shuffled", True),
     "log-mel GIM": ("log-mel", {}, "sorted", True),
@@ -88,7 +87,6 @@ def write(results):
         ("GIM", "random modules", "z+c"),
         ("GIM", "CPC end to end", "z+c"),
         ("GIM", "GIM, recent only", "z+c"),
-        ("GIM", "GIM, least redundant", "z+c"),
         ("GIM, shuffled", "GIM, shuffled, recent only", "z+c"),
         ("GIM, shuffled", "GIM", "z+c"),
     ):
