@@ -90,3 +90,11 @@ def test_they_are_in_the_history_too(finished: Path) -> None:
         values = curves[f"classifier.{name}.baseline"]["value"]
         assert values
         assert np.all((np.array(values) >= 0) & (np.array(values) <= 1))
+
+
+def test_a_learner_that_heard_too_little_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "pipeline.toml"
+    text = CONFIG.format(folder=tmp_path / "run").replace('kind = "learner"', 'kind = "learner"\nwarmup = 10000')
+    config.write_text(text)
+    assert run(config, in_process=True, plain=True) == 0
+    assert "learner: no basis, its warm-up was not over after 640 rows" in capsys.readouterr().out

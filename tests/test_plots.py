@@ -146,5 +146,12 @@ class TestLearning:
         assert texts == ["a  50.0%  κ 0.37", "b+b.context  80.0%  κ 0.75", "no change  20.0%", "by chance  10.0%"]
         assert axes.get_ylim() == pytest.approx((0, 1.12 * 0.8)), "the first results say little"
 
+    def test_levels_of_two_classifiers_are_told_apart(self) -> None:
+        columns = {"position": [1.0, 2.0], "value": [0.5, 0.5]}
+        names = ("what.mel.window", "what.no change.baseline", "who.mel.window", "who.no change.baseline")
+        (axes,) = plots.learning(dict.fromkeys(names, columns)).axes
+        texts = [text.get_text().partition("  ")[0] for text in axes.get_legend().get_texts()]
+        assert texts == ["what: mel", "who: mel", "what: no change", "who: no change"]
+
     def test_a_single_point_is_enough(self, tmp_path: Path) -> None:
         plots.save(plots.learning({"learner.objective": {"position": [64.0], "value": [3.0]}}), tmp_path / "curve.png")

@@ -58,6 +58,7 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "measures": measures,
         "scores": _scores(config, ChainMap(*(dict(values) for values, _ in metrics.values()))),
         "unlabelled": _unlabelled(config, trees),
+        "warming_up": _warming_up(config, ChainMap(*(dict(values) for values, _ in metrics.values()))),
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(path) for path in checkpoints.values()],
     }
@@ -102,6 +103,12 @@ def _unlabelled(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[
     return found
 
 
+def _warming_up(config: Config, metrics: Metrics) -> dict[str, int]:
+    """Return how many rows each learner has had that has no basis yet, by its name."""
+    names = [stage.name for stage in config.stage if isinstance(stage, LearnerSettings)]
+    return {name: int(metrics.get(f"{name}.rows", 0)) for name in names if f"{name}.objective" not in metrics}
+
+
 def _recovery(config: Config, tree: Mapping[str, Any], folder: Path) -> list[Path]:
     """Where the sources are known and heard directly, draw how well each filter has found one of them."""
     from stream_infomax import plots
@@ -134,6 +141,8 @@ def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
         _table(levels)
     for name, target in summary.get("unlabelled", {}).items():
         print(f"{name}: no segment had the label {target!r}")
+    for name, n_rows in summary.get("warming_up", {}).items():
+        print(f"{name}: no basis, its warm-up was not over after {n_rows:,} rows")
     _list("pictures", summary["pictures"])
     _list("checkpoints", summary["checkpoints"])
     _list("features", [str(save_features)] if save_features else [])

@@ -58,15 +58,16 @@ def _of_kind(curves: Mapping[str, Columns], *kinds: str) -> dict[str, Columns]:
 
 
 def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns], rivals: Mapping[str, Columns]) -> None:
+    several = len({name.partition(".")[0] for name in group}) > 1
     for i, (name, columns) in enumerate(group.items()):
         colour = LINES[i % len(LINES)]
-        label = f"{_short(name)}{_ending(name, kind, columns, rivals)}"
+        label = f"{_short(name, several)}{_ending(name, kind, columns, rivals)}"
         axes.plot(columns["position"], columns["value"], color=colour, linewidth=1.6, label=label)
         axes.plot(columns["position"][-1:], columns["value"][-1:], "o", color=colour, markersize=4)
         if len(group) == 1:
             axes.set_title(kind.text(columns["value"][-1]), loc="right", fontsize=11, color=colour, pad=6)
     for i, (name, columns) in enumerate(rivals.items()):
-        label = f"{_short(name)}  {kind.text(columns['value'][-1])}"
+        label = f"{_short(name, several)}  {kind.text(columns['value'][-1])}"
         dashes = DASHES[i % len(DASHES)]
         axes.plot(columns["position"], columns["value"], color=QUIET, linewidth=1.2, linestyle=dashes, label=label)
     axes.set_xlabel(kind.position, fontsize=9.5, color=INK)
@@ -88,10 +89,10 @@ def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns], rivals: Mapping[
         axes.legend(frameon=False, fontsize=9, labelcolor=QUIET)
 
 
-def _short(name: str) -> str:
-    """Return the level of a stage's measure, or the stage where it has no levels."""
+def _short(name: str, several: bool) -> str:
+    """Return the level of a stage's measure, with the stage before it where there are several, or has no levels."""
     stage, _, level = name.partition(".")
-    return level or stage
+    return f"{stage}: {level}" if level and several else level or stage
 
 
 def _ending(name: str, kind: Kind, columns: Columns, rivals: Mapping[str, Columns]) -> str:
