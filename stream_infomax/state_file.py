@@ -64,7 +64,9 @@ def load(path: Path) -> Tree:
                 what = f"format {version}" if version else "no format named"
                 raise StateFileError(f"{path}: {what}; format {FORMAT} is accepted")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise StateFileError(f"{path}: not readable: {error}") from error
+    except SafetensorError as error:
         raise StateFileError(f"{path}: not readable, perhaps truncated: {error}") from error
     text = metadata.get("tree", "")
     if metadata.get("digest") != _digest(text, arrays):

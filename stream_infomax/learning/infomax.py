@@ -272,6 +272,10 @@ class OnlineInfomax(Estimator):
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read what `save` wrote; raises StateFileError, naming the file and what is wrong with it."""
         state = state_file.load(Path(path))
+        if state.get("format") != STATE_FORMAT:  # the settings of another version may be others
+            raise state_file.StateFileError(
+                f"{path}: learner's state of format {state.get('format')!r}; this version reads {STATE_FORMAT}"
+            )
         learner = cls(**state["settings"])
         learner.restore(state)
         return learner

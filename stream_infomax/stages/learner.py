@@ -88,7 +88,8 @@ class LearnerStage:
         if not self.learn:
             if not warm:
                 raise ValueError(
-                    f"stage {self.name!r} has learn = false but no basis; name one with start = CHECKPOINT"
+                    f"stage {self.name!r} has learn = false but no basis; name one with start = CHECKPOINT, "
+                    "of a learner whose warm-up was over"
                 )
             self._n_encoded += len(rows)
             return self.learner.transform(rows, self._n_encoded - len(rows))

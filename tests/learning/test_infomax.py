@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from stream_infomax import state_file
 from stream_infomax.learning import tuning
 from stream_infomax.learning.infomax import OnlineInfomax
 
@@ -100,6 +101,13 @@ def test_a_file_that_is_not_whole_is_named(rows, tmp_path):
     content[-1] ^= 1
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"state\.safetensors: its content does not match its digest"):
+        OnlineInfomax.load(path)
+
+
+def test_a_file_of_another_version_is_named(tmp_path):
+    path = tmp_path / "state.safetensors"
+    state_file.save(path, {"format": 2, "settings": {"no_longer": 1}})
+    with pytest.raises(state_file.StateFileError, match=r"state\.safetensors: .* format 2; this version reads 3"):
         OnlineInfomax.load(path)
 
 
