@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 import zmq
-from peers import LOG, LONG, Server, answers, frame, heard, raw, read, until
 from toys import Keeping
+from wire import LOG, LONG, Server, answers, frame, heard, raw, read, until
 
 from stream_infomax.streaming import inlet as inlet_module
 from stream_infomax.streaming import messages

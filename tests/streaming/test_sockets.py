@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from peers import LOG, LONG, Server, answers, frame, heard, raw, read, until
 from toys import Keeping
+from wire import LOG, LONG, Server, answers, frame, heard, raw, read, until
 
 from stream_infomax.streaming import messages
 from stream_infomax.streaming.inlet import Inlet

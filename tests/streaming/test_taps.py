@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from peers import LOG, LONG, frame
+from wire import LOG, LONG, frame
 
 from stream_infomax.streaming.sockets import StreamError
 from stream_infomax.streaming.taps import FRAME, STATUS, Tap, TapReader
