@@ -41,6 +41,8 @@ OVERCOMPLETE_STEP = 6.0
 class Rule:
     """What both rules share: the whitening, rates, β = β0 and b = 0, and the tuning of what is published."""
 
+    average: Array
+
     def __init__(self, whiten: Array, dewhiten: Array, n_components: int, half_life: float | None) -> None:
         """Start in the whitening V; `dewhiten` is Σ V, the transpose of its inverse; both are (K, K0)."""
         self.whiten, self.dewhiten = whiten.astype(np.float32), dewhiten.astype(np.float32)
@@ -73,15 +75,23 @@ class Rule:
         self.tuned_beta *= np.exp(np.clip(-share * excess, -LARGEST_TUNING, LARGEST_TUNING))
         self.tuned_bias -= np.clip(share * shift, -LARGEST_TUNING, LARGEST_TUNING)
 
-    def tuning_state(self) -> dict[str, Any]:
-        """β, b and how often they have moved."""
-        return {"beta": self.tuned_beta, "bias": self.tuned_bias, "n": self.n_tuned}
+    def state(self) -> dict[str, Any]:
+        """The average, the tuning of the neurons, the reach of rows and the number of steps."""
+        return {
+            "average": self.average,
+            "tuning": {"beta": self.tuned_beta, "bias": self.tuned_bias, "n": self.n_tuned},
+            "reach": self.reach.state(),
+            "n_steps": self.n_steps,
+        }
 
-    def restore_tuning(self, state: dict[str, Any]) -> None:
-        """Take over a state of the tuning."""
-        self.tuned_beta = np.array(state["beta"], np.float64)
-        self.tuned_bias = np.array(state["bias"], np.float64)
-        self.n_tuned = int(state["n"])
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.average = np.array(state["average"], np.float32)
+        self.tuned_beta = np.array(state["tuning"]["beta"], np.float64)
+        self.tuned_bias = np.array(state["tuning"]["bias"], np.float64)
+        self.n_tuned = int(state["tuning"]["n"])
+        self.reach.restore(state["reach"])
+        self.n_steps = int(state["n_steps"])
 
     def _rate(self, rows: int, n: int, block: int) -> float:
         """Length of a step from n rows, of which a new block: falls with the square root of the rows that count."""
@@ -206,24 +216,18 @@ class CompleteRule(Rule):
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the same bits."""
         return {
+            **super().state(),
             "filters": self.filters,
-            "average": self.average,
             "means": self.means,
             "drift": self.drift,
-            "tuning": self.tuning_state(),
-            "reach": self.reach.state(),
-            "n_steps": self.n_steps,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
+        super().restore(state)
         self.filters = np.array(state["filters"], np.float32)
-        self.average = np.array(state["average"], np.float32)
         self.means = np.array(state["means"], np.float64)
         self.drift = float(state["drift"])
-        self.restore_tuning(state["tuning"])
-        self.reach.restore(state["reach"])
-        self.n_steps = int(state["n_steps"])
 
 
 class OvercompleteRule(Rule):
@@ -308,28 +312,22 @@ class OvercompleteRule(Rule):
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the same bits."""
         return {
+            **super().state(),
             "rotation": self.rotation,
-            "average": self.average,
             "density": self.density,
             "linear": self.linear,
             "second_moment": self.second_moment,
             "statistics_rows": self.statistics_rows,
-            "tuning": self.tuning_state(),
-            "reach": self.reach.state(),
-            "n_steps": self.n_steps,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over a state."""
+        super().restore(state)
         self.rotation = np.array(state["rotation"], np.float32)
-        self.average = np.array(state["average"], np.float32)
         self.density = np.array(state["density"], np.float64)
         self.linear = np.array(state["linear"], np.float64)
         self.second_moment = np.array(state["second_moment"], np.float64)
         self.statistics_rows = float(state["statistics_rows"])
-        self.restore_tuning(state["tuning"])
-        self.reach.restore(state["reach"])
-        self.n_steps = int(state["n_steps"])
 
 
 def random_rotation(n_rank: int, n_components: int, seed: int) -> Array:
