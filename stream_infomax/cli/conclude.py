@@ -40,6 +40,7 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         pictures += _recovery(config, trees[service], folder.path)
     # The last status may have passed unheard; the checkpoints know how it ended.
     metrics = _final_metrics(config, trees)
+    said: Metrics = ChainMap(*(dict(values) for values, _ in metrics.values()))
     measures: dict[str, tuple[float, float]] = {}
     for values, n_frames in metrics.values():
         measures |= history.measures_in(values, n_frames)
@@ -56,9 +57,9 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "frames": trees[names[-1]]["processed"] + 1,
         "lost": dict(lost),
         "measures": measures,
-        "scores": _scores(config, ChainMap(*(dict(values) for values, _ in metrics.values()))),
+        "scores": _scores(config, said),
         "unlabelled": _unlabelled(config, trees),
-        "warming_up": _warming_up(config, ChainMap(*(dict(values) for values, _ in metrics.values()))),
+        "warming_up": _warming_up(config, said),
         "pictures": [str(path) for path in pictures],
         "checkpoints": [str(path) for path in checkpoints.values()],
     }
