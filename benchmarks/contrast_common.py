@@ -18,14 +18,14 @@ import soundfile
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stream_infomax.learning.contrast import Conv, layout, steps_ahead
-from stream_infomax.learning.excerpts import Cutter, ExcerptMemory, pad
-from stream_infomax.learning.greedy import OnlineModule, RowEncoder
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.probes import LinearProbe, pool
-from stream_infomax.learning.scaling import RunningScale
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.classifier.probes import LinearProbe, pool
+from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, pad
+from stream_infomax.learning.contrast.modules import Conv, layout, steps_ahead
+from stream_infomax.learning.contrast.online import OnlineModule, RowEncoder
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.measures.standardise import RunningScale
 from stream_infomax.stages.windows import WindowsStage
-from stream_infomax.streaming.frames import Array, Frame
 
 SEEDS = range(5)
 WIDTH = 128

@@ -14,8 +14,8 @@ import time
 import torch
 from contrast_memory import CHANNELS, ROWS, modules
 
-from stream_infomax.learning.excerpts import Batch
-from stream_infomax.learning.greedy import OnlineModule
+from stream_infomax.learning.contrast.excerpts import Batch
+from stream_infomax.learning.contrast.online import OnlineModule
 
 NET = "default (fine)"
 BATCHES = (8, 32, 128, 256)

@@ -25,9 +25,9 @@ import numpy as np
 from contrast_speed import CONFIG, same, some
 from kill9 import pid_of
 
-from stream_infomax.streaming.checkpoint import Checkpoints
-from stream_infomax.streaming.frames import Frame
-from stream_infomax.streaming.taps import FRAME, TapReader
+from stream_infomax.frames.frame import Frame
+from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.transport.tap import FRAME, TapReader
 
 SERVICES = ("source", "learner", "contrast", "classifier")
 KILLS_A_RUN = 10

@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from stream_infomax.learning.contrast import Conv, Layout, Recurrent, layout
-from stream_infomax.learning.excerpts import Batch
-from stream_infomax.learning.greedy import OnlineModule
+from stream_infomax.learning.contrast.excerpts import Batch
+from stream_infomax.learning.contrast.modules import Conv, Layout, Recurrent, layout
+from stream_infomax.learning.contrast.online import OnlineModule
 
 BATCH, ROWS, CHANNELS, RATE, WIDTH = 8, 256, 64, 200.0, 128
 STRIDED, PLAIN = Conv(4, 2, WIDTH), Conv(3, 1, WIDTH)

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stream_infomax.composition import pipeline_of, source_of
-from stream_infomax.config import load
-from stream_infomax.streaming.checkpoint import Checkpoints
+from stream_infomax.configuration import load
+from stream_infomax.configuration.compose import pipeline_of, source_of
+from stream_infomax.service.checkpoints import Checkpoints
 
 CONFIG = Path(__file__).parents[1] / "configs" / "speech.toml"
 MODULES = ("module1", "module2", "module3", "module4")

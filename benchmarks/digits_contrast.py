@@ -16,12 +16,12 @@ import torch
 from contrast_common import SEEDS, Results, draw, paired, spread
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stream_infomax.learning.contrast import layout
-from stream_infomax.learning.excerpts import Batch, ExcerptMemory
-from stream_infomax.learning.greedy import OnlineModule
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.probes import LinearProbe
-from stream_infomax.learning.scaling import RunningScale
+from stream_infomax.learning.classifier.probes import LinearProbe
+from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
+from stream_infomax.learning.contrast.modules import layout
+from stream_infomax.learning.contrast.online import OnlineModule
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.measures.standardise import RunningScale
 
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
 TRAIN, EVERY, ROWS = 50_000, 10, 1024

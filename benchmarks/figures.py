@@ -18,7 +18,7 @@ import numpy as np
 from common import data_folder, save_small
 from photographs import SIDE, TRAIN_ROWS, pictures, random_patches
 
-from stream_infomax.learning.infomax import OnlineInfomax
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.plots import components
 
 FIGURES = Path(__file__).parents[1] / "docs" / "figures"

@@ -26,13 +26,13 @@ import numpy as np
 import zmq
 from common import RESULTS, machine, write_table  # first: it pins the threads
 
-from stream_infomax.streaming import messages
-from stream_infomax.streaming.frames import Array, Frame
-from stream_infomax.streaming.inlet import Inlet
-from stream_infomax.streaming.log import OutputLog
-from stream_infomax.streaming.outlet import Outlet
-from stream_infomax.streaming.runtime import Service, run
-from stream_infomax.streaming.status import Meter
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.service.process import Service, run
+from stream_infomax.service.status import Meter
+from stream_infomax.transport import messages
+from stream_infomax.transport.inlet import Inlet
+from stream_infomax.transport.log import OutputLog
+from stream_infomax.transport.outlet import Outlet
 
 SAMPLES = 320
 WARM = 500

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from common import machine, write_table  # first: it pins the threads
 
-from stream_infomax.streaming.checkpoint import Checkpoints
-from stream_infomax.streaming.taps import TapReader
+from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.transport.tap import TapReader
 
 CONFIG = """
 [run]
@@ -70,7 +70,7 @@ def pid_of(run: subprocess.Popen[str], service: str) -> int | None:
         words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
         if service in words or any(word.endswith(f"/{service}.py") for word in words):
             return int(child)
-        if service == "recorder" and "stream_infomax.streaming.recorder" in words:
+        if service == "recorder" and "stream_infomax.service.recorder" in words:
             return int(child)
     return None
 

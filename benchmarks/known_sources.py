@@ -16,9 +16,8 @@ import numpy as np
 from picard import picard
 from sklearn.decomposition import FastICA
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.information import amari_distance
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.measures.information import amari_distance
 
 K, ROWS, SEEDS = 16, 100_000, range(10)
 SUPER, SUB = "super: Laplace", "sub: uniform"

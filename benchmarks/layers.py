@@ -19,8 +19,8 @@ import numpy as np
 from contrast_common import Recording, fsdd, leave_one_out, probe
 
 from stream_infomax import LearnerStage, Pipeline, WindowsStage
-from stream_infomax.learning.probes import pool
-from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.classifier.probes import pool
 
 SEEDS = range(5)
 CHOICES = {"output": ("halves", "log"), "length": (3, 7), "energy": (0.9, 0.95)}

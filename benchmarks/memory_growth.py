@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from common import RESULTS, machine, write_table  # first: it pins the threads
 
-from stream_infomax.streaming.taps import STATUS, TapReader
+from stream_infomax.transport.tap import STATUS, TapReader
 
 CONFIG = """
 [run]

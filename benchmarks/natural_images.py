@@ -20,9 +20,8 @@ from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, judge, pictu
 from picard import picard
 from picard.densities import Tanh
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.tuning import start_beta
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.neurons import start_beta
 
 SEEDS = range(10)
 FRAME = 256

@@ -14,8 +14,8 @@ import numpy as np
 from sets import split
 
 from stream_infomax import OnlineInfomax
-from stream_infomax.learning.information import output_entropies
-from stream_infomax.learning.tuning import minus_log_density, start_beta
+from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
+from stream_infomax.learning.measures.information import output_entropies
 
 SETS = ("photographs", "MNIST", "FSDD, waveform")
 RATIOS = (1, 4)

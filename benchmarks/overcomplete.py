@@ -20,11 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, pictures, random_patches
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.information import excess_kurtosis
-from stream_infomax.learning.tuning import start_beta
-from stream_infomax.learning.whitening import polar
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.neurons import start_beta
+from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.measures.information import excess_kurtosis
 
 K0, K1, FRAME, SEEDS = 64, 512, 256, range(3)
 BETA = start_beta(K1, K0)

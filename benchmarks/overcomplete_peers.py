@@ -16,11 +16,10 @@ from peers import FRAME, EnoughError, Problem, Watch, follow
 from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, pictures, random_patches
 from reference_learners import batch_overcomplete
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.information import coefficient_entropy, conditional_entropy, excess_kurtosis
-from stream_infomax.learning.tuning import density, start_beta
-from stream_infomax.learning.whitening import polar
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.neurons import density, start_beta
+from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.measures.information import coefficient_entropy, conditional_entropy, excess_kurtosis
 
 N_RANK, N_COMPONENTS = 64, 512
 CAP = 300.0

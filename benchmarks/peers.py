@@ -27,10 +27,9 @@ import numpy as np
 from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, judge, pictures, random_patches
 from reference_learners import batch_infomax, batch_infomax_blocks, infomax_ica, mmica, orica
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.tuning import start_beta
-from stream_infomax.learning.whitening import polar
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.neurons import start_beta
+from stream_infomax.learning.infomax.whitening import polar
 
 RESULTS = common.RESULTS / "peers.json"
 FRAME = 256

@@ -20,10 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sets import ENERGY, SETS, split
 
-from stream_infomax.learning import kernels, updates
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.tuning import minus_log_density, start_beta
-from stream_infomax.learning.whitening import polar
+from stream_infomax.learning.infomax import rules as updates
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
+from stream_infomax.learning.infomax.whitening import polar
 
 FRAME, SEEDS, TENTHS = 256, range(5), 10
 FACTORS = (0.1, 0.2, 0.4, 0.6, 0.8, 3.0, 10.0)

@@ -26,9 +26,8 @@ import common
 import matplotlib.pyplot as plt
 import numpy as np
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.blocks import rows_a_block
-from stream_infomax.learning.infomax import OnlineInfomax
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.learner import rows_a_block
 
 SIZES = (16, 32, 64, 144, 256, 512, 1024)
 BLOCKS = (1, 32, 256)

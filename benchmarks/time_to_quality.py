@@ -18,8 +18,7 @@ import common
 import numpy as np
 from peers import EnoughError, Problem, Watch, load, ours
 
-from stream_infomax.learning import kernels
-from stream_infomax.learning.infomax import OnlineInfomax
+from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
 
 SHARES = (90, 95, 98, 99, 100)
 PAPER = "paper's batch algorithm 1, numpy"

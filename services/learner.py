@@ -5,8 +5,8 @@ Reads the outlet of the service before it; writes frames with encoded features t
 
 import sys
 
-from stream_infomax.composition import serve
-from stream_infomax.learning.kernels import warmup
+from stream_infomax.configuration.compose import serve
+from stream_infomax.learning.infomax.kernels import warmup
 
 if __name__ == "__main__":
     sys.exit(serve(__doc__, warmup))

@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from stream_infomax.composition import service_of, source_of
-from stream_infomax.config import ConfigError, load
-from stream_infomax.streaming.runtime import run_source
+from stream_infomax.configuration.compose import service_of, source_of
+from stream_infomax.configuration.load import ConfigError, load
+from stream_infomax.service.process import run_source
 
 
 def main() -> int:

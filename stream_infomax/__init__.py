@@ -9,10 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stream_infomax.config import load as load_config
-    from stream_infomax.learning.classifier import OnlineClassifier
-    from stream_infomax.learning.contrast import GreedyInfoMax, InfoNCE
-    from stream_infomax.learning.infomax import OnlineInfomax
+    from stream_infomax.configuration.load import load as load_config
+    from stream_infomax.frames.contracts import Pipeline
+    from stream_infomax.frames.frame import Array, Frame
+    from stream_infomax.learning.classifier.classifier import OnlineClassifier
+    from stream_infomax.learning.contrast.modules import GreedyInfoMax, InfoNCE
+    from stream_infomax.learning.infomax.estimator import OnlineInfomax
     from stream_infomax.sources.audio import AudioSource
     from stream_infomax.sources.images import ImageSource
     from stream_infomax.sources.synthetic import SyntheticSource
@@ -20,30 +22,28 @@ if TYPE_CHECKING:
     from stream_infomax.stages.contrast import ContrastStage
     from stream_infomax.stages.learner import LearnerStage
     from stream_infomax.stages.windows import WindowsStage
-    from stream_infomax.streaming.frames import Array, Frame
-    from stream_infomax.streaming.stage import Pipeline
-    from stream_infomax.streaming.taps import TapReader
+    from stream_infomax.transport.tap import TapReader
 
 __version__ = "0.1.0"
 
 # name -> where it lives
 _HOMES = {
-    "Array": "streaming.frames",
+    "Array": "frames.frame",
     "AudioSource": "sources.audio",
     "ClassifierStage": "stages.classifier",
     "ContrastStage": "stages.contrast",
-    "Frame": "streaming.frames",
-    "GreedyInfoMax": "learning.contrast",
+    "Frame": "frames.frame",
+    "GreedyInfoMax": "learning.contrast.modules",
     "ImageSource": "sources.images",
-    "InfoNCE": "learning.contrast",
+    "InfoNCE": "learning.contrast.modules",
     "LearnerStage": "stages.learner",
-    "OnlineClassifier": "learning.classifier",
-    "OnlineInfomax": "learning.infomax",
-    "Pipeline": "streaming.stage",
+    "OnlineClassifier": "learning.classifier.classifier",
+    "OnlineInfomax": "learning.infomax.estimator",
+    "Pipeline": "frames.contracts",
     "SyntheticSource": "sources.synthetic",
-    "TapReader": "streaming.taps",
+    "TapReader": "transport.tap",
     "WindowsStage": "stages.windows",
-    "load_config": "config",
+    "load_config": "configuration.load",
 }
 __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "load_config",

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from helpers.chains import Chain
+from helpers.toys import Keeping
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +18,35 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.fail(f"STREAM_INFOMAX_DATA={value} is not a folder")
     return folder
+
+
+@pytest.fixture
+def context():
+    """A ZeroMQ context that closes what a test left open."""
+    context = Keeping()
+    yield context
+    context.destroy(linger=0)
+    context.kept.clear()
+
+
+@pytest.fixture(params=["inproc", "ipc", "tcp"])
+def address(request, tmp_path):
+    return {"inproc": "inproc://outlet", "ipc": f"ipc://{tmp_path}/o", "tcp": "tcp://127.0.0.1:*"}[request.param]
+
+
+@pytest.fixture
+def ipc(tmp_path):
+    return f"ipc://{tmp_path}/o"
+
+
+@pytest.fixture
+def chain(tmp_path):
+    chains = []
+
+    def make(n_frames, **settings):
+        chains.append(Chain(tmp_path, n_frames, **settings))
+        return chains[-1]
+
+    yield make
+    for made in chains:
+        made.kill_all()

@@ -12,9 +12,9 @@ import pytest
 import zmq
 from PIL import Image
 
-from stream_infomax.streaming.frames import Array, Frame
-from stream_infomax.streaming.taps import Tap
-from stream_infomax.supervisor import THREADS
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.run.supervisor import THREADS
+from stream_infomax.transport.tap import Tap
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TESTED = {"contrast_offline.py", "learn_patches.py", "own_frames.py", "read_a_folder.py", "watch_a_tap.py"}

@@ -33,11 +33,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import stream_infomax.config", {"numpy", "numba", "zmq", "torch"}),
-        ("import stream_infomax.streaming.runtime", {"numba", "torch", "scipy", "matplotlib"}),
+        ("import stream_infomax.configuration.load", {"numpy", "numba", "zmq", "torch"}),
+        ("import stream_infomax.service.process", {"numba", "torch", "scipy", "matplotlib"}),
         ("from stream_infomax import OnlineInfomax", {"zmq", "torch", "sklearn", "matplotlib"}),
         ("from stream_infomax import TapReader, Frame", {"numba", "torch", "scipy", "matplotlib"}),
-        ("import stream_infomax.supervisor", {"numpy", "numba", "zmq", "torch", "rich"}),
+        ("import stream_infomax.run.supervisor", {"numpy", "numba", "zmq", "torch", "rich"}),
     ],
 )
 def test_each_part_loads_only_what_it_needs(statement: str, absent: set[str]) -> None:

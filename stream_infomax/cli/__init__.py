@@ -10,11 +10,11 @@ from stream_infomax import __version__
 from stream_infomax.cli.check import check
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.run import run
-from stream_infomax.cli.settings import RunError
 from stream_infomax.cli.show import show
 from stream_infomax.cli.tap import tap
 from stream_infomax.cli.warmup import warmup
-from stream_infomax.config import ConfigError
+from stream_infomax.configuration.load import ConfigError
+from stream_infomax.run.settings import RunError
 
 FAILED = 1
 UNUSABLE = 2

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stream_infomax.cli.settings import Changes, read
-from stream_infomax.config import ConfigError
+from stream_infomax.configuration.load import ConfigError
+from stream_infomax.run.settings import Changes, read
 
 
 def check(config: Path, *, set: Changes = ()) -> int:  # noqa: A002  (the option's name)
@@ -22,7 +22,7 @@ def check(config: Path, *, set: Changes = ()) -> int:  # noqa: A002  (the option
     from rich.table import Table
     from rich.text import Text
 
-    from stream_infomax.composition import pipeline_of, source_of
+    from stream_infomax.configuration.compose import pipeline_of, source_of
 
     settings = read(config, set)
     try:

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream_infomax.cli.settings import Changes, read
-from stream_infomax.config import ClassifierSettings, Config, ConfigError
-from stream_infomax.run_folder import RunFolder
+from stream_infomax.configuration.load import ClassifierSettings, Config, ConfigError
+from stream_infomax.run.folder import RunFolder
+from stream_infomax.run.settings import Changes, read
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from stream_infomax.streaming.stage import Pipeline
+    from stream_infomax.frames.contracts import Pipeline
 
     Vectors = dict[str, dict[str, np.ndarray[Any, Any]]]
 
@@ -48,7 +48,7 @@ def probe(
     folds
         Without `leave_out`: parts of the segments that are tested in turn.
     """
-    from stream_infomax.supervisor import THREADS
+    from stream_infomax.run.supervisor import THREADS
 
     os.environ.update(THREADS)  # before numpy is there; several threads are slower on matrices so small, and round anew
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
@@ -80,8 +80,8 @@ def probe(
 
 def _states(folder: Path) -> Mapping[str, Any]:
     """Return the states of a run's stages under their names."""
-    from stream_infomax.state_file import StateFileError, load
-    from stream_infomax.streaming.checkpoint import checkpoints_in
+    from stream_infomax.service.checkpoints import checkpoints_in
+    from stream_infomax.state.file import StateFileError, load
 
     try:
         found = [checkpoints_in(place) for place in sorted(folder.iterdir()) if place.is_dir()]
@@ -98,8 +98,8 @@ def _encode(config: Config, states: Mapping[str, Any], random: bool) -> tuple[Ve
     """Return the pooled vectors of every segment by level, and the segments' labels."""
     import numpy as np
 
-    from stream_infomax.composition import source_of
-    from stream_infomax.learning.classifier import Pooling
+    from stream_infomax.configuration.compose import source_of
+    from stream_infomax.learning.classifier.classifier import Pooling
 
     pipeline = _encoder(config, states, random)
     levels = [stage.name for stage in pipeline.stages]
@@ -128,8 +128,8 @@ def _encode(config: Config, states: Mapping[str, Any], random: bool) -> tuple[Ve
 
 def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipeline:
     """Return the stages of a run up to the classifier with their states; they learn nothing and pass on everything."""
-    from stream_infomax.composition import pipeline_of
-    from stream_infomax.streaming.stage import Pipeline
+    from stream_infomax.configuration.compose import pipeline_of
+    from stream_infomax.frames.contracts import Pipeline
 
     stages = [stage for stage in pipeline_of(config).stages if not hasattr(stage, "examiners")]
     before: tuple[str, ...] = ()
@@ -161,7 +161,7 @@ def _accuracy(vectors: Sequence[Any], classes: Sequence[str], groups: Sequence[s
     """Return the share (%) of segments that a probe names rightly which never saw their group."""
     import numpy as np
 
-    from stream_infomax.learning.probes import LinearProbe
+    from stream_infomax.learning.classifier.probes import LinearProbe
 
     features, names, parts = np.array(vectors), np.array(classes), np.array(groups)
     right = 0.0

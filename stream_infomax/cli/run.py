@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from stream_infomax.cli.settings import Changes, read
+from stream_infomax.run.settings import Changes, read
 
 Flag = Annotated[bool, Parameter(negative=())]
 
@@ -38,15 +38,15 @@ def run(
     plain
         Print lines instead of the live view (as where the output is no terminal).
     """
-    from stream_infomax.config import ConfigError
-    from stream_infomax.supervisor import THREADS
+    from stream_infomax.configuration.load import ConfigError
+    from stream_infomax.run.supervisor import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
-    from stream_infomax.cli.conclude import conclude, tell
-    from stream_infomax.cli.features import save_features as write_features
-    from stream_infomax.cli.watch import Watch
-    from stream_infomax.history import History
-    from stream_infomax.run_folder import IN_PROCESS, RunFolder
+    from stream_infomax.run.features import save_features as write_features
+    from stream_infomax.run.folder import IN_PROCESS, RunFolder
+    from stream_infomax.run.summary import conclude, tell
+    from stream_infomax.watch.history import History
+    from stream_infomax.watch.screen import Watch
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
     if save_features and not os.access(save_features.absolute().parent, os.W_OK):
@@ -65,9 +65,9 @@ def run(
         names = [IN_PROCESS] if in_process else settings.services()
         plain = plain or not sys.stdout.isatty()
         if in_process:
-            from stream_infomax.cli.one_process import run as run_it
+            from stream_infomax.run.one_process import run as run_it
         else:
-            from stream_infomax.cli.services import run as run_it
+            from stream_infomax.run.processes import run as run_it
         title = f"{config} → {folder.path}"
         with Watch(title, names, History(folder.history), plain) as watch:
             finished = run_it(settings, folder, watch)

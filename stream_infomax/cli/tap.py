@@ -16,9 +16,9 @@ def tap(address: str) -> int:
     address
         The tap of a service, for example ipc://runs/photographs/learner.tap
     """
-    from stream_infomax.config import ConfigError
-    from stream_infomax.streaming.sockets import StreamError
-    from stream_infomax.streaming.taps import TapReader
+    from stream_infomax.configuration.load import ConfigError
+    from stream_infomax.transport.sockets import StreamError
+    from stream_infomax.transport.tap import TapReader
 
     try:
         reader = TapReader(address)

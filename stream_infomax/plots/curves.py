@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from stream_infomax.history import KINDS, Kind
 from stream_infomax.plots.style import INK, LINES, QUIET, new_figure, panel
+from stream_infomax.watch.history import KINDS, Kind
 
 # Of what stands there to be compared with.
 DASHES = (":", "-.", "--")

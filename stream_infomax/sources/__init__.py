@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from stream_infomax.streaming.frames import Frame
-from stream_infomax.streaming.stage import Metrics
+from stream_infomax.frames.contracts import Metrics
+from stream_infomax.frames.frame import Frame
 
 
 class Source(Protocol):

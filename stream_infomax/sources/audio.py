@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.sources.labels import Labels, compile_pattern
 from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
-from stream_infomax.streaming.frames import Array, Frame
 
 log = logging.getLogger(__name__)
 

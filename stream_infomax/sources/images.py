@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.sources.labels import compile_pattern
 from stream_infomax.sources.pictures import Collection, read
-from stream_infomax.streaming.frames import Array, Frame
 
 MODES = ("patches", "crops", "tiles")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.frames.frame import Array, Frame
 
 DENSITIES = ("laplace", "uniform", "logistic", "mixed")
 # The ratio of the largest to the smallest singular value of the mixing.

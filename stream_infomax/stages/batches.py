@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from stream_infomax.learning.excerpts import Batch, pad
-from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.contrast.excerpts import Batch, pad
 
 
 def pack(batches: list[Batch], name: str) -> dict[str, Array]:

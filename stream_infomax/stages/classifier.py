@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream_infomax.learning.classifier import Examiner, OnlineClassifier, Pooling
-from stream_infomax.streaming.frames import Array, Frame
-from stream_infomax.streaming.stage import Metrics, State
+from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling
 
 Pools = dict[str, Pooling]
 

@@ -15,13 +15,13 @@ import time
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.learning import contrast
-from stream_infomax.learning.excerpts import Batch, Cutter, ExcerptMemory, pad
-from stream_infomax.learning.greedy import GridEncoder, OnlineModule, RowEncoder, StreamState
-from stream_infomax.learning.scaling import RunningScale
+from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.contrast import modules as contrast
+from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, pad
+from stream_infomax.learning.contrast.online import GridEncoder, OnlineModule, RowEncoder, StreamState
+from stream_infomax.learning.measures.standardise import RunningScale
 from stream_infomax.stages.batches import pack, unpack
-from stream_infomax.streaming.frames import Array, Frame
-from stream_infomax.streaming.stage import Metrics, State
 
 Rows = npt.NDArray[np.float32]
 
@@ -45,7 +45,7 @@ class ContrastStage:
     carry
         Arrays of the incoming frame that are passed on.
     layout
-        A named stack (see ``stream_infomax.learning.contrast.layout``), of which this is number `module`, from 1.
+        A named stack (see ``learning.contrast.modules.layout``), of which this is number `module`, from 1.
     width
         Channels of every layer.
     horizon_ms

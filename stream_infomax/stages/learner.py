@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.learning.infomax import OnlineInfomax
-from stream_infomax.learning.information import RunningEntropy, RunningInformation
-from stream_infomax.learning.panel import Panel
-from stream_infomax.streaming.frames import Array, Frame
-from stream_infomax.streaming.stage import Metrics, State
+from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.measures.information import RunningEntropy, RunningInformation
+from stream_infomax.learning.measures.reservoir import Panel
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
@@ -39,7 +39,7 @@ class LearnerStage:
     seed
         Seeds every random choice.
     **parameters
-        Those of :class:`stream_infomax.learning.infomax.OnlineInfomax`.
+        Those of :class:`stream_infomax.learning.infomax.estimator.OnlineInfomax`.
     """
 
     def __init__(

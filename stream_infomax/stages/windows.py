@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
+from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.logmel import LARGEST_SAMPLE, LogMel
-from stream_infomax.streaming.frames import Array, Frame
-from stream_infomax.streaming.stage import Metrics, State
 
 FORMS = ("waveform", "log-mel", "patches", "grid")
 SIGNAL_AXES = (("time", "channel"), ("time", "component"), ("time",))

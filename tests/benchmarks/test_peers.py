@@ -1,20 +1,15 @@
 """The peers benchmark judges and times what it says it does."""
 
 import math
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from stream_infomax.learning.information import coefficient_entropy
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 from peers import EnoughError, Problem, Watch, fast_ica, ours, whitened
 from photographs import Whitening, judge, random_patches
 from reference_learners import batch_infomax
 from time_to_quality import seconds_to
+
+from stream_infomax.learning.measures.information import coefficient_entropy
 
 
 @pytest.fixture

@@ -1,18 +1,13 @@
 """The reference learners of the benchmarks recover known sources, and follow the equations they cite."""
 
-import sys
 from collections import deque
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-from stream_infomax.learning.information import amari_distance
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-
 from reference_learners import batch_infomax, batch_infomax_blocks, batch_overcomplete, infomax_ica, mmica, orica
 from reference_learners.paper import _overcomplete_pass, start_beta
+
+from stream_infomax.learning.measures.information import amari_distance
 
 UNITS = 5
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from mixtures import mixed_sources
+from helpers.mixtures import mixed_sources
 
 
 @pytest.fixture(scope="module")

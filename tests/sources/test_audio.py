@@ -12,9 +12,9 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stream_infomax.frames.frame import Frame
 from stream_infomax.sources.audio import AudioSource
 from stream_infomax.sources.recordings import BLOCK
-from stream_infomax.streaming.frames import Frame
 
 RATE = 8000
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from stream_infomax.frames.frame import Frame
 from stream_infomax.sources.images import ImageSource
 from stream_infomax.sources.pictures import natural_pictures
-from stream_infomax.streaming.frames import Frame
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from stream_infomax.config import ConfigError, convert
+from stream_infomax.configuration.load import ConfigError, convert
 
 
 def config(**changes):

@@ -7,10 +7,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from modules import module, same_frames, with_features  # noqa: E402
+from helpers.modules import module, same_frames, with_features  # noqa: E402
 
-from stream_infomax.streaming.frames import Array, Frame  # noqa: E402
-from stream_infomax.streaming.stage import Pipeline  # noqa: E402
+from stream_infomax.frames.contracts import Pipeline  # noqa: E402
+from stream_infomax.frames.frame import Array, Frame  # noqa: E402
 
 GRID = ("grid_y", "grid_x", "component")
 

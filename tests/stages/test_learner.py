@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.learner import LearnerStage
-from stream_infomax.streaming.frames import Array, Frame
 
 K = 8
 

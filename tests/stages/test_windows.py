@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_infomax import state_file
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.logmel import LogMel
 from stream_infomax.stages.windows import WindowsStage
-from stream_infomax.streaming.frames import Array, Frame
+from stream_infomax.state import file as state_file
 
 Samples = npt.NDArray[np.float32]
 RATE = 1000.0

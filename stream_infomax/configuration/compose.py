@@ -1,0 +1,206 @@
+"""Composition: what a configuration describes, as objects. Every service and every in-process run starts here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from stream_infomax.configuration.load import (
+    AnyStage,
+    AudioSettings,
+    ClassifierSettings,
+    Config,
+    ConfigError,
+    ContrastSettings,
+    ImageSettings,
+    LearnerSettings,
+    SyntheticSettings,
+    WindowsSettings,
+    load,
+    to_builtins,
+)
+
+if TYPE_CHECKING:
+    from stream_infomax.frames.contracts import Pipeline, Stage
+    from stream_infomax.service.process import Service
+    from stream_infomax.sources import Source
+
+# Keys that neither shape an array nor change a result that is already there.
+MAY_CHANGE = ("run.folder", "run.keep", "run.checkpoint_every", "run.record", "pace", "log.*", "half_life", "device")
+
+# Keys that say where and how a stage or source runs; the object itself does not know them.
+_STAGE_PLACEMENT = ("name", "input", "carry", "service", "log", "device", "learn", "start")
+_SOURCE_PLACEMENT = ("pace", "log")
+
+
+def source_of(config: Config) -> Source:
+    """Return the source that `config` describes. Raises ConfigError, with the key, where it cannot be used."""
+    try:
+        return _source_of(config)
+    except (ValueError, OSError) as error:
+        text = str(error)
+        if re.match(r"\w+ = ", text):  # the source has named the key
+            text = f"source.{text}"
+        elif isinstance(error, OSError) and not error.filename:
+            text = f"source.path = {getattr(config.source, 'path', '')!r}: {text}"
+        else:
+            text = f"source: {text}"
+        raise ConfigError(text) from error
+
+
+def _source_of(config: Config) -> Source:
+    own = _own(config.source, _SOURCE_PLACEMENT)
+    match config.source:
+        case AudioSettings():
+            from stream_infomax.sources.audio import AudioSource
+
+            return AudioSource(seed=config.run.seed, **own)
+        case ImageSettings():
+            from stream_infomax.sources.images import ImageSource
+
+            return ImageSource(seed=config.run.seed, **own)
+        case SyntheticSettings():
+            from stream_infomax.sources.synthetic import SyntheticSource
+
+            return SyntheticSource(seed=config.run.seed, **own)
+
+
+def pipeline_of(config: Config, service: str | None = None) -> Pipeline:
+    """Return the stages of one service, or of all of them, in a row.
+
+    Raises
+    ------
+    ConfigError
+        Where there is no such service.
+    """
+    from stream_infomax.frames.contracts import Pipeline
+
+    wanted = config.stage if service is None else config.stages_of(service)
+    return Pipeline([_stage_of(config, settings) for settings in wanted], name=service or "pipeline")
+
+
+def service_of(config: Config, name: str) -> Service:
+    """Return name, addresses and bounds of a service, as its loop wants them."""
+    from stream_infomax.service.process import Service
+
+    log = config.log_of(name)
+    outlet, tap = config.addresses(name)
+    return Service(
+        name=name,
+        outlet=outlet,
+        tap=tap,
+        folder=Path(config.run.folder) / name,
+        readers=config.readers_of(name),
+        policy=config.run.policy,
+        log_frames=log.frames,
+        log_bytes=int(log.megabytes * 2**20),
+        checkpoint_every=config.run.checkpoint_every,
+        keep=config.run.keep,
+        config=to_builtins(config),
+        may_change=MAY_CHANGE,
+    )
+
+
+def take_over(config: Config, pipeline: Pipeline) -> None:
+    """Give each stage that has `start = CHECKPOINT` the state that its namesake has there.
+
+    Raises
+    ------
+    ConfigError
+        Where the checkpoint cannot be read or holds no stage of that name.
+    """
+    from stream_infomax.state import file as state_file
+
+    settings = {stage.name: stage for stage in config.stage}
+    for stage in pipeline.stages:
+        start = settings[stage.name].start
+        if not start:
+            continue
+        try:
+            states = state_file.load(Path(start))["stage"]
+        except (OSError, state_file.StateFileError) as error:
+            raise ConfigError(f"stage.{stage.name}.start = {start!r}: {error}") from error
+        if stage.name not in states:
+            raise ConfigError(f"stage.{stage.name}.start = {start!r} holds the stages {list(states)}, not this one")
+        stage.restore(states[stage.name])
+
+
+def lacking(stage: AnyStage, package: str) -> ConfigError:
+    """Return the error that says that `stage` needs a package which is not installed."""
+    return ConfigError(f'stage {stage.name!r} needs {package}: pip install "stream_infomax[contrast]"')
+
+
+def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
+    """Run the stages of one service as a process: what the scripts under services/ have in common.
+
+    Parameters
+    ----------
+    description
+        The script's docstring.
+    warmup
+        Called before READY.
+
+    Returns
+    -------
+    The exit code: 0 finished or asked to stop, 1 a death, 2 where starting again would end the same way.
+    """
+    from stream_infomax.service.process import run
+
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--config", type=Path, required=True, help="the pipeline's TOML file")
+    parser.add_argument("--service", required=True, help="which of its services this process is")
+    arguments = parser.parse_args()
+    try:
+        config = load(arguments.config)
+        pipeline = pipeline_of(config, arguments.service)
+        upstream, _ = config.addresses(config.upstream_of(arguments.service))
+    except ValueError as error:
+        print(f"{arguments.service}: {error}", file=sys.stderr)
+        return 2
+    return run(
+        pipeline,
+        service_of(config, arguments.service),
+        upstream,
+        warmup=warmup,
+        start=lambda: take_over(config, pipeline),
+    )
+
+
+def _stage_of(config: Config, settings: AnyStage) -> Stage:
+    chain = [config.source.name, *(stage.name for stage in config.stage)]
+    place: dict[str, Any] = {
+        "name": settings.name,
+        "input": settings.input or chain[config.stage.index(settings)],
+        "carry": settings.carry,
+        **_own(settings, _STAGE_PLACEMENT),
+    }
+    seed = config.run.seed
+    match settings:
+        case WindowsSettings():
+            from stream_infomax.stages.windows import WindowsStage
+
+            return WindowsStage(**place)
+        case LearnerSettings():
+            from stream_infomax.stages.learner import LearnerStage
+
+            return LearnerStage(learn=settings.learn, seed=seed, **place)
+        case ContrastSettings():
+            try:
+                from stream_infomax.stages.contrast import ContrastStage
+            except ModuleNotFoundError as error:
+                raise lacking(settings, str(error.name)) from error
+            return ContrastStage(learn=settings.learn, device=settings.device, seed=seed, **place)
+        case ClassifierSettings():
+            from stream_infomax.stages.classifier import ClassifierStage
+
+            return ClassifierStage(learn=settings.learn, seed=seed, **place)
+
+
+def _own(settings: msgspec.Struct, placement: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in msgspec.structs.asdict(settings).items() if key not in placement}

@@ -1,0 +1,1 @@
+"""The one message, and the contracts that everything meets."""

@@ -1,0 +1,1 @@
+"""Greedy InfoMax (Loewe et al. 2019): gradient-isolated contrastive modules."""

@@ -1,0 +1,1 @@
+"""Neural population infomax (Huang & Zhang 2017), online."""

@@ -1,0 +1,126 @@
+"""Outlying rows: those that reach far beyond the others are shortened, so that none of them decides what is learnt.
+
+A row's length is r = ‖x̂‖/√K0 under the whitening as it stands, 1 in the root mean square. Rows with r beyond a bound
+b become x (b/r)², shorter the farther they were: what lies 100 deviations off counts for nothing, what lies just
+beyond counts nearly in full. Of a mixture of scales (rows times a heavy-tailed number, as contrast is) the tail is cut.
+(A redescending M-estimator of the covariance, after Maronna 1976; in the warm-up it starts from Tyler's of 1987.)
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_infomax.learning.infomax import kernels
+
+Array = NDArray[Any]
+
+# The bound b in lengths r, and in units of the length that a share of the rows exceeds.
+BOUND = 3.0
+SHARE, BOUND_OF_SHARE = 0.1, 1.75
+# What tunes the neurons, whose rates are published for all rows, may be longer by this factor.
+TUNING_BOUND = 3.0
+# The step of ln(length) per row by which that length is followed.
+STEP = 0.01
+# Of the warm-up: rounds with Tyler's weights 1/r², which need no scale, then with those of the stream, or fewer,
+# when no factor changes by more than SETTLED any longer.
+TYLER_ROUNDS, ROUNDS, SETTLED = 2, 8, 0.02
+# Of the mean variance, added to every variance in the warm-up: a length in float32 makes no finer distinction.
+RIDGE = 1e-5
+# The longest that a row of the warm-up is to begin with, in typical lengths, so that float32 holds its square.
+LONGEST_FIRST = 1e4
+
+
+class Reach:
+    """How far rows reach: the length that a tenth of them exceeds, followed by stochastic approximation.
+
+    What more than a tenth of the rows do is no outlier, however far it is: after a jump of the sensor's gain, or
+    when sounds follow upon silence, the bound rises with them within some hundred rows.
+    """
+
+    def __init__(self) -> None:
+        self.length = 1.0
+        self.n_shortened = 0
+        self._drawn_out: Array = np.ones(0, np.float32)
+
+    @property
+    def bound(self) -> float:
+        """The longest r that stays as it is."""
+        return max(BOUND, BOUND_OF_SHARE * self.length)
+
+    def shorten(self, whitened: Array, rows: Array) -> None:
+        """Shorten what is outlying of a block, in place: whitened rows (n, K0), turned or not, and rows (n, K)."""
+        bound = self.bound
+        lengths = np.empty(len(rows), np.float32)
+        n_shortened, beyond = kernels.shorten(whitened, bound, self.length, lengths)
+        self._drawn_out = np.ones(0, np.float32)
+        if n_shortened:
+            factors = shortening(lengths, bound)
+            rows *= factors[:, None]
+            self.n_shortened += n_shortened
+            drawn = np.minimum(lengths, TUNING_BOUND * bound) / np.maximum(lengths, bound)
+            self._drawn_out = np.where(factors > 0, np.maximum(drawn, factors) / np.maximum(factors, 1e-30), 1)
+        self.length *= math.exp(STEP * (beyond - SHARE * len(lengths)))
+
+    def drawn_out(self, whitened: Array) -> Array:
+        """The block that was shortened last with its rows as long as they were, up to three times the bound."""
+        return whitened * self._drawn_out[:, None] if len(self._drawn_out) else whitened
+
+    def state(self) -> dict[str, Any]:
+        """The length, and how many rows were shortened."""
+        return {"length": self.length, "n_shortened": self.n_shortened}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state."""
+        self.length = float(state["length"])
+        self.n_shortened = int(state["n_shortened"])
+
+
+def typical(values: Array) -> float:
+    """The median of values that are 0 or more; where it is 0, their mean."""
+    middle = float(np.median(values))
+    return middle if middle > 0 else float(np.mean(values))
+
+
+def shortening(lengths: Array, bound: float) -> Array:
+    """Factors (n,) min(1, b/r)² for lengths r (n,); 0 for a length of infinity."""
+    return np.asarray(np.square(bound / np.maximum(lengths, lengths.dtype.type(bound))))
+
+
+def shorten_first(rows: Array) -> tuple[Array, int]:
+    """Shorten what is outlying of the first rows of a stream, (n, K) float32, before anything is known of them.
+
+    Returns the rows, shortened towards their median, and how many were outlying. The covariance that gives lengths
+    starts from directions alone (the rows' signs in space), which no outlier can sway by more than its number.
+    """
+    median = np.median(rows, axis=0)
+    x = rows - median
+    spread = np.array([typical(column) for column in np.abs(x).T])
+    x /= np.where(spread > 0, spread, 1).astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    usual = typical(lengths)
+    if not usual > 0:
+        return rows, 0
+    held = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual)).astype(np.float32)
+    x *= held[:, None]
+    squares = np.einsum("ij,ij->i", x, x)
+    weights = 1 / np.maximum(squares, 1e-9 * squares.mean())
+    factors = np.ones_like(squares)
+    for i in range(ROUNDS):
+        scatter = (x * weights[:, None]).T @ x
+        scatter[np.diag_indices_from(scatter)] += RIDGE * np.trace(scatter) / len(scatter)
+        squares = np.einsum("ij,ij->i", x @ np.linalg.inv(scatter.astype(np.float64)).astype(np.float32), x)
+        squares *= len(x) / (weights @ squares)
+        if i < TYLER_ROUNDS:
+            weights = 1 / np.maximum(squares, 1e-9 * squares.mean())
+            continue
+        if i == TYLER_ROUNDS:
+            squares /= np.float32(typical(squares))
+        lengths = np.sqrt(squares)
+        bound = max(BOUND, BOUND_OF_SHARE * float(np.quantile(lengths, 1 - SHARE)))
+        before, factors = factors, shortening(lengths, bound)
+        if np.abs(factors - before).max() < SETTLED:
+            break
+        weights = factors * factors
+    return (rows - median) * (held * factors)[:, None] + median, int(np.count_nonzero(factors < 1))

@@ -1,0 +1,32 @@
+"""``--save-features``: what was kept of the last service's frames, in one NPZ file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stream_infomax.configuration.load import RECORDER, ClassifierSettings, Config
+from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.settings import RunError
+from stream_infomax.service.checkpoints import checkpoints_in
+from stream_infomax.service.recorder import FrameStore, assemble
+from stream_infomax.state.file import load
+
+
+def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> None:
+    """Write the features of a run that has come to its end; raises RunError where one file cannot hold them."""
+    try:
+        assemble(FrameStore(folder.path / RECORDER), path, _classes(config, folder, in_process))
+    except ValueError as error:
+        raise RunError(f"--save-features {path}: {error}") from error
+
+
+def _classes(config: Config, folder: RunFolder, in_process: bool) -> dict[str, list[str]]:
+    """Return the names of each classifier's classes, in the order of the columns of what it publishes."""
+    found = {}
+    for stage in config.stage:
+        if isinstance(stage, ClassifierSettings):
+            newest = checkpoints_in(folder.path / (IN_PROCESS if in_process else stage.service_name))[-1]
+            state = load(newest)["stage"][stage.name]
+            examiner = state["examiners"].get(state["levels"][-1])
+            found[stage.name] = examiner["classifier"]["classes"] if examiner else []
+    return found

@@ -1,0 +1,101 @@
+"""A run in one process: the same stages in a row, the same features to the last bit."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from stream_infomax.configuration.compose import pipeline_of, source_of, take_over
+from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
+from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.settings import RunError
+from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.service.feeds import SourceFeed
+from stream_infomax.service.recorder import FrameStore
+from stream_infomax.service.signals import Signals
+from stream_infomax.service.status import INTERVAL, Meter
+from stream_infomax.watch.screen import Watch
+
+
+def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
+    """Run source and stages here.
+
+    Returns whether the source came to its end; False where a signal stopped it. Raises RunError where it cannot go on.
+    """
+    checkpoints = Checkpoints(folder.path / IN_PROCESS, config.run.keep)
+    store = FrameStore(folder.path / RECORDER) if config.run.record else None
+    try:
+        pipeline, feed = _prepare(config, checkpoints)
+    except (ValueError, OSError) as error:
+        raise ConfigError(str(error)) from error
+    with closing(Signals()) as signals:
+        watch.change(IN_PROCESS, "running", 0)
+        try:
+            _work(config, pipeline, feed, checkpoints, store, watch, signals)
+        except ValueError as error:
+            watch.change(IN_PROCESS, "failed", 0)
+            raise RunError(f"frame {feed.next - 1}: {error}") from error
+        watch.change(IN_PROCESS, "finished" if feed.finished else "stopped", 0)
+    return feed.finished
+
+
+def _prepare(config: Config, checkpoints: Checkpoints) -> tuple[Pipeline, SourceFeed]:
+    """Return the stages with their saved state and the source set to what comes after it."""
+    pipeline = pipeline_of(config)
+    feed = SourceFeed(source_of(config), "", config.source.pace)
+    saved = checkpoints.latest()
+    if saved is None:
+        take_over(config, pipeline)
+    else:
+        pipeline.restore(saved["stage"])
+        feed.seek(saved["processed"] + 1)
+    return pipeline, feed
+
+
+def _work(
+    config: Config,
+    pipeline: Pipeline,
+    feed: SourceFeed,
+    checkpoints: Checkpoints,
+    store: FrameStore | None,
+    watch: Watch,
+    signals: Signals,
+) -> None:
+    meter = Meter()
+    since = 0
+
+    def save() -> None:
+        tree = {
+            "processed": feed.next - 1,
+            "finished": feed.finished,
+            "lost": {},
+            "config": to_builtins(config),
+            "stage": pipeline.state(),
+        }
+        if store:  # before the position moves on, so that no frame is missing after a crash
+            store.flush(feed.next, feed.finished)
+        checkpoints.save(tree, feed.next)
+
+    def report() -> None:
+        status: dict[str, Any] = {"newest": feed.next - 1, "log_fill": 0.0, "lost": {}, "refused": {}, **meter.read()}
+        watch.hear(IN_PROCESS, {**status, "metrics": {**feed.source.metrics(), **pipeline.metrics()}})
+        watch.refresh()
+
+    while not feed.finished and not signals.stop:
+        arrival = feed.receive()
+        if arrival is not None:
+            output = pipeline.process(arrival.frame)
+            if store:
+                store.add(output)
+            meter.count(output, arrival.origin, arrival.origin)
+            since += 1
+            if since == config.run.checkpoint_every:
+                save()
+                since = 0
+        elif not feed.finished:
+            signals.wait(min(feed.due(), INTERVAL))
+        if meter.due():
+            report()
+    save()
+    report()

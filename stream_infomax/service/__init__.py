@@ -1,0 +1,1 @@
+"""One process of a pipeline: its loop, its checkpoints, its status."""

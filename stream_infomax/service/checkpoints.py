@@ -1,0 +1,126 @@
+"""Checkpoints: the last few states of a service on disk, and what may differ between two configurations."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from stream_infomax.frames.contracts import State
+from stream_infomax.state.file import StateFileError, load, save
+
+_NAME = re.compile(r"checkpoint-(\d+)-at-(\d+)\.safetensors")
+
+_log = logging.getLogger(__name__)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first; a service may be writing the next one meanwhile."""
+    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+
+
+class Checkpoints:
+    """The last few checkpoints in a folder.
+
+    Parameters
+    ----------
+    folder
+        Made where it is missing.
+    keep
+        How many stay.
+    """
+
+    def __init__(self, folder: Path, keep: int = 3) -> None:
+        if keep < 1:
+            raise ValueError(f"keep = {keep}; at least 1 checkpoint is kept")
+        self.folder = folder
+        self.keep = keep
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def paths(self) -> list[Path]:
+        """Return the files, oldest first."""
+        return checkpoints_in(self.folder)
+
+    def save(self, tree: State, position: int) -> Path:
+        """Write `tree`, which stands after `position` frames, and forget the oldest beyond `keep`."""
+        paths = self.paths()
+        number = 1 + max((_number(path) for path in paths), default=0)
+        path = self.folder / f"checkpoint-{number:06d}-at-{position}.safetensors"
+        save(path, tree)
+        for old in paths[: max(0, len(paths) + 1 - self.keep)]:
+            old.unlink(missing_ok=True)
+        for left in self.folder.glob("checkpoint-*.tmp"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+        return path
+
+    def latest(self) -> State | None:
+        """Return the newest tree, None where there is no checkpoint yet.
+
+        A damaged file is put aside (renamed to ``*.damaged``) with a warning, and the one before it is used.
+
+        Raises
+        ------
+        StateFileError
+            Where there are checkpoints but none is readable.
+        """
+        damaged: list[Path] = []
+        for path in reversed(self.paths()):
+            try:
+                tree = load(path)
+            except StateFileError as error:
+                _log.warning("%s; the checkpoint before it is used", error)
+                damaged.append(path)
+                continue
+            for other in damaged:  # or the next ones would be pruned in their place
+                other.replace(other.with_name(other.name + ".damaged"))
+            return tree
+        if damaged:
+            raise StateFileError(
+                f"{self.folder}: none of {len(damaged)} checkpoints is readable; start afresh without them"
+            )
+        return None
+
+
+def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change: Collection[str] = ()) -> list[str]:
+    """Return one sentence for each key that differs between two configurations and may not.
+
+    Parameters
+    ----------
+    saved, current
+        Trees of plain values. Tables in a list are told apart by their ``name``.
+    may_change
+        Shell patterns of keys that are free to change, matched with the dotted path or its end: ``half_life``,
+        ``log.*``, ``run.folder``.
+    """
+    before, now = _flatten(saved, ""), _flatten(current, "")
+    sentences = []
+    for key in sorted(before.keys() | now.keys()):
+        old, new = before.get(key, "absent"), now.get(key, "absent")
+        free = any(fnmatchcase(key, pattern) or fnmatchcase(key, f"*.{pattern}") for pattern in may_change)
+        if old != new and not free:
+            sentences.append(f"{key} is {new!r}, the checkpoint has {old!r}")
+    return sentences
+
+
+def _flatten(value: Any, path: str) -> dict[str, Any]:
+    if isinstance(value, Mapping) and value:
+        items = [(str(key), child) for key, child in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(child, Mapping) for child in value):
+        items = [
+            (str(child.get("name", index)) if isinstance(child, Mapping) else str(index), child)
+            for index, child in enumerate(value)
+        ]
+    else:
+        return {path: list(value) if isinstance(value, tuple) else value}
+    flat: dict[str, Any] = {}
+    for key, child in items:
+        flat.update(_flatten(child, f"{path}.{key}" if path else key))
+    return flat
+
+
+def _number(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    return int(match[1]) if match else 0

@@ -1,1 +1,0 @@
-"""Frames, logs, sockets, checkpoints and the loop of every service; no mathematics."""

@@ -1,0 +1,226 @@
+"""Inlet: the DEALER socket of a reader, which resumes by itself when its outlet comes back."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.transport import messages
+from stream_infomax.transport.messages import Commit, Fetch, Full, Gone, Refused, Sent
+from stream_infomax.transport.sockets import HEARTBEAT_TIMEOUT_MS, RefusedError, StreamError, receive, set_options
+
+CREDIT = 64
+# Seconds after which a reader that heard nothing repeats its request.
+SILENCE = 1.0
+# Seconds for which a reader puts up with its name being taken: so long may a dead peer seem alive.
+PATIENCE = 2 * HEARTBEAT_TIMEOUT_MS / 1000
+
+_log = logging.getLogger(__name__)
+
+
+class Arrival(NamedTuple):
+    """A frame that has come, when it was sent, and when the source first had it (0: not known)."""
+
+    frame: Frame
+    sent: float
+    origin: float
+
+
+class Inlet:
+    """A reader's DEALER socket: asks for frames in order and resumes by itself when the peer comes back.
+
+    Parameters
+    ----------
+    context
+        The ZeroMQ context.
+    address
+        The outlet to connect to; it need not be there yet.
+    reader
+        The name to read under.
+    log_id
+        The id of the log that was read before; empty accepts any and takes it over.
+    start
+        The first offset wanted; what comes before counts as committed.
+    credit
+        The most frames under way.
+    """
+
+    def __init__(
+        self,
+        context: zmq.Context[Any],
+        address: str,
+        reader: str,
+        log_id: str = "",
+        start: int = 0,
+        credit: int = CREDIT,
+    ) -> None:
+        self.address = address
+        self.reader = reader
+        self.log_id = log_id
+        self.credit = credit
+        # The offset that is expected next.
+        self.next = start
+        # Frames that will never come, by reason.
+        self.lost: Counter[str] = Counter()
+        # Whether upstream waits for a commit.
+        self.full = False
+        self.committed = start - 1
+        # What upstream has confirmed of it.
+        self.acknowledged = -1
+        self._newest = -1
+        self._finished = False
+        self._asked = start
+        self._heard = time.monotonic()
+        self._taken_since: float | None = None
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.ROUTING_ID, f"{reader}/{secrets.token_hex(4)}".encode())
+        set_options(self.socket)
+        # Requests are sent only while there is a connection: one that had to wait would be a wrong one. (ZMQ_IMMEDIATE
+        # is no help: it throws away what has arrived when the connection goes, a last acknowledgement for example.)
+        self._connected = address.startswith("inproc:")  # where there are no events, and no reconnecting
+        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        try:
+            self.socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StreamError(f"cannot connect to {address}: {error.strerror}") from error
+        self.sockets: tuple[zmq.Socket[bytes], ...] = (self.socket, self._monitor)
+        self._fetch(again=True)
+
+    @property
+    def finished(self) -> bool:
+        """Whether upstream has ended and everything of it has arrived."""
+        return self._finished and self.next > self._newest
+
+    @property
+    def settled(self) -> bool:
+        """Whether upstream knows the last commit."""
+        return self.acknowledged >= self.committed
+
+    def receive(self) -> Arrival | None:
+        """Return the next frame, None where none is there yet.
+
+        Raises
+        ------
+        RefusedError
+            Where upstream refuses this reader, or serves another log.
+        """
+        while True:
+            try:
+                parts = receive(self.socket)
+            except zmq.Again:
+                return None
+            arrival = self._take(parts)
+            if arrival is not None:
+                return arrival
+
+    def attend(self) -> None:
+        """Repeat the request after a reconnection and after silence; to be called when nothing comes."""
+        reconnected = False
+        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+            reconnected = self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        if reconnected or time.monotonic() - self._heard >= SILENCE:
+            self._fetch(again=True)
+
+    def due(self) -> float:
+        """Return the seconds until `attend` has something to do."""
+        return max(0.0, self._heard + SILENCE - time.monotonic())
+
+    def commit(self, offset: int) -> None:
+        """Tell upstream that everything up to `offset` is safe here; repeated with every request."""
+        self.committed = offset
+        self.full = False
+        self._send(Commit(self.reader, self.log_id, offset))
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self.socket.disable_monitor()
+        self._monitor.close(0)
+        self.socket.close()
+
+    def _fetch(self, again: bool = False) -> None:
+        self._asked = self.next
+        self._heard = time.monotonic()
+        self._send(Fetch(self.reader, self.log_id, self.next, self.credit, self.committed, again))
+
+    def _send(self, request: Fetch | Commit) -> None:
+        if not self._connected:
+            return  # it is sent again when the handshake is done
+        try:
+            self.socket.send(messages.encode(request), zmq.NOBLOCK)
+        except zmq.Again:
+            return  # the peer takes nothing; it is sent again after silence
+
+    def _take(self, parts: Sequence[bytes]) -> Arrival | None:
+        try:
+            answer = messages.decode_answer(parts[0])
+        except (msgspec.DecodeError, ValueError):
+            self.lost["transport"] += 1
+            return None
+        if isinstance(answer, Refused):
+            self._refused(answer)
+            return None
+        self._taken_since = None
+        if answer.log and answer.log != self.log_id:
+            if self.log_id:
+                raise RefusedError(
+                    f"{self.address} serves log {answer.log}, this service has read log {self.log_id}: two runs do "
+                    f"not mix; start afresh, or from the run folder that belongs to it"
+                )
+            self.log_id = answer.log
+        if isinstance(answer, Sent):
+            return self._take_frame(answer, parts)
+        self._heard = time.monotonic()
+        if isinstance(answer, Gone):
+            self._take_gone(answer)
+        elif isinstance(answer, Full):
+            self.full = True
+        else:
+            self._newest = answer.newest
+            self._finished = answer.finished
+            self.acknowledged = answer.committed
+        return None
+
+    def _take_frame(self, sent: Sent, parts: Sequence[bytes]) -> Arrival | None:
+        if sent.offset != self.next:
+            return None  # a repeat, or what a lost connection swallowed stands before it
+        self.next += 1
+        self.full = False
+        self._heard = time.monotonic()
+        if 2 * (self.next - self._asked) >= self.credit:
+            self._fetch()
+        try:
+            frame = Frame.from_parts(parts[1:])
+            if frame.offset != sent.offset:
+                raise FrameError("header", f"offset {frame.offset} under transport offset {sent.offset}")
+        except FrameError as error:
+            self.lost[error.reason] += 1
+            _log.warning("frame %d from %s is refused: %s", sent.offset, self.address, error)
+            return None
+        return Arrival(frame, sent.sent, sent.origin)
+
+    def _take_gone(self, gone: Gone) -> None:
+        if gone.first <= self.next <= gone.last:
+            self.lost["gone"] += gone.last + 1 - self.next
+            _log.warning("frames %d to %d are gone from %s", self.next, gone.last, self.address)
+            self.next = gone.last + 1
+            self._fetch()
+
+    def _refused(self, refused: Refused) -> None:
+        now = time.monotonic()
+        if refused.reason == "taken":
+            # A peer that died without a word seems alive for a few seconds.
+            self._taken_since = self._taken_since or now
+            if now - self._taken_since < PATIENCE:
+                return
+        raise RefusedError(f"{self.address} refuses reader {self.reader!r}: {refused.text}")

@@ -1,0 +1,219 @@
+"""Outlet: a log behind a ROUTER socket.
+
+Readers pull: an outlet sends only what was asked for, within the credit of the request, so nothing piles up in
+between. Every request can be repeated without harm, and a reader that lost its connection simply asks again.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import zmq
+
+from stream_infomax.transport import messages
+from stream_infomax.transport.log import OutputLog
+from stream_infomax.transport.messages import Alive, Commit, Fetch, Full, Gone, Refused, Sent
+from stream_infomax.transport.sockets import MAX_CREDIT, Bound, receive, send, set_options
+
+# Requests taken in one go; the others wait for the next.
+MAX_REQUESTS = 256
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Where an outlet stands with one reader."""
+
+    name: str
+    # Its ZeroMQ identity, empty while it is away; and whether it has ever asked for something.
+    peer: bytes = b""
+    heard: bool = False
+    # The next offset to send, and the first beyond the credit.
+    cursor: int = 0
+    limit: int = 0
+    # A request came and nothing was sent since.
+    unanswered: bool = False
+    told_full: bool = False
+
+
+class Outlet(Bound):
+    """The log behind a ROUTER socket.
+
+    Parameters
+    ----------
+    context
+        The ZeroMQ context.
+    address
+        Where to bind.
+    log
+        What is served.
+    log_id
+        The run's id, empty where a stage has not learnt it yet; set it as soon as it is known.
+    seekable
+        Whether a request for what is gone is noted in `rewind_to` instead of being answered with `Gone`.
+
+    Raises
+    ------
+    StreamError
+        Where the address is in use or cannot be bound.
+    """
+
+    def __init__(
+        self, context: zmq.Context[Any], address: str, log: OutputLog, log_id: str = "", *, seekable: bool = False
+    ) -> None:
+        self.log = log
+        self.log_id = log_id
+        self.seekable = seekable
+        # The offset that a seekable source is to go back to.
+        self.rewind_to: int | None = None
+        # Requests that were refused, by reason.
+        self.refused: Counter[str] = Counter()
+        # Readers whose last commit is acknowledged only when it is on disk: see `acknowledge`.
+        self.owed: set[str] = set()
+        self._readers = {name: _Reader(name) for name in log.readers}
+        router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        set_options(router, 2 * messages.MAX_REQUEST_BYTES)
+        super().__init__(router, address)
+
+    def answer(self) -> None:
+        """Take in the waiting requests, then send what the readers may have."""
+        for count in range(MAX_REQUESTS):
+            try:
+                peer, *parts = receive(self.socket)
+            except zmq.Again:
+                if count:
+                    self.pump()
+                return
+            self._take(peer, parts)
+        self.pump()
+
+    def pump(self) -> None:
+        """Send what the readers may have."""
+        for reader in self._readers.values():
+            if reader.peer:
+                self._send_waiting(reader)
+
+    def announce(self) -> None:
+        """Tell every reader how far the log is."""
+        for reader in self._readers.values():
+            if reader.peer:
+                self._send_alive(reader)
+
+    def acknowledge(self) -> None:
+        """Confirm the last commits; call it when they are on disk."""
+        for name in self.owed:
+            self._send_alive(self._readers[name])
+        self.owed.clear()
+
+    def heard_all(self) -> bool:
+        """Whether every reader has asked for something since the start."""
+        return all(reader.heard for reader in self._readers.values())
+
+    def wanted(self) -> int | None:
+        """Return the lowest offset that a reader has asked for, None where none has."""
+        return min((reader.cursor for reader in self._readers.values() if reader.heard), default=None)
+
+    def rewound(self) -> None:
+        """Take note that the log was rewound to `rewind_to`."""
+        self.rewind_to = None
+
+    def _take(self, peer: bytes, parts: Sequence[bytes]) -> None:
+        try:
+            if len(parts) != 1 or len(parts[0]) > messages.MAX_REQUEST_BYTES:
+                raise ValueError(f"a request is one part of at most {messages.MAX_REQUEST_BYTES} bytes")
+            request = messages.decode_request(parts[0])
+        except (msgspec.DecodeError, ValueError) as error:  # a UnicodeDecodeError is a ValueError
+            self._refuse(peer, "request", f"not a request: {error}")
+            return
+        reader = self._readers.get(request.reader)
+        if reader is None:
+            self._refuse(peer, "reader", f"unknown reader {request.reader!r}; configured are {list(self._readers)}")
+        elif request.log and self.log_id and request.log != self.log_id:
+            self._refuse(peer, "log", f"this is log {self.log_id}, asked for was {request.log}")
+        elif reader.peer != peer and reader.peer and self._lives(reader):
+            self._refuse(
+                peer, "taken", f"reader {request.reader!r} is connected already; names are for one reader each"
+            )
+        else:
+            self._grant(peer, reader, request)
+
+    def _grant(self, peer: bytes, reader: _Reader, request: Fetch | Commit) -> None:
+        known = reader.peer == peer
+        reader.peer = peer
+        reader.heard = True
+        if isinstance(request, Commit):
+            self._commit(reader, request.offset)
+            if reader.name not in self.owed:
+                self._send_alive(reader)
+            return
+        self._commit(reader, request.committed)
+        if request.again or not known or request.start > reader.cursor:
+            reader.cursor = request.start
+        reader.limit = request.start + min(request.credit, MAX_CREDIT)
+        reader.unanswered = True
+        reader.told_full = False
+
+    def _commit(self, reader: _Reader, offset: int) -> None:
+        self.log.commit(reader.name, offset)
+        reader.told_full = False
+        if self.log.finished and offset >= self.log.newest:
+            self.owed.add(reader.name)
+
+    def _send_waiting(self, reader: _Reader) -> None:
+        log = self.log
+        while reader.cursor < reader.limit:
+            entry = log.at_or_after(reader.cursor)
+            if entry is not None and entry.offset == reader.cursor:
+                head = messages.encode(Sent(self.log_id, entry.offset, time.time(), entry.origin))
+                if not self._send(reader, (head, *entry.parts)):
+                    return
+                reader.cursor += 1
+                reader.unanswered = False
+                continue
+            last = log.newest if entry is None else entry.offset - 1
+            if last < reader.cursor:
+                break
+            if self.seekable:
+                self.rewind_to = reader.cursor if self.rewind_to is None else min(reader.cursor, self.rewind_to)
+                return
+            if not self._send(reader, [messages.encode(Gone(self.log_id, reader.cursor, last))]):
+                return
+            reader.cursor = last + 1
+            reader.unanswered = False
+        if reader.cursor > log.newest and log.full and not reader.told_full and log.committed[reader.name] < log.newest:
+            reader.told_full = self._send(reader, [messages.encode(Full(self.log_id))])
+        if reader.unanswered:
+            reader.unanswered = not self._send_alive(reader)
+
+    def _send_alive(self, reader: _Reader) -> bool:
+        alive = Alive(self.log_id, self.log.newest, self.log.finished, self.log.committed[reader.name])
+        return self._send(reader, [messages.encode(alive)])
+
+    def _lives(self, reader: _Reader) -> bool:
+        """Ask ZeroMQ whether the peer of `reader` is still connected."""
+        self._send_alive(reader)
+        return bool(reader.peer)
+
+    def _send(self, reader: _Reader, parts: Sequence[bytes]) -> bool:
+        """Send to the peer of `reader`; forget the peer where it is gone."""
+        try:
+            send(self.socket, (reader.peer, *parts))
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != errno.EHOSTUNREACH:
+                raise
+            reader.peer = b""
+            return False
+        return True
+
+    def _refuse(self, peer: bytes, reason: Any, text: str) -> None:
+        self.refused[reason] += 1
+        self._send(_Reader("", peer), [messages.encode(Refused(reason, text))])

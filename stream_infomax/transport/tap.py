@@ -1,0 +1,149 @@
+"""Tap: a service's frames and its status for any observer, lossy by nature. TapReader: such an observer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import zmq
+
+from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.transport import messages
+from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options
+
+FRAME = b"frame"
+STATUS = b"status"
+
+Status = dict[str, Any]
+# The longest that an observer waits without looking whether Ctrl-C was pressed.
+WAKE_MS = 500
+
+
+class Tap(Bound):
+    """A publishing socket with the topics ``frame`` and ``status``; it never waits for anyone.
+
+    It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing.
+
+    Raises
+    ------
+    StreamError
+        Where the address is in use or cannot be bound.
+    """
+
+    def __init__(self, context: zmq.Context[Any], address: str) -> None:
+        publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
+        set_options(publisher)
+        super().__init__(publisher, address)
+        self._topics: set[bytes] = set()
+        self._watched = False
+
+    def attend(self) -> None:
+        """Take note of observers that come and go."""
+        while True:
+            try:
+                change = receive(self.socket)[0]
+            except zmq.Again:
+                break
+            # The first byte says whether there is a listener now; a topic is the beginning of one, empty for all.
+            if change.startswith(b"\x01"):
+                self._topics.add(change[1:])
+            elif change.startswith(b"\x00"):
+                self._topics.discard(change[1:])
+        self._watched = any(FRAME[: len(topic)] == topic for topic in self._topics)
+
+    def frame(self, log_id: str, offset: int, parts: Sequence[bytes], origin: float) -> None:
+        """Publish a frame, if anyone listens."""
+        if not self._watched:
+            return
+        head = messages.encode(messages.Sent(log_id, offset, time.time(), origin))
+        send(self.socket, (FRAME, head, *parts))
+
+    def status(self, status: Status) -> None:
+        """Publish numbers for people who watch."""
+        send(self.socket, (STATUS, messages.encode(status)))
+
+
+class TapReader:
+    """What a tap publishes, from now on: iterate for its frames, until the stream has ended.
+
+    >>> for frame in TapReader("ipc:///runs/speech/learner.tap"):  # doctest: +SKIP
+    ...     print(frame.offset, frame.arrays["learner"].data.mean())
+
+    A frame that an observer is too slow for is missed and counted in `missed`. After a restart of the service an offset
+    can come twice, with the same bytes.
+
+    Parameters
+    ----------
+    address
+        The tap's address; it need not be there yet.
+    topics
+        What to listen to, of ``frame`` and ``status``.
+
+    Raises
+    ------
+    StreamError
+        Where that is no address.
+    """
+
+    def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
+        self.address = address
+        # The newest status.
+        self.status: Status = {}
+        self.missed = 0
+        self.refused = 0
+        self._newest: int | None = None
+        self._context: zmq.Context[Any] = zmq.Context()
+        self.socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
+        set_options(self.socket)
+        for topic in topics:
+            self.socket.subscribe(topic)
+        try:
+            self.socket.connect(address)
+        except zmq.ZMQError as error:
+            self.close()
+            raise StreamError(
+                f"cannot listen to {address}: {error.strerror}; accepted are ipc://PATH and tcp://HOST:PORT"
+            ) from error
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames as they come, until the service says that its log has ended."""
+        while True:
+            received = self.receive()
+            if isinstance(received, Frame):
+                yield received
+            elif received and received["finished"]:  # the frames came before it
+                self._jump(received["newest"] + 1)
+                return
+
+    def receive(self) -> Frame | Status | None:
+        """Wait for the next message and return its frame or status; None for a frame that was refused."""
+        while not self.socket.poll(WAKE_MS):  # a signal that came just before the wait is seen after it
+            pass
+        topic, *parts = self.socket.recv_multipart()
+        if topic == STATUS:
+            self.status = msgspec.msgpack.decode(parts[0])
+            return self.status
+        try:
+            frame = Frame.from_parts(parts[1:])
+        except FrameError:
+            self.refused += 1
+            return None
+        self._jump(frame.offset)
+        self._newest = frame.offset if self._newest is None else max(self._newest, frame.offset)
+        return frame
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._context.destroy(linger=0)
+
+    def __enter__(self) -> TapReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _jump(self, offset: int) -> None:
+        if self._newest is not None:
+            self.missed += max(0, offset - self._newest - 1)

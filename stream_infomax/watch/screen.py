@@ -1,0 +1,79 @@
+"""Watch: what a run shows and notes while it goes: the live view or plain lines, and the history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from stream_infomax.watch.board import Board
+from stream_infomax.watch.history import History, measures_in
+
+# Seconds between two plain lines.
+LINE_EVERY = 2.0
+
+
+class Watch:
+    """Takes in states and statuses, shows them, and keeps the learners' curves.
+
+    Parameters
+    ----------
+    title
+        Stands above the live view.
+    services
+        Names in the order of the data.
+    history
+        Where the curves go.
+    plain
+        Lines instead of the live view.
+    """
+
+    def __init__(self, title: str, services: Sequence[str], history: History, plain: bool) -> None:
+        self.board = Board(title, services)
+        self._history = history
+        self._before = history.seconds
+        self._line_due = time.monotonic() + LINE_EVERY
+        self._line = ""
+        self._live = None if plain else Live(self.board, console=Console(), auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Watch:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._live:
+            self._live.refresh()
+            self._live.stop()
+        self._history.close()
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, over all its starts."""
+        return self._before + self.board.elapsed
+
+    def change(self, name: str, state: str, restarts: int) -> None:
+        """Take note of a service's new state."""
+        self.board.change(name, state, restarts)
+        if not self._live:
+            print(f"{name}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
+
+    def hear(self, name: str, status: Mapping[str, Any]) -> None:
+        """Take in a service's status."""
+        self.board.update(name, status)
+        self._history.append(self.seconds, measures_in(status["metrics"], status["newest"] + 1))
+
+    def refresh(self) -> None:
+        """Show how it stands; to be called a few times a second."""
+        if self._live:
+            self._live.refresh()
+        elif time.monotonic() >= self._line_due:
+            self._line_due = time.monotonic() + LINE_EVERY
+            line = self.board.line()
+            if line != self._line:
+                print(line, flush=True)
+            self._line = line

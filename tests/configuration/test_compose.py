@@ -1,0 +1,132 @@
+"""Composition: the objects that a configuration describes."""
+
+import importlib
+import inspect
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from stream_infomax.configuration.compose import pipeline_of, service_of, source_of, take_over
+from stream_infomax.configuration.load import (
+    AudioSettings,
+    ClassifierSettings,
+    ConfigError,
+    ContrastSettings,
+    ImageSettings,
+    LearnerSettings,
+    SyntheticSettings,
+    WindowsSettings,
+    load,
+)
+from stream_infomax.state import file as state_file
+
+TEXT = """
+[run]
+folder = "{folder}"
+seed = 3
+[source]
+kind = "synthetic"
+n_sources = 4
+frames = 12
+[[stage]]
+name = "learner"
+kind = "learner"
+block = 16
+[[stage]]
+name = "second"
+kind = "learner"
+input = "learner"
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        (AudioSettings, "sources.audio.AudioSource"),
+        (ImageSettings, "sources.images.ImageSource"),
+        (SyntheticSettings, "sources.synthetic.SyntheticSource"),
+        (WindowsSettings, "stages.windows.WindowsStage"),
+        (LearnerSettings, "learning.infomax.OnlineInfomax"),
+        (ContrastSettings, "stages.contrast.ContrastStage"),
+        (ClassifierSettings, "stages.classifier.ClassifierStage"),
+    ],
+)
+def test_what_a_file_leaves_out_is_what_python_leaves_out(settings: type[msgspec.Struct], place: str) -> None:
+    if settings is ContrastSettings:
+        pytest.importorskip("torch")
+    module, _, name = place.rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(f"stream_infomax.{module}"), name)).parameters
+    here = {field.name: field.default for field in msgspec.structs.fields(settings) if not field.required}
+    shared = [name for name in here if name in parameters and name not in ("name", "input")]  # which every object needs
+    assert len(shared) >= 4
+    assert {name: here[name] for name in shared} == {name: parameters[name].default for name in shared}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "pipeline.toml"
+    file.write_text(TEXT.format(folder=tmp_path / "run"), encoding="utf-8")
+    return file
+
+
+def test_the_whole_and_its_services_have_the_same_stages(path: Path) -> None:
+    config = load(path)
+    assert config.services() == ["source", "learner", "second"]
+    assert [stage.name for stage in pipeline_of(config).stages] == ["learner", "second"]
+    assert [stage.name for stage in pipeline_of(config, "second").stages] == ["second"]
+    with pytest.raises(ConfigError, match="no service 'third'"):
+        pipeline_of(config, "third")
+
+
+def test_services_in_a_row_give_what_the_whole_gives(path: Path) -> None:
+    config = load(path)
+    whole, first, second = pipeline_of(config), pipeline_of(config, "learner"), pipeline_of(config, "second")
+    for frame in source_of(config).frames():
+        expected = whole.process(frame).arrays["second"].data
+        np.testing.assert_array_equal(second.process(first.process(frame)).arrays["second"].data, expected)
+    assert np.isfinite(expected).all()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("path = ''", r"^source\.path = '': path is empty; accepted are"),
+        ("path = 'gone'", r"^source\.path = 'gone': no file or folder gone; accepted are"),
+        ("path = '{folder}'\nlabels_csv = 'gone.csv'", r"^source\.labels_csv = 'gone\.csv': no such CSV file"),
+        ("path = '{folder}'\nlabels = 'word'", r"^source\.labels = 'word' names no group"),
+        ("path = '{folder}'", r"^source: no readable recording at .*; accepted are"),
+    ],
+)
+def test_what_a_source_cannot_use_is_named_by_its_key(tmp_path: Path, keys: str, message: str) -> None:
+    file = tmp_path / "pipeline.toml"
+    keys = keys.format(folder=tmp_path)
+    file.write_text(f'[run]\nfolder = "run"\n[source]\nkind = "audio"\n{keys}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        source_of(load(file))
+
+
+def test_a_service_knows_its_place(path: Path) -> None:
+    service = service_of(load(path), "learner")
+    assert service.readers == ("second",)
+    assert service.outlet.endswith("learner.outlet")
+    assert service.folder == path.parent / "run" / "learner"
+
+
+def test_a_state_is_taken_over_by_name(path: Path, tmp_path: Path) -> None:
+    config = load(path)
+    taught = pipeline_of(config)
+    for frame in source_of(config).frames():
+        taught.process(frame)
+    file = tmp_path / "taught.safetensors"
+    state_file.save(file, {"stage": taught.state()})
+    fresh = pipeline_of(config)
+    take_over(load(path, [f"stage.second.start={file}"]), fresh)
+    assert fresh.metrics()["second.rows"] == taught.metrics()["second.rows"]
+    assert "learner.rows" not in fresh.metrics()
+    with pytest.raises(ConfigError, match=r"stage\.second\.start = 'absent'"):
+        take_over(load(path, ["stage.second.start=absent"]), fresh)
+    state_file.save(file, {"stage": {"other": {}}})
+    with pytest.raises(ConfigError, match=r"holds the stages \['other'\]"):
+        take_over(load(path, [f"stage.second.start={file}"]), fresh)

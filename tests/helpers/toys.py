@@ -1,0 +1,123 @@
+"""A source and a stage for tests, and a script that runs them as services: ``toys.py ROLE key=value …``."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import zmq
+
+from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.service import loop
+from stream_infomax.service.process import Service, run, run_source
+
+
+class Keeping(zmq.Context):
+    """A context whose sockets live as long as it does."""
+
+    kept: ClassVar[list[zmq.Socket[bytes]]] = []
+
+    def socket(self, *arguments: Any, **settings: Any) -> zmq.Socket[bytes]:
+        socket = super().socket(*arguments, **settings)
+        self.kept.append(socket)
+        return socket
+
+
+ROWS = 4
+WIDTH = 8
+
+
+class Counting:
+    """A seekable source: frame n holds random rows that depend on the seed and n alone."""
+
+    name = "source"
+
+    def __init__(self, n_frames: int = 100, seed: int = 0, rate: float = 1000.0) -> None:
+        self.n_frames = n_frames
+        self.seed = seed
+        self.rate = rate
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        for offset in range(start, self.n_frames):
+            rows = np.random.default_rng((self.seed, offset)).standard_normal((ROWS, WIDTH)).astype(np.float32)
+            yield Frame(
+                stream="toy",
+                offset=offset,
+                arrays={"source": Array(rows, ("item", "component"))},
+                end=offset == self.n_frames - 1,
+                time=offset * ROWS / self.rate,
+                rate=self.rate,
+            )
+
+    def metrics(self) -> Metrics:
+        return {"seed": float(self.seed)}
+
+
+class Summing:
+    """A stage whose every output depends on every input before it, to the last bit."""
+
+    def __init__(self, name: str = "sum", input: str = "source", poison: int = -1, hold: int = -1) -> None:
+        self.name = name
+        self.input = input
+        # The offset at which it raises, and the one from which on it says so, once, and waits for a line on stdin.
+        self.poison = poison
+        self.hold = hold
+        self.total = np.zeros(WIDTH)
+        self.rng = np.random.default_rng(7)
+
+    def process(self, frame: Frame) -> Frame:
+        if frame.offset == self.poison:
+            raise ValueError("this one is poison")
+        if 0 <= self.hold <= frame.offset:
+            self.hold = -1
+            print("HOLD", flush=True)
+            sys.stdin.readline()
+        rows = frame.arrays[self.input].rows()
+        outputs = np.empty_like(rows)
+        for index, row in enumerate(rows):
+            self.total = 0.99 * self.total + row * self.rng.uniform()
+            outputs[index] = self.total
+        return frame.extend({self.name: Array(outputs, ("item", "component"))})
+
+    def state(self) -> State:
+        return {"total": self.total, "rng": self.rng.bit_generator.state}
+
+    def restore(self, state: State) -> None:
+        self.total = state["total"].copy()
+        self.rng.bit_generator.state = state["rng"]
+
+    def metrics(self) -> Metrics:
+        return {"norm": np.linalg.norm(self.total)}  # a numpy number, as stages tend to give
+
+
+def main(role: str, settings: dict[str, Any]) -> int:
+    folder = Path(settings.pop("folder"))
+    name = settings.pop("name", role)
+    pace = settings.pop("pace", "fast")
+    inlet = settings.pop("inlet", f"ipc://{folder}/source.outlet")
+    largest = settings.pop("largest_file", resource.RLIM_INFINITY)  # stands for a disk that is full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    loop.FAREWELL = settings.pop("farewell", loop.FAREWELL)
+    keys = ("n_frames", "seed", "rate", "poison", "hold", "input")
+    toy = {key: settings.pop(key) for key in keys if key in settings}
+    service = Service(
+        name=name,
+        outlet=settings.pop("outlet", f"ipc://{folder}/{name}.outlet"),
+        tap=settings.pop("tap", f"ipc://{folder}/{name}.tap"),
+        folder=folder / name,
+        readers=tuple(settings.pop("readers", ())),
+        **settings,
+    )
+    if role == "source":
+        return run_source(Counting(**toy), service, pace=pace)
+    return run(Summing(name, **toy), service, inlet)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1], json.loads(sys.argv[2])))

@@ -1,0 +1,149 @@
+"""Outliers decide nothing, heavy tails little, and what most rows do is no outlier."""
+
+import numpy as np
+import pytest
+
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.infomax.outliers import Reach, shorten_first, shortening
+
+K = 6
+MIXING = np.random.default_rng(7).standard_normal((K, K))
+
+
+def sources(n, seed=0):
+    return np.random.default_rng(seed).laplace(size=(n, K)) / 2**0.5
+
+
+def with_outliers(rows, share=0.01, size=100.0, seed=1):
+    """The rows, of which a share has noise of so many deviations added."""
+    rng = np.random.default_rng(seed)
+    hit = rng.random(len(rows)) < share
+    noise = size * rows.std() * rng.standard_normal(rows.shape)
+    return rows + hit[:, None] * noise, hit
+
+
+def leakage(learner):
+    """How much of every output is not its own source: 0 where the sources are found."""
+    product = np.abs(learner.components_ @ MIXING.T)
+    product /= np.linalg.norm(product, axis=1, keepdims=True)
+    assert sorted(product.argmax(axis=1)) == list(range(K))
+    return 1 - product.max(axis=1).min()
+
+
+@pytest.mark.parametrize("settings", [{}, {"memory": 0}, {"half_life": 5000.0}])
+@pytest.mark.parametrize("size", [20.0, 100.0, 1e6, 1e25])
+def test_outliers_change_little(settings, size):
+    rows, hit = with_outliers(sources(20_000) @ MIXING, size=size)
+    learner = OnlineInfomax(**settings).fit(rows)
+    assert leakage(learner) < 0.02
+    outputs = learner.transform(rows[~hit])
+    np.testing.assert_allclose(np.cov(outputs.T), np.eye(K), atol=0.1)
+    np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=0.1)
+    assert 0.9 * hit.sum() < learner.n_shortened_ < hit.sum() + 0.02 * len(rows)
+
+
+def test_outliers_leave_the_overcomplete_basis_useful():
+    clean = sources(20_000) @ MIXING
+    learner = OnlineInfomax(15).fit(with_outliers(clean)[0])
+    outputs = learner.transform(clean).astype(float)
+    assert np.all(np.abs(outputs.var(axis=0) / (15 / K) - np.sum(learner.rotation_**2, axis=0)) < 0.2)
+
+
+def test_heavy_tails_are_taken():
+    rng = np.random.default_rng(3)
+    rows = sources(20_000) @ MIXING * np.abs(rng.standard_t(3, size=(20_000, 1)))
+    assert leakage(OnlineInfomax().fit(rows)) < 0.02
+
+
+def test_clean_rows_are_hardly_touched():
+    rows = sources(20_000) @ MIXING
+    learner = OnlineInfomax().fit(rows)
+    assert learner.n_shortened_ < 0.01 * len(rows)
+    np.testing.assert_allclose(np.cov(learner.transform(rows).T), np.eye(K), atol=0.05)
+
+
+@pytest.mark.parametrize("settings", [{}, {"half_life": 2000.0}])
+@pytest.mark.parametrize("gain", [0.01, 100.0, 1e5])
+def test_a_jump_of_the_gain_is_followed(settings, gain):
+    learner = OnlineInfomax(**settings).partial_fit(sources(5_000) @ MIXING)
+    after = gain * sources(30_000, seed=1) @ MIXING
+    learner.partial_fit(after)
+    if gain > 1 or settings:
+        deviation = learner.transform(after[-5000:]).std(axis=0)
+        assert np.all((deviation > 0.8) & (deviation < 3))
+    assert leakage(learner) < 0.02
+    shortened = learner.n_shortened_
+    learner.partial_fit(after)
+    assert learner.n_shortened_ - shortened < 0.01 * len(after)
+
+
+def test_sounds_after_silence_are_no_outliers_for_long():
+    rng = np.random.default_rng(4)
+    silence = 1e-3 * rng.standard_normal((3_000, K))
+    loud = sources(60_000) @ MIXING * (rng.random((60_000, 1)) < 0.2) + 1e-3 * rng.standard_normal((60_000, K))
+    learner = OnlineInfomax().partial_fit(silence).partial_fit(loud)
+    assert leakage(learner) < 0.02
+
+
+def test_shortening():
+    np.testing.assert_allclose(shortening(np.array([0.5, 3, 6, np.inf], np.float32), 3.0), [1, 1, 0.25, 0])
+
+
+def test_reach_follows_the_length_that_a_tenth_exceeds():
+    reach, rng = Reach(), np.random.default_rng(0)
+    for _ in range(300):
+        rows = rng.standard_normal((64, 3)).astype(np.float32) * np.float32(5)
+        reach.shorten(rows.copy(), rows)
+    lengths = np.linalg.norm(5 * rng.standard_normal((10_000, 3)), axis=1) / 3**0.5
+    assert reach.length == pytest.approx(np.quantile(lengths, 0.9), rel=0.1)
+    assert reach.bound == 1.75 * reach.length
+    again = Reach()
+    again.restore(reach.state())
+    assert again.state() == reach.state()
+
+
+def test_rows_are_shortened_as_far_as_their_whitened_selves():
+    reach = Reach()
+    rows = np.array([[1, 0], [30, 40]], np.float32)
+    whitened = rows / np.float32(2)
+    reach.shorten(whitened, rows)
+    np.testing.assert_allclose(rows, 2 * whitened, rtol=1e-6)
+    assert rows[0].tolist() == [1, 0]
+    assert np.linalg.norm(whitened[1]) / 2**0.5 == pytest.approx(9 / (25 / 2**0.5), rel=1e-5)
+    assert reach.n_shortened == 1
+
+
+def test_neurons_are_tuned_to_rows_up_to_three_bounds():
+    reach = Reach()
+    lengths = np.array([1, 2.9, 5, 9, 100, 1e25], np.float32)
+    rows = np.stack([lengths, lengths], axis=1)
+    reach.shorten(rows, rows.copy())
+    tuned = reach.drawn_out(rows)
+    np.testing.assert_allclose(tuned[:5, 0], [1, 2.9, 5, 9, 9], rtol=1e-5)
+    assert tuned[5, 0] == 0
+    reach.shorten(rows[:1], rows[:1].copy())
+    np.testing.assert_array_equal(reach.drawn_out(rows[:1]), rows[:1])
+
+
+def test_the_first_rows_lose_their_outliers():
+    clean = (sources(10 * K) @ MIXING + 50).astype(np.float32)
+    rows, hit = with_outliers(clean.astype(float), share=0.1, size=100.0)
+    made, n = shorten_first(rows.astype(np.float32))
+    assert n == pytest.approx(hit.sum(), abs=2)
+    # What is left of an outlier counts as a row at the median.
+    expected = np.cov(clean[~hit].T) * np.mean(~hit)
+    np.testing.assert_allclose(np.cov(made.T), expected, atol=0.1 * expected.max())
+    same, n = shorten_first(clean)
+    assert n <= 1
+    assert np.abs(same - clean).max(axis=1).astype(bool).sum() <= 1
+
+
+@pytest.mark.parametrize("constant", [0.0, 4.0])
+def test_first_rows_that_hardly_vary(constant):
+    rows = np.full((60, K), constant, np.float32)
+    made, n = shorten_first(rows)
+    assert n == 0
+    np.testing.assert_array_equal(made, rows)
+    rows[-1] += 1
+    made, n = shorten_first(rows)
+    assert np.isfinite(made).all()

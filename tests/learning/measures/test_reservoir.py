@@ -1,0 +1,40 @@
+"""Panel: every row has the same chance."""
+
+import numpy as np
+import pytest
+
+from stream_infomax.learning.measures.reservoir import Panel
+
+
+def test_every_row_has_the_same_chance() -> None:
+    counts = np.zeros(200)
+    for seed in range(400):
+        panel = Panel(20, seed)
+        for part in np.split(np.arange(200, dtype=np.float32)[:, None], [3, 50, 51, 140]):
+            panel.add(part)
+        counts[panel.rows[:, 0].astype(int)] += 1
+    assert counts.sum() == 400 * 20
+    by_decile = counts.reshape(10, 20).sum(axis=1)  # 800 expected in each, deviation about 27
+    assert np.abs(by_decile - 800).max() < 120
+
+
+def test_it_keeps_all_until_it_is_full_and_passes_over_what_is_not_finite() -> None:
+    panel = Panel(4)
+    panel.add(np.array([[1, 2], [np.nan, 0], [3, 4]], np.float32))
+    np.testing.assert_array_equal(panel.rows, [[1, 2], [3, 4]])
+    assert panel.seen == 2
+    panel.add(np.full((1, 2), np.inf, np.float32))
+    assert panel.seen == 2
+    with pytest.raises(ValueError, match="at least 1 row, got 0"):
+        Panel(0)
+
+
+def test_it_goes_on_with_the_same_draws() -> None:
+    rows = np.random.default_rng(0).normal(size=(300, 3)).astype(np.float32)
+    whole, first, second = Panel(16, 5), Panel(16, 5), Panel(16, 5)
+    whole.add(rows[:170])
+    first.add(rows[:170])
+    second.restore(first.state())
+    whole.add(rows[170:])
+    second.add(rows[170:])
+    np.testing.assert_array_equal(second.rows, whole.rows)

@@ -1,0 +1,267 @@
+"""The supervisor keeps real processes alive: small scripts that get ready, die, finish and refuse to stop."""
+
+import asyncio
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from stream_infomax.run.supervisor import THREADS, Patience, Service, ServiceError, Supervisor
+
+QUICK = Patience(pause=0.01, longest_pause=0.05, ready=30.0, stop=10.0)
+READY = "print('READY service ipc://somewhere', flush=True)\n"
+# A service that serves until it is asked to stop, and then exits 0.
+OBEDIENT = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit(0))\n" + READY + "signal.pause()\n"
+FINISHES = READY
+
+
+class Stage:
+    """Scripts in a folder, the supervisor over them and everything it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.services: list[Service] = []
+        self.told: list[tuple[str, str, int]] = []
+        self.reactions: dict[tuple[str, str], Callable[[], None]] = {}
+        self.supervisor: Supervisor
+
+    def add(self, name: str, script: str) -> None:
+        path = self.folder / f"{name}.py"
+        path.write_text(textwrap.dedent(script))
+        self.services.append(Service(name, [sys.executable, "-P", str(path)]))
+
+    def run(self, patience: Patience = QUICK) -> bool:
+        async def main() -> bool:
+            self.supervisor = Supervisor(self.services, self.folder, self._hear, patience)
+            return await self.supervisor.run()
+
+        return asyncio.run(main())
+
+    def when(self, name: str, state: str, react: Callable[[], None]) -> None:
+        self.reactions[name, state] = react
+
+    def states(self, name: str) -> list[str]:
+        return [state for service, state, _ in self.told if service == name]
+
+    def _hear(self, name: str, state: str, restarts: int) -> None:
+        self.told.append((name, state, restarts))
+        react = self.reactions.get((name, state))
+        if react is not None:
+            react()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_the_run_ends_when_the_last_service_has_finished(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.add("learner", FINISHES)
+    assert stage.run(Patience(stop=0.2)) is True
+    assert stage.states("learner") == ["starting", "running", "finished"]
+    assert stage.states("source")[-1] == "stopped"
+
+
+def test_all_may_finish_by_themselves(stage: Stage) -> None:
+    stage.add("source", FINISHES)
+    stage.add("learner", FINISHES)
+    assert stage.run() is True
+    assert stage.states("source") == ["starting", "running", "finished"]
+
+
+def test_what_dies_is_restarted(stage: Stage) -> None:
+    stage.add(
+        "learner",
+        f"""
+        import os, pathlib, signal
+        lives = pathlib.Path({str(stage.folder)!r}, "lives")
+        lives.write_text((lives.read_text() if lives.exists() else "") + "x")
+        print("READY learner ipc://x", flush=True)
+        if len(lives.read_text()) < 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+    )
+    assert stage.run() is True
+    assert stage.states("learner") == [*["starting", "running", "restarting"] * 2, "starting", "running", "finished"]
+    assert stage.told[-1] == ("learner", "finished", 2)
+
+
+def test_a_crash_loop_ends_the_run_with_the_last_words(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.add("learner", "raise ValueError('the basis fell over')")
+    with pytest.raises(ServiceError, match=r"service 'learner' ended with exit code 1, 5 times") as caught:
+        stage.run()
+    assert caught.value.last_words.endswith("ValueError: the basis fell over")
+    assert caught.value.last_words.count("Traceback") == 1, "only the words of the last life"
+    assert caught.value.log.read_text().count("Traceback") == 5
+    assert stage.states("learner").count("starting") == 5
+    assert stage.states("source")[-1] == "stopped"
+
+
+def dies_seven_times(folder: Path) -> str:
+    return f"""
+        import os, pathlib, signal
+        lives = pathlib.Path({str(folder)!r}, "lives")
+        lives.write_text((lives.read_text() if lives.exists() else "") + "x")
+        if len(lives.read_text()) < 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+
+
+def test_deaths_with_progress_between_them_are_no_crash_loop(stage: Stage) -> None:
+    stage.add("learner", dies_seven_times(stage.folder))
+    offsets = iter(range(100))
+    stage.when("learner", "starting", lambda: stage.supervisor.progress("learner", next(offsets)))
+    assert stage.run() is True
+    assert stage.told[-1] == ("learner", "finished", 7)
+
+
+def test_nor_are_they_where_those_behind_make_progress(stage: Stage) -> None:
+    """A source far ahead of its reader makes the same frames again; what it is there for is that the reader goes on."""
+    stage.add("source", dies_seven_times(stage.folder))
+    stage.add("learner", OBEDIENT)
+    stage.add("classifier", OBEDIENT)
+    offsets = iter(range(100))
+
+    def goes_on() -> None:
+        stage.supervisor.progress("source", 1000)
+        stage.supervisor.progress("classifier", next(offsets))
+
+    stage.when("source", "starting", goes_on)
+    stage.when("source", "finished", lambda: stage.supervisor.stop())
+    assert stage.run() is False
+    assert ("source", "finished", 7) in stage.told
+
+
+def test_they_are_where_only_those_before_make_progress(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.add("learner", "exit(1)")
+    offsets = iter(range(100))
+    stage.when("learner", "starting", lambda: stage.supervisor.progress("source", next(offsets)))
+    with pytest.raises(ServiceError, match=r"service 'learner' ended with exit code 1, 5 times without progress"):
+        stage.run()
+
+
+def test_the_same_deaths_without_progress_are_one(stage: Stage) -> None:
+    stage.add("learner", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+    stage.when("learner", "starting", lambda: stage.supervisor.progress("learner", 5))
+    with pytest.raises(ServiceError, match="was ended by SIGKILL, 5 times without progress"):
+        stage.run()
+
+
+def test_exit_code_2_is_not_tried_again(stage: Stage) -> None:
+    stage.add(
+        "source",
+        "import sys; print('no folder', file=sys.stderr); exit(2)",
+    )
+    with pytest.raises(ServiceError, match=r"ended with exit code 2$") as caught:
+        stage.run()
+    assert caught.value.last_words == "no folder"
+    assert stage.states("source") == ["starting", "failed"]
+
+
+def test_a_service_that_never_gets_ready_is_killed(stage: Stage) -> None:
+    stage.add("source", "import signal; signal.pause()")
+    with pytest.raises(ServiceError, match="was ended by SIGKILL, 2 times"):
+        stage.run(Patience(deaths=2, pause=0.01, ready=0.3))
+
+
+def test_stop_goes_in_the_order_of_the_data(stage: Stage) -> None:
+    for name in ("source", "learner", "classifier"):
+        stage.add(name, OBEDIENT)
+    running: set[str] = set()
+
+    def all_run(name: str) -> Callable[[], None]:
+        def react() -> None:
+            running.add(name)
+            if len(running) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        return react
+
+    for name in ("source", "learner", "classifier"):
+        stage.when(name, "running", all_run(name))
+    assert stage.run() is False
+    endings = [(name, state) for name, state, _ in stage.told if state in ("stopping", "stopped")]
+    assert endings == [
+        (name, state) for name in ("source", "learner", "classifier") for state in ("stopping", "stopped")
+    ]
+
+
+def test_what_will_not_stop_is_killed(stage: Stage) -> None:
+    stage.add(
+        "source", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "signal.pause()\n" * 9
+    )
+    stage.when("source", "running", lambda: stage.supervisor.stop())
+    assert stage.run(Patience(stop=0.2)) is False
+    assert stage.states("source")[-1] == "stopped"
+    assert not stage.supervisor.killed
+
+
+def test_a_second_signal_kills_at_once(stage: Stage) -> None:
+    stage.add(
+        "source", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "signal.pause()\n" * 9
+    )
+    stage.when("source", "running", lambda: os.kill(os.getpid(), signal.SIGINT))
+    stage.when("source", "stopping", lambda: os.kill(os.getpid(), signal.SIGINT))
+    assert stage.run(Patience(stop=60.0)) is False
+    assert stage.supervisor.killed
+
+
+def test_stop_during_the_pause_before_a_restart(stage: Stage) -> None:
+    stage.add("source", "exit(1)")
+    stage.when("source", "restarting", lambda: stage.supervisor.stop())
+    assert stage.run(Patience(pause=60.0, longest_pause=60.0)) is False
+    assert stage.states("source").count("starting") == 1
+    assert stage.states("source")[-1] == "stopped"
+
+
+def test_threads_are_pinned_for_every_service(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    stage.add("source", f"import os, sys; sys.stderr.write(str({{k: os.environ[k] for k in {list(THREADS)}}}))")
+    assert stage.run() is True
+    assert (stage.folder / "source.log").read_text() == str(dict.fromkeys(THREADS, "1"))
+
+
+def test_services_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
+    (tmp_path / "service.py").write_text(
+        textwrap.dedent("""
+        import os, pathlib, signal
+        from stream_infomax.service.parent import end_with_parent
+
+        end_with_parent()
+        pathlib.Path(__file__).with_name("pid").write_text(str(os.getpid()))
+        print("READY service ipc://somewhere", flush=True)
+        signal.pause()
+        """)
+    )
+    (tmp_path / "supervise.py").write_text(
+        textwrap.dedent("""
+        import asyncio, pathlib, sys
+        from stream_infomax.run.supervisor import Service, Supervisor
+
+        async def main():
+            folder = pathlib.Path(__file__).parent
+            service = Service("service", [sys.executable, "-P", str(folder / "service.py")])
+            await Supervisor([service], folder, lambda name, state, restarts: print(state, flush=True)).run()
+
+        asyncio.run(main())
+        """)
+    )
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "supervise.py")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert [process.stdout.readline().strip() for _ in range(2)] == ["starting", "running"]
+        child = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        process.kill()
+    readable, _, _ = select.select([child], [], [], 10.0)  # a pidfd is readable when its process has ended
+    os.close(child)
+    assert readable

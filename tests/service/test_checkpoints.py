@@ -1,0 +1,138 @@
+"""Checkpoints: whole or refused, and the one before is there when the newest is damaged."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stream_infomax.service.checkpoints import Checkpoints, differences
+from stream_infomax.state.file import StateFileError
+
+
+def newer(path):
+    """Give the checkpoint at `path` the next format's number."""
+    content = path.read_bytes()
+    assert content.count(b'"format":"1"') == 1
+    path.write_bytes(content.replace(b'"format":"1"', b'"format":"2"'))
+
+
+def test_the_last_few_are_kept(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "deep" / "folder", keep=2)
+    assert checkpoints.latest() is None
+    for position in (10, 20, 15):  # a source may be set back
+        checkpoints.save({"position": position}, position)
+    assert [path.name.split("-at-")[1] for path in checkpoints.paths()] == ["20.safetensors", "15.safetensors"]
+    assert checkpoints.latest() == {"position": 15}
+    with pytest.raises(ValueError, match="keep = 0"):
+        Checkpoints(tmp_path, keep=0)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def corrupt(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"), [(truncate, "truncated"), (corrupt, "damaged"), (newer, "format 2")], ids=lambda x: str(x)
+)
+def test_a_damaged_one_is_put_aside_and_the_one_before_is_used(tmp_path, caplog, damage, words):
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    for position in (1, 2):
+        checkpoints.save({"position": position, "x": np.arange(3)}, position)
+    damage(checkpoints.paths()[-1])
+    assert Checkpoints(tmp_path).latest()["position"] == 1
+    assert words in caplog.text
+    assert "the checkpoint before it is used" in caplog.text
+    assert len(list(tmp_path.glob("*.damaged"))) == 1
+    caplog.clear()
+    assert checkpoints.latest()["position"] == 1
+    assert not caplog.text
+
+
+def test_when_none_is_readable_it_says_so(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save({}, 1)
+    truncate(checkpoints.paths()[0])
+    for _ in range(2):  # and does not forget it
+        with pytest.raises(StateFileError, match="none of 1 checkpoints is readable"):
+            checkpoints.latest()
+
+
+def test_what_an_interrupted_save_left_is_removed(tmp_path):
+    (tmp_path / "checkpoint-000001-at-5.safetensors.tmp").write_bytes(b"half")
+    (tmp_path / "notes.tmp").write_bytes(b"somebody's")
+    Checkpoints(tmp_path).save({}, 5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000001-at-5.safetensors", "notes.tmp"]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from stream_infomax.state.file import StateFileError
+from stream_infomax.service.checkpoints import Checkpoints
+checkpoints = Checkpoints(Path(sys.argv[1]))
+checkpoints.save({"x": np.zeros(10)}, 1)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    checkpoints.save({"x": np.zeros(10000)}, 2)
+except StateFileError as error:
+    print(error)
+assert checkpoints.latest()["x"].shape == (10,)
+assert len(list(Path(sys.argv[1]).iterdir())) == 1
+"""
+
+
+def test_a_disk_that_takes_no_more_leaves_the_one_before(tmp_path):
+    """The limit on a file's size stands for the full disk: the same errors at the same places."""
+    assert resource.RLIMIT_FSIZE
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "checkpoint-000002-at-2.safetensors: not written: File too large" in done.stdout
+
+
+CONFIG = {
+    "run": {"folder": "runs/a", "seed": 1},
+    "stage": [
+        {"name": "windows", "hop": 4, "carry": []},
+        {"name": "learner", "half_life": None, "log": {"frames": 10}},
+    ],
+}
+
+
+def changed(**changes):
+    config = json.loads(json.dumps(CONFIG))
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        table = config
+        for parent in parents:
+            table = table[int(parent)] if parent.isdigit() else table[parent]
+        table[leaf] = value
+    return config
+
+
+def test_equal_configurations_do_not_differ():
+    assert differences(CONFIG, changed()) == []
+    assert differences(CONFIG, changed(stage__0__carry=())) == []
+
+
+def test_each_key_that_differs_is_named():
+    other = changed(run__seed=2, stage__0__hop=8, stage__1__extra=True)
+    assert differences(CONFIG, other) == [
+        "run.seed is 2, the checkpoint has 1",
+        "stage.learner.extra is True, the checkpoint has 'absent'",
+        "stage.windows.hop is 8, the checkpoint has 4",
+    ]
+
+
+def test_some_keys_may_change():
+    other = changed(run__folder="b", stage__1__half_life=3.0, stage__1__log={"frames": 20, "bind": "tcp://*:1"})
+    assert differences(CONFIG, other, ("run.folder", "half_life", "log.*")) == []
+    assert len(differences(CONFIG, other, ("half", "folder"))) == 3

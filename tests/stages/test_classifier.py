@@ -1,0 +1,210 @@
+"""The classifier stage: segments over frames, several levels, late labels, exact restarts, bad input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.stages.classifier import ClassifierStage
+
+
+def words(n=40, seed=0, labelled=True, streams=("a",)):
+    """Segments of three frames whose mean tells their word; the raw array tells nothing."""
+    rng = np.random.default_rng(seed)
+    offset = 0
+    for number in range(n):
+        stream = streams[number % len(streams)]
+        word = int(rng.integers(3))
+        for part in range(3):
+            rows = rng.standard_normal((5, 4)) + 3 * np.eye(4)[word]
+            raw = rng.standard_normal((20, 2))
+            yield Frame(
+                stream=stream,
+                offset=offset,
+                segment=f"{stream}{number}",
+                arrays={
+                    "z": Array(rows.astype(np.float32), ("time", "component")),
+                    "raw": Array(raw.astype(np.float32), ("time", "channel")),
+                },
+                last=part == 2,
+                rate=50.0,
+                labels={"word": f"word {word}"} if labelled else {},
+                encoder="m4",
+                update=7,
+            )
+            offset += 1
+
+
+def stage(**settings):
+    return ClassifierStage("named", "z", target="word", **{"learning_rate": 1e-2, **settings})
+
+
+def test_one_row_where_a_segment_ends_and_none_elsewhere():
+    classifier = stage()
+    outputs = [classifier.process(frame) for frame in words()]
+    assert [frame.offset for frame in outputs] == list(range(len(outputs)))
+    for number, frame in enumerate(outputs):
+        array = frame.arrays["named"]
+        assert array.axes == ("time", "component")
+        assert array.n_rows == (number % 3 == 2 and number > 2), "no class is known when the first segment ends"
+        if array.n_rows:
+            assert array.data.sum() == pytest.approx(1)
+            assert frame.labels["named"].startswith("word ")
+        assert (frame.encoder, frame.update, frame.labels["word"][:4]) == ("m4", 7, "word")
+    assert outputs[-1].arrays["named"].data.shape == (1, 3)
+
+
+def test_levels_are_scored_beside_each_other():
+    classifier = stage(levels=("raw", "z", "raw+z"))
+    for frame in words(150):
+        classifier.process(frame)
+    metrics = classifier.metrics()
+    assert metrics["z.scored"] == 150
+    assert metrics["z.window"] > 0.9
+    assert metrics["raw+z.window"] > 0.85
+    assert metrics["raw.window"] < 0.5
+    assert metrics["z.kappa_temporal"] > 0.8
+    assert metrics["raw+z.classes"] == 3
+    assert metrics["by chance.baseline"] == metrics["z.chance"] == pytest.approx(1 / 3)
+    assert metrics["no change.baseline"] == metrics["z.window_no_change"] < 0.5
+    assert metrics["majority class.baseline"] == metrics["z.window_majority"] < 0.6
+    assert classifier.examiners["raw+z"].classifier.width == 12
+
+
+def test_the_prediction_is_made_before_the_label_is_used():
+    labelled, blind = stage(), stage()
+    for frame in words(20):
+        labelled.process(frame)
+        blind.process(frame)
+    closing = list(words(21))[-3:]
+    for frame in closing[:2]:
+        labelled.process(frame)
+        blind.process(frame)
+    with_label = labelled.process(closing[2])
+    without = blind.process(replace(closing[2], labels={}))
+    assert np.array_equal(with_label.arrays["named"].data, without.arrays["named"].data)
+    assert not np.array_equal(labelled.examiners["z"].classifier.weights, blind.examiners["z"].classifier.weights)
+
+
+def test_late_labels_of_known_and_unknown_segments():
+    at_once, late = stage(), stage()
+    for frame in words(30):
+        at_once.process(frame)
+    frames = list(words(30, labelled=False))
+    truth = [frame.labels for frame in words(30)]
+    for frame in frames:
+        late.process(frame)
+    assert late.metrics()["z.waiting"] == 30
+    for number, frame in enumerate(frames):
+        if frame.last:
+            note = Frame("a", len(frames) + number // 3, frame.segment, labels=truth[number])
+            assert late.process(note) == note
+    assert np.array_equal(at_once.examiners["z"].classifier.weights, late.examiners["z"].classifier.weights)
+    for frame in words(1):
+        late.process(replace(frame, offset=-1, labels={}))
+    late.process(Frame("a", -1, "never heard", labels={"word": "word 0"}))
+    late.process(Frame("b", -1, "a0", labels={"word": "word 0"}))
+    late.process(Frame("a", -1, "a0", labels={"speaker": "somebody"}))
+    metrics = late.metrics()
+    assert (metrics["z.unknown"], metrics["z.waiting"], metrics["z.scored"]) == (2, 1, 30)
+
+
+def test_labels_that_never_come_are_bounded():
+    classifier = stage(waiting=5)
+    for frame in words(20, labelled=False):
+        out = classifier.process(frame)
+    metrics = classifier.metrics()
+    assert (metrics["z.waiting"], metrics["z.given_up"], metrics["z.scored"]) == (5, 15, 0)
+    assert np.isnan(metrics["z.accuracy"])
+    assert out.arrays["named"].data.shape == (0, 0)
+
+
+def test_streams_do_not_mix():
+    frames = list(words(12, streams=("a", "b")))
+    in_turn, mixed = stage(), stage()
+    for frame in frames:
+        in_turn.process(replace(frame, offset=-1))
+    pairs = [frames[i : i + 6] for i in range(0, len(frames), 6)]
+    for six in pairs:
+        for position in (0, 3, 1, 4, 2, 5):
+            mixed.process(replace(six[position], offset=-1))
+    assert np.array_equal(in_turn.examiners["z"].classifier.weights, mixed.examiners["z"].classifier.weights)
+
+
+@pytest.mark.parametrize("cut", [1, 20, 50])
+def test_a_restored_stage_goes_on_with_the_same_bits(cut):
+    frames = [replace(f, labels={}) if number % 5 == 2 else f for number, f in enumerate(words(30, streams=("a", "b")))]
+    whole, first, second = (stage(levels=("raw", "z")) for _ in range(3))
+    expected = [whole.process(frame) for frame in frames]
+    for frame in frames[:cut]:
+        first.process(frame)
+    saved = first.state()
+    for frame in frames[cut : cut + 5]:
+        first.process(frame)
+    second.restore(saved)
+    for frame, out in zip(frames[cut:], expected[cut:], strict=True):
+        assert second.process(frame).to_parts() == out.to_parts()
+    assert second.metrics() == pytest.approx(whole.metrics(), abs=0, nan_ok=True)
+
+
+def test_nan_rows_are_left_out_and_segments_of_nothing_else_are_counted():
+    frames = list(words(4))
+    spoilt = []
+    for frame in frames:
+        rows = frame.arrays["z"].data.copy()
+        rows[:, 1] = np.nan if frame.segment == "a2" else rows[:, 1]
+        rows[3] = np.nan
+        spoilt.append(replace(frame, arrays={"z": Array(rows, ("time", "component"))}))
+    classifier = stage()
+    outputs = [classifier.process(frame) for frame in spoilt]
+    metrics = classifier.metrics()
+    assert metrics["z.scored"] == 3
+    assert metrics["skipped.empty"] == 1
+    assert outputs[8].arrays["named"].n_rows == 0
+    assert np.isfinite(classifier.examiners["z"].classifier.weights).all()
+
+
+def test_lost_frames_and_unfinished_segments_are_not_judged():
+    frames = list(words(4))
+    classifier = stage()
+    outputs = [classifier.process(frame) for frame in [*frames[:4], *frames[5:8], *frames[9:]]]
+    metrics = classifier.metrics()
+    assert metrics["z.scored"] == 2
+    assert metrics["skipped.broken"] == 2, "a1 lost its middle, a2 its end"
+    assert [frame.segment for frame in outputs if frame.arrays["named"].n_rows] == ["a3"]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda f: replace(f, arrays={"raw": f.arrays["raw"]}), r"'named' reads 'z'.*\['raw'\].*carry"),
+        (
+            lambda f: replace(f, arrays={"z": Array(np.ones((2, 9), np.float32), ("time", "component"))}),
+            r"'z' changed its width from 4 to 9",
+        ),
+    ],
+)
+def test_arrays_that_are_missing_or_change_are_named(change, text):
+    frames = list(words(2))
+    classifier = stage()
+    classifier.process(frames[0])
+    with pytest.raises(ValueError, match=text):
+        classifier.process(change(frames[1]))
+
+
+def test_a_width_that_changes_between_segments_is_named():
+    frames = list(words(2))
+    classifier = stage()
+    for frame in frames[:3]:
+        classifier.process(frame)
+    wide = [replace(f, arrays={"z": Array(np.ones((2, 9), np.float32), ("time", "component"))}) for f in frames[3:]]
+    with pytest.raises(ValueError, match="from 8 to 18 features"):
+        for frame in wide:
+            classifier.process(frame)
+
+
+def test_a_state_of_other_levels_is_refused():
+    classifier = stage(levels=("raw", "z"))
+    with pytest.raises(ValueError, match="levels"):
+        stage().restore(classifier.state())

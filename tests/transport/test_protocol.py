@@ -1,0 +1,116 @@
+"""docs/protocol.md says what the code does: its bytes, and its examples against real sockets."""
+
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.transport import messages
+from stream_infomax.transport.log import OutputLog
+from stream_infomax.transport.outlet import Outlet
+from stream_infomax.transport.tap import Tap
+
+TEXT = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+VECTORS = dict(re.findall(r"```vector (\S+)\n(.*?)```", TEXT, re.DOTALL))
+PROGRAMS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+LOG = "0011223344556677"
+
+FRAMES = {
+    "device": Frame(
+        stream="microphone", arrays={"source": Array(np.array([[0], [1], [-1]], np.int16), ("time", "channel"))}
+    ),
+    "full": Frame(
+        stream="camera",
+        offset=300,
+        segment="kodim01.png@0,12",
+        arrays={
+            "source": Array(np.array([[[0, 0.5], [1, -2]]], np.float32), ("item", "y", "x")),
+            "ica": Array(np.array([[1.5, np.nan]], np.float32), ("item", "component")),
+        },
+        last=True,
+        end=True,
+        time=12.5,
+        rate=0.25,
+        labels={"texture": "brick"},
+        encoder="ica/7",
+        update=4096,
+    ),
+    "label": Frame(stream="microphone", offset=301, segment="a.wav", labels={"digit": "7"}),
+}
+REQUESTS = {"fetch": messages.Fetch("learner", LOG, 7, 64, 6, True), "commit": messages.Commit("learner", LOG, 6)}
+ANSWERS = {
+    "sent": messages.Sent(LOG, 7, 1700000000.25, 1700000000.125),
+    "gone": messages.Gone(LOG, 7, 9),
+    "full-log": messages.Full(LOG),
+    "alive": messages.Alive(LOG, 9, True, 6),
+    "error": messages.Refused("reader", "unknown reader 'x'; configured are ['learner']"),
+}
+
+
+def parts(name):
+    """Return the bytes that stand in the document."""
+    pieces = re.split(r"^\d+: ", VECTORS[name], flags=re.MULTILINE)[1:]
+    return [bytes.fromhex(piece) for piece in pieces]
+
+
+def test_every_vector_is_checked():
+    assert set(VECTORS) == {*FRAMES, *REQUESTS, *ANSWERS}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_frames(name):
+    assert FRAMES[name].to_parts() == parts(name)
+    assert Frame.from_parts(parts(name)).to_parts() == parts(name)
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_requests(name):
+    assert [messages.encode(REQUESTS[name])] == parts(name)
+    assert messages.decode_request(parts(name)[0]) == REQUESTS[name]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_answers(name):
+    assert [messages.encode(ANSWERS[name])] == parts(name)
+    assert messages.decode_answer(parts(name)[0]) == ANSWERS[name]
+
+
+def test_the_reader_of_the_document_reads(context, tmp_path):
+    log = OutputLog(("observer",), max_frames=20)
+    outlet = Outlet(context, f"ipc://{tmp_path}/o", log, LOG)
+    names = {}
+    exec(compile(PROGRAMS[1], "protocol.md", "exec"), names)
+    counted = []
+    reader = threading.Thread(target=lambda: counted.append(names["count_rows"](outlet.address, "observer")))
+    reader.start()
+    offset = 0
+    while reader.is_alive():
+        while not log.full and offset < 100:
+            rows = np.zeros((3, 2), np.float32)
+            log.append(offset, Frame("a", offset, arrays={"x": Array(rows, ("time", "y"))}).to_parts())
+            offset += 1
+        if offset == 100 and not log.finished:
+            log.finish(99)
+        outlet.socket.poll(20)
+        outlet.answer()
+        outlet.acknowledge()
+    assert counted == [300]
+    assert log.drained
+
+
+def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
+    tap = Tap(context, f"ipc://{tmp_path}/t")
+    program = PROGRAMS[0].replace("ipc:///tmp/photographs/learner.tap", tap.address)
+    observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}))
+    observer.start()
+    while not tap._watched:
+        tap.socket.poll(1000)
+        tap.attend()
+    frame = Frame("a", 4, arrays={"learner": Array(np.zeros((3, 2), np.float32), ("time", "component"))})
+    tap.frame(LOG, 4, frame.to_parts(), 0.0)
+    tap.status({"finished": True, "newest": 6})
+    observer.join()
+    assert capsys.readouterr().out == "4 (3, 2) 0\n"
