@@ -11,15 +11,16 @@ from typing import Any
 
 from stream_infomax.frames.contracts import State
 from stream_infomax.state.file import StateFileError, load, save
+from stream_infomax.state.numbered import next_number, numbered
 
-_NAME = re.compile(r"checkpoint-(\d+)-at-(\d+)\.safetensors")
+_NAME = re.compile(r"checkpoint-([0-9]+)-at-[0-9]+\.safetensors")
 
 _log = logging.getLogger(__name__)
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; a service may be writing the next one meanwhile."""
-    return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
+    return [path for _, path in numbered(folder, _NAME)]
 
 
 class Checkpoints:
@@ -46,11 +47,10 @@ class Checkpoints:
 
     def save(self, tree: State, position: int) -> Path:
         """Write `tree`, which stands after `position` frames, and forget the oldest beyond `keep`."""
-        paths = self.paths()
-        number = 1 + max((_number(path) for path in paths), default=0)
-        path = self.folder / f"checkpoint-{number:06d}-at-{position}.safetensors"
+        files = numbered(self.folder, _NAME)
+        path = self.folder / f"checkpoint-{next_number(files, 1):06d}-at-{position}.safetensors"
         save(path, tree)
-        for old in paths[: max(0, len(paths) + 1 - self.keep)]:
+        for _, old in files[: max(0, len(files) + 1 - self.keep)]:
             old.unlink(missing_ok=True)
         for left in self.folder.glob("checkpoint-*.tmp"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
@@ -119,8 +119,3 @@ def _flatten(value: Any, path: str) -> dict[str, Any]:
     for key, child in items:
         flat.update(_flatten(child, f"{path}.{key}" if path else key))
     return flat
-
-
-def _number(path: Path) -> int:
-    match = _NAME.fullmatch(path.name)
-    return int(match[1]) if match else 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -23,10 +24,12 @@ from stream_infomax.service.loop import FAREWELL
 from stream_infomax.service.process import guard
 from stream_infomax.service.signals import Signals
 from stream_infomax.state import file as state_file
+from stream_infomax.state.numbered import next_number, numbered
 from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.log import pack, unpack
 from stream_infomax.transport.sockets import LINGER_MS
 
+_NAME = re.compile(r"part-([0-9]+)\.safetensors")
 PART_FRAMES = 512
 PART_BYTES = 64 << 20
 
@@ -93,7 +96,8 @@ class FrameStore:
         if following == self.next and finished == self.finished:
             return
         tree = {"log": self.log_id, "next": following, "finished": finished, "frames": pack(self._frames)}
-        state_file.save(self.folder / f"part-{len(self._paths()):06d}.safetensors", tree)
+        number = next_number(numbered(self.folder, _NAME), 0)
+        state_file.save(self.folder / f"part-{number:06d}.safetensors", tree)
         self._frames.clear()
         self._n_bytes = 0
         self.next = following
@@ -106,7 +110,7 @@ class FrameStore:
                 yield Frame.from_parts(parts)
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("part-*.safetensors"))
+        return [path for _, path in numbered(self.folder, _NAME)]
 
 
 def assemble(store: FrameStore, path: Path, classes: Mapping[str, Sequence[str]] | None = None) -> None:

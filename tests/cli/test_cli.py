@@ -20,9 +20,9 @@ import zmq
 from PIL import Image
 
 from stream_infomax.cli import app
-from stream_infomax.run.pictures import learners
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.run.pictures import learners
 from stream_infomax.state.file import load
 from stream_infomax.transport.tap import Tap
 

@@ -30,6 +30,18 @@ def test_the_last_few_are_kept(tmp_path):
         Checkpoints(tmp_path, keep=0)
 
 
+def test_the_millionth_is_the_newest(tmp_path):
+    """As text, 1000000 stands before 999999."""
+    checkpoints = Checkpoints(tmp_path, keep=2)
+    first = checkpoints.save({"position": 1}, 1)
+    first.rename(first.with_name("checkpoint-999998-at-1.safetensors"))
+    for position in (2, 3, 4):
+        checkpoints.save({"position": position}, position)
+        assert checkpoints.latest() == {"position": position}
+    names = ["checkpoint-1000000-at-3.safetensors", "checkpoint-1000001-at-4.safetensors"]
+    assert [path.name for path in checkpoints.paths()] == names
+
+
 def truncate(path):
     path.write_bytes(path.read_bytes()[:-5])
 

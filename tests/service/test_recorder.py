@@ -39,6 +39,30 @@ def test_parts_are_continued_and_nothing_is_there_twice(tmp_path):
     assert len(list((tmp_path / "parts").iterdir())) == 2
 
 
+def part_with(folder, offset):
+    store = FrameStore(folder)
+    store.add(frame(offset))
+    store.flush(offset + 1)
+
+
+def test_the_millionth_part_is_the_newest(tmp_path):
+    """As text, 1000000 stands before 999999."""
+    part_with(tmp_path, 0)
+    (tmp_path / "part-000000.safetensors").rename(tmp_path / "part-999999.safetensors")
+    for offset in (1, 2):
+        part_with(tmp_path, offset)
+    assert [found.offset for found in FrameStore(tmp_path).frames()] == [0, 1, 2]
+    assert FrameStore(tmp_path).next == 3
+
+
+def test_a_part_taken_away_makes_no_other_be_overwritten(tmp_path):
+    for offset in range(3):
+        part_with(tmp_path, offset)
+    (tmp_path / "part-000001.safetensors").unlink()
+    part_with(tmp_path, 3)
+    assert [found.offset for found in FrameStore(tmp_path).frames()] == [0, 2, 3]
+
+
 def test_every_frame_and_row_is_described(tmp_path):
     store = FrameStore(tmp_path)
     store.add(frame(0, segment="s", time=0.5, rate=4.0, labels={"b": "ö", "a": "1"}, encoder="e", update=3))

@@ -1,0 +1,28 @@
+"""Files that carry a running number in their names, in the order of the numbers.
+
+Names are written with leading zeros for people; their order as text is another one from the millionth on.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
+    """Return the files in `folder` whose whole names fit `pattern`, lowest number first.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    pattern
+        Its first group is the number.
+    """
+    found = [(match, path) for path in folder.iterdir() if (match := pattern.fullmatch(path.name))]
+    return sorted((int(match[1]), path) for match, path in found)
+
+
+def next_number(files: list[tuple[int, Path]], first: int) -> int:
+    """Return the number after the last one that was given, `first` where none was; gaps stay."""
+    return files[-1][0] + 1 if files else first
