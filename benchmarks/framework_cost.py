@@ -26,6 +26,7 @@ import numpy as np
 import zmq
 from common import RESULTS, machine, write_table  # first: it pins the threads
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.service.process import Service, run
 from stream_infomax.service.status import Meter
@@ -95,7 +96,7 @@ def bare(folder: str, repeats: int) -> np.ndarray:
     dealer = context.socket(zmq.DEALER)
     dealer.connect(f"ipc://{folder}/echo")
     head = messages.encode(messages.Sent("0" * 16, 1, time.time(), time.time()))
-    parts = [head, *audio_frame(1).to_parts()]
+    parts = [head, *wire.encode(audio_frame(1))]
     times = np.empty(repeats)
     for index in range(-WARM, repeats):
         start = time.perf_counter()
@@ -132,7 +133,7 @@ class Ends:
             self.outlet.answer()
 
     def send(self, frame: Frame) -> None:
-        self.log.append(frame.offset, frame.to_parts(), time.time())
+        self.log.append(frame.offset, wire.encode(frame), time.time())
         self.outlet.pump()
 
     def receive(self) -> None:
@@ -184,14 +185,14 @@ def audio_frame_at(frame: Frame, offset: int) -> Frame:
 def parts_of_the_cost() -> dict[str, float]:
     """Return the microseconds of what the framework does to one frame, without sockets: the best of many tries."""
     frame = audio_frame(1)
-    parts = frame.to_parts()
+    parts = wire.encode(frame)
     head = messages.encode(messages.Sent("0" * 16, 1, 0.0, 0.0))
     log = OutputLog(("bench",), policy="drop-oldest")
     offsets = iter(range(1 << 40))
     meter = Meter()
     work = {
         "encode the frame": frame.to_parts,
-        "decode the frame": lambda: Frame.from_parts(parts),
+        "decode the frame": lambda: wire.decode(parts),
         "encode the transport part": lambda: messages.encode(messages.Sent("0" * 16, 1, time.time(), 0.0)),
         "decode the transport part": lambda: messages.decode_answer(head),
         "append to the log": lambda: log.append(next(offsets), parts),

@@ -12,6 +12,7 @@ import pytest
 import zmq
 from PIL import Image
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.run.supervisor import THREADS
 from stream_infomax.transport.tap import Tap
@@ -86,7 +87,7 @@ def test_watch_a_tap(tmp_path: Path) -> None:
             pass  # until it listens
         tap.attend()
         arrays = {"ear": Array(np.full((2, 3), 0.5, np.float32), ("time", "channel"))}
-        tap.frame("log", 0, Frame("ear", 0, arrays=arrays, end=True).to_parts(), 0.0)
+        tap.frame("log", 0, wire.encode(Frame("ear", 0, arrays=arrays, end=True)), 0.0)
         tap.status({"newest": 0, "finished": True})
         output, _ = observer.communicate(timeout=60)
     tap.release()

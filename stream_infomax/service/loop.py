@@ -7,6 +7,7 @@ import time
 
 import zmq
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Stage
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.feeds import Feed, SourceFeed
@@ -132,7 +133,7 @@ class Loop:
             output = self.stage.process(frame)
             if output.offset != frame.offset:
                 raise ValueError(f"its output has offset {output.offset}")
-            parts = output.to_parts()
+            parts = wire.encode(output)
             if max(map(len, parts)) > MAX_PART_BYTES:
                 raise ValueError(f"an array of {max(map(len, parts))} bytes; at most {MAX_PART_BYTES} are sent")
         except ValueError as error:

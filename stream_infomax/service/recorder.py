@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import zmq
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
 from stream_infomax.service.loop import FAREWELL
 from stream_infomax.service.process import guard
@@ -74,7 +75,7 @@ class FrameStore:
         """Keep a frame until the next `flush`; one that is on disk already is passed over."""
         if frame.offset < self.next:
             return
-        parts = frame.to_parts()
+        parts = wire.encode(frame)
         self._frames.append((frame.offset, parts))
         self._n_bytes += sum(map(len, parts))
 
@@ -107,7 +108,7 @@ class FrameStore:
         """Yield the frames on disk."""
         for path in self._paths():
             for _, parts in unpack(state_file.load(path)["frames"]):
-                yield Frame.from_parts(parts)
+                yield wire.decode(parts)
 
     def _paths(self) -> list[Path]:
         return [path for _, path in numbered(self.folder, _NAME)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.sources.labels import Labels, compile_pattern

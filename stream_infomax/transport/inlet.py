@@ -13,6 +13,7 @@ import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import messages
 from stream_infomax.transport.messages import Commit, Fetch, Full, Gone, Refused, Sent
@@ -200,7 +201,7 @@ class Inlet:
         if 2 * (self.next - self._asked) >= self.credit:
             self._fetch()
         try:
-            frame = Frame.from_parts(parts[1:])
+            frame = wire.decode(parts[1:])
             if frame.offset != sent.offset:
                 raise FrameError("header", f"offset {frame.offset} under transport offset {sent.offset}")
         except FrameError as error:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import messages
 from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options
@@ -126,7 +127,7 @@ class TapReader:
             self.status = msgspec.msgpack.decode(parts[0])
             return self.status
         try:
-            frame = Frame.from_parts(parts[1:])
+            frame = wire.decode(parts[1:])
         except FrameError:
             self.refused += 1
             return None

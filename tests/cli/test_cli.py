@@ -21,6 +21,7 @@ from PIL import Image
 
 from stream_infomax.cli import app
 from stream_infomax.configuration.load import ConfigError
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.run.pictures import learners
 from stream_infomax.state.file import load
@@ -354,10 +355,12 @@ class TestOtherCommands:
             while not select.select([observer.stdout], [], [], 0.02)[0]:  # until it listens
                 tap.attend()
                 arrays = {"source": Array(np.zeros((3, 2), np.float32), ("time", "channel"))}
-                tap.frame("log", offset, Frame("ear", offset, "a.wav", arrays).to_parts(), 0.0)
+                tap.frame("log", offset, wire.encode(Frame("ear", offset, "a.wav", arrays)), 0.0)
                 offset += 1
             assert offset > 0
-            tap.frame("log", offset, Frame("ear", offset, end=True, time=1.5, labels={"word": "seven"}).to_parts(), 0.0)
+            tap.frame(
+                "log", offset, wire.encode(Frame("ear", offset, end=True, time=1.5, labels={"word": "seven"})), 0.0
+            )
             tap.status({"newest": offset, "finished": True})
             output, _ = observer.communicate(timeout=60)
         tap.release()

@@ -48,7 +48,7 @@ input = "learner"
         (ImageSettings, "sources.images.ImageSource"),
         (SyntheticSettings, "sources.synthetic.SyntheticSource"),
         (WindowsSettings, "stages.windows.WindowsStage"),
-        (LearnerSettings, "learning.infomax.OnlineInfomax"),
+        (LearnerSettings, "learning.infomax.estimator.OnlineInfomax"),
         (ContrastSettings, "stages.contrast.ContrastStage"),
         (ClassifierSettings, "stages.classifier.ClassifierStage"),
     ],

@@ -1,9 +1,9 @@
 """What tests of contrastive modules share: features, small modules, and what it means to be the same."""
 
-from dataclasses import replace
-
 import numpy as np
+from msgspec.structs import replace
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.contrast import ContrastStage
@@ -51,7 +51,7 @@ def stack(**settings):
 def same_frames(one, other):
     assert len(one) == len(other)
     for left, right in zip(one, other, strict=True):
-        assert left.to_parts() == right.to_parts()
+        assert wire.encode(left) == wire.encode(right)
 
 
 def same_state(one, other):

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import zmq
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.transport import messages
 from stream_infomax.transport.log import OutputLog
@@ -30,7 +31,7 @@ class Server:
 
     def append(self, *offsets):
         for offset in offsets:
-            self.log.append(offset, frame(offset).to_parts(), origin=1.0 + offset)
+            self.log.append(offset, wire.encode(frame(offset)), origin=1.0 + offset)
         self.outlet.pump()
 
     def stop(self):

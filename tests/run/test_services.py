@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stream_infomax.configuration import load
 from stream_infomax.configuration.compose import pipeline_of, source_of
+from stream_infomax.configuration.load import load
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.transport.tap import TapReader
 

@@ -9,6 +9,7 @@ import zmq
 from helpers.toys import Keeping
 from helpers.wire import LOG, LONG, Server, answers, frame, heard, raw, read, until
 
+from stream_infomax.frames import wire
 from stream_infomax.transport import inlet as inlet_module
 from stream_infomax.transport import messages
 from stream_infomax.transport.inlet import Inlet
@@ -117,15 +118,15 @@ def test_frames_that_are_none_are_counted_and_passed_over(context, ipc):
         until(lambda: router.poll(0), [], [inlet])
         peer = wait()
         head = [messages.encode(messages.Sent(LOG, offset, 0.0, 0.0)) for offset in range(6)]
-        good = frame(1).to_parts()
+        good = wire.encode(frame(1))
         router.send_multipart([peer, head[0], b"noise"])
         router.send_multipart([peer, head[1], *good])
-        router.send_multipart([peer, head[2], frame(2).to_parts()[0], b"short"])
-        router.send_multipart([peer, head[3], *frame(1).to_parts()])  # its header has another offset
+        router.send_multipart([peer, head[2], wire.encode(frame(2))[0], b"short"])
+        router.send_multipart([peer, head[3], *wire.encode(frame(1))])  # its header has another offset
         router.send_multipart([peer, b"\xc1"])
         router.send_multipart([peer, messages.encode({"kind": "surprise"})])
         router.send_multipart([peer, head[4]])
-        router.send_multipart([peer, head[5], *frame(5).to_parts()])
+        router.send_multipart([peer, head[5], *wire.encode(frame(5))])
         assert read(inlet, [], 2) == [1, 5]
     assert inlet.lost == {"header": 2, "length": 1, "transport": 2, "parts": 1}
     assert inlet.next == 6
@@ -138,11 +139,11 @@ def test_repeats_and_frames_from_the_future_are_ignored(context, ipc):
         peer = wait()
         for offset in (2, 5, 3, 3, 4, 2):
             head = messages.encode(messages.Sent(LOG, offset, 0.0, 0.0))
-            router.send_multipart([peer, head, *frame(offset).to_parts()])
+            router.send_multipart([peer, head, *wire.encode(frame(offset))])
         assert read(inlet, [], 2) == [3, 4]
         gone = messages.encode(messages.Gone(LOG, 0, 4))
         router.send_multipart([peer, gone])
-        router.send_multipart([peer, messages.encode(messages.Sent(LOG, 5, 0.0, 0.0)), *frame(5).to_parts()])
+        router.send_multipart([peer, messages.encode(messages.Sent(LOG, 5, 0.0, 0.0)), *wire.encode(frame(5))])
         assert read(inlet, [], 1) == [5]
     assert not inlet.lost
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
 from stream_infomax.sources.images import ImageSource
 from stream_infomax.sources.pictures import natural_pictures
@@ -100,9 +101,9 @@ def test_any_offset_can_be_sought(folder: Path, data: st.DataObject) -> None:
         "order": data.draw(st.sampled_from(["sorted", "shuffled"])),
         "seed": data.draw(st.integers(0, 3)),
     }
-    whole = [frame.to_parts() for frame in ImageSource(folder, **keywords).frames()]  # type: ignore[arg-type]
+    whole = [wire.encode(frame) for frame in ImageSource(folder, **keywords).frames()]  # type: ignore[arg-type]
     start = data.draw(st.integers(0, len(whole)))
-    again = [frame.to_parts() for frame in ImageSource(folder, **keywords).frames(start)]  # type: ignore[arg-type]
+    again = [wire.encode(frame) for frame in ImageSource(folder, **keywords).frames(start)]  # type: ignore[arg-type]
     assert again == whole[start:]
 
 
@@ -190,11 +191,11 @@ def bad_files(folder: Path) -> list[str]:
 
 
 def test_bad_files_of_a_folder_are_named_and_passed_over(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    expected = [frame.to_parts() for frame in ImageSource(folder, frames=3).frames()]
+    expected = [wire.encode(frame) for frame in ImageSource(folder, frames=3).frames()]
     bad = bad_files(folder)
     with caplog.at_level(logging.WARNING):
         source = ImageSource(folder, frames=3)
-    assert [frame.to_parts() for frame in source.frames()] == expected
+    assert [wire.encode(frame) for frame in source.frames()] == expected
     assert source.metrics() == {"frames": len(source), "pictures": 3, "pictures_unusable": len(bad)}
     for name in bad:
         assert name in caplog.text

@@ -1,14 +1,14 @@
 """The contrastive stage: modules over frames, alone or in a row, exact across restarts, and bad input."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch")
 
 from helpers.modules import module, same_frames, same_state, speech, stack, with_features  # noqa: E402
 
+from stream_infomax.frames import wire  # noqa: E402
 from stream_infomax.frames.frame import Array, Frame  # noqa: E402
 from stream_infomax.learning.contrast import online as greedy  # noqa: E402
 
@@ -74,7 +74,7 @@ def test_modules_behind_a_wire_learn_the_same_weights():
         together.process(frame)
     apart, passing = stack(), frames
     for stage in apart.stages:
-        passing = [Frame.from_parts(stage.process(frame).to_parts()) for frame in passing]
+        passing = [wire.decode(wire.encode(stage.process(frame))) for frame in passing]
     same_state(together.state(), apart.state())
 
 

@@ -1,9 +1,8 @@
 """The contrastive stage over grids of patches."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 torch = pytest.importorskip("torch")
 

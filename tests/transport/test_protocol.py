@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.transport import messages
 from stream_infomax.transport.log import OutputLog
@@ -62,8 +63,8 @@ def test_every_vector_is_checked():
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames(name):
-    assert FRAMES[name].to_parts() == parts(name)
-    assert Frame.from_parts(parts(name)).to_parts() == parts(name)
+    assert wire.encode(FRAMES[name]) == parts(name)
+    assert wire.encode(wire.decode(parts(name))) == parts(name)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -90,7 +91,7 @@ def test_the_reader_of_the_document_reads(context, tmp_path):
     while reader.is_alive():
         while not log.full and offset < 100:
             rows = np.zeros((3, 2), np.float32)
-            log.append(offset, Frame("a", offset, arrays={"x": Array(rows, ("time", "y"))}).to_parts())
+            log.append(offset, wire.encode(Frame("a", offset, arrays={"x": Array(rows, ("time", "y"))})))
             offset += 1
         if offset == 100 and not log.finished:
             log.finish(99)
@@ -110,7 +111,7 @@ def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
         tap.socket.poll(1000)
         tap.attend()
     frame = Frame("a", 4, arrays={"learner": Array(np.zeros((3, 2), np.float32), ("time", "component"))})
-    tap.frame(LOG, 4, frame.to_parts(), 0.0)
+    tap.frame(LOG, 4, wire.encode(frame), 0.0)
     tap.status({"finished": True, "newest": 6})
     observer.join()
     assert capsys.readouterr().out == "4 (3, 2) 0\n"

@@ -7,6 +7,7 @@ import pytest
 from helpers.toys import Keeping
 from helpers.wire import LOG, LONG, Server, answers, frame, heard, raw, read, until
 
+from stream_infomax.frames import wire
 from stream_infomax.transport import messages
 from stream_infomax.transport.inlet import Inlet
 
@@ -135,7 +136,7 @@ def test_what_silence_swallowed_is_asked_for_again(context, ipc):
     heard(inlet, [server], lambda: server.outlet.heard_all() and inlet.log_id)
     server.append(0)
     assert read(inlet, [server], 1) == [0]
-    server.log.append(1, frame(1).to_parts())
+    server.log.append(1, wire.encode(frame(1)))
     server.outlet._readers["r"].cursor = 2
     assert read(inlet, [server], 1) == [1]
 

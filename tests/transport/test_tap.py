@@ -5,6 +5,7 @@ import time
 import pytest
 from helpers.wire import LOG, LONG, frame
 
+from stream_infomax.frames import wire
 from stream_infomax.transport.sockets import StreamError
 from stream_infomax.transport.tap import FRAME, STATUS, Tap, TapReader
 
@@ -21,14 +22,14 @@ def until_heard(tap, *topics):
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])  # an observer has a context of its own
 def test_a_tap_is_read_in_a_loop_until_the_end(context, tmp_path, transport):
     tap = Tap(context, f"ipc://{tmp_path}/t" if transport == "ipc" else "tcp://127.0.0.1:*")
-    tap.frame(LOG, 0, frame(0).to_parts(), 0.0)  # nobody listens
+    tap.frame(LOG, 0, wire.encode(frame(0)), 0.0)  # nobody listens
     with TapReader(tap.address) as reader:
         until_heard(tap, FRAME, STATUS)
         for offset in (1, 2, 5, 5):
-            tap.frame(LOG, offset, frame(offset).to_parts(), 0.0)
+            tap.frame(LOG, offset, wire.encode(frame(offset)), 0.0)
         tap.frame(LOG, 6, [b"noise"], 0.0)
         tap.status({"name": "a", "finished": False, "newest": 5})
-        tap.frame(LOG, 7, frame(7).to_parts(), 0.0)
+        tap.frame(LOG, 7, wire.encode(frame(7)), 0.0)
         tap.status({"name": "a", "finished": True, "newest": 9})
         assert [frame.offset for frame in reader] == [1, 2, 5, 5, 7]
         assert reader.missed == 2 + 1 + 2
@@ -43,7 +44,7 @@ def test_a_tap_nobody_listens_to_sends_nothing(context, ipc):
     until_heard(tap, FRAME, STATUS)
     frames.close()
     until_heard(tap, STATUS)
-    tap.frame(LOG, 0, frame(0).to_parts(), 0.0)
+    tap.frame(LOG, 0, wire.encode(frame(0)), 0.0)
     tap.status({"finished": False, "newest": 0})
     assert reader.receive() == {"finished": False, "newest": 0}
     reader.close()

@@ -168,7 +168,7 @@ def test_accumulate():
 
 def test_warmup_leaves_nothing_to_compile():
     code = (
-        "from stream_infomax.learning import kernels; import numpy as np; kernels.warmup();"
+        "from stream_infomax.learning.infomax import kernels; import numpy as np; kernels.warmup();"
         "from numba.core.registry import CPUDispatcher;"
         "found = [k for k in vars(kernels).values() if isinstance(k, CPUDispatcher)];"
         "before = [len(k.signatures) for k in found];"

@@ -1,0 +1,180 @@
+"""A frame's bytes: the only module that knows them. docs/protocol.md describes them for writers of clients.
+
+On the wire a frame is a MessagePack map (the header) followed by one raw little-endian, C-ordered payload for
+each array.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from stream_infomax.frames.frame import Array, Frame, FrameError
+
+VERSION = 1
+DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int16", "int32", "int64", "uint8", "bool")}
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+MAX_ARRAYS = 64
+
+# A header is small; a longer one is not ours, and is refused before it is parsed.
+MAX_HEADER_BYTES = 1 << 20
+
+if sys.byteorder != "little":  # pragma: no cover
+    raise ImportError("stream_infomax writes little-endian payloads and runs on little-endian machines only")
+
+Bytes = bytes | memoryview
+
+
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class _ArrayHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    dtype: str
+    axes: Annotated[tuple[str, ...], msgspec.Meta(max_length=8)]
+    shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=8)]
+
+
+class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    stream: Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+    arrays: Annotated[list[_ArrayHeader], msgspec.Meta(max_length=MAX_ARRAYS)]
+    offset: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] = -1
+    segment: Text = ""
+    last: bool = False
+    end: bool = False
+    time: float = 0.0
+    rate: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    labels: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}
+    encoder: Text = ""
+    update: Count = 0
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(_Header)
+_version_decoder = msgspec.msgpack.Decoder(_Version)
+
+
+def encode(frame: Frame) -> list[bytes]:
+    """Return the frame's bytes: the header, then one payload for each array.
+
+    Raises
+    ------
+    FrameError
+        Where an array has a dtype that does not travel; names it.
+    """
+    arrays = []
+    payloads = []
+    for name, array in frame.arrays.items():
+        dtype = _NAMES.get(array.data.dtype)
+        if dtype is None:
+            raise FrameError("dtype", f"array {name!r} has dtype {array.data.dtype}; accepted are {', '.join(DTYPES)}")
+        arrays.append(_ArrayHeader(name, dtype, array.axes, array.data.shape))
+        payloads.append(array.data.tobytes())  # always C order
+    header = _Header(
+        version=VERSION,
+        stream=frame.stream,
+        offset=frame.offset,
+        segment=frame.segment,
+        last=frame.last or frame.end,
+        end=frame.end,
+        time=frame.time,
+        rate=frame.rate,
+        labels=dict(frame.labels),
+        encoder=frame.encoder,
+        update=frame.update,
+        arrays=arrays,
+    )
+    return [_encoder.encode(header), *payloads]
+
+
+def decode(parts: Sequence[Bytes]) -> Frame:
+    """Return the frame that `parts` hold; its arrays are read-only views of them.
+
+    Raises
+    ------
+    FrameError
+        Where the parts are anything but one well-formed frame of this version.
+    """
+    header = _decode_header(parts)
+    if len(parts) != 1 + len(header.arrays):
+        raise FrameError("parts", f"the header names {len(header.arrays)} arrays but {len(parts) - 1} payloads follow")
+    arrays: dict[str, Array] = {}
+    for described, payload in zip(header.arrays, parts[1:], strict=True):
+        if described.name in arrays:
+            raise FrameError("header", f"array {described.name!r} is named twice")
+        arrays[described.name] = _read_array(described, payload)
+    return Frame(
+        stream=header.stream,
+        offset=header.offset,
+        segment=header.segment,
+        arrays=arrays,
+        last=header.last or header.end,
+        end=header.end,
+        time=header.time,
+        rate=header.rate,
+        labels=header.labels,
+        encoder=header.encoder,
+        update=header.update,
+    )
+
+
+def _decode_header(parts: Sequence[Bytes]) -> _Header:
+    if not parts:
+        raise FrameError("parts", "a frame has at least its header, got no part at all")
+    if len(parts[0]) > MAX_HEADER_BYTES:
+        raise FrameError("header", f"a header of {len(parts[0])} bytes; at most {MAX_HEADER_BYTES} are accepted")
+    try:
+        header = _decoder.decode(parts[0])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        # A newer version may have other fields, and then its number is the better answer.
+        version = _version_of(parts[0])
+        if version is not None and version != VERSION:
+            raise FrameError("version", f"frame version {version}; version {VERSION} is accepted") from error
+        raise FrameError("header", f"not a frame header: {error}") from error
+    if header.version != VERSION:
+        raise FrameError("version", f"frame version {header.version}; version {VERSION} is accepted")
+    if not (math.isfinite(header.time) and math.isfinite(header.rate)):
+        raise FrameError("header", f"time {header.time} and rate {header.rate} must be finite")
+    return header
+
+
+def _version_of(part: Bytes) -> int | None:
+    try:
+        return _version_decoder.decode(part).version
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _read_array(described: _ArrayHeader, payload: Bytes) -> Array:
+    dtype = DTYPES.get(described.dtype)
+    if dtype is None:
+        raise FrameError(
+            "dtype",
+            f"array {described.name!r} has dtype {described.dtype!r}; accepted are {', '.join(DTYPES)}",
+        )
+    if len(described.axes) != len(described.shape):
+        raise FrameError("axes", f"array {described.name!r} has shape {described.shape} but axes {described.axes}")
+    expected = math.prod(described.shape) * dtype.itemsize
+    size = payload.nbytes if isinstance(payload, memoryview) else len(payload)
+    if size != expected:
+        raise FrameError(
+            "length",
+            f"array {described.name!r} of shape {described.shape} and dtype {described.dtype} needs "
+            f"{expected} bytes, got {size}",
+        )
+    try:
+        values = np.ndarray(described.shape, dtype, payload)
+    except ValueError as error:  # no bytes, for 0 × 2^60 rows
+        raise FrameError("length", f"array {described.name!r} of shape {described.shape}: {error}") from error
+    return Array(values, described.axes)
