@@ -43,11 +43,13 @@ def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
 def _prepare(config: Config, checkpoints: Checkpoints) -> tuple[Pipeline, SourceFeed]:
     """Return the stages with their saved state and the source set to what comes after it."""
     pipeline = pipeline_of(config)
-    feed = SourceFeed(source_of(config), "", config.source.pace)
+    source = source_of(config)
+    feed = SourceFeed(source, "", config.source.pace)
     saved = checkpoints.latest()
     if saved is None:
         take_over(config, pipeline)
     else:
+        source.restore(saved["stage"].pop(source.name))
         pipeline.restore(saved["stage"])
         feed.seek(saved["processed"] + 1)
     return pipeline, feed
@@ -71,7 +73,7 @@ def _work(
             "finished": feed.finished,
             "lost": {},
             "config": to_builtins(config),
-            "stage": pipeline.state(),
+            "stage": {feed.source.name: feed.source.state(), **pipeline.state()},
         }
         if store:  # before the position moves on, so that no frame is missing after a crash
             store.flush(feed.next, feed.finished)

@@ -69,9 +69,9 @@ def _final_metrics(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> di
     """Return each service's metrics at the end, and how many frames it has had; in the order of the data."""
     found = {}
     for service, tree in trees.items():
-        if tree["stage"]:  # a source has no state
+        if service != config.source.name:
             pipeline = pipeline_of(config, None if service == IN_PROCESS else service)
-            pipeline.restore(tree["stage"])
+            pipeline.restore({stage.name: tree["stage"][stage.name] for stage in pipeline.stages})
             found[service] = (pipeline.metrics(), tree["processed"] + 1)
     return found
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import zmq
 
-from stream_infomax.frames.contracts import Metrics
+from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.transport.inlet import Arrival
 
@@ -23,6 +23,14 @@ class Source(Protocol):
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Return the frames `start`, `start` + 1, …"""
+        ...
+
+    def state(self) -> State:
+        """Return what tells whether the same offsets still mean the same data."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Give the frames that the source of this state gave. Raises ValueError where they are not there any more."""
         ...
 
     def metrics(self) -> Metrics:

@@ -99,16 +99,17 @@ class _SourceStage:
 
     def __init__(self, source: Source) -> None:
         self.name = source.name
+        self.source = source
         self.metrics = source.metrics
 
     def process(self, frame: Frame) -> Frame:
         return frame
 
     def state(self) -> State:
-        return {}
+        return {self.name: self.source.state()}
 
     def restore(self, state: State) -> None:
-        """A source has no state but its position."""
+        self.source.restore(state[self.name])
 
 
 def _check(saved: State | None, service: Service, stage: Stage) -> tuple[int, str]:

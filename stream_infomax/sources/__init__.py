@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from stream_infomax.frames.contracts import Metrics
+from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Frame
 
 
@@ -16,6 +16,14 @@ class Source(Protocol):
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on; the last of each stream has `end`."""
+        ...
+
+    def state(self) -> State:
+        """Return what tells whether the same offsets still mean the same data."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Give the frames that the source of this state gave. Raises ValueError where they are not there any more."""
         ...
 
     def metrics(self) -> Metrics:

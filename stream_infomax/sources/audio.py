@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from msgspec.structs import replace
 
+from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.sources import inventory
 from stream_infomax.sources.labels import Labels, compile_pattern
 from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
 
@@ -92,15 +94,14 @@ class AudioSource:
         self.repeat = repeat
         self.start_time = start_time
         self.seed = seed
-        root = Path(path)
+        self.root = Path(path)
         self.recordings, self.unreadable = survey(
-            root, rate, compile_pattern("include", include), Labels(labels, labels_csv)
+            self.root, rate, compile_pattern("include", include), Labels(labels, labels_csv)
         )
         self._check_alike(rate)
         self.rate = rate or self.recordings[0].rate
         self.frame = frame or max(1, round(0.02 * self.rate))
         self.n_channels = 1 if self.mix else self.recordings[0].channels
-        self._samples_per_round = sum(recording.samples for recording in self.recordings)
         self._clipped = 0
         self._broken: set[str] = set()
 
@@ -129,13 +130,14 @@ class AudioSource:
         """
         total = len(self)
         per_round = total // self.repeat
+        samples_per_round = sum(recording.samples for recording in self.recordings)
         offset = max(0, start)
         while offset < total:
             round_, within = divmod(offset, per_round)
             order = self._order(round_)
             starts = [0, *accumulate(self._n_frames(recording) for recording in order)]
             index = bisect_right(starts, within) - 1
-            played = (round_ * self._samples_per_round) + sum(recording.samples for recording in order[:index])
+            played = (round_ * samples_per_round) + sum(recording.samples for recording in order[:index])
             for recording, start_of_file in zip(order[index:], starts[index:], strict=False):
                 for frame in self._frames_of(recording, offset - round_ * per_round - start_of_file, played):
                     yield replace(frame, offset=offset, end=offset == total - 1)
@@ -155,6 +157,24 @@ class AudioSource:
                 labels=recording.labels,
             )
 
+    def state(self) -> State:
+        """Return the inventory of the recordings."""
+        return inventory.to_state(self._inventory())
+
+    def restore(self, state: State) -> None:
+        """Leave out the recordings that are not in the inventory.
+
+        Raises
+        ------
+        ValueError
+            Where one that is in it is missing or has changed.
+        """
+        before = inventory.from_state(state)
+        added = inventory.added(before, self._inventory(), f"path = {str(self.root)!r}")
+        if added:
+            log.warning("left out, added since this run began: %s", inventory.listed(added))
+            self.recordings = [recording for recording in self.recordings if recording.key in before]
+
     def metrics(self) -> Mapping[str, float]:
         """Return the counts of frames, files, files that could not be read or broke off, and clipped samples."""
         return {
@@ -164,6 +184,9 @@ class AudioSource:
             "files_broken_off": len(self._broken),
             "samples_clipped": self._clipped,
         }
+
+    def _inventory(self) -> inventory.Inventory:
+        return {recording.key: recording.entry for recording in self.recordings}
 
     def _n_frames(self, recording: Recording) -> int:
         return -(-recording.samples // self.frame)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.sources import inventory
 from stream_infomax.sources.labels import compile_pattern
 from stream_infomax.sources.pictures import Collection, read
 
+log = logging.getLogger(__name__)
 MODES = ("patches", "crops", "tiles")
 
 Indices = npt.NDArray[np.int64]
@@ -98,18 +102,25 @@ class ImageSource:
         self.colour = colour
         self.shuffled = order == "shuffled"
         self.seed = seed
-        pattern = compile_pattern("labels", labels)
-        self.pictures: Collection = read(
-            path, colour=colour, include=compile_pattern("include", include), crop=self.crop
-        )
-        self._labels = [self._labels_of(pattern, i) for i in range(len(self.pictures))]
-        if pattern.groupindex and not any(pattern.search(name) for name in self.pictures.names):
+        self.path = path
+        self._frames = frames
+        self._pattern = compile_pattern("labels", labels)
+        self._include = compile_pattern("include", include)
+        self._read()
+        if self._pattern.groupindex and not any(self._pattern.search(name) for name in self.pictures.names):
             raise ValueError(f"labels = {labels!r} fits no picture at {path}, for example {self.pictures.names[0]!r}")
+
+    def _read(self, only: Container[bytes] | None = None) -> None:
+        """Take in the pictures, or only those from some of the files."""
+        self.pictures: Collection = read(
+            self.path, colour=self.colour, include=self._include, crop=self.crop, only=only
+        )
+        self._labels = [self._labels_of(self._pattern, i) for i in range(len(self.pictures))]
         # Places where a crop can begin, and tiles, as running totals over the pictures.
         heights, widths = self.pictures.heights, self.pictures.widths
         self._places = np.cumsum((heights - self.crop[0] + 1) * (widths - self.crop[1] + 1))
         self._tiles = np.cumsum((heights // self.crop[0]) * (widths // self.crop[1]))
-        self.n_frames = frames or int(self._tiles[-1])
+        self.n_frames = self._frames or int(self._tiles[-1])
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -120,6 +131,24 @@ class ImageSource:
         make = self._patches if self.mode == "patches" else self._single
         for offset in range(max(0, start), self.n_frames):
             yield make(offset)
+
+    def state(self) -> State:
+        """Return the inventory of the files."""
+        return inventory.to_state(self.pictures.inventory)
+
+    def restore(self, state: State) -> None:
+        """Leave out the pictures in files that are not in the inventory.
+
+        Raises
+        ------
+        ValueError
+            Where a file that is in it is missing or has changed.
+        """
+        before = inventory.from_state(state)
+        added = inventory.added(before, self.pictures.inventory, f"path = {str(self.path)!r}")
+        if added:
+            log.warning("left out, added since this run began: %s", inventory.listed(added))
+            self._read(only=before)
 
     def metrics(self) -> Mapping[str, float]:
         """Return the counts of frames, of pictures, and of those that could not be read or are too small."""

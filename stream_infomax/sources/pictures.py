@@ -9,7 +9,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
+
+from stream_infomax.sources.inventory import Inventory, entry
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
 ACCEPTED = f"pictures that Pillow reads ({', '.join(SUFFIXES[:-1])}) and .npz stacks"
@@ -59,11 +61,14 @@ class Collection:
         Place of each picture's first pixel in the buffer, and its size: arrays of shape (n_pictures,).
     unusable
         A sentence for each file that could not be used.
+    inventory
+        The files that the pictures are from; empty for a bundled set.
     """
 
     names: list[str] = field(default_factory=list)
     labels: list[dict[str, str]] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
+    inventory: Inventory = field(default_factory=dict)
     _pieces: list[Pixels] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -92,8 +97,18 @@ class Collection:
         return _to_float(self._buffer[places])
 
 
-def read(path: str | Path, *, colour: bool, include: re.Pattern[str], crop: tuple[int, int]) -> Collection:
-    """Return the pictures at `path` that `include` is found in and that are at least as large as `crop`."""
+def read(
+    path: str | Path,
+    *,
+    colour: bool,
+    include: re.Pattern[str],
+    crop: tuple[int, int],
+    only: Container[bytes] | None = None,
+) -> Collection:
+    """Return the pictures at `path` that `include` is found in and that are at least as large as `crop`.
+
+    Where `only` is given, they come from no other files than these, named as in an inventory.
+    """
     if path == "":
         raise FileNotFoundError(f"path is empty; accepted are {ACCEPTED}, or a folder of them")
     if str(path).startswith("skimage:"):
@@ -103,8 +118,10 @@ def read(path: str | Path, *, colour: bool, include: re.Pattern[str], crop: tupl
     collection = Collection()
     n_bytes = 0
     for file in files:
-        name = file.name if folder is None else file.relative_to(folder).as_posix()
-        name = os.fsencode(name).decode("utf-8", "replace")
+        key = os.fsencode(file.name if folder is None else file.relative_to(folder))
+        if only is not None and key not in only:
+            continue
+        name = key.decode("utf-8", "replace")
         read_file = _stack if file.suffix.lower() == ".npz" else _picture
         try:
             for picture_name, pixels, labels in read_file(file, name, colour, include):
@@ -114,6 +131,8 @@ def read(path: str | Path, *, colour: bool, include: re.Pattern[str], crop: tupl
                 if n_bytes > MAX_BYTES:
                     raise MemoryError(f"the pictures at {path} take more than {MAX_BYTES >> 30} GiB; include fewer")
                 collection.add(picture_name, pixels, labels)
+                if folder is not None and key not in collection.inventory:
+                    collection.inventory[key] = entry(file)
         except UNREADABLE as error:
             collection.unusable.append(f"{file}: {error}")
     if not collection.names:

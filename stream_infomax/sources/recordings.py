@@ -14,6 +14,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.labels import Labels
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".caf", ".w64")
@@ -47,6 +48,9 @@ class Recording:
     stored: int
     samples: int
     labels: Mapping[str, str]
+    # For the inventory.
+    key: bytes
+    entry: Entry
 
 
 def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> tuple[list[Recording], list[str]]:
@@ -68,7 +72,7 @@ def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> t
     wanted = [(file, name) for file in files if include.search(name := _name(file, folder))]
     for file, name in wanted:
         try:
-            recordings.append(_probe(file, name, rate, labels))
+            recordings.append(_probe(file, name, rate, labels, os.fsencode(file.relative_to(folder))))
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
             unreadable.append(f"{file}: {getattr(error, 'error_string', error)}")
     if not recordings:
@@ -87,7 +91,7 @@ def _name(file: Path, folder: Path) -> str:
     return os.fsencode(file.relative_to(folder).as_posix()).decode("utf-8", "replace")
 
 
-def _probe(path: Path, segment: str, rate: int, labels: Labels) -> Recording:
+def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> Recording:
     """Return what `path` holds. Raises ValueError or LibsndfileError where it holds no sample."""
     with soundfile.SoundFile(path) as file:
         own_rate, channels, stored = file.samplerate, file.channels, file.frames
@@ -106,7 +110,10 @@ def _probe(path: Path, segment: str, rate: int, labels: Labels) -> Recording:
     samples = stored if rate in (0, own_rate) else (2 * stored * rate + own_rate) // (2 * own_rate)
     if samples < 1:
         raise ValueError(f"its {stored} samples are less than one at {rate} samples a second")
-    return Recording(path, segment, own_rate, channels, full_scale, exact, stored, samples, labels.of(segment))
+    found = labels.of(segment)
+    return Recording(
+        path, segment, own_rate, channels, full_scale, exact, stored, samples, found, key, entry(path, found)
+    )
 
 
 def _holds_sample(file: soundfile.SoundFile, index: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
 
 DENSITIES = ("laplace", "uniform", "logistic", "mixed")
@@ -123,6 +124,13 @@ class SyntheticSource:
                 time=self._time(offset),
                 rate=self.rate,
             )
+
+    def state(self) -> State:
+        """Return nothing: the settings say it all."""
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Take nothing over."""
 
     def metrics(self) -> Mapping[str, float]:
         """Return the count of frames."""

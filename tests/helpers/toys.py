@@ -55,6 +55,12 @@ class Counting:
                 rate=self.rate,
             )
 
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        """Nothing can have changed."""
+
     def metrics(self) -> Metrics:
         return {"seed": float(self.seed)}
 
