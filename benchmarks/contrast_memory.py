@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from stream_infomax.learning.contrast.excerpts import Batch
-from stream_infomax.learning.contrast.modules import Conv, Layout, Recurrent, layout
+from stream_infomax.learning.contrast.layouts import Conv, Layout, Recurrent, layout
 from stream_infomax.learning.contrast.online import OnlineModule
 
 BATCH, ROWS, CHANNELS, RATE, WIDTH = 8, 256, 64, 200.0, 128

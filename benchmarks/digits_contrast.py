@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.learning.classifier.probes import LinearProbe
 from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
-from stream_infomax.learning.contrast.modules import layout
+from stream_infomax.learning.contrast.layouts import layout
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.measures.standardise import RunningScale

@@ -191,10 +191,9 @@ def _stage_of(config: Config, settings: AnyStage) -> Stage:
 
             return LearnerStage(learn=settings.learn, seed=seed, **place)
         case ContrastSettings():
-            try:
-                from stream_infomax.stages.contrast import ContrastStage
-            except ModuleNotFoundError as error:
-                raise lacking(settings, str(error.name)) from error
+            from stream_infomax.stages.contrast import ContrastStage
+
+            place["memory"] = int(settings.memory * 1e6)
             return ContrastStage(learn=settings.learn, device=settings.device, seed=seed, **place)
         case ClassifierSettings():
             from stream_infomax.stages.classifier import ClassifierStage

@@ -11,17 +11,26 @@ import hashlib
 import json
 import logging
 import time
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.learning.contrast import modules as contrast
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, pad
-from stream_infomax.learning.contrast.online import GridEncoder, OnlineModule, RowEncoder, StreamState
+from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, steps_ahead
 from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.memory import Memory
+from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
 from stream_infomax.stages.batches import pack, unpack
+
+if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
+    from stream_infomax.learning.contrast.online import GridEncoder, OnlineModule, StreamState
 
 Rows = npt.NDArray[np.float32]
 
@@ -32,6 +41,57 @@ LATE = 1.0  # seconds behind the stream at which live mode stops training
 log = logging.getLogger(__name__)
 
 
+class ContrastSettings(Settings, frozen=True, kw_only=True):
+    """One gradient-isolated contrastive module: number `module` of the stack that `layout` names."""
+
+    layout: Annotated[
+        Literal["fine", "paired", "paper", "patches"],
+        Doc(
+            "The stack. `fine`: a layer a module, for features at 100 to 200 rows a second. `paired`: the same layers "
+            "in two modules. `paper`: six modules for raw audio at 16 kHz. `patches`: two modules for grids of patches."
+        ),
+    ] = "fine"
+    module: Annotated[Positive, Doc("Which module of the stack this is.")] = 1
+    width: Annotated[Positive, Doc("Channels of every layer; `paper` has its own.")] = 128
+    horizon_ms: Annotated[
+        PositiveFloat, Doc("How far ahead it predicts, at most 12 of its rows; on grids up to 5 rows of patches.")
+    ] = 120.0
+    skip: Annotated[
+        NotNegative,
+        Doc("Grids: rows of patches between context and target, left out because they share pixels with both."),
+    ] = 0
+    negatives: Annotated[int, Meta(ge=2), Doc("Wrong rows among which the right one is to be found.")] = 64
+    anchors: Annotated[Positive, Doc("Rows of a batch from which is predicted.")] = 256
+    learning_rate: Annotated[PositiveFloat, Doc("Of Adam.")] = 1e-3
+    updates: Annotated[
+        Positive, Doc("Batches after every `every` excerpts. First module only, as are the next five.")
+    ] = 1
+    every: Annotated[Positive, Doc("New excerpts after which the module learns.")] = 1
+    rows: Annotated[Positive, Doc("Rows of a batch, about.")] = 2048
+    excerpt: Annotated[Positive, Doc("Rows of an excerpt at most.")] = 256
+    memory: Annotated[Memory, Doc("Excerpts that are kept.")] = Memory("16 MB")
+    reservoir: Annotated[Share, Doc("Share of the memory that holds a uniform sample of older excerpts.")] = 0.5
+    live: Annotated[
+        bool, Doc("Stop training while more than a second behind the stream; counted as `late`. Encoding goes on.")
+    ] = False
+    learn: Annotated[bool, Doc("False: only encode.")] = True
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"],
+        Doc("Where the module trains; `auto` is a GPU if there is one. On a GPU results agree to rounding only."),
+    ] = "cpu"
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        n_modules = len(layout(self.layout))
+        if self.module > n_modules:
+            raise SettingError("module", self.module, f"1 to {n_modules}, the modules of layout {self.layout!r}")
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the packages that the stage needs."""
+        return ("torch",)
+
+
+@configured_by(ContrastSettings)
 class ContrastStage:
     """Encode each frame's rows with the module as it stood before, then train.
 
@@ -44,74 +104,22 @@ class ContrastStage:
         The array to learn from: features for the first module, the module below for the others.
     carry
         Arrays of the incoming frame that are passed on.
-    layout
-        A named stack (see ``learning.contrast.modules.layout``), of which this is number `module`, from 1.
-    width
-        Channels of every layer.
-    horizon_ms
-        How far ahead the module predicts, at most 12 of its steps; on grids it is up to 5 rows of patches instead.
-    skip
-        Grids: rows of patches between context and target that are left out because they share pixels with both.
-    negatives, anchors
-        Of the loss (see ``InfoNCE``).
-    learning_rate
-        Of Adam.
-    updates, every
-        So many batches after every so many new excerpts; first module only, as are the next four.
-    rows
-        Rows of a batch, about.
-    excerpt
-        Rows of an excerpt at most.
-    memory
-        Megabytes of excerpts kept.
-    reservoir
-        The share of the memory that holds a uniform sample of older excerpts.
-    live
-        True: do not train while more than a second behind the stream; counted as ``late``.
-    learn
-        False: only encode.
-    device
-        ``cpu``, ``cuda`` or ``auto``. On a GPU results agree to rounding only.
-    seed
-        Seeds every random choice.
     """
 
-    def __init__(
-        self,
-        name: str,
-        input: str,
-        carry: tuple[str, ...] = (),
-        *,
-        layout: str = "fine",
-        module: int = 1,
-        width: int = 128,
-        horizon_ms: float = 120.0,
-        skip: int = 0,
-        negatives: int = 64,
-        anchors: int = 256,
-        learning_rate: float = 1e-3,
-        updates: int = 1,
-        every: int = 1,
-        rows: int = 2048,
-        excerpt: int = 256,
-        memory: float = 16.0,
-        reservoir: float = 0.5,
-        live: bool = False,
-        learn: bool = True,
-        device: str = "cpu",
-        seed: int = 0,
-    ) -> None:
-        modules = contrast.layout(layout, width)
-        if not 1 <= module <= len(modules):
-            raise ValueError(f"stage {name!r}: module = {module}; layout {layout!r} has modules 1 to {len(modules)}")
-        self.name, self.input, self.carry = name, input, carry
-        self.layers, self.number, self.is_last = modules[module - 1], module, module == len(modules)
-        self.horizon, self.skip = horizon_ms / 1000, skip
-        self.loss = {"negatives": negatives, "anchors": anchors}
-        self.learning_rate, self.rows, self.excerpt = learning_rate, rows, excerpt
-        self.updates, self.every = updates, every
-        self.live, self.learn, self.device, self.seed = live, learn, device, seed
-        self.memory = ExcerptMemory(int(memory * 1e6), reservoir, seed)
+    def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
+        import stream_infomax.learning.contrast.modules  # noqa: F401  (where torch is missing, it says so here)
+
+        given = make(ContrastSettings, settings)
+        modules = layout(given.layout, given.width)
+        self.name, self.input, self.carry = name, input, tuple(carry)
+        self.layers, self.number = modules[given.module - 1], given.module
+        self.is_last = given.module == len(modules)
+        self.horizon, self.skip = given.horizon_ms / 1000, given.skip
+        self.loss = {"negatives": given.negatives, "anchors": given.anchors}
+        self.learning_rate, self.rows, self.excerpt = given.learning_rate, given.rows, given.excerpt
+        self.updates, self.every = given.updates, given.every
+        self.live, self.learn, self.device, self.seed = given.live, given.learn, given.device, given.seed
+        self.memory = ExcerptMemory(given.memory, given.reservoir, given.seed)
         self.online: OnlineModule | None = None
         self.geometry: tuple[int, ...] = ()  # of a grid: height and width in patches
         self.grid: GridEncoder | None = None
@@ -122,7 +130,9 @@ class ContrastStage:
         self.offset = -1
         self.draws = 0
         self.counts = {"late": 0, "short": 0, "gaps": 0, "new_encoder": 0}
-        self._described = json.dumps([name, layout, module, width, horizon_ms, skip, seed])
+        self._described = json.dumps(
+            [name, given.layout, given.module, given.width, given.horizon_ms, given.skip, given.seed]
+        )
         self._start: float | None = None  # of the stream on this machine's clock; live mode only
         self._has_warned = False
 
@@ -187,11 +197,13 @@ class ContrastStage:
         """Return no rows: before the first finite one the width of the features may not have settled."""
         axes = (*array.axes[: array.n_row_axes], "component")
         none = Array(np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32), axes)
-        recurrent = isinstance(self.layers[-1], contrast.Recurrent)
+        recurrent = isinstance(self.layers[-1], Recurrent)
         return {self.name: none, **({f"{self.name}.context": none} if recurrent else {})}
 
     def _build(self, channels: int, geometry: tuple[int, ...], rate: float) -> None:
-        strides = [layer.stride for layer in self.layers if isinstance(layer, contrast.Conv)]
+        from stream_infomax.learning.contrast.online import GridEncoder, OnlineModule
+
+        strides = [layer.stride for layer in self.layers if isinstance(layer, Conv)]
         loss = dict(self.loss)
         if geometry:
             height, columns = geometry
@@ -203,7 +215,7 @@ class ContrastStage:
                 )
             loss.update(skip=self.skip, columns=columns)
         else:
-            steps = contrast.steps_ahead(self.horizon, rate / int(np.prod(strides)))
+            steps = steps_ahead(self.horizon, rate / int(np.prod(strides)))
         self.online = OnlineModule(
             channels,
             self.layers,
@@ -251,6 +263,8 @@ class ContrastStage:
         return state
 
     def _new_stream(self, online: OnlineModule) -> StreamState:
+        from stream_infomax.learning.contrast.online import RowEncoder, StreamState
+
         shortest = online.module.stride * 2  # the fewest rows from which one prediction can be made
         return StreamState(RowEncoder(online), Cutter(online.module.channels, max(self.excerpt, shortest), shortest))
 

@@ -37,7 +37,7 @@ def test_modules_that_cannot_work_are_refused_before_anything_runs():
 
 
 def test_without_torch_the_command_that_installs_it_is_named():
-    program = "import sys; sys.modules['torch'] = None; from stream_infomax import ContrastStage"
+    program = "import sys; sys.modules['torch'] = None; import stream_infomax as s; s.ContrastStage('m', 'x')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert 'pip install "stream_infomax[contrast]"' in done.stderr

@@ -13,7 +13,6 @@ consecutive rows of one segment; ``lengths`` (B,) says how many rows of each exc
 """
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 try:
@@ -25,53 +24,7 @@ except ImportError as error:
         'Greedy InfoMax needs torch, which is not installed: pip install "stream_infomax[contrast]"', name="torch"
     ) from error
 
-MOST_STEPS = 12  # GIM and CPC predict 12 steps; more did not help CPC
-
-
-@dataclass(frozen=True)
-class Conv:
-    """A causal convolution with ReLU: output row j sees the input up to row (j + 1)·stride - 1 and no further."""
-
-    kernel: int
-    stride: int
-    width: int
-
-
-@dataclass(frozen=True)
-class Recurrent:
-    """A GRU; its state is the context from which its module predicts. Only the last layer of a stack can be one."""
-
-    width: int
-
-
-Layer = Conv | Recurrent
-Layout = tuple[tuple[Layer, ...], ...]
-
-
-def layout(name: str, width: int = 128) -> Layout:
-    """Return the layers of every module of a named stack.
-
-    Parameters
-    ----------
-    name
-        ``fine``: a layer a module, for features at 100 to 200 rows a second. ``paired``: the same layers in two
-        modules. ``paper``: the six modules of GIM for raw audio at 16 kHz. ``patches``: two modules of two 1×1
-        convolutions, for grids of image patches, which never mix.
-    width
-        Channels of every layer; ``paper`` has its own (512, and 256 for the GRU).
-    """
-    wide, deep = Conv(4, 2, width), Conv(3, 1, width)
-    alone = (Conv(1, 1, width), Conv(1, 1, width))
-    kernels = ((10, 5), (8, 4), (4, 2), (4, 2), (4, 2))
-    layouts: dict[str, Layout] = {
-        "fine": ((wide,), (wide,), (deep,), (Recurrent(width),)),
-        "paired": ((wide, wide), (deep, Recurrent(width))),
-        "paper": (*((Conv(kernel, stride, 512),) for kernel, stride in kernels), (Recurrent(256),)),
-        "patches": (alone, alone),
-    }
-    if name not in layouts:
-        raise ValueError(f"layout is {name!r}; there are {', '.join(layouts)}")
-    return layouts[name]
+from stream_infomax.learning.contrast.layouts import Conv, Layer, Layout, layout, steps_ahead
 
 
 class Score(NamedTuple):
@@ -369,11 +322,6 @@ class GreedyInfoMax(nn.Module):
             levels.append(level)
             x, lengths = level.z, level.lengths
         return levels
-
-
-def steps_ahead(horizon: float, rate: float) -> int:
-    """Return the steps that a horizon (s) is at a rate (rows/s), between 1 and 12."""
-    return max(1, min(MOST_STEPS, round(horizon * rate)))
 
 
 def seeded_module(

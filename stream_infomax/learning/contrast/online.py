@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter
-from stream_infomax.learning.contrast.modules import Layer, seeded_module
+from stream_infomax.learning.contrast.layouts import Layer
+from stream_infomax.learning.contrast.modules import seeded_module
 
 Rows = NDArray[np.float32]
 

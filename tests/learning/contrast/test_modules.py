@@ -6,15 +6,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, steps_ahead  # noqa: E402
 from stream_infomax.learning.contrast.modules import (  # noqa: E402
     ContrastModule,
-    Conv,
     GreedyInfoMax,
     InfoNCE,
-    Recurrent,
     columns_of,
-    layout,
-    steps_ahead,
 )
 
 

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch")
 
 from stream_infomax.learning.contrast import online as greedy  # noqa: E402
 from stream_infomax.learning.contrast.excerpts import Batch, pad  # noqa: E402
-from stream_infomax.learning.contrast.modules import Conv, GreedyInfoMax, Recurrent, layout  # noqa: E402
+from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout  # noqa: E402
+from stream_infomax.learning.contrast.modules import GreedyInfoMax  # noqa: E402
 from stream_infomax.learning.contrast.online import OnlineModule, RowEncoder  # noqa: E402
 
 LAYERS = (Conv(4, 2, 8),)
