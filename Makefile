@@ -1,48 +1,71 @@
-# Everything runs in .venv, which is made anew only when pyproject.toml has changed.
-# PIP_CONSTRAINT, PIP_EXTRA_INDEX_URL and pip's other variables hold for the installation.
+# Everything runs in .venv. `make demo` installs what the demo needs; the other targets add what they need.
+# constraints.txt has the versions that the tests ran with; UNPINNED=1 takes the newest instead.
 
 PYTHON ?= python3
+UNPINNED ?=
 BIN = .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(UNPINNED),--upgrade,--constraint constraints.txt)
+INPUTS = pyproject.toml constraints.txt
 
-.PHONY: demo test check bench figures clean
+.PHONY: demo test check bench figures constraints clean
 
 # Photographs -> patches -> online infomax -> contrast -> classifier, in separate processes; ends by itself.
-demo: .venv/installed
+demo: .venv/demo
 	$(BIN)/stream-infomax run configs/photographs.toml
 
-test: .venv/tested
+test: .venv/test
 	$(BIN)/python -m pytest
 
-check: .venv/tested
+check: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 # Each file that can be run answers one question; tables and plots go to benchmarks/results.
-BENCHMARKS = $(filter-out benchmarks/figures.py,$(shell grep -l __main__ benchmarks/*.py))
+TOOLS = benchmarks/figures.py 
+BENCHMARKS = $(filter-out $(TOOLS),$(shell grep -l __main__ benchmarks/*.py))
 
-bench: .venv/benched
+bench: .venv/bench
 	set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
 
 # The pictures of docs/learning.md.
-figures: .venv/benched
+figures: .venv/bench
 	$(BIN)/python benchmarks/figures.py
 
+# New versions: install the newest of everything into an empty environment and write down what came.
+# Run the tests with them before you commit the file.
+constraints:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH),torch==$(TORCH)) '.[all,test,docs,bench]'
+	echo '# The versions that the tests ran with, made by `make constraints`.' > constraints.txt
+	.venv-newest/bin/python -m pip freeze --exclude stream_infomax | sed 's/+cpu$$//' >> constraints.txt
+	rm -rf .venv-newest
+
 clean:
-	rm -rf .venv runs
+	rm -rf .venv .venv-newest runs site
 
-.venv/installed: pyproject.toml
+# --- environments ------------------------------------------------------------------------------------------------
+
+.venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv
+
+.venv/demo: $(INPUTS) | .venv/bin/python
 	@echo "installing into .venv; PyTorch is most of it and may take minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[contrast]'
+	$(INSTALL) --editable '.[contrast,images,plots]'
 	touch $@
 
-.venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+.venv/test: $(INPUTS) | .venv/bin/python
+	@echo "installing into .venv; PyTorch is most of it and may take minutes"
+	$(INSTALL) --editable '.[all,test]'
 	touch $@
 
-.venv/benched: .venv/tested
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+.venv/docs: $(INPUTS) | .venv/bin/python
+	$(INSTALL) --editable '.[all,docs]'
+	touch $@
+
+.venv/bench: $(INPUTS) | .venv/bin/python
+	$(INSTALL) --editable '.[all,bench]'
 	touch $@

@@ -8,9 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-import pytest
 import zmq
-from PIL import Image
+from helpers.extras import needs
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
@@ -46,7 +45,10 @@ def test_own_frames() -> None:
     assert np.sort(heard, axis=1)[:, :2].max() < 0.1
 
 
+@needs("skimage", "matplotlib")
 def test_learn_patches(tmp_path: Path) -> None:
+    from PIL import Image
+
     words = run("learn_patches.py", tmp_path / "filters.png")
     assert "80 filters after 51,200 patches" in words
     assert float(words.split()[-1].rstrip("%")) > 90
@@ -54,11 +56,12 @@ def test_learn_patches(tmp_path: Path) -> None:
         assert picture.width > 1000
 
 
+@needs("torch")
 def test_contrast_offline() -> None:
-    pytest.importorskip("torch", reason="the contrast needs torch, an extra")
     assert "Greedy InfoMax" in run("contrast_offline.py")
 
 
+@needs("kaldi_native_fbank")
 def test_read_a_folder(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for i in range(4):

@@ -15,6 +15,7 @@ from stream_infomax.cli.tap import tap
 from stream_infomax.cli.warmup import warmup
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.run.settings import RunError
+from stream_infomax.settings.extras import MissingExtraError
 
 FAILED = 1
 UNUSABLE = 2
@@ -37,7 +38,7 @@ def main() -> None:
     """Run the command; say in one line what a person has to change."""
     try:
         code = app()
-    except (ConfigError, CycloptsError) as error:
+    except (ConfigError, CycloptsError, MissingExtraError) as error:
         print(f"stream-infomax: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(UNUSABLE)
     except RunError as error:

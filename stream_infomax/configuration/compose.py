@@ -25,6 +25,7 @@ from stream_infomax.configuration.load import (
     load,
     to_builtins,
 )
+from stream_infomax.settings.extras import MissingExtraError
 
 if TYPE_CHECKING:
     from stream_infomax.frames.contracts import Pipeline, Stage
@@ -131,11 +132,6 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         stage.restore(states[stage.name])
 
 
-def lacking(stage: AnyStage, package: str) -> ConfigError:
-    """Return the error that says that `stage` needs a package which is not installed."""
-    return ConfigError(f'stage {stage.name!r} needs {package}: pip install "stream_infomax[contrast]"')
-
-
 def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
     """Run the stages of one service as a process: what the scripts under services/ have in common.
 
@@ -160,7 +156,7 @@ def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
         config = load(arguments.config)
         pipeline = pipeline_of(config, arguments.service)
         upstream, _ = config.addresses(config.upstream_of(arguments.service))
-    except ValueError as error:
+    except (ValueError, MissingExtraError) as error:
         print(f"{arguments.service}: {error}", file=sys.stderr)
         return 2
     return run(

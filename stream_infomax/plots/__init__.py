@@ -6,8 +6,11 @@ run, `recovery` how well known sources were found. They return a :class:`matplot
 
 from __future__ import annotations
 
-from stream_infomax.plots.components import components, recovery
-from stream_infomax.plots.curves import learning
-from stream_infomax.plots.style import save
+from stream_infomax.settings.extras import optional
+
+with optional():
+    from stream_infomax.plots.components import components, recovery
+    from stream_infomax.plots.curves import learning
+    from stream_infomax.plots.style import save
 
 __all__ = ["components", "learning", "recovery", "save"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from stream_infomax.configuration.compose import lacking
-from stream_infomax.configuration.load import Config, ConfigError, ContrastSettings, load
+from stream_infomax.configuration.load import (
+    Config,
+    ConfigError,
+    ContrastSettings,
+    ImageSettings,
+    WindowsSettings,
+    load,
+)
+from stream_infomax.settings.extras import MissingExtraError, require
 
 # sun_path holds 108 bytes with the closing zero; ZeroMQ says no more than "invalid argument" beyond.
 LONGEST_SOCKET_PATH = 107
@@ -31,13 +37,30 @@ class RunError(Exception):
 def read(path: Path, changes: Sequence[str]) -> Config:
     """Return the configuration in `path`; raises ConfigError, also where a package that it needs is not installed."""
     config = load(path, changes)
-    for stage in config.stage:
-        if isinstance(stage, ContrastSettings) and importlib.util.find_spec("torch") is None:
-            raise lacking(stage, "torch")
+    _check_extras(config)
     for service in config.services():
         for address in config.addresses(service):
             _check_address(config, service, address)
     return config
+
+
+def _check_extras(config: Config) -> None:
+    """Raise ConfigError where source or stage needs a package that is not installed: nothing starts without it."""
+    needs = {}
+    if isinstance(config.source, ImageSettings):
+        needs["PIL"] = "the source"
+        if config.source.path.startswith("skimage:"):
+            needs["skimage"] = "the source"
+    for stage in config.stage:
+        if isinstance(stage, ContrastSettings):
+            needs["torch"] = f"stage {stage.name!r}"
+        if isinstance(stage, WindowsSettings) and stage.form == "log-mel":
+            needs["kaldi_native_fbank"] = f"stage {stage.name!r}"
+    for package, who in needs.items():
+        try:
+            require(package)
+        except MissingExtraError as error:
+            raise ConfigError(f"{who} needs {error}") from error
 
 
 def _check_address(config: Config, service: str, address: str) -> None:

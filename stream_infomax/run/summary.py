@@ -13,6 +13,7 @@ from stream_infomax.configuration.compose import pipeline_of, source_of
 from stream_infomax.configuration.load import ClassifierSettings, Config, LearnerSettings, SyntheticSettings
 from stream_infomax.frames.contracts import Metrics
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.watch import history
 from stream_infomax.watch.board import clock
 
@@ -24,20 +25,12 @@ Scores: TypeAlias = dict[str, dict[str, float | None]]
 
 def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> dict[str, Any]:
     """Draw what was learnt into the run folder and return the summary of the run."""
-    from stream_infomax import plots
-    from stream_infomax.run.pictures import draw
     from stream_infomax.service.checkpoints import checkpoints_in
     from stream_infomax.state.file import load
 
-    learners = [stage for stage in config.stage if isinstance(stage, LearnerSettings)]
     names = [IN_PROCESS] if in_process else config.services()
     checkpoints = {name: checkpoints_in(folder.path / name)[-1] for name in names}
     trees = {name: load(path) for name, path in checkpoints.items()}
-    pictures = []
-    services = dict.fromkeys(IN_PROCESS if in_process else stage.service_name for stage in learners)
-    for service in services:
-        pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
-        pictures += _recovery(config, trees[service], folder.path)
     # The last status may have passed unheard; the checkpoints know how it ended.
     metrics = _final_metrics(config, trees)
     said: Metrics = ChainMap(*(dict(values) for values, _ in metrics.values()))
@@ -46,9 +39,11 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         measures |= history.measures_in(values, n_frames)
     with closing(history.History(folder.history)) as kept:
         kept.append(seconds, measures)
-    curves = history.read(folder.history)
-    if curves:
-        pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
+    pictures, undrawn = [], ""
+    try:
+        pictures = _pictures(config, folder, trees, in_process)
+    except MissingExtraError as error:
+        undrawn = str(error)
     lost: Counter[str] = Counter()
     for tree in trees.values():
         lost.update(tree["lost"])
@@ -61,8 +56,25 @@ def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool
         "unlabelled": _unlabelled(config, trees),
         "warming_up": _warming_up(config, said),
         "pictures": [str(path) for path in pictures],
+        "undrawn": undrawn,
         "checkpoints": [str(path) for path in checkpoints.values()],
     }
+
+
+def _pictures(config: Config, folder: RunFolder, trees: Mapping[str, Any], in_process: bool) -> list[Path]:
+    """Draw each learner, how well known sources were found, and the curves of the run."""
+    from stream_infomax import plots
+    from stream_infomax.run.pictures import draw
+
+    learners = [stage for stage in config.stage if isinstance(stage, LearnerSettings)]
+    pictures = []
+    for service in dict.fromkeys(IN_PROCESS if in_process else stage.service_name for stage in learners):
+        pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
+        pictures += _recovery(config, trees[service], folder.path)
+    curves = history.read(folder.history)
+    if curves:
+        pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
+    return pictures
 
 
 def _final_metrics(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Metrics, int]]:
@@ -144,6 +156,8 @@ def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
         print(f"{name}: no segment had the label {target!r}")
     for name, n_rows in summary.get("warming_up", {}).items():
         print(f"{name}: no basis, its warm-up was not over after {n_rows:,} rows")
+    if summary.get("undrawn"):
+        print(f"no pictures: {summary['undrawn']}")
     _list("pictures", summary["pictures"])
     _list("checkpoints", summary["checkpoints"])
     _list("features", [str(save_features)] if save_features else [])

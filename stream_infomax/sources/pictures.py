@@ -16,7 +16,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+
+from stream_infomax.settings.extras import optional, require
+
+with optional():
+    from PIL import Image, ImageOps
 
 from stream_infomax.sources.inventory import Inventory, entry
 
@@ -159,14 +163,16 @@ def natural_pictures(path: str = "skimage:natural") -> list[Path]:
     ------
     ValueError
         Another set than ``skimage:natural``.
+    MissingExtraError
+        scikit-image is not installed.
     FileNotFoundError
-        scikit-image is not installed, or none of the pictures is in it.
+        None of the pictures is in it.
     """
     if path != "skimage:natural":
         raise ValueError(f"path = {path!r}; the only bundled set is 'skimage:natural'")
+    require("skimage")
     found = importlib.util.find_spec("skimage")
-    if found is None or found.origin is None:
-        raise FileNotFoundError(f"{path} needs the package scikit-image: pip install scikit-image")
+    assert found is not None and found.origin is not None
     folder = Path(found.origin).parent / "data"
     files = [folder / name for name in NATURAL if (folder / name).is_file()]
     if not files:

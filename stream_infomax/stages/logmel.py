@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import kaldi_native_fbank
 import numpy as np
 import numpy.typing as npt
+
+from stream_infomax.settings.extras import optional
 
 # From here on a power spectrum overflows float32; such samples count as not finite.
 LARGEST_SAMPLE = 1e15
@@ -43,6 +44,8 @@ class LogMel:
                 f"shift_ms = {shift_ms:g} and window_ms = {window_ms:g} are {self.shift} and {self.window} samples at "
                 f"{rate:g} samples a second; accepted is 1 <= shift <= window"
             )
+        with optional():
+            import kaldi_native_fbank
         options = kaldi_native_fbank.FbankOptions()
         options.frame_opts.samp_freq = rate
         options.frame_opts.dither = 0.0

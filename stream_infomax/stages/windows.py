@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.settings.extras import require
 from stream_infomax.stages.logmel import LARGEST_SAMPLE, LogMel
 
 FORMS = ("waveform", "log-mel", "patches", "grid")
@@ -92,6 +93,8 @@ class WindowsStage:
     ) -> None:
         if form not in FORMS:
             raise ValueError(f"form = {form!r}; accepted are {', '.join(FORMS)}")
+        if form == "log-mel":
+            require("kaldi_native_fbank")
         for shorter, longer in ((("hop", hop), ("length", length)), (("stride", stride), ("patch", patch))):
             if not 1 <= shorter[1] <= longer[1]:
                 raise ValueError(

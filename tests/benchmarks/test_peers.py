@@ -4,12 +4,16 @@ import math
 
 import numpy as np
 import pytest
-from peers import EnoughError, Problem, Watch, fast_ica, ours, whitened
-from photographs import Whitening, judge, random_patches
-from reference_learners import batch_infomax
-from time_to_quality import seconds_to
+from helpers.extras import extra
 
-from stream_infomax.learning.measures.information import coefficient_entropy
+extra("matplotlib")
+extra("PIL")
+from peers import EnoughError, Problem, Watch, fast_ica, ours, whitened  # noqa: E402
+from photographs import Whitening, judge, random_patches  # noqa: E402
+from reference_learners import batch_infomax  # noqa: E402
+from time_to_quality import seconds_to  # noqa: E402
+
+from stream_infomax.learning.measures.information import coefficient_entropy  # noqa: E402
 
 
 @pytest.fixture

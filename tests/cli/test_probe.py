@@ -4,9 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from helpers.extras import extra
 
-pytest.importorskip("torch")
-soundfile = pytest.importorskip("soundfile")
+extra("torch")
+extra("scipy")
 
 from stream_infomax.cli.probe import probe  # noqa: E402
 from stream_infomax.cli.run import run  # noqa: E402

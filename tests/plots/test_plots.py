@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from helpers.extras import extra
 
-from stream_infomax import plots
-from stream_infomax.plots import order
-from stream_infomax.plots.components import MOST_SIGNALS, _mosaic, components
+extra("matplotlib")
+extra("PIL")
+from PIL import Image  # noqa: E402
+
+from stream_infomax import plots  # noqa: E402
+from stream_infomax.plots import order  # noqa: E402
+from stream_infomax.plots.components import MOST_SIGNALS, _mosaic, components  # noqa: E402
 
 
 def gratings(n: int, side: int) -> np.ndarray:

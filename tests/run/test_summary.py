@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.extras import needs
 
 from stream_infomax.cli.run import run
 from stream_infomax.run.summary import tell
 from stream_infomax.watch.history import read
+
+pytestmark = needs("skimage", "PIL")
 
 CONFIG = """
 [run]

@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers.extras import extra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
-from stream_infomax.frames import wire
-from stream_infomax.frames.frame import Frame
-from stream_infomax.sources.images import ImageSource
-from stream_infomax.sources.pictures import natural_pictures
+extra("skimage")
+from PIL import Image  # noqa: E402
+
+from stream_infomax.frames import wire  # noqa: E402
+from stream_infomax.frames.frame import Frame  # noqa: E402
+from stream_infomax.sources.images import ImageSource  # noqa: E402
+from stream_infomax.sources.pictures import natural_pictures  # noqa: E402
 
 Pixels = npt.NDArray[np.uint8]
 

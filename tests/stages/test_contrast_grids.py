@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers.extras import extra
 from msgspec.structs import replace
 
-torch = pytest.importorskip("torch")
+torch = extra("torch")
 
 from helpers.modules import module, same_frames, with_features  # noqa: E402
 

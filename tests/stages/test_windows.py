@@ -5,10 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import kaldi_native_fbank
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers.extras import installed, needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -21,6 +21,8 @@ from stream_infomax.state import file as state_file
 
 Samples = npt.NDArray[np.float32]
 RATE = 1000.0
+speech = needs("kaldi_native_fbank")
+mel_or_not = st.booleans() if installed("kaldi_native_fbank") else st.just(False)
 # A log-mel analysis small enough to draw many cases of.
 MEL = {"form": "log-mel", "n_mels": 5, "window_ms": 25.0, "shift_ms": 10.0, "length": 4, "hop": 3}
 
@@ -62,6 +64,8 @@ def naive_windows(samples: Samples, length: int, hop: int) -> list[Samples]:
 
 def naive_log_mel(samples: Samples, length: int, hop: int) -> list[Samples]:
     """Mel frames of all samples at once by the extractor, then the patches one by one."""
+    import kaldi_native_fbank
+
     options = kaldi_native_fbank.FbankOptions()
     options.frame_opts.samp_freq = RATE
     options.frame_opts.dither = 0.0
@@ -93,6 +97,7 @@ def test_waveform_windows_are_those_of_the_uncut_signal(length: int, hop: int, c
         n_before += len(frame.arrays["windows"].data)
 
 
+@speech
 @given(cuts=cuts_of_200, center=st.booleans())
 @settings(deadline=None)
 def test_log_mel_patches_are_those_of_the_uncut_signal(cuts: list[int], center: bool) -> None:
@@ -110,7 +115,7 @@ def test_log_mel_patches_are_those_of_the_uncut_signal(cuts: list[int], center: 
         n_before += len(frame.arrays["windows"].data)
 
 
-@given(cuts=cuts_of_200, stop=st.integers(0, 8), mel=st.booleans(), center=st.booleans())
+@given(cuts=cuts_of_200, stop=st.integers(0, 8), mel=mel_or_not, center=st.booleans())
 @settings(deadline=None)
 def test_state_restored_anywhere_goes_on_to_the_bit(cuts: list[int], stop: int, mel: bool, center: bool) -> None:
     keywords: dict[str, Any] = {**(MEL if mel else {"length": 30, "hop": 7}), "center": center}
@@ -127,7 +132,7 @@ def test_state_restored_anywhere_goes_on_to_the_bit(cuts: list[int], stop: int, 
     assert out == whole
 
 
-@given(bad=st.integers(0, 199), cuts=cuts_of_200, value=st.sampled_from([np.nan, np.inf, -np.inf]), mel=st.booleans())
+@given(bad=st.integers(0, 199), cuts=cuts_of_200, value=st.sampled_from([np.nan, np.inf, -np.inf]), mel=mel_or_not)
 @settings(deadline=None)
 def test_windows_that_touch_a_bad_sample_are_nan_and_no_others(
     bad: int, cuts: list[int], value: float, mel: bool
@@ -171,7 +176,7 @@ def test_the_same_segment_again_after_its_last_frame_begins_anew() -> None:
     np.testing.assert_array_equal(out[0].arrays["windows"].data, out[1].arrays["windows"].data)
 
 
-@pytest.mark.parametrize("mel", [False, True])
+@pytest.mark.parametrize("mel", [False, pytest.param(True, marks=speech)])
 def test_a_gap_in_the_offsets_begins_anew(mel: bool) -> None:
     keywords: dict[str, Any] = MEL if mel else {"length": 30, "hop": 10}
     samples = noise(300)
@@ -236,11 +241,13 @@ def test_center_takes_each_rows_mean_away() -> None:
     np.testing.assert_allclose(rows_of(out).mean(axis=1), 0, atol=1e-6)
 
 
+@speech
 def test_silence_is_finite() -> None:
     rows = rows_of(run(cut(np.zeros((300, 1), np.float32), [100]), **MEL))
     assert np.unique(rows).tolist() == [np.float32(np.log(2.0**-23))]
 
 
+@speech
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 12345.6])
 @pytest.mark.parametrize(("window_ms", "shift_ms"), [(25.0, 10.0), (32.0, 16.0), (23.2, 11.6)])
 def test_mel_frames_come_exactly_when_their_samples_are_there(rate: float, window_ms: float, shift_ms: float) -> None:
@@ -319,6 +326,7 @@ def test_a_setting_that_cannot_be_used_is_named(keywords: dict[str, Any], messag
         WindowsStage("windows", "source", **keywords)
 
 
+@speech
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
@@ -333,7 +341,7 @@ def test_an_analysis_that_the_rate_does_not_allow_is_named(keywords: dict[str, A
         run(cut(noise(100), []), **{**MEL, **keywords})
 
 
-@pytest.mark.parametrize("keywords", [{"length": 30, "hop": 7}, MEL])
+@pytest.mark.parametrize("keywords", [{"length": 30, "hop": 7}, pytest.param(MEL, marks=speech)])
 def test_the_state_can_be_kept_in_a_checkpoint(tmp_path: Path, keywords: dict[str, Any]) -> None:
     frames = cut(noise(200), [77, 120])
     first, second = (WindowsStage("windows", "source", **keywords) for _ in range(2))
@@ -343,6 +351,7 @@ def test_the_state_can_be_kept_in_a_checkpoint(tmp_path: Path, keywords: dict[st
     assert wire.encode(second.process(frames[1])) == wire.encode(first.process(frames[1]))
 
 
+@speech
 def test_a_state_that_does_not_fit_is_named() -> None:
     stage = WindowsStage("windows", "source")
     stage.process(cut(noise(100), [50])[0])

@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.settings.extras import optional
+
+with optional():
+    from scipy.optimize import minimize
 
 Floats = NDArray[np.floating[Any]]
 

@@ -15,14 +15,12 @@ consecutive rows of one segment; ``lengths`` (B,) says how many rows of each exc
 import math
 from typing import NamedTuple
 
-try:
+from stream_infomax.settings.extras import optional
+
+with optional():
     import torch
     from torch import Tensor, nn
     from torch.nn import functional
-except ImportError as error:
-    raise ModuleNotFoundError(
-        'Greedy InfoMax needs torch, which is not installed: pip install "stream_infomax[contrast]"', name="torch"
-    ) from error
 
 from stream_infomax.learning.contrast.layouts import Conv, Layer, Layout, layout, steps_ahead
 

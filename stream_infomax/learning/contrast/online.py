@@ -11,12 +11,15 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter
 from stream_infomax.learning.contrast.layouts import Layer
 from stream_infomax.learning.contrast.modules import seeded_module
+from stream_infomax.settings.extras import optional
+
+with optional():
+    import torch
 
 Rows = NDArray[np.float32]
 

@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from helpers.extras import extra
 
-from stream_infomax.learning.classifier.probes import LinearProbe, pool, pool_regions
+extra("scipy")
+
+from stream_infomax.learning.classifier.probes import LinearProbe, pool, pool_regions  # noqa: E402
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

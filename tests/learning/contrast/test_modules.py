@@ -3,8 +3,9 @@
 import math
 
 import pytest
+from helpers.extras import extra
 
-torch = pytest.importorskip("torch")
+torch = extra("torch")
 
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, steps_ahead  # noqa: E402
 from stream_infomax.learning.contrast.modules import (  # noqa: E402

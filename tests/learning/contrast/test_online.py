@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.extras import extra
 
-torch = pytest.importorskip("torch")
+torch = extra("torch")
 
 from stream_infomax.learning.contrast import online as greedy  # noqa: E402
 from stream_infomax.learning.contrast.excerpts import Batch, pad  # noqa: E402
