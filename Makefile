@@ -21,9 +21,10 @@ check: .venv/test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python benchmarks/stale.py
 
 # Each file that can be run answers one question; tables and plots go to benchmarks/results.
-TOOLS = benchmarks/figures.py 
+TOOLS = benchmarks/figures.py benchmarks/house.py benchmarks/stale.py
 BENCHMARKS = $(filter-out $(TOOLS),$(shell grep -l __main__ benchmarks/*.py))
 
 bench: .venv/bench

@@ -17,15 +17,19 @@ for _variable in THREAD_VARIABLES:
 
 import csv
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from digest import digest
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
+UNKNOWN = "unknown"  # code that made a run before runs were marked
 
 
 def data_folder() -> Path:
@@ -55,13 +59,39 @@ def machine(*packages: str) -> str:
     )
 
 
-def write_table(name: str, title: str, rows: Sequence[Mapping[str, object]], note: str = "") -> Path:
-    """Write rows as results/name.md and results/name.csv, print the table, and return the path of the first."""
+def code() -> str:
+    """Return the digest of the benchmark that runs and of the code that it rests on."""
+    return digest(benchmark())
+
+
+def benchmark() -> Path:
+    """Return the script that runs."""
+    return Path(str(sys.modules["__main__"].__file__)).resolve()
+
+
+def write_table(
+    name: str,
+    title: str,
+    rows: Sequence[Mapping[str, object]],
+    note: str = "",
+    codes: Mapping[str, str] | None = None,
+) -> Path:
+    """Write rows as results/name.md and results/name.csv, print the table, and return the path of the first.
+
+    Parameters
+    ----------
+    name, title, rows, note
+        The table, and what stands above it.
+    codes
+        Where a table is made of runs that were kept: the digest of the code of each, by the run's name. Otherwise the
+        table is by the code as it is now.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [f"# {title}", "", note, ""] if note else [f"# {title}", ""]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
+    lines += ["", made_by(benchmark().name, {"": code()} if codes is None else codes)]
     path = RESULTS / f"{name}.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -70,6 +100,17 @@ def write_table(name: str, title: str, rows: Sequence[Mapping[str, object]], not
         writer.writerows(rows)
     print(path.read_text(encoding="utf-8"))
     return path
+
+
+def made_by(script: str, codes: Mapping[str, str]) -> str:
+    """Return the line under a table that says which code made it, for stale.py to compare."""
+    runs: dict[str, list[str]] = {}
+    for run, made in codes.items():
+        runs.setdefault(made or UNKNOWN, []).append(run)
+    if len(runs) == 1:
+        return f"Code: {next(iter(runs))}, {script}"
+    parts = [f"{made} ({', '.join(names)})" for made, names in runs.items()]
+    return f"Code: {'; '.join(parts)}, {script}"
 
 
 def save_small(figure: "Figure", path: Path, colours: int = 128) -> Path:

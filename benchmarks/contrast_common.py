@@ -203,11 +203,15 @@ class Results:
         if key in self.runs:
             return
         start = time.process_time()
-        run = {**compute(), "cpu_s": round(time.process_time() - start, 1)}
+        run = {**compute(), "cpu_s": round(time.process_time() - start, 1), "code": common.code()}
         self.runs = {**self._read(), key: run}  # another process may have added others meanwhile
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(json.dumps(self.runs, indent=1) + "\n", encoding="utf-8")
         print(key, self.runs[key], flush=True)
+
+    def codes(self) -> dict[str, str]:
+        """Return the digest of the code that made each run."""
+        return {key: run.get("code", "") for key, run in self.runs.items()}
 
 
 def spread(values: Sequence[float], digits: int = 1) -> str:

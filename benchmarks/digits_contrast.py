@@ -131,7 +131,7 @@ def main() -> None:
     ]
     notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
     title = "MNIST: linear probes in %, mean ± deviation over seeds"
-    common.write_table("digits_contrast", title, rows, "\n".join(notes))
+    common.write_table("digits_contrast", title, rows, "\n".join(notes), results.codes())
     draw("digits_contrast", "MNIST, averages over 3×3 regions", levels, "rightly named, %")
 
 

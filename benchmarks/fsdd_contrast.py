@@ -100,7 +100,13 @@ def write(results):
     seconds = [run["cpu_s"] for key, run in results.runs.items() if key.startswith("GIM ")]
     notes.append(f"CPU of a GIM run with its probes: {np.mean(seconds):.0f} s." if seconds else "")
     notes.append(common.machine("torch"))
-    common.write_table("fsdd_contrast", "FSDD: linear probes in %, mean ± deviation over seeds", rows, "\n".join(notes))
+    common.write_table(
+        "fsdd_contrast",
+        "FSDD: linear probes in %, mean ± deviation over seeds",
+        rows,
+        "\n".join(notes),
+        results.codes(),
+    )
     plot(results)
 
 

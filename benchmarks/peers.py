@@ -291,7 +291,7 @@ def main() -> None:
         results["start"] = judge(problem.start, problem.held_out)
         OnlineInfomax(memory=1 << 20).partial_fit(problem.rows[:3000])  # compiles what warmup leaves out
         for name in names:
-            results["learners"][name] = measure(name, problem)
+            results["learners"][name] = {**measure(name, problem), "code": common.code()}
             # Another process may have added results meanwhile.
             results["learners"] = {**load()["learners"], name: results["learners"][name]}
             RESULTS.parent.mkdir(exist_ok=True)

@@ -59,7 +59,8 @@ def draw(results: dict[str, Any]) -> None:
         "possible, because the optimum is that of the training rows. The last column is the speed of a matrix product "
         "in the same process before and after: it tells how busy the machine was with other things."
     )
-    common.write_table("peers", "Peers on photographs: 12×12 patches, 10⁵ rows, four pictures held out", rows, note)
+    title = "Peers on photographs: 12×12 patches, 10⁵ rows, four pictures held out"
+    common.write_table("peers", title, rows, note, {name: curve.get("code", "") for name, curve in curves.items()})
     _plot(curves, start, best)
 
 

@@ -170,13 +170,15 @@ def main() -> None:
     stored = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
     missing = [] if options.draw else [name for name in SETS if name not in stored]
     for name in options.sets or missing:
-        stored[name] = {"ratios": run_set(name), "disturbances": run_disturbances(name)}
+        stored[name] = {"ratios": run_set(name), "disturbances": run_disturbances(name), "code": common.code()}
         STORE.write_text(json.dumps(stored, indent=1), encoding="utf-8")
+    codes = {name: run.get("code", "") for name, run in stored.items()}
     rows = [row for name in SETS if name in stored for row in stored[name]["ratios"]]
     note = f"{common.machine()}. Targets: ≥ 98 % with the defaults, spread over seeds ≤ 1 % of the gain."
-    common.write_table("robustness", "The same defaults on everything", rows, note)
+    common.write_table("robustness", "The same defaults on everything", rows, note, codes)
     kinds = [row for name in SETS if name in stored for row in stored[name]["disturbances"]]
-    common.write_table("robustness_disturbed", "Share of the gain under disturbances, judged on clean rows", kinds)
+    title = "Share of the gain under disturbances, judged on clean rows"
+    common.write_table("robustness_disturbed", title, kinds, codes=codes)
     draw(rows)
 
 
