@@ -20,9 +20,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.classifier.probes import LinearProbe, pool
+from stream_infomax.learning.contrast.encoders import RowEncoder
 from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, pad
 from stream_infomax.learning.contrast.layouts import Conv, layout, steps_ahead
-from stream_infomax.learning.contrast.online import OnlineModule, RowEncoder
+from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.measures.standardise import RunningScale
 from stream_infomax.stages.windows import WindowsStage

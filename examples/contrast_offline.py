@@ -23,10 +23,10 @@ def train(model, updates=60, report=20):
     for update in range(1, updates + 1):
         levels = model(excerpts())
         optimiser.zero_grad()
-        sum(level.score.loss for level in levels).backward()
+        sum(level.prediction.loss for level in levels).backward()
         optimiser.step()
         if update % report == 0:
-            print(f"  {update:4d}  accuracy of each loss:", *(f"{level.score.accuracy:.2f}" for level in levels))
+            print(f"  {update:4d}  accuracy of each loss:", *(f"{level.prediction.accuracy:.2f}" for level in levels))
 
 
 print("Greedy InfoMax, four modules, four losses (chance 0.02)")

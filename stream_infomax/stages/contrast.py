@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
+import math
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -19,24 +21,25 @@ from msgspec import Meta
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, pad
-from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, steps_ahead
-from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.frames.gaps import Streams, incoming
+from stream_infomax.learning.contrast.encoders import GridEncoder, RowEncoder
+from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, GridCutter
+from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
+from stream_infomax.learning.contrast.shapes import Shape, shape_of
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
-from stream_infomax.stages.batches import pack, unpack
+from stream_infomax.stages.batches import pack
+from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
-    from stream_infomax.learning.contrast.online import GridEncoder, OnlineModule, StreamState
+    from stream_infomax.learning.contrast.online import OnlineModule
 
 Rows = npt.NDArray[np.float32]
 
-MOST_GRID_STEPS = 5  # GIM predicts up to five rows of patches downwards
-SCALE_HALF_LIFE = 600.0  # seconds; a slow standardisation does not chase what is being learnt from it
-LATE = 1.0  # seconds behind the stream at which live mode stops training
+SEQUENCE, GRID = ("time",), ("grid_y", "grid_x")
 
 log = logging.getLogger(__name__)
 
@@ -111,30 +114,26 @@ class ContrastStage:
 
         given = make(ContrastSettings, settings)
         modules = layout(given.layout, given.width)
-        self.name, self.input, self.carry = name, input, tuple(carry)
-        self.layers, self.number = modules[given.module - 1], given.module
-        self.is_last = given.module == len(modules)
-        self.horizon, self.skip = given.horizon_ms / 1000, given.skip
-        self.loss = {"negatives": given.negatives, "anchors": given.anchors}
-        self.learning_rate, self.rows, self.excerpt = given.learning_rate, given.rows, given.excerpt
-        self.updates, self.every = given.updates, given.every
-        self.live, self.learn, self.device, self.seed = given.live, given.learn, given.device, given.seed
-        self.memory = ExcerptMemory(given.memory, given.reservoir, given.seed)
+        self.name, self.input, self.carry, self.settings = name, input, tuple(carry), given
+        self.layers, self.is_last = modules[given.module - 1], given.module == len(modules)
+        self.stride = math.prod(layer.stride for layer in self.layers if isinstance(layer, Conv))
+        self.learn = given.learn
+        self.teacher = self._new_teacher()
+        self.shape: Shape | None = None
         self.online: OnlineModule | None = None
-        self.geometry: tuple[int, ...] = ()  # of a grid: height and width in patches
-        self.grid: GridEncoder | None = None
-        self.rate = 0.0
-        self.scale: RunningScale | None = None
-        self.streams: dict[str, StreamState] = {}
-        self.encoder = ""  # of the features that come in
-        self.offset = -1
-        self.draws = 0
-        self.counts = {"late": 0, "short": 0, "gaps": 0, "new_encoder": 0}
+        self.streams: Streams[_Stream] = Streams()
+        self.encoder = ""  # of the features that it learns from
         self._described = json.dumps(
             [name, given.layout, given.module, given.width, given.horizon_ms, given.skip, given.seed]
         )
-        self._start: float | None = None  # of the stream on this machine's clock; live mode only
         self._has_warned = False
+
+    def _new_teacher(self) -> Teacher:
+        given = self.settings
+        if given.module > 1:
+            return BatchesBelow(self.input)
+        memory = ExcerptMemory(given.memory, given.reservoir, given.seed)
+        return OwnExcerpts(memory, updates=given.updates, every=given.every, rows=given.rows, live=given.live)
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with this module's output, and the batches that the next module trains on.
@@ -144,221 +143,135 @@ class ContrastStage:
         ValueError
             Where the rows' size, the grid or the rate change, or the axes are neither a sequence nor a grid.
         """
-        self._notice_lost_frames(frame)
-        array = frame.arrays.get(self.input)
+        self.streams.follow(frame)
+        array = incoming(frame, self.input, self.name)
         if array is None:
-            return frame.extend({}, self.carry)
+            return frame
         rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
+        encoder = self._encoder_id(frame.encoder)
         if self.online is None and not (rows.shape[1] and np.isfinite(rows).all(1).any()):
-            return frame.extend(self._nothing(array), self.carry, encoder=self._encoder_id())
-        online = self._settle(frame, array, rows.shape[1])
-        self._notice_encoder(frame)
-        state = self._stream(frame, online)
-        if self.learn and self.number == 1 and self.scale is not None:
-            self.scale.update(rows[np.isfinite(rows).all(1)])
-        arrays = self._encode(array, rows, state)
+            return frame.extend(self._no_rows(array), self.carry, encoder=encoder)
+        online = self._settle(frame, array)
+        self._notice_encoder(frame, online)
+        stream = self.streams.enter(frame, self._new_stream)
         if self.learn:
-            arrays.update(self._train(frame, rows, state))
-        if frame.last or frame.end:
-            state.encoder.reset()
-        if frame.end:
-            self.streams.pop(frame.stream)
-        return frame.extend(
-            arrays,
-            self.carry,
-            rate=frame.rate / online.module.stride,
-            encoder=self._encoder_id(),
-            update=online.updates,
-        )
+            self.teacher.watch(rows)
+        arrays = self._encode(array, rows, stream)
+        if self.learn:
+            arrays |= self._train(frame, rows, stream, online)
+        self.streams.leave(frame)
+        rate = frame.rate / self.stride
+        return frame.extend(arrays, self.carry, rate=rate, encoder=encoder, update=online.updates)
 
-    # --- what comes in -------------------------------------------------------------------------------------------
+    # --- what comes in -----------------------------------------------------------------------------------------------
 
-    def _settle(self, frame: Frame, array: Array, channels: int) -> OnlineModule:
+    def _settle(self, frame: Frame, array: Array) -> OnlineModule:
         """Build the module for the first rows, and refuse others of another kind."""
         row_axes = array.axes[: array.n_row_axes]
-        if row_axes not in (("time",), ("grid_y", "grid_x")):
+        if row_axes not in (SEQUENCE, GRID):
             raise ValueError(
                 f"stage {self.name!r}: {self.input!r} has the row axes {row_axes}; a contrast needs rows in time "
                 f"or a grid of patches (windows of form 'grid', pictures in mode 'crops' or 'tiles')"
             )
-        geometry = array.data.shape[:2] if len(row_axes) == 2 else ()
+        grid = array.data.shape[:2] if row_axes == GRID else ()
+        shape = shape_of(math.prod(array.row_shape), frame.rate, grid)
         if self.online is None:
-            self._build(channels, geometry, frame.rate)
+            self._build(shape)
         assert self.online is not None
-        here, known = (channels, geometry, frame.rate), (self.online.module.channels, self.geometry, self.rate)
-        if here != known:
+        if shape != self.shape:
             raise ValueError(
-                f"stage {self.name!r}: {self.input!r} changed from (channels, grid, rate) {known} to {here} at offset "
-                f"{frame.offset} of stream {frame.stream!r}; a module keeps its sizes"
+                f"stage {self.name!r}: {self.input!r} changed from {self.shape} to {shape} at offset {frame.offset} "
+                f"of stream {frame.stream!r}; a module keeps its sizes"
             )
         return self.online
 
-    def _nothing(self, array: Array) -> dict[str, Array]:
-        """Return no rows: before the first finite one the width of the features may not have settled."""
-        axes = (*array.axes[: array.n_row_axes], "component")
-        none = Array(np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32), axes)
-        recurrent = isinstance(self.layers[-1], Recurrent)
-        return {self.name: none, **({f"{self.name}.context": none} if recurrent else {})}
+    def _build(self, shape: Shape) -> None:
+        self.online = self._new_module(shape)
+        self.shape = shape
+        self.teacher.start(shape)
 
-    def _build(self, channels: int, geometry: tuple[int, ...], rate: float) -> None:
-        from stream_infomax.learning.contrast.online import GridEncoder, OnlineModule
+    def _new_module(self, shape: Shape) -> OnlineModule:
+        from stream_infomax.learning.contrast.online import OnlineModule
 
-        strides = [layer.stride for layer in self.layers if isinstance(layer, Conv)]
-        loss = dict(self.loss)
-        if geometry:
-            height, columns = geometry
-            steps = min(MOST_GRID_STEPS, height - 1 - self.skip)
-            if steps < 1:
-                raise ValueError(
-                    f"stage {self.name!r}: a grid of {height} rows of patches leaves nothing to predict below "
-                    f"{self.skip} skipped ones; it needs {self.skip + 2}"
-                )
-            loss.update(skip=self.skip, columns=columns)
-        else:
-            steps = steps_ahead(self.horizon, rate / int(np.prod(strides)))
-        self.online = OnlineModule(
-            channels,
+        given = self.settings
+        try:
+            loss = shape.loss(self.stride, given.horizon_ms / 1000, given.skip)
+        except ValueError as error:
+            raise ValueError(f"stage {self.name!r}: {error}") from error
+        return OnlineModule(
+            shape.channels,
             self.layers,
-            steps,
-            seed=self.seed,
-            index=self.number - 1,
-            learning_rate=self.learning_rate,
-            device=self.device,
             **loss,
+            negatives=given.negatives,
+            anchors=given.anchors,
+            seed=given.seed,
+            index=given.module - 1,
+            learning_rate=given.learning_rate,
+            device=given.device,
         )
-        self.geometry, self.rate = geometry, rate
-        self.grid = GridEncoder(self.online, *geometry) if geometry else None
-        self.scale = self._new_scale(channels)
 
-    def _new_scale(self, channels: int) -> RunningScale:
-        return RunningScale(channels, SCALE_HALF_LIFE * self.rate if self.rate else None)
+    def _new_stream(self) -> _Stream:
+        assert self.online is not None
+        assert self.shape is not None
+        cutter = self.shape.cutter(self.stride, self.settings.excerpt, self.teacher.counts)
+        return _Stream(self.shape.encoder(self.online), cutter, self.teacher)
 
-    def _notice_lost_frames(self, frame: Frame) -> None:
-        """Start afresh where frames are missing, as at the border of a segment."""
-        if 0 <= self.offset < frame.offset - 1:
-            self.counts["gaps"] += 1
-            for state in self.streams.values():
-                state.encoder.reset()
-                self._keep(state.cutter.close())
-        self.offset = frame.offset
-
-    def _notice_encoder(self, frame: Frame) -> None:
+    def _notice_encoder(self, frame: Frame, online: OnlineModule) -> None:
         """Forget what was learnt from the features of another encoder, except the weights."""
-        if self.encoder and frame.encoder != self.encoder and self.online is not None and self.scale is not None:
-            self.counts["new_encoder"] += 1
-            self.memory.clear()
+        if self.encoder and frame.encoder != self.encoder and self.shape is not None:
+            self.streams.counts["new_encoder"] += 1
             self.streams.clear()
-            self.scale = self._new_scale(self.online.module.channels)
-            self.online.raise_learning_rate()
+            self.teacher.start(self.shape)
+            online.raise_learning_rate()
         self.encoder = frame.encoder
 
-    def _stream(self, frame: Frame, online: OnlineModule) -> StreamState:
-        state = self.streams.get(frame.stream)
-        if state is None:
-            state = self.streams[frame.stream] = self._new_stream(online)
-        if state.segment != frame.segment:
-            state.encoder.reset()
-            self._keep(state.cutter.close())
-            state.segment = frame.segment
-        return state
+    # --- what goes out -----------------------------------------------------------------------------------------------
 
-    def _new_stream(self, online: OnlineModule) -> StreamState:
-        from stream_infomax.learning.contrast.online import RowEncoder, StreamState
+    def _no_rows(self, array: Array) -> dict[str, Array]:
+        """Return no rows: before the first finite one the width of the features may not have settled."""
+        none = np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32)
+        return self._named(array, none, none)
 
-        shortest = online.module.stride * 2  # the fewest rows from which one prediction can be made
-        return StreamState(RowEncoder(online), Cutter(online.module.channels, max(self.excerpt, shortest), shortest))
+    def _encode(self, array: Array, rows: Rows, stream: _Stream) -> dict[str, Array]:
+        assert self.shape is not None
+        z, c = stream.encoder.encode(self.teacher.standardised(rows))
+        return self._named(array, self.shape.arranged(z), self.shape.arranged(c))
 
-    # --- encoding and training -----------------------------------------------------------------------------------
-
-    def _encode(self, array: Array, rows: Rows, state: StreamState) -> dict[str, Array]:
-        if self.number == 1 and self.scale is not None:
-            rows = self.scale.apply(rows)
-        z, c = self.grid.encode(rows) if self.grid is not None else state.encoder.encode(rows)
+    def _named(self, array: Array, z: Rows, c: Rows) -> dict[str, Array]:
+        """Return outputs and, of a module with a GRU, contexts, both with the row axes of `array`."""
         axes = (*array.axes[: array.n_row_axes], "component")
-        shape = self.geometry or (len(z),)
-        arrays = {self.name: Array(z.reshape(*shape, z.shape[-1]), axes)}
-        if state.encoder.module.module.recurrent is not None:
-            arrays[f"{self.name}.context"] = Array(c.reshape(*shape, c.shape[-1]), axes)
-        return arrays
+        outputs = {self.name: Array(z, axes)}
+        return outputs | {f"{self.name}.context": Array(c, axes)} if self._is_recurrent else outputs
 
-    def _train(self, frame: Frame, rows: Rows, state: StreamState) -> dict[str, Array]:
-        assert self.online is not None
-        batches = self._draw(frame, rows, state) if self.number == 1 else unpack(frame, self.input)
-        passed_on = [learnt for batch in batches if (learnt := self.online.learn(batch)) is not None]
-        if self.online.collapsed and not self._has_warned:
+    @property
+    def _is_recurrent(self) -> bool:
+        return isinstance(self.layers[-1], Recurrent)
+
+    def _train(self, frame: Frame, rows: Rows, stream: _Stream, online: OnlineModule) -> dict[str, Array]:
+        """Learn from the batches that there are, and return them as the next module is to learn from them."""
+        batches = self.teacher.batches(frame, rows, stream.cutter)
+        passed_on = [learnt for batch in batches if (learnt := online.learn(batch)) is not None]
+        if online.collapsed and not self._has_warned:
             self._has_warned = True
             log.warning("stage %r: the score has long been that of chance; the module predicts nothing", self.name)
         return {} if self.is_last or not passed_on else pack(passed_on, self.name)
 
-    def _draw(self, frame: Frame, rows: Rows, state: StreamState) -> list[Batch]:
-        """Put what the frame completes into the memory, and return the batches that this earns."""
-        if self.grid is not None:
-            excerpts = [self.grid.columns(rows).reshape(len(rows), -1)] if np.isfinite(rows).all() else []
-            self.counts["gaps"] += not excerpts
-        else:
-            short = state.cutter.short
-            excerpts = state.cutter.add(rows, frame.last or frame.end)
-            self.counts["short"] += state.cutter.short - short
-        if self.live and self._is_late(frame):
-            self._keep(excerpts)
-            self.counts["late"] += len(excerpts)
-            return []
-        batches = []
-        for excerpt in excerpts:
-            self._keep([excerpt])
-            for _ in range(self.updates if self.memory.count % self.every == 0 else 0):
-                batches.append(self._batch())
-                self.draws += 1
-        return batches
-
-    def _keep(self, excerpts: list[Rows]) -> None:
-        if self.number == 1:
-            for excerpt in excerpts:
-                self.memory.add(excerpt)
-
-    def _batch(self) -> Batch:
-        assert self.scale is not None
-        chosen = [self.scale.apply(excerpt) for excerpt in self.memory.draw(self.rows, self.draws)]
-        if not self.geometry:
-            return pad(chosen)
-        height, width = self.geometry
-        columns = np.stack(chosen).reshape(len(chosen) * width, height, -1)
-        return Batch(columns, np.full(len(columns), height, np.int64))
-
-    def _is_late(self, frame: Frame) -> bool:
-        now = time.monotonic()
-        if self._start is None:
-            self._start = now - frame.time
-        return now - self._start - frame.time > LATE
-
-    def _encoder_id(self) -> str:
+    def _encoder_id(self, below: str) -> str:
         # The same module on the same features has the same id wherever it runs, so that runs can be compared.
-        text = self._described + self.encoder
-        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return f"{self.name}-{hashlib.sha256((self._described + below).encode()).hexdigest()[:12]}"
 
-    # --- state ---------------------------------------------------------------------------------------------------
+    # --- state -------------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """Return weights, optimiser, memory, the streams' tails and the counters."""
-        saved: State = {
-            "described": self._described,
-            "encoder": self.encoder,
-            "offset": self.offset,
-            "draws": self.draws,
-            "counts": dict(self.counts),
-            "memory": self.memory.state(),
-            "built": self.online is not None,
-        }
-        if self.online is not None and self.scale is not None:
+        """Return weights, optimiser, memory of excerpts, the streams' tails and the counters."""
+        saved: State = {"described": self._described, "encoder": self.encoder, "built": self.online is not None}
+        if self.online is not None and self.shape is not None:
             saved |= {
-                "channels": self.online.module.channels,
-                "geometry": list(self.geometry),
-                "rate": self.rate,
+                "shape": {"channels": self.shape.channels, "rate": self.shape.rate, "grid": list(self.shape.grid)},
                 "module": self.online.state(),
-                "scale": self.scale.state(),
-                "streams": {name: state.state() for name, state in self.streams.items()},
+                "teacher": self.teacher.state(),
             }
-        return saved
+        return saved | self.streams.state()
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned; ValueError where it is of a module of other sizes."""
@@ -367,28 +280,21 @@ class ContrastStage:
                 f"stage {self.name!r}: the state is of {state['described']}, this is {self._described} "
                 f"(name, layout, module, width, horizon_ms, skip, seed)"
             )
-        self.encoder, self.offset = state["encoder"], int(state["offset"])
-        self.draws, self.counts = int(state["draws"]), dict(state["counts"])
-        self.memory.restore(state["memory"])
-        self.online, self.streams = None, {}
-        if not state["built"]:
-            return
-        self._build(int(state["channels"]), tuple(state["geometry"]), float(state["rate"]))
-        assert self.online is not None and self.scale is not None
-        self.online.restore(state["module"])
-        self.scale.restore(state["scale"])
-        for name, saved in state["streams"].items():
-            self.streams[name] = self._new_stream(self.online)
-            self.streams[name].restore(saved)
+        self.encoder = state["encoder"]
+        self.online = self.shape = None
+        if state["built"]:
+            self._build(shape_of(**state["shape"]))
+            assert self.online is not None
+            self.online.restore(state["module"])
+            self.teacher.restore(state["teacher"])
+        self.streams.restore(state, self._new_stream)
 
     def start_encoding(self, untrained: bool = False) -> None:
         """From now on only encode, from another beginning; `untrained` with the weights from before any learning."""
-        self.learn, self.offset = False, -1
-        self.streams.clear()
-        if untrained and self.online is not None:
-            scale = self.scale
-            self._build(self.online.module.channels, self.geometry, self.rate)
-            self.scale = scale
+        self.learn = False
+        self.streams = Streams()
+        if untrained and self.shape is not None:
+            self.online = self._new_module(self.shape)
 
     def metrics(self) -> Metrics:
         """Return updates, score (nats) and accuracy of the contrast, collapse, memory, and what was skipped and why."""
@@ -402,8 +308,34 @@ class ContrastStage:
             "best_score": online.best_score,
             "collapsed": float(online.collapsed),
         }
-        if self.number == 1:
-            metrics |= {"excerpts": len(self.memory), "memory_bytes": self.memory.nbytes}
-        counts = {**self.counts, **online.skipped, "short": self.counts["short"] + online.skipped["short"]}
+        if isinstance(self.teacher, OwnExcerpts):
+            metrics |= {"excerpts": len(self.teacher.memory), "memory_bytes": self.teacher.memory.nbytes}
+        counts = Counter(self.streams.counts)
+        for more in (self.teacher.counts, online.skipped):
+            counts.update(more)
         metrics.update({f"skipped.{reason}": count for reason, count in counts.items()})
         return metrics
+
+
+class _Stream:
+    """What a module remembers of one stream: its encoder's tails, and rows that are no excerpt yet.
+
+    Only a module with excerpts of its own fills the cutter.
+    """
+
+    def __init__(self, encoder: RowEncoder | GridEncoder, cutter: Cutter | GridCutter, teacher: Teacher) -> None:
+        self.encoder, self.cutter, self.teacher = encoder, cutter, teacher
+
+    def interrupt(self) -> None:
+        self.encoder.reset()
+        self.teacher.keep(self.cutter.close())
+
+    def reset(self) -> None:
+        self.interrupt()
+
+    def state(self) -> dict[str, Any]:
+        return {"encoder": self.encoder.state(), "cutter": self.cutter.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.encoder.restore(state["encoder"])
+        self.cutter.restore(state["cutter"])

@@ -11,7 +11,7 @@ from helpers.modules import module, same_frames, same_state, speech, stack, with
 
 from stream_infomax.frames import wire  # noqa: E402
 from stream_infomax.frames.frame import Array, Frame  # noqa: E402
-from stream_infomax.learning.contrast import online as greedy  # noqa: E402
+from stream_infomax.learning.contrast.encoders import RowEncoder  # noqa: E402
 
 
 def test_frame_for_frame_with_the_rows_and_rates_of_each_module():
@@ -45,8 +45,8 @@ def test_live_output_is_the_window_output():
     stage.learn = False
     segment = [frame for frame in frames if frame.segment == "a2"]
     live = [stage.process(replace(frame, offset=-1)).arrays["m1"].data for frame in segment]
-    rows = stage.scale.apply(np.concatenate([frame.arrays["features"].data for frame in segment]))
-    whole, _ = greedy.RowEncoder(stage.online).encode(rows)
+    rows = stage.teacher.scale.apply(np.concatenate([frame.arrays["features"].data for frame in segment]))
+    whole, _ = RowEncoder(stage.online).encode(rows)
     np.testing.assert_allclose(np.concatenate(live), whole, atol=1e-6)
 
 
@@ -123,7 +123,7 @@ def test_one_update_after_every_third_excerpt():
     stage = module(1, every=3)
     for frame in speech(8):
         stage.process(frame)
-    assert stage.online.updates == stage.memory.count // 3
+    assert stage.online.updates == stage.teacher.memory.count // 3
 
 
 def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
@@ -132,13 +132,13 @@ def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
         pipeline.process(frame)
     first = pipeline.stages[0]
     old = first.metrics()["excerpts"]
-    ids = {first._encoder_id()}
+    ids = {first._encoder_id("learner-1")}
     for frame in speech(1, encoder="learner-2", seed=1):
-        out = pipeline.process(replace(frame, offset=first.offset + 1))
+        out = pipeline.process(replace(frame, offset=first.streams.offset + 1))
     assert old > 1
     assert first.metrics()["excerpts"] <= 2
     assert first.metrics()["skipped.new_encoder"] == 1
-    assert all(stage.counts["new_encoder"] == 1 for stage in pipeline.stages)
+    assert all(stage.streams.counts["new_encoder"] == 1 for stage in pipeline.stages)
     assert all(stage.online.raised > 0 for stage in pipeline.stages)
     assert out.encoder not in ids
 
@@ -165,8 +165,8 @@ def test_a_missing_frame_is_a_gap():
     fresh = module(1, learn=False)
     fresh.restore({**stage.state(), "streams": {}})
     assert stage.metrics()["skipped.gaps"] == 1
-    assert stage.memory.count == 1, "what came before the gap is an excerpt of its own"
-    alone = fresh.process(replace(frames[2], offset=stage.offset + 1))
+    assert stage.teacher.memory.count == 1, "what came before the gap is an excerpt of its own"
+    alone = fresh.process(replace(frames[2], offset=stage.streams.offset + 1))
     np.testing.assert_allclose(out.arrays["m1"].data, alone.arrays["m1"].data, atol=1e-6)
 
 
@@ -179,7 +179,7 @@ def test_nan_rows_come_out_as_nan_and_are_never_learnt_from():
     outputs = [pipeline.process(frame) for frame in frames]
     assert sum(int(np.isnan(frame.arrays["m4"].data).any(1).sum()) for frame in outputs) == 1
     assert all(stage.online.skipped["not_finite"] == 0 for stage in pipeline.stages)
-    assert all(np.isfinite(rows).all() for _, rows in pipeline.stages[0].memory.recent)
+    assert all(np.isfinite(rows).all() for _, rows in pipeline.stages[0].teacher.memory.recent)
 
 
 def test_warm_up_of_another_width_gives_no_rows():
@@ -224,10 +224,13 @@ def test_segments_too_short_for_one_prediction_are_counted():
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda frame: with_features(frame, np.ones((4, 6))), r"\(5.*\(6"),
-        (lambda frame: replace(frame, rate=100.0), r"200\.0.*100\.0"),
+        (lambda frame: with_features(frame, np.ones((4, 6))), "channels=5.*channels=6"),
+        (lambda frame: replace(frame, rate=100.0), r"rate=200\.0.*rate=100\.0"),
         (lambda frame: with_features(frame, np.ones((4, 5)), ("item", "component")), "'item'"),
-        (lambda frame: with_features(frame, np.ones((2, 2, 5)), ("grid_y", "grid_x", "component")), r"\(2, 2\)"),
+        (
+            lambda frame: with_features(frame, np.ones((2, 2, 5)), ("grid_y", "grid_x", "component")),
+            "Sequences.*Grids.*height=2",
+        ),
     ],
 )
 def test_features_that_change_their_size_are_refused_by_name(change, text):
@@ -256,7 +259,7 @@ def test_live_mode_skips_training_and_never_publishing(monkeypatch):
     frames = list(speech(6))
     stage = module(1, live=True)
     now = [100.0]
-    monkeypatch.setattr("stream_infomax.stages.contrast.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("stream_infomax.stages.teachers.time.monotonic", lambda: now[0])
     punctual, rows, expected = module(1), 0, 0
     for number, frame in enumerate(frames):
         now[0] = 100.0 + number * (0.05 if number < 20 else 0.2)  # real time, then far behind
@@ -264,5 +267,5 @@ def test_live_mode_skips_training_and_never_publishing(monkeypatch):
         expected += punctual.process(frame).arrays["m1"].n_rows
     assert stage.metrics()["skipped.late"] > 0
     assert stage.online.updates > 0
-    assert stage.online.updates + stage.metrics()["skipped.late"] + 1 == stage.memory.count
+    assert stage.online.updates + stage.metrics()["skipped.late"] + 1 == stage.teacher.memory.count
     assert rows == expected

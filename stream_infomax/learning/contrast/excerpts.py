@@ -4,7 +4,10 @@ On a sorted stream the newest rows alone are a poor batch: they are all of one k
 of bytes, one part of them the newest excerpts, the other a uniform sample of all older ones.
 """
 
-from collections import deque
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,21 +37,33 @@ class Cutter:
 
     Parameters
     ----------
+    width
+        Columns of a row.
     longest
         Rows of an excerpt; a longer run is cut into several.
     shortest
-        Shorter runs are dropped and counted in ``short``.
+        Shorter runs are dropped and counted.
+    dropped
+        Where they are counted, under ``short``.
+
+    Raises
+    ------
+    ValueError
+        Where `shortest` is not between 1 and `longest`.
     """
 
-    def __init__(self, width: int, longest: int, shortest: int) -> None:
+    def __init__(self, width: int, longest: int, shortest: int, dropped: Counter[str] | None = None) -> None:
         if not 1 <= shortest <= longest:
             raise ValueError(f"shortest must be between 1 and longest = {longest}; received {shortest}")
         self.longest, self.shortest = longest, shortest
+        self.dropped: Counter[str] = Counter() if dropped is None else dropped
         self.open = np.zeros((0, width), np.float32)
-        self.short = 0
 
     def add(self, rows: Rows, last: bool) -> list[Rows]:
-        """Return the excerpts that the next rows complete; a row with NaN is a gap, ``last`` ends the segment."""
+        """Return the excerpts (T, width) that the next rows (n, width) complete.
+
+        A row with NaN is a gap; `last` ends the segment.
+        """
         done = []
         finite = np.isfinite(rows).all(1)
         borders = np.flatnonzero(np.diff(finite.astype(np.int8))) + 1
@@ -67,8 +82,54 @@ class Cutter:
         run, self.open = self.open, self.open[:0]
         if len(run) >= self.shortest:
             return [run]
-        self.short += len(run) > 0
+        self.dropped["short"] += len(run) > 0
         return []
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that `restore` needs."""
+        return {"open": self.open.copy()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.open = np.array(state["open"], np.float32)
+
+
+class GridCutter:
+    """Make each grid of patches an excerpt; a grid with NaN is dropped.
+
+    Parameters
+    ----------
+    height, width
+        Of a grid, in patches.
+    dropped
+        Where grids with NaN are counted, under ``not_finite``.
+    """
+
+    def __init__(self, height: int, width: int, dropped: Counter[str]) -> None:
+        self.height, self.width, self.dropped = height, width, dropped
+
+    def add(self, rows: Rows, last: bool) -> list[Rows]:
+        """Return the patches (height·width, channels) of a grid, given line by line, column by column."""
+        if np.isfinite(rows).all():
+            return [columns(rows, self.height, self.width).reshape(len(rows), -1)]
+        self.dropped["not_finite"] += 1
+        return []
+
+    def close(self) -> list[Rows]:
+        """Nothing is ever open."""
+        return []
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing is remembered."""
+
+
+def columns(patches: Rows, height: int, width: int) -> Rows:
+    """Return the patches (height·width, channels) of a grid as its columns (width, height, channels)."""
+    return np.ascontiguousarray(patches.reshape(height, width, -1).swapaxes(0, 1))
 
 
 class ExcerptMemory:

@@ -12,6 +12,8 @@ Shapes: B excerpts, T rows of an excerpt, C channels, A anchors, K steps ahead, 
 consecutive rows of one segment; ``lengths`` (B,) says how many rows of each excerpt are there, the rest is padding.
 """
 
+from __future__ import annotations
+
 import math
 from typing import NamedTuple
 
@@ -25,12 +27,22 @@ with optional():
 from stream_infomax.learning.contrast.layouts import Conv, Layer, Layout, layout, steps_ahead
 
 
-class Score(NamedTuple):
-    """How well a module tells the rows that follow from rows that don't."""
+class Prediction(NamedTuple):
+    """How well a module tells the rows that follow from rows that don't.
 
-    loss: Tensor  # nats, mean over anchors, then over steps; ln(1 + N) is chance
-    accuracy: Tensor  # share of anchors whose true row scores highest; 1 / (1 + N) is chance
-    pairs: int  # how many (anchor, step) pairs the means are over
+    Attributes
+    ----------
+    loss : Tensor
+        Nats, the mean over anchors, then over steps; ln(1 + N) is chance.
+    accuracy : Tensor
+        Share of anchors whose true row scores highest; 1 / (1 + N) is chance.
+    pairs : int
+        Pairs of anchor and step that the means are over.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+    pairs: int
 
 
 class InfoNCE(nn.Module):
@@ -82,8 +94,8 @@ class InfoNCE(nn.Module):
         self.steps, self.negatives, self.anchors, self.skip, self.columns = steps, negatives, anchors, skip, columns
         self.predict = nn.Linear(context, steps * target, bias=False)  # W_1 … W_K
 
-    def forward(self, z: Tensor, c: Tensor, lengths: Tensor, generator: torch.Generator) -> Score | None:
-        """Return the score, or None where no row of the batch has a row that far ahead.
+    def forward(self, z: Tensor, c: Tensor, lengths: Tensor, generator: torch.Generator) -> Prediction | None:
+        """Return loss and accuracy, or None where no row of the batch has a row that far ahead.
 
         Parameters
         ----------
@@ -105,9 +117,9 @@ class InfoNCE(nn.Module):
         positives = torch.where(valid, positives, anchors[..., None])
         shared, own = self._draw_negatives(lengths, total, generator)
 
-        prediction = self.predict(_take(c, anchors)).view(len(anchors), -1, width)  # (G, A·K, C)
-        positive = (prediction * _take(z, positives.flatten(1))).sum(-1, keepdim=True)  # (G, A·K, 1)
-        negative = torch.cat([prediction @ _take(z, shared).T, prediction @ _take(z, own).transpose(1, 2)], -1)
+        predicted = self.predict(_take(c, anchors)).view(len(anchors), -1, width)  # (G, A·K, C)
+        positive = (predicted * _take(z, positives.flatten(1))).sum(-1, keepdim=True)  # (G, A·K, 1)
+        negative = torch.cat([predicted @ _take(z, shared).T, predicted @ _take(z, own).transpose(1, 2)], -1)
         drawn = torch.cat([shared.expand(len(own), -1), own], -1)  # (G, N)
         is_positive = (drawn[:, None] == positives.flatten(1)[..., None]).to(z.device)
         scores = torch.cat([positive, negative.masked_fill(is_positive, -math.inf)], -1)  # (G, A·K, 1 + N)
@@ -117,7 +129,7 @@ class InfoNCE(nn.Module):
         weight = (weight / weight.sum()).flatten(1)  # … then over the steps that any anchor reaches
         surprise = torch.logsumexp(scores, -1) - scores[..., 0]
         right = scores[..., 0] > scores[..., 1:].amax(-1)
-        return Score((weight * surprise).sum(), (weight * right).sum().detach(), pairs)
+        return Prediction((weight * surprise).sum(), (weight * right).sum().detach(), pairs)
 
     def _draw_anchors(self, lengths: Tensor, total: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return the flat indices (G, A) of rows with a row to predict, and where their sequences end.
@@ -228,8 +240,8 @@ class ContrastModule(nn.Module):
 
     def forward(
         self, x: Tensor, lengths: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor, Tensor, Score | None]:
-        """Encode excerpts from their beginning and score them; return z, c, their lengths and the score."""
+    ) -> tuple[Tensor, Tensor, Tensor, Prediction | None]:
+        """Encode excerpts from their beginning; return z, c, their lengths, and how well it predicts."""
         z, c, _ = self.encode(x)
         lengths = lengths // self.stride
         return z, c, lengths, self.loss(z, c, lengths, generator)
@@ -241,7 +253,7 @@ class Level(NamedTuple):
     z: Tensor
     c: Tensor
     lengths: Tensor
-    score: Score | None
+    prediction: Prediction | None
 
 
 class GreedyInfoMax(nn.Module):
@@ -273,7 +285,7 @@ class GreedyInfoMax(nn.Module):
     --------
     >>> gim = GreedyInfoMax(channels=8, rate=200)
     >>> levels = gim(torch.randn(4, 256, 8))
-    >>> sum(level.score.loss for level in levels).backward()
+    >>> sum(level.prediction.loss for level in levels).backward()
     """
 
     def __init__(
@@ -303,7 +315,7 @@ class GreedyInfoMax(nn.Module):
         self.generator = torch.Generator().manual_seed(seed)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> list[Level]:
-        """Encode and score excerpts (B, T, C) at every level.
+        """Encode excerpts (B, T, C) and predict their rows at every level.
 
         Parameters
         ----------
@@ -329,8 +341,3 @@ def seeded_module(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed * 1009 + index)
         return ContrastModule(channels, layers, steps, **loss)
-
-
-def columns_of(grids: Tensor) -> Tensor:
-    """Return grids of patches (B, H, W, C) as sequences downwards (B·W, H, C), an image's columns side by side."""
-    return grids.transpose(1, 2).flatten(0, 1)

@@ -1,19 +1,21 @@
-"""One gradient-isolated module while the stream runs: it encodes row by row, and learns from batches that come by.
+"""OnlineModule: one gradient-isolated module while the stream runs.
 
-Modules in a row make Greedy InfoMax: each trains on what the one below made of the same batch, and passes on what
-it made of it itself, before its own step, as in joint training. Nothing goes back. Rows of the stream are encoded with
-a running average of the weights, which is steadier than the weights themselves.
+Modules in a row make Greedy InfoMax. Each trains on the output of the module below for the same batch, and passes on
+its own output from before its step, as in joint training. No gradient goes back. Rows of the stream are encoded with a
+running average of the weights, which is steadier than the weights themselves.
 """
+
+from __future__ import annotations
 
 import copy
 import math
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.contrast.excerpts import Batch, Cutter
+from stream_infomax.learning.contrast.excerpts import Batch
 from stream_infomax.learning.contrast.layouts import Layer
 from stream_infomax.learning.contrast.modules import seeded_module
 from stream_infomax.settings.extras import optional
@@ -77,14 +79,23 @@ class OnlineModule:
 
     @property
     def collapsed(self) -> bool:
-        """Whether the score has been that of chance for long: the features carry nothing that could be predicted."""
+        """Whether the score has long been that of chance: nothing can be predicted from the features."""
         return self.stuck >= STUCK_UPDATES
 
     def learn(self, batch: Batch) -> Batch | None:
-        """Take one step on a batch and return this module's output for it, as it was before the step.
+        """Take one step on a batch.
 
-        A batch that cannot be learnt from is counted under ``skipped`` and goes no further (None): one that is not
-        finite, constant, of fewer than two excerpts, or too short for one prediction.
+        Parameters
+        ----------
+        batch
+            Excerpts (B, T, channels) and their lengths (B,).
+
+        Returns
+        -------
+        Batch or None
+            The module's output for it from before the step: (B, T / stride, width). None for a batch that is skipped,
+            and counted under ``skipped``: one that is not finite, constant, of fewer than two excerpts, or too short
+            for one prediction.
         """
         reason = _unusable(batch, self.module.loss.columns)
         if reason:
@@ -93,34 +104,39 @@ class OnlineModule:
         generator = torch.Generator()
         generator.manual_seed(_seed(self.seed, self.index, self.updates))
         x = torch.from_numpy(batch.rows).to(self.device)
-        z, _, lengths, score = self.module(x, torch.from_numpy(batch.lengths), generator)
-        if score is None:
+        z, _, lengths, prediction = self.module(x, torch.from_numpy(batch.lengths), generator)
+        if prediction is None:
             self.skipped["short"] += 1
             return None
-        loss = float(score.loss.detach())
-        if not math.isfinite(loss):
+        if not self._step(prediction.loss):
             self.skipped["not_finite"] += 1
             return None
+        self._average()
+        self._watch(self.best_score - float(prediction.loss.detach()), float(prediction.accuracy))
+        return Batch(z.detach().cpu().numpy(), lengths.numpy())
+
+    def _step(self, loss: torch.Tensor) -> bool:
+        """Take one step down the gradient; False, and no step, where loss or gradient are not finite."""
+        if not math.isfinite(float(loss.detach())):
+            return False
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate * (RISE if self.raised else 1.0)
         self.optimiser.zero_grad()
-        score.loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if not torch.isfinite(torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.clip)):
-            self.skipped["not_finite"] += 1
-            return None
+            return False
         self.optimiser.step()
-        self._average()
-        self._watch(self.best_score - loss, float(score.accuracy))
-        return Batch(z.detach().cpu().numpy(), lengths.numpy())
+        return True
 
     def _average(self) -> None:
-        """Let the published weights follow; at first quickly, as an average of few."""
+        """Move the published weights towards those just learnt; quickly at first, as an average of few."""
         left = min(AVERAGED, self.updates / (self.updates + 10))
         weights = self.module.state_dict()
         for name, value in self.published.state_dict().items():
             value.lerp_(weights[name], 1 - left)
 
     def _watch(self, score: float, accuracy: float) -> None:
+        """Take in score (nats) and accuracy of an update, and count it."""
         first = self.updates == 0
         self.score = score if first else FADING * self.score + (1 - FADING) * score
         self.accuracy = accuracy if first else FADING * self.accuracy + (1 - FADING) * accuracy
@@ -129,15 +145,23 @@ class OnlineModule:
         self.raised = max(0, self.raised - 1)
 
     def raise_learning_rate(self) -> None:
-        """Learn three times as fast for the next 500 updates, as when the features below have changed their meaning."""
+        """Learn three times as fast for the next 500 updates: the features below have changed their meaning."""
         self.raised = RISE_UPDATES
 
     def transform(self, rows: Rows, tails: list[Rows] | None) -> tuple[Rows, Rows, list[Rows]]:
-        """Encode finite rows (B, T, C) that follow those before with the published weights.
+        """Encode rows with the published weights.
 
-        Return z, c and the tails to continue with.
+        Parameters
+        ----------
+        rows
+            Finite rows (B, T, channels) that follow those before; T is a multiple of the module's stride.
+        tails
+            What the call before returned; None starts afresh.
 
-        T must be a multiple of the module's stride, so that T / stride rows come out.
+        Returns
+        -------
+        z, c, tails
+            Outputs (B, T / stride, width), contexts (B, T / stride, context), and the tails to continue with.
         """
         old = None if tails is None else [torch.from_numpy(tail).to(self.device) for tail in tails]
         with torch.no_grad():
@@ -145,7 +169,7 @@ class OnlineModule:
         return z.cpu().numpy(), c.cpu().numpy(), [tail.cpu().numpy() for tail in new]
 
     def state(self) -> dict[str, Any]:
-        """Return everything that a later ``restore`` needs: weights, their average, moments, counters."""
+        """Return everything that `restore` needs: weights, their average, moments, counters."""
         moments = self.optimiser.state_dict()["state"]
         return {
             "weights": {name: _array(value) for name, value in self.module.state_dict().items()},
@@ -161,8 +185,14 @@ class OnlineModule:
             "skipped": dict(self.skipped),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what ``state`` returned; ValueError naming the array where sizes differ."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned.
+
+        Raises
+        ------
+        ValueError
+            Where the sizes of an array differ; names it.
+        """
         own = self.module.state_dict()
         for name, value in own.items():
             saved = state["weights"].get(name)
@@ -183,93 +213,8 @@ class OnlineModule:
         self.skipped = dict(state["skipped"])
 
 
-class RowEncoder:
-    """The state of one stream in one module: what its convolutions and GRU remember, and rows short of a stride.
-
-    Output row j of a segment stands for its input rows j·stride to (j + 1)·stride - 1, whatever the frames. A NaN
-    among them makes it NaN, and starts the state afresh.
-    """
-
-    def __init__(self, module: OnlineModule) -> None:
-        self.module = module
-        self.rest: Rows = np.zeros((0, module.module.channels), np.float32)
-        self.tails: list[Rows] | None = None
-
-    def encode(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Return z and c for the next rows (n, C) of the segment."""
-        stride = self.module.module.stride
-        rows = np.concatenate([self.rest, rows])
-        count = len(rows) // stride
-        self.rest = rows[count * stride :].copy()
-        blocks = rows[: count * stride].reshape(count, stride, rows.shape[1])
-        finite = np.isfinite(blocks.reshape(count, stride * rows.shape[1])).all(1)
-        z = np.full((count, self.module.module.width), np.nan, np.float32)
-        c = np.full((count, self.module.module.context), np.nan, np.float32)
-        borders = [0, *(np.flatnonzero(np.diff(finite.astype(np.int8))) + 1), count]
-        for start, stop in pairwise(borders):
-            piece = np.ascontiguousarray(blocks[start:stop]).reshape(1, (stop - start) * stride, rows.shape[1])
-            if stop > start and np.isfinite(piece).all():
-                found_z, found_c, self.tails = self.module.transform(piece, self.tails)
-                z[start:stop], c[start:stop] = found_z[0], found_c[0]
-            elif stop > start:
-                self.tails = None
-        return z, c
-
-    def reset(self) -> None:
-        """Forget what came before, as at the border of a segment."""
-        self.rest, self.tails = self.rest[:0], None
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that a later ``restore`` needs."""
-        tails = {} if self.tails is None else {str(i): tail.copy() for i, tail in enumerate(self.tails)}
-        return {"rest": self.rest.copy(), "fresh": self.tails is None, "tails": tails}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what ``state`` returned."""
-        self.rest = np.array(state["rest"], np.float32)
-        tails = [np.array(state["tails"][str(i)], np.float32) for i in range(len(state["tails"]))]
-        self.tails = None if state["fresh"] else tails
-
-
-class GridEncoder:
-    """Grids of patches in one module: columns are what it sees as sequences; nothing is remembered between grids."""
-
-    def __init__(self, module: OnlineModule, height: int, width: int) -> None:
-        self.module, self.height, self.width = module, height, width
-
-    def encode(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Return z and c for a grid's rows (height·width, C), which run along its lines; a patch of NaN stays NaN."""
-        finite: NDArray[np.bool_] = np.asarray(np.isfinite(rows).all(1))
-        z, c, _ = self.module.transform(self.columns(np.where(finite[:, None], rows, 0)), None)
-        back = [np.ascontiguousarray(output.swapaxes(0, 1)).reshape(len(rows), -1) for output in (z, c)]
-        for output in back:
-            output[~finite] = np.nan
-        return back[0], back[1]
-
-    def columns(self, rows: Rows) -> Rows:
-        """Return a grid's rows as its columns (width, height, C)."""
-        return np.ascontiguousarray(rows.reshape(self.height, self.width, -1).swapaxes(0, 1))
-
-
-class StreamState:
-    """What a module remembers of one stream: the segment, its encoder's tails, and rows that are no excerpt yet."""
-
-    def __init__(self, encoder: RowEncoder, cutter: Cutter) -> None:
-        self.encoder, self.cutter = encoder, cutter
-        self.segment = ""
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that a later ``restore`` needs."""
-        return {"segment": self.segment, "encoder": self.encoder.state(), "open": self.cutter.open.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what ``state`` returned."""
-        self.segment = state["segment"]
-        self.encoder.restore(state["encoder"])
-        self.cutter.open = np.array(state["open"], np.float32)
-
-
 def _unusable(batch: Batch, columns: int) -> str:
+    """Return why a batch is skipped, an empty text where it is not."""
     if len(batch.lengths) <= columns:
         return "one_excerpt"
     used = batch.rows[np.arange(batch.rows.shape[1]) < batch.lengths[:, None]]
@@ -281,6 +226,7 @@ def _unusable(batch: Batch, columns: int) -> str:
 
 
 def _seed(*numbers: int) -> int:
+    """Return the seed of the draws that these numbers name."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 

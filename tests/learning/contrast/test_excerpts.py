@@ -37,7 +37,7 @@ def test_runs_too_short_for_one_prediction_are_counted():
     cutter = Cutter(2, longest=10, shortest=4)
     assert cutter.add(ramp(3), last=True) == []
     assert [len(excerpt) for excerpt in cutter.add(ramp(13), last=True)] == [10]
-    assert cutter.short == 2
+    assert cutter.dropped == {"short": 2}
     with pytest.raises(ValueError, match="received 11"):
         Cutter(2, longest=10, shortest=11)
 

@@ -12,7 +12,6 @@ from stream_infomax.learning.contrast.modules import (  # noqa: E402
     ContrastModule,
     GreedyInfoMax,
     InfoNCE,
-    columns_of,
 )
 
 
@@ -180,7 +179,7 @@ def test_no_gradient_crosses_a_border(name):
     for number, level in enumerate(levels):
         for other, module in enumerate(gim.stack):
             gradients = torch.autograd.grad(
-                level.score.loss, list(module.parameters()), retain_graph=True, allow_unused=True
+                level.prediction.loss, list(module.parameters()), retain_graph=True, allow_unused=True
             )
             if other == number:
                 assert all(gradient is not None for gradient in gradients)
@@ -195,16 +194,16 @@ def test_end_to_end_is_the_same_layers_under_one_loss():
     count = lambda model: sum(p.numel() for name, p in model.named_parameters() if "loss" not in name)  # noqa: E731
     assert count(greedy) == count(cpc)
     (level,) = cpc(torch.randn(3, 64, 4))
-    level.score.loss.backward()
+    level.prediction.loss.backward()
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in cpc.parameters())
 
 
 def test_one_summed_backward_is_one_backward_a_module():
     x = torch.randn(3, 64, 4)
     together, apart = GreedyInfoMax(4, width=16), GreedyInfoMax(4, width=16)
-    sum(level.score.loss for level in together(x)).backward()
+    sum(level.prediction.loss for level in together(x)).backward()
     for level in apart(x):
-        level.score.loss.backward()
+        level.prediction.loss.backward()
     for one, other in zip(together.parameters(), apart.parameters(), strict=True):
         assert torch.equal(one.grad, other.grad)
 
@@ -222,9 +221,9 @@ def test_training_learns_what_follows():
         x = torch.sin(speed * time + phase + torch.arange(4) * 1.57)
         levels = gim(x)
         optimiser.zero_grad()
-        sum(level.score.loss for level in levels).backward()
+        sum(level.prediction.loss for level in levels).backward()
         optimiser.step()
-        accuracies.append([float(level.score.accuracy) for level in levels])
+        accuracies.append([float(level.prediction.accuracy) for level in levels])
     first, last = torch.tensor(accuracies[:5]).mean(0), torch.tensor(accuracies[-5:]).mean(0)
     assert (last > first + 0.1).all()
     assert (last > 3 / 17).all()
@@ -235,20 +234,13 @@ def test_same_seed_same_bits_and_the_global_generator_is_left_alone():
     before = torch.get_rng_state()
     one = GreedyInfoMax(4, seed=3)
     x = torch.linspace(-1, 1, 3 * 64 * 4).view(3, 64, 4)
-    losses = [level.score.loss for level in one(x)]
+    losses = [level.prediction.loss for level in one(x)]
     assert torch.equal(before, torch.get_rng_state())
     torch.rand(3)
-    again = [level.score.loss for level in GreedyInfoMax(4, seed=3)(x)]
-    other = [level.score.loss for level in GreedyInfoMax(4, seed=4)(x)]
+    again = [level.prediction.loss for level in GreedyInfoMax(4, seed=3)(x)]
+    other = [level.prediction.loss for level in GreedyInfoMax(4, seed=4)(x)]
     assert all(torch.equal(a, b) for a, b in zip(losses, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(losses, other, strict=True))
-
-
-def test_columns_of_a_grid():
-    grids = torch.arange(2 * 3 * 4).view(2, 3, 4, 1)
-    columns = columns_of(grids)
-    assert columns.shape == (8, 3, 1)
-    assert columns[5, :, 0].tolist() == grids[1, :, 1, 0].tolist()
 
 
 def test_steps_ahead():

@@ -7,10 +7,11 @@ from helpers.extras import extra
 torch = extra("torch")
 
 from stream_infomax.learning.contrast import online as greedy  # noqa: E402
+from stream_infomax.learning.contrast.encoders import RowEncoder  # noqa: E402
 from stream_infomax.learning.contrast.excerpts import Batch, pad  # noqa: E402
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout  # noqa: E402
 from stream_infomax.learning.contrast.modules import GreedyInfoMax  # noqa: E402
-from stream_infomax.learning.contrast.online import OnlineModule, RowEncoder  # noqa: E402
+from stream_infomax.learning.contrast.online import OnlineModule  # noqa: E402
 
 LAYERS = (Conv(4, 2, 8),)
 

@@ -1,0 +1,165 @@
+"""Teachers: where a contrastive module gets its training batches from.
+
+The first module of a stack has `OwnExcerpts`: it keeps excerpts of its own stream and draws batches from them. Every
+other module takes the `BatchesBelow`, which come with the frames of the module that it stands on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stream_infomax.frames.frame import Frame
+from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
+from stream_infomax.learning.contrast.shapes import Shape
+from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.stages.batches import unpack
+
+Rows = npt.NDArray[np.float32]
+
+HALF_LIFE = 600.0  # seconds; a slow standardisation does not chase what is being learnt from it
+LATE = 1.0  # seconds behind the stream at which live mode stops training
+
+
+class OwnExcerpts:
+    """Standardises the rows of a stream, keeps excerpts of them, and draws a batch for each new one.
+
+    Parameters
+    ----------
+    memory
+        Keeps the excerpts.
+    updates, every
+        Batches that are drawn after every so many new excerpts.
+    rows
+        Rows of a batch, about.
+    live
+        Draw nothing while more than a second behind the stream.
+
+    Attributes
+    ----------
+    counts : Counter
+        Excerpts that came ``late`` (kept, but no reason for a batch), and runs and grids that were no excerpts.
+    """
+
+    def __init__(self, memory: ExcerptMemory, *, updates: int, every: int, rows: int, live: bool) -> None:
+        self.memory, self.updates, self.every, self.rows = memory, updates, every, rows
+        self.clock = Clock() if live else None
+        self.draws = 0
+        self.counts: Counter[str] = Counter(late=0, short=0, not_finite=0)
+        self.shape: Shape
+        self.scale: RunningScale
+
+    def start(self, shape: Shape) -> None:
+        """Get ready for rows of this shape, which have no past."""
+        self.shape = shape
+        self.scale = RunningScale(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
+        self.memory.clear()
+
+    def watch(self, rows: Rows) -> None:
+        """Follow the distribution of the rows (n, channels)."""
+        self.scale.update(rows[np.isfinite(rows).all(1)])
+
+    def standardised(self, rows: Rows) -> Rows:
+        """Return rows (n, channels) as the module takes them."""
+        return self.scale.apply(rows)
+
+    def keep(self, excerpts: list[Rows]) -> None:
+        """Remember excerpts that give no reason for a batch."""
+        for excerpt in excerpts:
+            self.memory.add(excerpt)
+
+    def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
+        """Return the batches that the excerpts give reason for which these rows of the frame complete."""
+        excerpts = cutter.add(rows, frame.last or frame.end)
+        if self.clock is not None and self.clock.behind(frame.time) > LATE:
+            self.keep(excerpts)
+            self.counts["late"] += len(excerpts)
+            return []
+        batches = []
+        for excerpt in excerpts:
+            self.memory.add(excerpt)
+            if self.memory.count % self.every == 0:
+                batches += [self._draw() for _ in range(self.updates)]
+        return batches
+
+    def _draw(self) -> Batch:
+        chosen = [self.scale.apply(excerpt) for excerpt in self.memory.draw(self.rows, self.draws)]
+        self.draws += 1
+        return self.shape.batch(chosen)
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that `restore` needs."""
+        return {
+            "draws": self.draws,
+            "counts": dict(self.counts),
+            "scale": self.scale.state(),
+            "memory": self.memory.state(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned; the shape has to be known."""
+        self.draws = int(state["draws"])
+        self.counts.clear()  # and stays the object in which the cutters count
+        self.counts.update(state["counts"])
+        self.scale.restore(state["scale"])
+        self.memory.restore(state["memory"])
+
+
+class BatchesBelow:
+    """Takes the batches of the module below as they come, and its rows as they are.
+
+    Parameters
+    ----------
+    name
+        The name of the module below.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.counts: Counter[str] = Counter()
+
+    def start(self, shape: Shape) -> None:
+        """Rows of any shape will do."""
+
+    def watch(self, rows: Rows) -> None:
+        """The module below has standardised them."""
+
+    def standardised(self, rows: Rows) -> Rows:
+        """Return the rows as they are."""
+        return rows
+
+    def keep(self, excerpts: list[Rows]) -> None:
+        """Nothing is kept: it came with the batches."""
+
+    def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
+        """Return the batches that travel with the frame."""
+        return unpack(frame, self.name)
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing is remembered."""
+
+
+Teacher = OwnExcerpts | BatchesBelow
+
+
+class Clock:
+    """How far this machine is behind a stream, whose first frame is taken to be on time."""
+
+    def __init__(self) -> None:
+        self.start: float | None = None
+
+    def behind(self, seconds: float) -> float:
+        """Return the seconds since what is at `seconds` of the stream should have been processed."""
+        now = time.monotonic()
+        if self.start is None:
+            self.start = now - seconds
+        return now - self.start - seconds
