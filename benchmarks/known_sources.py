@@ -16,7 +16,8 @@ import numpy as np
 from picard import picard
 from sklearn.decomposition import FastICA
 
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.learning.measures.information import amari_distance
 
 K, ROWS, SEEDS = 16, 100_000, range(10)
@@ -64,7 +65,7 @@ METHODS = {
 
 def main() -> None:
     """Measure, and write table and plot."""
-    kernels.warmup()
+    compile_kernels()
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for kind in KINDS:
         for seed in SEEDS:

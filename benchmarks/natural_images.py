@@ -20,8 +20,9 @@ from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, judge, pictu
 from picard import picard
 from picard.densities import Tanh
 
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.neurons import start_beta
+from stream_infomax.learning.kernels import compile_kernels
 
 SEEDS = range(10)
 FRAME = 256
@@ -83,7 +84,7 @@ def learn(rows: np.ndarray, passes: int = 1, look=None, **settings) -> tuple[Onl
 
 def main() -> None:
     """Measure, and write table and plot."""
-    kernels.warmup()
+    compile_kernels()
     training, held_out_pictures = pictures()
     rows = random_patches(training, TRAIN_ROWS, SIDE, seed=0)
     whitening = Whitening.of(rows)

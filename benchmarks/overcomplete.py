@@ -20,9 +20,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, pictures, random_patches
 
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.learning.measures.information import excess_kurtosis
 
 K0, K1, FRAME, SEEDS = 64, 512, 256, range(3)
@@ -136,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--limit", type=int, metavar="ITERATIONS")
     options = parser.parse_args()
-    kernels.warmup()
+    compile_kernels()
     training, held_out_pictures = pictures()
     rows = random_patches(training, TRAIN_ROWS, SIDE, seed=0)
     held_out = random_patches(held_out_pictures, HELD_OUT_ROWS, SIDE, seed=1)

@@ -27,9 +27,10 @@ import numpy as np
 from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, judge, pictures, random_patches
 from reference_learners import batch_infomax, batch_infomax_blocks, infomax_ica, mmica, orica
 
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.kernels import compile_kernels
 
 RESULTS = common.RESULTS / "peers.json"
 FRAME = 256
@@ -286,10 +287,10 @@ def main() -> None:
     missing = [name for name in LEARNERS if name not in results["learners"]]
     names = [] if options.draw else options.names or missing
     if names:
-        kernels.warmup()
+        compile_kernels()
         problem = Problem.of_photographs()
         results["start"] = judge(problem.start, problem.held_out)
-        OnlineInfomax(memory=1 << 20).partial_fit(problem.rows[:3000])  # compiles what warmup leaves out
+        OnlineInfomax(memory=1 << 20).partial_fit(problem.rows[:3000])  # and what compile_kernels leaves out
         for name in names:
             results["learners"][name] = {**measure(name, problem), "code": common.code()}
             # Another process may have added results meanwhile.

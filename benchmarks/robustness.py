@@ -21,9 +21,10 @@ import numpy as np
 from sets import ENERGY, SETS, split
 
 from stream_infomax.learning.infomax import rules as updates
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
 from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.kernels import compile_kernels
 
 FRAME, SEEDS, TENTHS = 256, range(5), 10
 FACTORS = (0.1, 0.2, 0.4, 0.6, 0.8, 3.0, 10.0)
@@ -166,7 +167,7 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", metavar="SET", help=", ".join(SETS))
     parser.add_argument("--draw", action="store_true")
     options = parser.parse_args()
-    kernels.warmup()
+    compile_kernels()
     stored = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
     missing = [] if options.draw else [name for name in SETS if name not in stored]
     for name in options.sets or missing:

@@ -26,8 +26,9 @@ import common
 import matplotlib.pyplot as plt
 import numpy as np
 
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.learner import rows_a_block
+from stream_infomax.learning.kernels import compile_kernels
 
 SIZES = (16, 32, 64, 144, 256, 512, 1024)
 BLOCKS = (1, 32, 256)
@@ -147,7 +148,7 @@ def with_threads() -> None:
 
 def main() -> None:
     """Measure, and write table and plot."""
-    kernels.warmup()
+    compile_kernels()
     if THREADS in sys.argv:
         with_threads()
         return

@@ -18,7 +18,8 @@ import common
 import numpy as np
 from peers import EnoughError, Problem, Watch, load, ours
 
-from stream_infomax.learning.infomax.estimator import OnlineInfomax, kernels
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.kernels import compile_kernels
 
 SHARES = (90, 95, 98, 99, 100)
 PAPER = "paper's batch algorithm 1, numpy"
@@ -70,9 +71,9 @@ def main() -> None:
     peers = {name: [curve["points"]] for name, curve in results["learners"].items() if not name.startswith("ours")}
     peers.pop("optimum", None)
     start, end = results["start"]["entropy"], peers[PAPER][0][-1]["entropy"]
-    kernels.warmup()
+    compile_kernels()
     problem = Problem.of_photographs()
-    OnlineInfomax(memory=1 << 20).partial_fit(problem.rows[:3000])  # compiles what warmup leaves out
+    OnlineInfomax(memory=1 << 20).partial_fit(problem.rows[:3000])  # and what compile_kernels leaves out
     curves = {
         name: [measure_ours(problem, end, seed, **kw) for seed in range(seeds)] for name, kw in OURS.items()
     } | peers

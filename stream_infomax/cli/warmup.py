@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def warmup() -> int:
     """Compile all kernels, so that the first run starts as fast as the later ones."""
-    from stream_infomax.learning.infomax import kernels
+    from stream_infomax.learning.kernels import compile_kernels
 
-    kernels.warmup()
+    compile_kernels()
     return 0

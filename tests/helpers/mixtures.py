@@ -30,6 +30,6 @@ def same(left, right):
         elif isinstance(left[name], np.ndarray):
             if left[name].dtype != right[name].dtype or not np.array_equal(left[name], right[name], equal_nan=True):
                 return name
-        elif left[name] != right[name]:
+        elif left[name] != right[name] and not (left[name] != left[name] and right[name] != right[name]):  # two NaN
             return name
     return None

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax import neurons as tuning
-from stream_infomax.learning.infomax.learner import BlockLearner, Published, Sizes, rows_a_block
+from stream_infomax.learning.infomax.learner import BlockLearner, Sizes, rows_a_block
+from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.parameters import Estimator
 from stream_infomax.state import file as state_file
+from stream_infomax.state.kept import Kept
 
 Array = NDArray[Any]
 
-STATE_FORMAT = 3
+STATE_FORMAT = 4
 SETTINGS_THAT_SHAPE = ("n_components", "n_rank", "energy", "block", "memory", "output", "warmup", "random_state")
 
 
@@ -25,7 +28,7 @@ class NotWarmError(ValueError, AttributeError):
     """Raised where something is asked of a learner whose warm-up is not over (as scikit-learn's NotFittedError)."""
 
 
-class OnlineInfomax(Estimator):
+class OnlineInfomax(Estimator, Kept):
     """Neural population infomax, learnt from a stream in one pass.
 
     The rows x (n_features K) are whitened as their running covariance allows (rank K0), and a rotation C of the
@@ -156,7 +159,7 @@ class OnlineInfomax(Estimator):
         centred = np.empty(X.shape, np.float32)
         n_finite = kernels.centre_rows(X, published.mean, finite, centred)
         potential = centred @ published.filters.T
-        encoded = tuning.publish(potential, self.output, published.scale, published.beta, published.bias)
+        encoded = tuning.publish(potential, self.output, published.amplitude, published.beta, published.bias)
         if self.output == "poisson":
             encoded = tuning.spike_counts(encoded, self._seed, first)
         if n_finite < len(X):
@@ -244,12 +247,12 @@ class OnlineInfomax(Estimator):
         if self._learner is not None:
             state["n_features"] = self.n_features_in_
             state["n_rows_seen"] = self.n_rows_seen_
-            state["n_set_aside"] = self.n_set_aside_
+            state["n_set_aside"] = dict(self.n_set_aside_)
             state["seed"] = self._seed
             state["learner"] = self._learner.state()
-        return state_file.copied(state)
+        return state
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state; raises ValueError where a setting that shapes the result differs, naming it."""
         if state.get("format") != STATE_FORMAT:
             raise ValueError(f"state format {state.get('format')!r}; this version reads {STATE_FORMAT}")
@@ -263,7 +266,7 @@ class OnlineInfomax(Estimator):
         learner = self._start(int(state["n_features"]), int(state["seed"]))
         self.n_rows_seen_ = int(state["n_rows_seen"])
         self.n_set_aside_ = {str(reason): int(count) for reason, count in state["n_set_aside"].items()}
-        learner.restore(state_file.copied(state["learner"]))
+        learner.restore(state["learner"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state as safetensors, at once or not at all; raises StateFileError, naming the file."""

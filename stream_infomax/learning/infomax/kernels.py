@@ -5,13 +5,16 @@ arrays do, matrix products do not (numpy calls the same BLAS, and `@` inside num
 All are serial and cached, write into arrays that the caller owns, and keep IEEE rules for NaN and infinities.
 """
 
+from __future__ import annotations
+
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stream_infomax.learning.compiling import kernel
+
+Floats = NDArray[np.floating[Any]]
 
 # Sums may be regrouped and products fused; NaN and infinities keep their meaning.
 REGROUP = {"reassoc", "contract"}
@@ -41,8 +44,8 @@ TILE = 32
 POWERS = 6
 
 
-@njit(cache=True, error_model=DIVISION)
-def take_rows(rows: Array, start: int, reference: Array, scale: float, out: Array, filled: int) -> tuple[int, int]:
+@kernel(error_model=DIVISION)
+def take_rows(rows: Floats, start: int, reference: Floats, scale: float, out: Floats, filled: int) -> tuple[int, int]:
     """Write (rows - reference) * scale into `out` from row `filled` on, until either array ends.
 
     `rows` (n, K) are read from row `start` on, the difference is taken in float64. A row that is not finite in `out`
@@ -60,8 +63,8 @@ def take_rows(rows: Array, start: int, reference: Array, scale: float, out: Arra
     return start, filled
 
 
-@njit(cache=True)
-def centre_rows(rows: Array, reference: Array, finite: Array, out: Array) -> int:
+@kernel()
+def centre_rows(rows: Floats, reference: Floats, finite: NDArray[np.bool_], out: Floats) -> int:
     """Write rows - reference as float32 into `out` (n, K), the difference taken in float64.
 
     Marks in `finite` (n,) the rows without NaN or infinity, writes zeros for the others, and returns how many there
@@ -82,7 +85,7 @@ def centre_rows(rows: Array, reference: Array, finite: Array, out: Array) -> int
     return count
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION, inline="always")
+@kernel(fastmath=REGROUP, error_model=DIVISION, inline="always")
 def tanh(value: Any) -> Any:
     """tanh of a float32, to 3·10⁻⁷ of its value; NaN stays NaN."""
     v = min(max(value, -TANH_END), TANH_END)
@@ -91,8 +94,8 @@ def tanh(value: Any) -> Any:
     return top / (Q0 + q * (Q1 + q * (Q2 + q * Q3)))
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, means: Array) -> None:
+@kernel(fastmath=REGROUP, error_model=DIVISION)
+def score_block(y: Floats, beta: float, sign: Floats, linear: Floats, psi: Floats, means: Floats) -> None:
     """Weighted scores s_k (ψ_k(ŷ_i) - a_k ŷ_i) / r_i of a block, and per unit the plain means of ψ′, ψŷ and ŷ².
 
     `y` ŷ and `psi` are (n, K1) float32; `sign` s and `linear` a (K1,), `means` (3, K1) float32; ψ = β tanh(βŷ/2). A
@@ -127,8 +130,8 @@ def score_block(y: Array, beta: float, sign: Array, linear: Array, psi: Array, m
         power[k] *= share
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def shorten(y: Array, bound: float, usual: float, lengths: Array) -> tuple[int, int]:
+@kernel(fastmath=REGROUP, error_model=DIVISION)
+def shorten(y: Floats, bound: float, usual: float, lengths: Floats) -> tuple[int, int]:
     """Multiply the rows of ŷ (n, K0), float32, whose root mean square r exceeds a bound b by (b/r)², in place.
 
     Writes every row's r into `lengths` (n,), and returns how many exceeded b, and how many the length `usual`. A row
@@ -159,8 +162,8 @@ def shorten(y: Array, bound: float, usual: float, lengths: Array) -> tuple[int, 
     return count, beyond
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def tuning_sums(y: Array, beta: Array, bias: Array, sums: Array) -> None:
+@kernel(fastmath=REGROUP, error_model=DIVISION)
+def tuning_sums(y: Floats, beta: Floats, bias: Floats, sums: Floats) -> None:
     """Sums over rows of t, of tŷ and of 1 - t², t = tanh((βŷ + b)/2), for the tuning of β and b.
 
     `y` ŷ (n, K1), `beta`, `bias` (K1,), `sums` (3, K1) float32.
@@ -178,8 +181,8 @@ def tuning_sums(y: Array, beta: Array, bias: Array, sums: Array) -> None:
             slope[k] += one - t * t
 
 
-@njit(cache=True)
-def transpose(matrix: Array, out: Array) -> None:
+@kernel()
+def transpose(matrix: Floats, out: Floats) -> None:
     """Write Gᵀ of a float32 matrix (K, K) into `out`, where numpy takes ten times as long from K = 512 on."""
     K = len(matrix)
     tile = np.empty((TILE, TILE), np.float32)
@@ -197,21 +200,21 @@ def transpose(matrix: Array, out: Array) -> None:
                     to[j] = row[j]
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def skew(matrix: Array, size: Array, rate: float, floor: float, turn: Array, squares: Array) -> float:
-    """Write T_ij = rate (G_ij - G_ji) / max(size_i + size_j, floor) into `turn`; all (K, K) and (K,) are float32.
+@kernel(fastmath=REGROUP, error_model=DIVISION)
+def skew(matrix: Floats, curvature: Floats, step: float, floor: float, turn: Floats, squares: Floats) -> float:
+    """Write T_ij = step (G_ij - G_ji) / max(κ_i + κ_j, floor) into `turn`; all (K, K) and (K,) are float32.
 
     `squares` (K,) gets the squared lengths of T's rows, which are those of its columns; returns their sum.
     """
     K = len(matrix)
-    step, least = np.float32(rate), np.float32(floor)
+    length, least = np.float32(step), np.float32(floor)
     transpose(matrix, turn)
     total = 0.0
     for i in range(K):
-        row, to, own = matrix[i], turn[i], size[i]
+        row, to, own = matrix[i], turn[i], curvature[i]
         square = np.float32(0)
         for j in range(K):
-            value = step * (row[j] - to[j]) / max(own + size[j], least)
+            value = length * (row[j] - to[j]) / max(own + curvature[j], least)
             to[j] = value
             square += value * value
         squares[i] = square
@@ -219,8 +222,8 @@ def skew(matrix: Array, size: Array, rate: float, floor: float, turn: Array, squ
     return total
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
-def largest_turn(turn: Array, squares: Array) -> float:
+@kernel(fastmath=REGROUP, error_model=DIVISION)
+def largest_turn(turn: Floats, squares: Floats) -> float:
     """The largest singular value of a skew T (K, K) float32, to about a tenth, by power iteration from its longest row.
 
     `squares` (K,) holds the squared lengths of its rows.
@@ -246,9 +249,9 @@ def largest_turn(turn: Array, squares: Array) -> float:
     return float(largest)
 
 
-@njit(cache=True, fastmath=REGROUP, error_model=DIVISION)
+@kernel(fastmath=REGROUP, error_model=DIVISION)
 def overcomplete_block(
-    y: Array, beta: float, row: Array, unit: Array, linear: Array, omega: Array, sums: Array
+    y: Floats, beta: float, row: Floats, unit: Floats, linear: Floats, omega: Floats, sums: Floats
 ) -> None:
     """Terms of algorithm 2: ω̂_ik = row_i unit_k (φ′(ŷ_ik) + a_k ŷ_ik), and row-weighted sums of φ, -φ′ŷ and ŷ².
 
@@ -274,8 +277,8 @@ def overcomplete_block(
             square[k] += weight * potential * potential
 
 
-@njit(cache=True, fastmath=REGROUP)
-def unit_columns(turn: Array, squares: Array, factor: float) -> None:
+@kernel(fastmath=REGROUP)
+def unit_columns(turn: Floats, squares: Floats, factor: float) -> None:
     """Turn T (K, K) into (I + f T) S - I in place, S such that the columns of (I + f T) S have unit length; float32.
 
     `squares` (K,) holds the squared lengths of T's columns, which are skew: orthogonal to the unit vectors of I.
@@ -290,8 +293,8 @@ def unit_columns(turn: Array, squares: Array, factor: float) -> None:
         row[i] += length[i] - np.float32(1)
 
 
-@njit(cache=True, fastmath=REGROUP)
-def advance(value: Array, moved: Array, average: Array, share: float) -> None:
+@kernel(fastmath=REGROUP)
+def advance(value: Floats, moved: Floats, average: Floats, share: float) -> None:
     """Add what it has moved to a value (n, m), and to its average `share` of their distance; float32."""
     n, units = average.shape
     step = np.float32(share)
@@ -302,8 +305,8 @@ def advance(value: Array, moved: Array, average: Array, share: float) -> None:
             mean[k] += step * (new[k] - mean[k])
 
 
-@njit(cache=True, fastmath=REGROUP)
-def accumulate(total: Array, part: Array) -> None:
+@kernel(fastmath=REGROUP)
+def accumulate(total: Floats, part: Floats) -> None:
     """Add a float32 matrix to a float64 one of its shape (where numpy converts in pieces first)."""
     n, m = total.shape
     for i in range(n):
@@ -312,8 +315,8 @@ def accumulate(total: Array, part: Array) -> None:
             to[j] += row[j]
 
 
-def warmup() -> None:
-    """Compile every kernel for every type it is called with, so that no service compiles while it streams."""
+def call_all() -> None:
+    """Call every kernel with every type it is called with, which compiles it."""
     y = np.ones((3, 3), np.float32)
     unit = np.ones(3, np.float32)
     for dtype in (np.float32, np.float64):

@@ -68,10 +68,10 @@ def width(output: str, n_components: int) -> int:
     return 2 * n_components if output == "halves" else n_components
 
 
-def publish(potential: Array, output: str, scale: float, beta: Array, bias: Array) -> Array:
+def publish(potential: Array, output: str, amplitude: float, beta: Array, bias: Array) -> Array:
     """Turn potentials y (n, K1) into the chosen output (n, width).
 
-    `scale` is a = sqrt(K1/K0) of y = aŷ. `potential` is y itself, `halves` its rectified halves [max(y, 0),
+    `amplitude` is a = sqrt(K1/K0) of y = aŷ. `potential` is y itself, `halves` its rectified halves [max(y, 0),
     max(-y, 0)], `rate` the firing rate g²/4 at ŷ (for `poisson` too: :func:`spike_counts` draws what is published),
     `log` the log magnitude ln(|ŷ| + 0.1).
     """
@@ -79,7 +79,7 @@ def publish(potential: Array, output: str, scale: float, beta: Array, bias: Arra
         return potential
     if output == "halves":
         return np.concatenate([np.maximum(potential, 0), np.maximum(-potential, 0)], axis=1)
-    raw = potential / np.float32(scale)
+    raw = potential / np.float32(amplitude)
     if output == "log":
         return np.asarray(np.log(np.abs(raw) + np.float32(LOG_FLOOR)))
     return np.asarray(gain(raw, beta, bias) ** 2 / np.float32(4))

@@ -1,4 +1,4 @@
-"""Outlying rows: those that reach far beyond the others are shortened, so that none of them decides what is learnt.
+"""Outlying rows: those that reach far beyond the others are shortened, and none of them decides what is learnt.
 
 A row's length is r = ‖x̂‖/√K0 under the whitening as it stands, 1 in the root mean square. Rows with r beyond a bound
 b become x (b/r)², shorter the farther they were: what lies 100 deviations off counts for nothing, what lies just
@@ -6,15 +6,18 @@ beyond counts nearly in full. Of a mixture of scales (rows times a heavy-tailed 
 (A redescending M-estimator of the covariance, after Maronna 1976; in the warm-up it starts from Tyler's of 1987.)
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.state.kept import Kept
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 
 # The bound b in lengths r, and in units of the length that a share of the rows exceeds.
 BOUND = 3.0
@@ -32,63 +35,90 @@ RIDGE = 1e-5
 LONGEST_FIRST = 1e4
 
 
-class Reach:
+class Shortened(NamedTuple):
+    """Rows that have been shortened.
+
+    Attributes
+    ----------
+    rows
+        (n, K) float32; the array that came where none of them was outlying.
+    lengths
+        r of each row as it came, (n,) float32.
+    bound
+        The longest r that was left as it is.
+    """
+
+    rows: Floats
+    lengths: Floats
+    bound: float
+
+
+class Reach(Kept):
     """How far rows reach: the length that a tenth of them exceeds, followed by stochastic approximation.
 
     What more than a tenth of the rows do is no outlier, however far it is: after a jump of the sensor's gain, or
     when sounds follow upon silence, the bound rises with them within some hundred rows.
+
+    Attributes
+    ----------
+    length
+        That length, as r.
+    n_shortened
+        Outlying rows so far.
     """
+
+    kept = ("length", "n_shortened")
 
     def __init__(self) -> None:
         self.length = 1.0
         self.n_shortened = 0
-        self._drawn_out: Array = np.ones(0, np.float32)
 
     @property
     def bound(self) -> float:
         """The longest r that stays as it is."""
         return max(BOUND, BOUND_OF_SHARE * self.length)
 
-    def shorten(self, whitened: Array, rows: Array) -> None:
-        """Shorten what is outlying of a block, in place: whitened rows (n, K0), turned or not, and rows (n, K)."""
-        bound = self.bound
-        lengths = np.empty(len(rows), np.float32)
+    def shorten(self, rows: Floats, whitened: Floats) -> Shortened:
+        """Shorten what is outlying of a block, and follow its lengths.
+
+        Parameters
+        ----------
+        rows
+            (n, K) float32; they stay as they are.
+        whitened
+            The same rows whitened, turned or not, (n, K0) float32: shortened in place.
+        """
+        bound, lengths = self.bound, np.empty(len(rows), np.float32)
         n_shortened, beyond = kernels.shorten(whitened, bound, self.length, lengths)
-        self._drawn_out = np.ones(0, np.float32)
-        if n_shortened:
-            factors = shortening(lengths, bound)
-            rows *= factors[:, None]
-            self.n_shortened += n_shortened
-            drawn = np.minimum(lengths, TUNING_BOUND * bound) / np.maximum(lengths, bound)
-            self._drawn_out = np.where(factors > 0, np.maximum(drawn, factors) / np.maximum(factors, 1e-30), 1)
+        self.n_shortened += n_shortened
         self.length *= math.exp(STEP * (beyond - SHARE * len(lengths)))
-
-    def drawn_out(self, whitened: Array) -> Array:
-        """The block that was shortened last with its rows as long as they were, up to three times the bound."""
-        return whitened * self._drawn_out[:, None] if len(self._drawn_out) else whitened
-
-    def state(self) -> dict[str, Any]:
-        """The length, and how many rows were shortened."""
-        return {"length": self.length, "n_shortened": self.n_shortened}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        self.length = float(state["length"])
-        self.n_shortened = int(state["n_shortened"])
+        if n_shortened:
+            rows = rows * shortening(lengths, bound)[:, None]
+        return Shortened(rows, lengths, bound)
 
 
-def typical(values: Array) -> float:
-    """The median of values that are 0 or more; where it is 0, their mean."""
+def lengthened(whitened: Floats, lengths: Floats, bound: float) -> Floats:
+    """Return shortened whitened rows (n, K0) as long as they were, or three times the bound where they were longer."""
+    if not float(lengths.max(initial=0)) > bound:
+        return whitened
+    factors = shortening(lengths, bound)
+    wanted = np.minimum(lengths, TUNING_BOUND * bound) / np.maximum(lengths, bound)
+    stretch = np.where(factors > 0, np.maximum(wanted, factors) / np.maximum(factors, 1e-30), 1)
+    return whitened * stretch[:, None]
+
+
+def typical(values: Floats) -> float:
+    """Return the median of values that are 0 or more; where it is 0, their mean."""
     middle = float(np.median(values))
     return middle if middle > 0 else float(np.mean(values))
 
 
-def shortening(lengths: Array, bound: float) -> Array:
-    """Factors (n,) min(1, b/r)² for lengths r (n,); 0 for a length of infinity."""
+def shortening(lengths: Floats, bound: float) -> Floats:
+    """Return the factors (n,) min(1, b/r)² for lengths r (n,); 0 for a length of infinity."""
     return np.asarray(np.square(bound / np.maximum(lengths, lengths.dtype.type(bound))))
 
 
-def shorten_first(rows: Array) -> tuple[Array, int]:
+def shorten_first(rows: Floats) -> tuple[Floats, int]:
     """Shorten what is outlying of the first rows of a stream, (n, K) float32, before anything is known of them.
 
     Returns the rows, shortened towards their median, and how many were outlying. The covariance that gives lengths

@@ -1,23 +1,45 @@
 """RowMemory: a bounded ring of past rows, from which blocks are drawn again; what it draws depends on a counter."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stream_infomax.state.kept import Kept
+
+Floats = NDArray[np.floating[Any]]
 
 
-class RowMemory:
+class RowMemory(Kept):
     """The last rows of a stream as float32, as many as fit into a number of bytes.
 
     Learning again from rows that have passed costs no new data, and is worth most of what a single pass loses
     (docs/learning.md). Which rows are drawn is a hash of (seed, draw number): nothing random is kept.
+
+    Parameters
+    ----------
+    n_bytes
+        What the rows may take.
+    n_features
+        Numbers of a row.
+    seed
+        Of the draws.
+
+    Attributes
+    ----------
+    rows
+        A ring: as many rows as there is room for, (n, K) float32.
+    written, draws
+        Rows that have come, and draws that were made.
     """
 
+    kept = ("written", "draws")
+
     def __init__(self, n_bytes: int, n_features: int, seed: int) -> None:
-        """Room for `n_bytes` of rows with `n_features` columns."""
-        self.rows = np.zeros((n_bytes // (4 * n_features), n_features), np.float32)
+        self.rows: Floats = np.zeros((n_bytes // (4 * n_features), n_features), np.float32)
         self.seed = seed
         self.written = 0
         self.draws = 0
@@ -27,7 +49,7 @@ class RowMemory:
         """How many rows can be drawn."""
         return min(self.written, len(self.rows))
 
-    def add(self, rows: Array) -> None:
+    def add(self, rows: Floats) -> None:
         """Put a block of rows (n, K) in the place of the oldest."""
         rows = rows[-len(self.rows) :]
         start = self.written % len(self.rows)
@@ -36,7 +58,7 @@ class RowMemory:
         self.rows[: len(rows) - first] = rows[first:]
         self.written += len(rows)
 
-    def draw(self, shift: Array, out: Array, last: int | None = None) -> None:
+    def draw(self, shift: Floats, out: Floats, last: int | None = None) -> None:
         """Fill `out` (n, K) with random rows minus `shift` (K,); only of the `last` so many where that is given."""
         within = self.filled if last is None else max(1, min(self.filled, last))
         index = (self.written - 1 - draw(self.seed, self.draws, within, len(out))) % len(self.rows)
@@ -45,23 +67,22 @@ class RowMemory:
         out -= shift
 
     def state(self) -> dict[str, Any]:
-        """The rows that are there, and the two counters."""
-        return {"rows": self.rows[: self.filled], "written": self.written, "draws": self.draws}
+        """Return the rows that are there, and the two counters."""
+        return super().state() | {"rows": self.rows[: self.filled].copy()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        rows = state["rows"]
-        if rows.shape[1] != self.rows.shape[1] or len(rows) != min(state["written"], len(self.rows)):
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned; raises ValueError where the rows do not fit."""
+        rows = np.asarray(state["rows"])
+        if rows.shape[1:] != self.rows.shape[1:] or len(rows) != min(state["written"], len(self.rows)):
             raise ValueError(
-                f"the memory's state holds {rows.shape} rows; this memory has room for {self.rows.shape}: "
+                f"rows: an array of shape {rows.shape}; this memory has room for {self.rows.shape}: "
                 "restore into a learner with the same `memory`"
             )
+        super().restore(state)
         self.rows[: len(rows)] = rows
-        self.written = int(state["written"])
-        self.draws = int(state["draws"])
 
 
-def draw(seed: int, number: int, filled: int, n: int) -> Array:
+def draw(seed: int, number: int, filled: int, n: int) -> NDArray[np.int64]:
     """Return n indices in 0…filled-1 that depend on (seed, number) alone: splitmix64 (Steele, Lea & Flood 2014)."""
     start = (seed * 0x9E3779B97F4A7C15 + number * 0xD1342543DE82EF95) % 2**64
     z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(start)

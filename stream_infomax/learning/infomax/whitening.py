@@ -1,14 +1,18 @@
 """StreamingWhitener: running mean and covariance, the rank they support, and a whitening that follows them."""
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.learning.infomax.scratch import Scratch
+from stream_infomax.state.kept import Kept
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 
 # Directions with less than this share of the total variance are rounding noise of float32 rows, not signal.
 RANK_FLOOR = 1e-8
@@ -19,51 +23,72 @@ SERIES_EXACT = 0.25
 NEWTON_SCHULZ_LIMIT = 12
 
 
-class StreamingWhitener:
+class StreamingWhitener(Kept):
     """Mean, covariance and a continuous whitening of a stream of rows.
 
-    Rows come as float32 relative to `reference`, which moves to the running mean at every refresh, so that an
-    offset never eats the precision of the products. The whitening V (K, K0) satisfies Vᵀ Σ V = I; of all the
-    matrices that do, a refresh takes the nearest to the one before,
+    Rows come as float32 relative to `reference`, which moves to the running mean at every refresh: an offset never eats
+    the precision of the products. The whitening V (K, K0) satisfies Vᵀ Σ V = I; of all the matrices that do, a refresh
+    takes the nearest to the one before,
 
         V ← P (Pᵀ Σ P)^(-1/2),  P = V projected on the leading K0 directions of Σ,
 
     which is V·polar(V⁺ V_old) of any fresh whitening V: a rotation C learnt on top of V stays valid as it is.
     (Huang & Zhang 2017, (2.41)-(2.49), give the whitening of a batch; how it is carried along is ours.)
+
+    Parameters
+    ----------
+    reference
+        Where rows are counted from at first, (K,): they arrive as (x - reference) * scale.
+    scale
+        See there.
+    half_life
+        Rows after which the weight of a row halves; None to forget nothing.
+
+    Attributes
+    ----------
+    weight, sum, scatter
+        Σ 1, Σ x (K,) and Σ x xᵀ (K, K) of the rows, each with its weight; float64.
+    whiten, dewhiten
+        V and Σ V, the transpose of its inverse, (K, K0) float64; K0 = 0 before `settle`.
+    settled_variance
+        The total variance in `settle`.
     """
 
-    def __init__(self, reference: Array, scale: float = 1.0, half_life: float | None = None) -> None:
-        """Rows arrive as (x - reference) * scale; their weights halve after `half_life` rows."""
+    kept = (
+        "reference",
+        "weight",
+        "sum",
+        "scatter",
+        "settled_variance",
+        "whiten",
+        "dewhiten",
+        "_target",
+        "_approach",
+    )
+    free: ClassVar = {"whiten": (1,), "dewhiten": (1,), "_target": (0, 1), "_approach": (0, 1)}
+
+    def __init__(self, reference: Floats, scale: float = 1.0, half_life: float | None = None) -> None:
         n_features = reference.shape[0]
         self.half_life = half_life
-        self.reference = np.array(reference, np.float64)
+        self.reference: Floats = np.array(reference, np.float64)
         self.scale = scale
         self.weight = 0.0
-        self.sum = np.zeros(n_features)
-        self.scatter = np.zeros((n_features, n_features))
+        self.sum: Floats = np.zeros(n_features)
+        self.scatter: Floats = np.zeros((n_features, n_features))
         self.settled_variance = 0.0
-        self.whiten = np.zeros((n_features, 0))
-        self.dewhiten = np.zeros((n_features, 0))
-        self._under_way = False
-        self._make_room()
-
-    def _make_room(self) -> None:
-        """Room that is kept: memory that is new to the process costs as much as the passes over it."""
-        shape = self.whiten.shape
-        n_features, n_rank = shape
-        self._product = np.empty((n_features, n_features), np.float32)
-        # The covariance that a refresh is under way to, and how far it has come.
-        self._target = np.empty((n_features, n_features))
-        self._approach, self._moved = np.empty(shape), np.empty(shape)
-        self._gram = np.empty((n_rank, n_rank))
-        self._work = np.empty((4, n_rank, n_rank), np.float32)
+        self.whiten: Floats = np.zeros((n_features, 0))
+        self.dewhiten: Floats = np.zeros((n_features, 0))
+        # Of a refresh that is under way: the covariance that it leads to, and how far the whitening has come.
+        self._target: Floats = np.zeros((0, 0))
+        self._approach: Floats = np.zeros((0, 0))
+        self._scratch = Scratch()
 
     @property
     def n_rank(self) -> int:
         """K0, the number of whitened dimensions; 0 before `settle`."""
         return int(self.whiten.shape[1])
 
-    def add(self, rows: Array) -> None:
+    def add(self, rows: Floats) -> None:
         """Take in a block of rows (n, K), float32, relative to `reference` and scaled."""
         if self.half_life is not None:
             decay = 0.5 ** (len(rows) / self.half_life)
@@ -72,13 +97,13 @@ class StreamingWhitener:
             self.scatter *= decay
         self.weight += len(rows)
         self.sum += np.ones(len(rows), np.float32) @ rows
-        kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._product))
+        kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._scratch("product", *self.scatter.shape)))
 
-    def mean(self) -> Array:
+    def mean(self) -> Floats:
         """The running mean (K,) relative to `reference`."""
         return self.sum / max(self.weight, 1.0)
 
-    def covariance(self) -> Array:
+    def covariance(self) -> Floats:
         """The running covariance (K, K)."""
         mean = self.mean()
         return np.asarray(self.scatter / max(self.weight, 1.0) - np.outer(mean, mean))
@@ -107,7 +132,6 @@ class StreamingWhitener:
         largest = self.whiten[np.argmax(np.abs(self.whiten), axis=0), np.arange(rank)]
         self.whiten *= np.where(largest < 0, -1.0, 1.0)
         self.dewhiten = covariance @ self.whiten
-        self._make_room()
         return rank
 
     def refresh(self) -> bool:
@@ -116,29 +140,33 @@ class StreamingWhitener:
         Returns whether that is done. Where the whitening has far to go, it takes several calls, so that none is long;
         until the last of them it stays what it was.
         """
-        covariance, moved, gram = self._target, self._moved, self._gram
-        if not self._under_way:
-            self._under_way = True
-            self._recentre()
-            np.divide(self.scatter, max(self.weight, 1.0), out=covariance)
-            diagonal(covariance)[:] += self._ridge(float(np.trace(covariance)))
-            self._approach[:] = self.whiten
-            if self.n_rank < len(covariance):
-                # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
-                np.matmul(covariance, self.whiten, out=moved)
-                self._approach[:] = moved @ np.linalg.solve(moved.T @ moved, moved.T @ self.whiten)
-        projected = self._approach
+        moved = self._scratch("moved", *self.whiten.shape, dtype=np.float64)
+        gram = self._scratch("gram", self.n_rank, self.n_rank, dtype=np.float64)
+        if not len(self._target):
+            self._target, self._approach = self._destination(moved)
+        covariance, projected = self._target, self._approach
         np.matmul(covariance, projected, out=moved)
         np.matmul(projected.T, moved, out=gram)
         # Corrections are small beside what they correct: float32 will do.
-        correction, exact = inverse_root(gram, self._work)
+        correction, exact = inverse_root(gram, self._scratch("series", 4, *gram.shape))
         if exact:
             self.dewhiten = np.add(moved, moved.astype(np.float32) @ correction, out=self.dewhiten)
         projected += projected.astype(np.float32) @ correction
         if exact:
-            self._under_way = False
-            self.whiten, self._approach = projected, self.whiten
+            self.whiten = projected
+            self._target = self._approach = np.zeros((0, 0))
         return exact
+
+    def _destination(self, moved: Floats) -> tuple[Floats, Floats]:
+        """Return the covariance to whiten, and the whitening that a refresh begins with; `moved` is scratch."""
+        self._recentre()
+        covariance = self.scatter / max(self.weight, 1.0)
+        diagonal(covariance)[:] += self._ridge(float(np.trace(covariance)))
+        if self.n_rank == len(covariance):
+            return covariance, self.whiten.copy()
+        # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
+        np.matmul(covariance, self.whiten, out=moved)
+        return covariance, np.asarray(moved @ np.linalg.solve(moved.T @ moved, moved.T @ self.whiten))
 
     def _ridge(self, total: float) -> float:
         # Keeps the whitening bounded when a direction dies; the settled variance counts when all of them do.
@@ -146,43 +174,17 @@ class StreamingWhitener:
 
     def _recentre(self) -> None:
         mean = self.mean()
-        self.scatter -= np.multiply.outer(self.weight * mean, mean, out=self._target)
+        self.scatter -= np.multiply.outer(self.weight * mean, mean)
         self.sum = np.zeros_like(self.sum)
         self.reference = self.reference + mean / self.scale
 
-    def state(self) -> dict[str, Any]:
-        """Everything that `restore` needs to go on with the same bits."""
-        return {
-            "reference": self.reference,
-            "weight": self.weight,
-            "sum": self.sum,
-            "scatter": self.scatter,
-            "settled_variance": self.settled_variance,
-            "whiten": self.whiten,
-            "target": self._target if self._under_way else np.zeros((0, 0)),
-            "approach": self._approach if self._under_way else np.zeros((0, 0)),
-            "dewhiten": self.dewhiten,
-        }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state."""
-        for name in ("reference", "sum", "scatter", "whiten", "dewhiten"):
-            setattr(self, name, np.array(state[name], np.float64))
-        self._make_room()
-        self._under_way = len(state["target"]) > 0
-        if self._under_way:
-            self._target[:] = state["target"]
-            self._approach[:] = state["approach"]
-        self.weight = float(state["weight"])
-        self.settled_variance = float(state["settled_variance"])
-
-
-def diagonal(matrix: Array) -> Array:
+def diagonal(matrix: Floats) -> Floats:
     """The diagonal of a matrix as a view that can be written to."""
     return np.asarray(np.einsum("ii->i", matrix))
 
 
-def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
+def inverse_root(matrix: Floats, work: Floats) -> tuple[Floats, bool]:
     """M^(-1/2) - I of a symmetric positive definite M (K, K), and whether that is exact.
 
     The series in Δ = M/m - I up to Δ⁴, m the mean eigenvalue: two products, where eigenvectors cost as much as fifty.
@@ -218,13 +220,13 @@ def inverse_root(matrix: Array, work: Array) -> tuple[Array, bool]:
     return root, distance < SERIES_EXACT
 
 
-def polar(matrix: Array) -> Array:
+def polar(matrix: Floats) -> Floats:
     """The nearest matrix with orthonormal rows: (C Cᵀ)^(-1/2) C."""
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     return np.asarray(left @ right)
 
 
-def nearest_rotation(matrix: Array) -> Array:
+def nearest_rotation(matrix: Floats) -> Floats:
     """`polar` of a float32 matrix that is not far from it, by Newton-Schulz; a tenth of the time."""
     rotation = matrix
     for _ in range(NEWTON_SCHULZ_LIMIT):

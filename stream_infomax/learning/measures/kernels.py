@@ -1,21 +1,24 @@
-"""The numba kernels of the running measures: serial, cached; naive twins in tests/learning/test_information.py.
+"""The numba kernels of the running measures: serial, cached; naive twins in tests/reference.py.
 
 They read a block once and keep everything in registers; numpy needs several passes and temporary arrays for the same
 (the histogram 10 times slower at 144 outputs, the sums 3 times).
 """
 
+from __future__ import annotations
+
 import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from stream_infomax.learning.compiling import kernel
+
+Floats = NDArray[np.floating[Any]]
 
 
-@njit(cache=True)
-def add_to_histogram(Y: Array, start: int, room: int, counts: Array) -> tuple[int, int]:
+@kernel()
+def add_to_histogram(Y: Floats, start: int, room: int, counts: NDArray[np.int32]) -> tuple[int, int]:
     """Count at most `room` finite rows of Y (n, K1) float32, from row `start` on, in counts (K1, cells) int32.
 
     The cells have equal width in t = y / (1 + |y| / 2), which lies in (-2, 2). Returns how many rows were counted and
@@ -43,8 +46,8 @@ def add_to_histogram(Y: Array, start: int, room: int, counts: Array) -> tuple[in
     return counted, i
 
 
-@njit(cache=True)
-def add_information(Y: Array, slope: float, strength: float, square: bool, sums: Array) -> float:
+@kernel()
+def add_information(Y: Floats, slope: float, strength: float, square: bool, sums: Floats) -> float:
     """Add finite rows of Y (n, K1), one by one, to sums (4,) float64, and return the sum of their bits.
 
     sums: rows; Σ -ln φ(y); and, where `square`, rows again and the bits ½ Σ log2(1 + strength · φ(y)²), φ logistic of
@@ -76,3 +79,10 @@ def add_information(Y: Array, slope: float, strength: float, square: bool, sums:
             sums[3] += bits
             total += bits
     return total
+
+
+def call_all() -> None:
+    """Call every kernel with every type it is called with, which compiles it."""
+    y = np.ones((3, 3), np.float32)
+    add_to_histogram(y, 0, 3, np.zeros((3, 8), np.int32))
+    add_information(y, 1.0, 1.0, True, np.zeros(4))

@@ -70,8 +70,8 @@ def test_a_file_that_is_not_whole_is_named(rows, tmp_path):
 
 def test_a_file_of_another_version_is_named(tmp_path):
     path = tmp_path / "state.safetensors"
-    state_file.save(path, {"format": 2, "settings": {"no_longer": 1}})
-    with pytest.raises(state_file.StateFileError, match=r"state\.safetensors: .* format 2; this version reads 3"):
+    state_file.save(path, {"format": 3, "settings": {"no_longer": 1}})
+    with pytest.raises(state_file.StateFileError, match=r"state\.safetensors: .* format 3; this version reads 4"):
         OnlineInfomax.load(path)
 
 

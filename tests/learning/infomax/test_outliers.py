@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.outliers import Reach, shorten_first, shortening
+from stream_infomax.learning.infomax.outliers import Reach, lengthened, shorten_first, shortening
 
 K = 6
 MIXING = np.random.default_rng(7).standard_normal((K, K))
@@ -93,7 +93,7 @@ def test_reach_follows_the_length_that_a_tenth_exceeds():
     reach, rng = Reach(), np.random.default_rng(0)
     for _ in range(300):
         rows = rng.standard_normal((64, 3)).astype(np.float32) * np.float32(5)
-        reach.shorten(rows.copy(), rows)
+        reach.shorten(rows, rows.copy())
     lengths = np.linalg.norm(5 * rng.standard_normal((10_000, 3)), axis=1) / 3**0.5
     assert reach.length == pytest.approx(np.quantile(lengths, 0.9), rel=0.1)
     assert reach.bound == 1.75 * reach.length
@@ -106,9 +106,11 @@ def test_rows_are_shortened_as_far_as_their_whitened_selves():
     reach = Reach()
     rows = np.array([[1, 0], [30, 40]], np.float32)
     whitened = rows / np.float32(2)
-    reach.shorten(whitened, rows)
-    np.testing.assert_allclose(rows, 2 * whitened, rtol=1e-6)
-    assert rows[0].tolist() == [1, 0]
+    came = rows.copy()
+    shortened = reach.shorten(rows, whitened)
+    np.testing.assert_array_equal(rows, came)
+    np.testing.assert_allclose(shortened.rows, 2 * whitened, rtol=1e-6)
+    assert shortened.rows[0].tolist() == [1, 0]
     assert np.linalg.norm(whitened[1]) / 2**0.5 == pytest.approx(9 / (25 / 2**0.5), rel=1e-5)
     assert reach.n_shortened == 1
 
@@ -117,12 +119,12 @@ def test_neurons_are_tuned_to_rows_up_to_three_bounds():
     reach = Reach()
     lengths = np.array([1, 2.9, 5, 9, 100, 1e25], np.float32)
     rows = np.stack([lengths, lengths], axis=1)
-    reach.shorten(rows, rows.copy())
-    tuned = reach.drawn_out(rows)
+    shortened = reach.shorten(rows.copy(), rows)
+    tuned = lengthened(rows, shortened.lengths, shortened.bound)
     np.testing.assert_allclose(tuned[:5, 0], [1, 2.9, 5, 9, 9], rtol=1e-5)
     assert tuned[5, 0] == 0
-    reach.shorten(rows[:1], rows[:1].copy())
-    np.testing.assert_array_equal(reach.drawn_out(rows[:1]), rows[:1])
+    shortened = reach.shorten(rows[:1].copy(), rows[:1])
+    np.testing.assert_array_equal(lengthened(rows[:1], shortened.lengths, shortened.bound), rows[:1])
 
 
 def test_the_first_rows_lose_their_outliers():

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 import reference
 
-from stream_infomax.learning.infomax.rules import (
-    CompleteRule,
-    OvercompleteRule,
-    largest_eigenvalue,
-    make_rule,
-    retracted,
-)
+from stream_infomax.learning.infomax.complete import CompleteRule
+from stream_infomax.learning.infomax.overcomplete import OvercompleteRule, largest_eigenvalue, retracted
 
 RNG = np.random.default_rng(0)
 K = 4
 WHITE = np.eye(K, dtype=np.float32), np.eye(K, dtype=np.float32)
+
+
+def make_rule(components, seed=0):
+    if components == K:
+        return CompleteRule(*WHITE, seed, None)
+    return OvercompleteRule(*WHITE, components, seed, None)
 
 
 def on_a_sphere(n):
@@ -64,7 +65,7 @@ def test_algorithm_2_steps_along_the_constrained_gradient():
 @pytest.mark.parametrize("components", [K, 9])
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e-3])
 def test_rotations_stay_orthonormal_whatever_comes(components, scale):
-    rule = make_rule(*WHITE, components, 0, None)
+    rule = make_rule(components)
     for i in range(100):
         x = (scale * RNG.standard_t(1.5, size=(16, K))).astype(np.float32)
         rule.step(x, 16, 16 * i)
@@ -73,10 +74,10 @@ def test_rotations_stay_orthonormal_whatever_comes(components, scale):
 
 
 def test_the_start_is_orthonormal_and_seeded():
-    start = make_rule(*WHITE, 9, 3, None).rotation
+    start = make_rule(9, 3).rotation
     np.testing.assert_allclose(start @ start.T, np.eye(K), atol=1e-6)
-    np.testing.assert_array_equal(start, make_rule(*WHITE, 9, 3, None).rotation)
-    assert not np.array_equal(start, make_rule(*WHITE, 9, 4, None).rotation)
+    np.testing.assert_array_equal(start, make_rule(9, 3).rotation)
+    assert not np.array_equal(start, make_rule(9, 4).rotation)
 
 
 def test_the_sign_of_a_score_follows_the_data():
@@ -106,14 +107,14 @@ def test_a_variance_that_is_not_one_changes_no_sign(scale):
 
 @pytest.mark.parametrize("components", [K, 9])
 def test_a_renewed_whitening_carries_the_rotation_over(components):
-    rule = make_rule(*WHITE, components, 0, None)
+    rule = make_rule(components)
     rotation, average = rule.rotation.copy(), rule.published()
     whiten = np.linalg.qr(RNG.standard_normal((K, K)))[0].astype(np.float32) * np.float32(3)
     rule.renew(whiten, whiten / 9)
     np.testing.assert_allclose(rule.rotation, rotation, atol=1e-6)
     np.testing.assert_allclose(rule.published(), average, atol=1e-6)
     x = RNG.laplace(size=(50, K)).astype(np.float32)
-    same = make_rule(*WHITE, components, 0, None)
+    same = make_rule(components)
     same.step(x @ whiten, 50, 1000)
     rule.step(x, 50, 1000)
     np.testing.assert_allclose(rule.rotation, same.rotation, atol=1e-5)
@@ -131,7 +132,7 @@ def test_turns_that_add_up_leave_the_lengths_as_they_are():
 
 @pytest.mark.parametrize("length", [0.01, 0.5, 20.0])
 def test_retracted_is_the_nearest_after_a_step_that_is_not_too_long(length):
-    rotation = make_rule(*WHITE, 9, 0, None).rotation
+    rotation = make_rule(9).rotation
     direction = RNG.standard_normal((K, 9))
     direction -= rotation @ direction.T @ rotation
     direction *= length / np.linalg.norm(direction, 2)
