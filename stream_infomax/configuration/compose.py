@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from stream_infomax.configuration.load import (
     load,
     to_builtins,
 )
+from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import MissingExtraError
 
 if TYPE_CHECKING:
@@ -44,15 +44,10 @@ def source_of(config: Config) -> Source:
     """Return the source that `config` describes. Raises ConfigError, with the key, where it cannot be used."""
     try:
         return _source_of(config)
+    except SettingError as error:
+        raise ConfigError(str(error.under("source"))) from error
     except (ValueError, OSError) as error:
-        text = str(error)
-        if re.match(r"\w+ = ", text):  # the source has named the key
-            text = f"source.{text}"
-        elif isinstance(error, OSError) and not error.filename:
-            text = f"source.path = {getattr(config.source, 'path', '')!r}: {text}"
-        else:
-            text = f"source: {text}"
-        raise ConfigError(text) from error
+        raise ConfigError(f"source: {error}") from error
 
 
 def _source_of(config: Config) -> Source:

@@ -24,7 +24,7 @@ class SettingError(ValueError):
     Examples
     --------
     >>> str(SettingError("hop", 20, "1 to 10").under("stage.windows"))
-    'stage.windows.hop = 20: accepted is 1 to 10'
+    'stage.windows.hop = 20; accepted: 1 to 10'
     """
 
     def __init__(self, key: str, value: object, accepted: str, problem: str = "") -> None:
@@ -41,8 +41,8 @@ class SettingError(ValueError):
 
     def __str__(self) -> str:
         shown = "" if self.value is MISSING else f" = {_short(self.value)}"
-        problem = f"{self.problem}; " if self.problem else ""
-        return f"{self.key}{shown}: {problem}accepted is {self.accepted}"
+        problem = f": {self.problem}" if self.problem else ""
+        return f"{self.key}{shown}{problem}; accepted: {self.accepted}"
 
 
 def _short(value: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args, get_origin
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec.inspect as types
 
@@ -18,6 +19,8 @@ def in_words(kind: Any) -> str:
     >>> in_words(Positive)
     'a whole number >= 1'
     """
+    if get_origin(bare(kind)) is Literal:  # in the order in which they are written
+        return _choices(get_args(bare(kind)))
     return _words(types.type_info(kind))
 
 
@@ -49,7 +52,7 @@ def _words(node: types.Type) -> str:
         case types.StrType():
             return "text"
         case types.LiteralType():
-            return one_of(f'"{value}"' for value in node.values)
+            return _choices(node.values)
         case types.UnionType():
             return " or ".join(_words(kind) for kind in node.types if not isinstance(kind, types.NoneType))
         case types.VarTupleType():
@@ -62,6 +65,10 @@ def _words(node: types.Type) -> str:
             return ACCEPTED
         case _:
             return type(node).__name__
+
+
+def _choices(values: Iterable[Any]) -> str:
+    return one_of(f'"{value}"' for value in values)
 
 
 def _bounds(node: types.IntType | types.FloatType) -> list[str]:

@@ -7,12 +7,17 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
 from stream_infomax.sources.labels import Labels, compile_pattern
 from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
@@ -20,6 +25,61 @@ from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, deco
 log = logging.getLogger(__name__)
 
 
+class AudioSettings(Settings, frozen=True, kw_only=True):
+    """A file or folder of recordings."""
+
+    path: Annotated[
+        str,
+        Doc(
+            "A recording, or a folder that is searched with its subfolders. Hidden files, and files whose suffix is "
+            "not that of a recording, are passed over."
+        ),
+    ]
+    rate: Annotated[
+        NotNegative,
+        Doc("Samples a second after resampling (soxr, high quality); 0 keeps the files' own, which then must be one."),
+    ] = 0
+    channels: Annotated[
+        Literal["mix", "keep"], Doc("`mix`: the mean of the channels. `keep`: all of them, as many in every file.")
+    ] = "mix"
+    frame: Annotated[
+        NotNegative, Doc("Samples of one frame; 0 makes it 20 ms. The last frame of a file is shorter.")
+    ] = 0
+    labels: Annotated[
+        str,
+        Doc(
+            "A regular expression, searched for in the file's path below `path`; its named groups become labels, for "
+            "example `(?P<digit>[0-9])_(?P<speaker>[a-z]+)_`."
+        ),
+    ] = ""
+    labels_csv: Annotated[
+        str,
+        Doc(
+            "A CSV file with a head line: the first column names the file (its path below `path`, or its name), the "
+            "others become labels under their column's name."
+        ),
+    ] = ""
+    include: Annotated[
+        str, Doc("A regular expression: only recordings in whose path below `path` it is found are used.")
+    ] = ""
+    order: Annotated[
+        Literal["sorted", "shuffled"], Doc("`sorted` by path, or `shuffled`, differently in each repetition.")
+    ] = "sorted"
+    repeat: Annotated[Positive, Doc("How often the files are gone through.")] = 1
+    start_time: Annotated[float, Doc("Seconds of the first sample.")] = 0.0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise SettingError("path", self.path, f"{ACCEPTED}, or a folder of them", "empty")
+        compile_pattern("include", self.include)
+        if self.labels and not compile_pattern("labels", self.labels).groupindex:
+            raise SettingError(
+                "labels", self.labels, "a pattern like '(?P<digit>[0-9])_(?P<speaker>[a-z]+)_'", "names no group"
+            )
+
+
+@configured_by(AudioSettings)
 class AudioSource:
     """Recordings, file after file, each file one segment of one stream.
 
@@ -28,79 +88,32 @@ class AudioSource:
 
     Parameters
     ----------
-    path
-        A recording, or a folder that is searched with its subfolders. Hidden files, and files whose suffix is
-        not that of a recording, are passed over.
     name
         Name of the stream and of its array.
-    rate
-        Samples a second after resampling (soxr, high quality); 0 keeps the files' own, which then must be one.
-    channels
-        ``mix``: the mean of the channels; ``keep``: all of them, as many in every file.
-    frame
-        Samples of one frame; 0 makes it 20 ms. The last frame of a file is shorter.
-    labels
-        A regular expression, searched for in the file's path below the folder; its named groups become labels.
-    labels_csv
-        A CSV file with a head line: the first column names the file (its path below the folder, or its name), the
-        others become labels under their column's name.
-    include
-        A regular expression; only recordings in whose path below the folder it is found are used.
-    order
-        ``sorted`` by path, or ``shuffled`` by `seed`, anew in each repetition.
-    repeat
-        How often the files are gone through.
-    start_time
-        Seconds of the first sample.
-    seed
-        Of the shuffled order.
 
     Raises
     ------
-    FileNotFoundError
-        No such file or folder.
-    ValueError
-        A single file that cannot be read; a folder without one readable recording; rates or channel counts that
-        differ; labels that fit no file. Single bad files of a folder are logged, counted and passed over.
+    SettingError
+        A setting that is not accepted; nothing at `path`, a single file that cannot be read, a folder without one
+        readable recording; rates or channel counts that differ; labels that fit no file. Single bad files of a folder
+        are logged, counted and passed over.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        name: str = "source",
-        rate: int = 0,
-        channels: str = "mix",
-        frame: int = 0,
-        labels: str = "",
-        labels_csv: str | Path = "",
-        include: str = "",
-        order: str = "sorted",
-        repeat: int = 1,
-        start_time: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        if path == "":
-            raise FileNotFoundError(f"path is empty; accepted are {ACCEPTED}, or a folder of them")
-        if channels not in ("mix", "keep"):
-            raise ValueError(f"channels = {channels!r}; accepted are 'mix' and 'keep'")
-        if order not in ("sorted", "shuffled"):
-            raise ValueError(f"order = {order!r}; accepted are 'sorted' and 'shuffled'")
-        if rate < 0 or frame < 0 or repeat < 1:
-            raise ValueError(f"rate = {rate}, frame = {frame}, repeat = {repeat}; accepted are >= 0, >= 0 and >= 1")
+    def __init__(self, path: str | Path, *, name: str = "source", **settings: Any) -> None:
+        given = make(AudioSettings, {"path": path, **settings})
         self.name = name
-        self.mix = channels == "mix"
-        self.shuffled = order == "shuffled"
-        self.repeat = repeat
-        self.start_time = start_time
-        self.seed = seed
-        self.root = Path(path)
+        self.mix = given.channels == "mix"
+        self.shuffled = given.order == "shuffled"
+        self.repeat = given.repeat
+        self.start_time = given.start_time
+        self.seed = given.seed
+        self.root = Path(given.path)
         self.recordings, self.unreadable = survey(
-            self.root, rate, compile_pattern("include", include), Labels(labels, labels_csv)
+            self.root, given.rate, compile_pattern("include", given.include), Labels(given.labels, given.labels_csv)
         )
-        self._check_alike(rate)
-        self.rate = rate or self.recordings[0].rate
-        self.frame = frame or max(1, round(0.02 * self.rate))
+        self._check_alike(given.rate)
+        self.rate = given.rate or self.recordings[0].rate
+        self.frame = given.frame or max(1, round(0.02 * self.rate))
         self.n_channels = 1 if self.mix else self.recordings[0].channels
         self._clipped = 0
         self._broken: set[str] = set()
@@ -109,14 +122,18 @@ class AudioSource:
         first = self.recordings[0]
         for other in self.recordings:
             if rate == 0 and other.rate != first.rate:
-                raise ValueError(
-                    f"{first.path} has {first.rate} samples a second, {other.path} has {other.rate}; set rate to "
-                    f"have all of them resampled"
+                raise SettingError(
+                    "rate",
+                    rate,
+                    "the rate to which all files are resampled",
+                    f"{first.path} has {first.rate} samples a second, {other.path} has {other.rate}",
                 )
             if not self.mix and other.channels != first.channels:
-                raise ValueError(
-                    f"{first.path} has {first.channels} channels, {other.path} has {other.channels}; with "
-                    f"channels = 'keep' all files need as many; 'mix' accepts any number"
+                raise SettingError(
+                    "channels",
+                    "keep",
+                    "'mix', or files with as many channels as one another",
+                    f"{first.path} has {first.channels} channels, {other.path} has {other.channels}",
                 )
 
     def __len__(self) -> int:

@@ -7,22 +7,88 @@ import re
 from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
 from stream_infomax.sources.labels import compile_pattern
-from stream_infomax.sources.pictures import Collection, read
+
+if TYPE_CHECKING:  # Pillow is an extra, and whoever reads a configuration does not need it
+    from stream_infomax.sources.pictures import Collection
 
 log = logging.getLogger(__name__)
-MODES = ("patches", "crops", "tiles")
 
 Indices = npt.NDArray[np.int64]
 
 
+class ImageSettings(Settings, frozen=True, kw_only=True):
+    """A picture, a folder, a stack or a bundled set of pictures, cut into crops or tiles."""
+
+    path: Annotated[
+        str,
+        Doc(
+            "A picture, a folder with subfolders, a stack (`.npz` with the array `images` of shape (n, y, x) or (n, y, "
+            "x, 3) and, maybe, `labels` of shape (n,)), or `skimage:natural`: the photographs and textures that come "
+            "with the package scikit-image."
+        ),
+    ]
+    crop: Annotated[tuple[Positive, Positive], Doc("Height and width of what is cut out.")] = (12, 12)
+    items: Annotated[Positive, Doc("Crops of a frame, in the mode `patches`.")] = 256
+    mode: Annotated[
+        Literal["patches", "crops", "tiles"],
+        Doc(
+            "`patches`: a frame is `items` random crops, each place in all pictures as likely as any other; they have "
+            "no segment. `crops`: a frame is one random crop, a segment of its own; pictures are equally likely, "
+            "places within one too. `tiles`: a frame is one of the crops that lie side by side from a picture's upper "
+            "left corner on, a segment of its own."
+        ),
+    ] = "patches"
+    colour: Annotated[bool, Doc("Keep red, green and blue; else the luma 0.299 R + 0.587 G + 0.114 B.")] = False
+    frames: Annotated[
+        NotNegative, Doc("Frames in all. 0, for tiles only: each tile once; more than there are begins again.")
+    ] = 0
+    labels: Annotated[
+        str,
+        Doc(
+            "A regular expression, searched for in the picture's path below `path`; its named groups become labels of "
+            "crops and tiles. A stack's own labels come under `label`."
+        ),
+    ] = ""
+    include: Annotated[
+        str,
+        Doc(
+            "A regular expression: only pictures in whose path it is found are used. Pictures of a stack are called "
+            "`file.npz#00042`."
+        ),
+    ] = ""
+    order: Annotated[
+        Literal["sorted", "shuffled"],
+        Doc("Of tiles: `sorted` by picture and place, or `shuffled`, differently in each repetition."),
+    ] = "sorted"
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            raise SettingError("path", self.path, "a picture, a folder, an .npz stack or skimage:natural", "empty")
+        if self.frames == 0 and self.mode != "tiles":
+            raise SettingError("frames", 0, "1 or more", f"mode = {self.mode!r} never ends")
+        compile_pattern("include", self.include)
+        compile_pattern("labels", self.labels)
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the packages that the source needs."""
+        return ("PIL", "skimage") if self.path.startswith("skimage:") else ("PIL",)
+
+
+@configured_by(ImageSettings)
 class ImageSource:
     """Rectangles cut out of pictures; grey or colour values from 0 to 1.
 
@@ -31,87 +97,45 @@ class ImageSource:
 
     Parameters
     ----------
-    path
-        A picture, a folder with subfolders, a stack (``.npz`` with the array ``images`` of shape (n, y, x) or
-        (n, y, x, 3) and, maybe, ``labels`` of shape (n,)), or ``skimage:natural``: the photographs and textures
-        that come with the package scikit-image.
     name
         Name of the stream and of its array.
-    crop
-        Height and width of what is cut out.
-    items
-        Crops of a frame, in the mode ``patches``.
-    mode
-        ``patches``: a frame is `items` random crops, each place in all pictures as likely as any other, so that a
-        picture counts by its area; they have no segment. ``crops``: a frame is one random crop, a segment of its
-        own; pictures are equally likely, places within one too. ``tiles``: a frame is one of the crops that lie
-        side by side from a picture's upper left corner on, a segment of its own.
-    colour
-        Keep red, green and blue; else the luma 0.299 R + 0.587 G + 0.114 B.
-    frames
-        Frames in all. 0, for tiles only: each tile once; more than there are begins again.
-    labels
-        A regular expression, searched for in the picture's path below the folder; its named groups become labels of
-        crops and tiles. A stack's own labels come under ``label``.
-    include
-        A regular expression; only pictures in whose path it is found are used. Pictures of a stack are called
-        ``file.npz#00042``.
-    order
-        Of tiles: ``sorted`` by picture and place, or ``shuffled`` by `seed`, anew in each repetition.
-    seed
-        Of all random choices.
 
     Raises
     ------
-    FileNotFoundError
-        No such file or folder.
-    ValueError
-        A setting out of range; a single picture that cannot be read; nothing readable; labels that fit no picture.
-        Bad pictures of a folder, and those smaller than `crop`, are logged, counted and passed over.
+    SettingError
+        A setting that is not accepted; nothing at `path`, a single picture that cannot be read, nothing readable;
+        labels that fit no picture. Bad pictures of a folder, and those smaller than `crop`, are logged, counted and
+        passed over.
     MemoryError
         Pictures of more than 8 GiB.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        name: str = "source",
-        crop: tuple[int, int] = (12, 12),
-        items: int = 256,
-        mode: str = "patches",
-        colour: bool = False,
-        frames: int = 0,
-        labels: str = "",
-        include: str = "",
-        order: str = "sorted",
-        seed: int = 0,
-    ) -> None:
-        if mode not in MODES:
-            raise ValueError(f"mode = {mode!r}; accepted are {', '.join(MODES)}")
-        if order not in ("sorted", "shuffled"):
-            raise ValueError(f"order = {order!r}; accepted are 'sorted' and 'shuffled'")
-        if min(crop) < 1 or items < 1 or frames < 0:
-            raise ValueError(f"crop = {crop}, items = {items}, frames = {frames}; accepted are >= 1, >= 1 and >= 0")
-        if frames == 0 and mode != "tiles":
-            raise ValueError(f"frames = 0 with mode = {mode!r}, which never ends; accepted is 1 or more")
+    def __init__(self, path: str | Path, *, name: str = "source", **settings: Any) -> None:
+        given = make(ImageSettings, {"path": path, **settings})
         self.name = name
-        self.crop = (int(crop[0]), int(crop[1]))
-        self.items = items
-        self.mode = mode
-        self.colour = colour
-        self.shuffled = order == "shuffled"
-        self.seed = seed
-        self.path = path
-        self._frames = frames
-        self._pattern = compile_pattern("labels", labels)
-        self._include = compile_pattern("include", include)
+        self.crop = given.crop
+        self.items = given.items
+        self.mode = given.mode
+        self.colour = given.colour
+        self.shuffled = given.order == "shuffled"
+        self.seed = given.seed
+        self.path = given.path
+        self._frames = given.frames
+        self._pattern = compile_pattern("labels", given.labels)
+        self._include = compile_pattern("include", given.include)
         self._read()
         if self._pattern.groupindex and not any(self._pattern.search(name) for name in self.pictures.names):
-            raise ValueError(f"labels = {labels!r} fits no picture at {path}, for example {self.pictures.names[0]!r}")
+            raise SettingError(
+                "labels",
+                given.labels,
+                f"a pattern found in the path of a picture, for example in {self.pictures.names[0]!r}",
+                f"fits no picture at {path}",
+            )
 
     def _read(self, only: Container[bytes] | None = None) -> None:
         """Take in the pictures, or only those from some of the files."""
+        from stream_infomax.sources.pictures import read
+
         self.pictures: Collection = read(
             self.path, colour=self.colour, include=self._include, crop=self.crop, only=only
         )
@@ -128,9 +152,9 @@ class ImageSource:
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on: float32, axes ("item", "y", "x") or with "colour" behind."""
-        make = self._patches if self.mode == "patches" else self._single
+        cut = self._patches if self.mode == "patches" else self._single
         for offset in range(max(0, start), self.n_frames):
-            yield make(offset)
+            yield cut(offset)
 
     def state(self) -> State:
         """Return the inventory of the files."""

@@ -22,6 +22,7 @@ from stream_infomax.settings.extras import optional, require
 with optional():
     from PIL import Image, ImageOps
 
+from stream_infomax.settings.error import SettingError
 from stream_infomax.sources.inventory import Inventory, entry
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
@@ -113,8 +114,6 @@ def read(
 
     Where `only` is given, they come from no other files than these, named as in an inventory.
     """
-    if path == "":
-        raise FileNotFoundError(f"path is empty; accepted are {ACCEPTED}, or a folder of them")
     if str(path).startswith("skimage:"):
         files, folder = natural_pictures(str(path)), None
     else:
@@ -143,7 +142,7 @@ def read(
         reasons = "; ".join(collection.unusable[:3])
         if not reasons:
             reasons = f"include = {include.pattern!r} fits none" if files else "nothing there has their suffix"
-        raise ValueError(f"no usable picture at {path} ({reasons}); accepted are {ACCEPTED}, or a folder of them")
+        raise SettingError("path", str(path), f"{ACCEPTED}, or a folder of them", f"no usable picture ({reasons})")
     for sentence in collection.unusable:
         log.warning("passed over %s", sentence)
     collection.close()
@@ -161,7 +160,7 @@ def natural_pictures(path: str = "skimage:natural") -> list[Path]:
 
     Raises
     ------
-    ValueError
+    SettingError
         Another set than ``skimage:natural``.
     MissingExtraError
         scikit-image is not installed.
@@ -169,7 +168,7 @@ def natural_pictures(path: str = "skimage:natural") -> list[Path]:
         None of the pictures is in it.
     """
     if path != "skimage:natural":
-        raise ValueError(f"path = {path!r}; the only bundled set is 'skimage:natural'")
+        raise SettingError("path", path, "skimage:natural, the only bundled set")
     require("skimage")
     found = importlib.util.find_spec("skimage")
     assert found is not None and found.origin is not None
@@ -182,7 +181,7 @@ def natural_pictures(path: str = "skimage:natural") -> list[Path]:
 
 def _find(root: Path) -> tuple[list[Path], Path]:
     if not root.exists():
-        raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
+        raise SettingError("path", str(root), f"{ACCEPTED}, or a folder of them", "no such file or folder")
     if not root.is_dir():
         return [root], root.parent
     files = [

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from stream_infomax.settings.error import SettingError
 from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.labels import Labels
 
@@ -56,7 +57,7 @@ class Recording:
 def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> tuple[list[Recording], list[str]]:
     """Return the readable recordings at `root` that `include` is found in, and a sentence for each unreadable one."""
     if not root.exists():
-        raise FileNotFoundError(f"no file or folder {root}; accepted are {ACCEPTED}, or a folder of them")
+        raise SettingError("path", str(root), f"{ACCEPTED}, or a folder of them", "no such file or folder")
     if root.is_dir():
         folder = root
         files = [
@@ -79,10 +80,10 @@ def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> t
         reasons = "; ".join(unreadable[:3])
         if not reasons:
             reasons = f"include = {include.pattern!r} fits none" if files else "nothing there has their suffix"
-        raise ValueError(f"no readable recording at {root} ({reasons}); accepted are {ACCEPTED}")
+        raise SettingError("path", str(root), ACCEPTED, f"no readable recording there ({reasons})")
     for sentence in unreadable:
         log.warning("passed over %s", sentence)
-    labels.check(root)
+    labels.check(root, recordings[0].segment)
     return recordings, unreadable
 
 

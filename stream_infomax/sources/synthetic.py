@@ -4,20 +4,49 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, Seed
 
-DENSITIES = ("laplace", "uniform", "logistic", "mixed")
 # The ratio of the largest to the smallest singular value of the mixing.
 CONDITION = 4.0
 
 Matrix = npt.NDArray[np.float64]
 
 
+class SyntheticSettings(Settings, frozen=True, kw_only=True):
+    """Known independent sources, mixed."""
+
+    n_sources: Annotated[Positive, Doc("Number of sources, and of channels.")] = 16
+    density: Annotated[
+        Literal["laplace", "uniform", "logistic", "mixed"],
+        Doc(
+            "Of the sources: `laplace` and `logistic` (super-Gaussian), `uniform` (sub-Gaussian), or `mixed` (the "
+            "first half, rounded up, Laplace, the others uniform)."
+        ),
+    ] = "laplace"
+    rows: Annotated[Positive, Doc("Rows of a frame.")] = 256
+    frames: Annotated[Positive, Doc("Frames in all; they are one segment.")] = 400
+    rate: Annotated[NotNegativeFloat, Doc("Rows a second; 0 for rows without time.")] = 1000.0
+    drift: Annotated[
+        float, Doc("Radians a second by which the mixing turns, in every plane of a random set of orthogonal planes.")
+    ] = 0.0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.drift and not self.rate:
+            raise SettingError("drift", self.drift, "0 without a rate", "it is per second, and rate = 0")
+
+
+@configured_by(SyntheticSettings)
 class SyntheticSource:
     """Independent sources of unit variance, mixed by a square matrix that may turn with time.
 
@@ -25,60 +54,28 @@ class SyntheticSource:
 
     Parameters
     ----------
-    n_sources
-        Number of sources, and of channels.
-    density
-        Of the sources: ``laplace`` and ``logistic`` (super-Gaussian), ``uniform`` (sub-Gaussian), or ``mixed``
-        (the first half, rounded up, Laplace, the others uniform).
-    rows, frames
-        Rows of a frame, and frames in all; they are one segment.
-    rate
-        Rows a second; 0 for rows without time.
-    drift
-        Radians a second by which the mixing turns, in every plane of a random set of orthogonal planes.
     name
         Name of the stream and of its array.
-    seed
-        Of the mixing, the planes and the sources.
 
     Raises
     ------
-    ValueError
-        An unknown density, a size below 1, a negative rate, or a drift without a rate.
+    SettingError
+        A setting that is not accepted, or a drift without a rate.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str = "source",
-        n_sources: int = 16,
-        density: str = "laplace",
-        rows: int = 256,
-        frames: int = 400,
-        rate: float = 1000.0,
-        drift: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        if density not in DENSITIES:
-            raise ValueError(f"density = {density!r}; accepted are {', '.join(DENSITIES)}")
-        for key, value in (("n_sources", n_sources), ("rows", rows), ("frames", frames)):
-            if value < 1:
-                raise ValueError(f"{key} = {value}; accepted is 1 or more")
-        if rate < 0 or not math.isfinite(rate) or not math.isfinite(drift):
-            raise ValueError(f"rate = {rate}, drift = {drift}; accepted are finite numbers, rate 0 or more")
-        if drift and not rate:
-            raise ValueError(f"drift = {drift} is per second and needs a rate above 0, got rate = 0")
+    def __init__(self, *, name: str = "source", **settings: Any) -> None:
+        given = make(SyntheticSettings, settings)
         self.name = name
-        self.n_sources = n_sources
-        self.density = density
-        self.n_rows = rows
-        self.n_frames = frames
-        self.rate = rate
-        self.drift = drift
-        self.seed = seed
-        generator = np.random.default_rng(seed)
-        left, right, self._planes = (_orthogonal(n_sources, generator) for _ in range(3))
-        self._mixing = left * np.geomspace(CONDITION, 1.0, n_sources) @ right
+        self.n_sources = given.n_sources
+        self.density = given.density
+        self.n_rows = given.rows
+        self.n_frames = given.frames
+        self.rate = given.rate
+        self.drift = given.drift
+        self.seed = given.seed
+        generator = np.random.default_rng(given.seed)
+        left, right, self._planes = (_orthogonal(given.n_sources, generator) for _ in range(3))
+        self._mixing = left * np.geomspace(CONDITION, 1.0, given.n_sources) @ right
 
     def __len__(self) -> int:
         """Return the number of frames."""

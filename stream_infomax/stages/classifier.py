@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Any
+
 import numpy as np
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
 
 Pools = dict[str, Pooling]
 
 
+class ClassifierSettings(Settings, frozen=True, kw_only=True):
+    """Linear classifiers on pooled segments, scored before they learn."""
+
+    target: Annotated[str, Doc("The label to predict.")]
+    levels: Annotated[
+        tuple[str, ...],
+        Doc(
+            "What they read: arrays, several joined by `+`; one classifier each, and the last one's output is "
+            "published. Where none is listed, the input."
+        ),
+    ] = ()
+    learning_rate: Annotated[PositiveFloat, Doc("Of Adam.")] = 2e-3
+    penalty: Annotated[NotNegativeFloat, Doc("Of the squared weights.")] = 1e-4
+    half_life: Annotated[
+        PositiveFloat | None,
+        Doc("Labelled segments after which what was learnt counts half; without it nothing is forgotten."),
+    ] = None
+    waiting: Annotated[Positive, Doc("Segments without a label that are kept for labels that come late.")] = 1000
+    learn: Annotated[bool, Doc("False: predict only; no label is used.")] = True
+
+
+@configured_by(ClassifierSettings)
 class ClassifierStage:
     """One linear classifier a level, on mean and deviation of each segment's rows.
 
@@ -27,39 +54,14 @@ class ClassifierStage:
         The array to read where no level is listed.
     carry
         Arrays of the incoming frame that are passed on.
-    target
-        The label to predict.
-    levels
-        What the classifiers read: names of arrays, several joined by ``+``. The last is the one that is published.
-    learning_rate, penalty, half_life
-        As for ``OnlineClassifier``.
-    waiting
-        Segments without a label that are kept for labels that come late.
-    learn
-        False: predict only; no label is used.
-    seed
-        Not used: nothing here is random.
     """
 
-    def __init__(
-        self,
-        name: str,
-        input: str,
-        carry: tuple[str, ...] = (),
-        *,
-        target: str,
-        levels: tuple[str, ...] = (),
-        learning_rate: float = 2e-3,
-        penalty: float = 1e-4,
-        half_life: float | None = None,
-        waiting: int = 1000,
-        learn: bool = True,
-        seed: int = 0,
-    ) -> None:
-        self.name, self.input, self.carry, self.target = name, input, carry, target
-        self.levels = {level: tuple(level.split("+")) for level in levels or (input,)}
-        self.learning_rate, self.penalty, self.half_life = learning_rate, penalty, half_life
-        self.waiting, self.learn = waiting, learn
+    def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
+        given = make(ClassifierSettings, settings)
+        self.name, self.input, self.carry, self.target = name, input, tuple(carry), given.target
+        self.levels = {level: tuple(level.split("+")) for level in given.levels or (input,)}
+        self.learning_rate, self.penalty, self.half_life = given.learning_rate, given.penalty, given.half_life
+        self.waiting, self.learn = given.waiting, given.learn
         self.examiners: dict[str, Examiner] = {}
         # By stream: the segment, and a pooling for each array; None for a segment that is no longer whole.
         self.pools: dict[str, tuple[str, Pools | None]] = {}

@@ -51,7 +51,8 @@ class ContrastSettings(Settings, frozen=True, kw_only=True):
         Literal["fine", "paired", "paper", "patches"],
         Doc(
             "The stack. `fine`: a layer a module, for features at 100 to 200 rows a second. `paired`: the same layers "
-            "in two modules. `paper`: six modules for raw audio at 16 kHz. `patches`: two modules for grids of patches."
+            "in two modules. `paper`: six modules for raw audio at 16 kHz. `patches`: two modules for grids of "
+            "patches."
         ),
     ] = "fine"
     module: Annotated[Positive, Doc("Which module of the stack this is.")] = 1

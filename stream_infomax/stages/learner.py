@@ -5,21 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.measures.information import RunningEntropy, RunningInformation
+from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.learning.measures.reservoir import Panel
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.record import make
+from stream_infomax.settings.types import Doc, Seed
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
 
 
+class LearnerSettings(InfomaxSettings, frozen=True, kw_only=True):
+    """Online infomax."""
+
+    learn: Annotated[bool, Doc("False: only encode.")] = True
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        if self.n_rank is not None and self.n_components is not None and self.n_rank > self.n_components:
+            raise SettingError("n_rank", self.n_rank, f"n_rank <= n_components = {self.n_components}")
+
+
+@configured_by(LearnerSettings)
 class LearnerStage:
     """Learn from each frame's rows and publish them encoded with the basis as it stood before.
 
@@ -34,33 +49,23 @@ class LearnerStage:
         The array to learn from.
     carry
         Arrays of the incoming frame that are passed on.
-    learn
-        False: only encode.
-    seed
-        Seeds every random choice.
-    **parameters
-        Those of :class:`stream_infomax.learning.infomax.estimator.OnlineInfomax`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        input: str,
-        carry: tuple[str, ...] = (),
-        *,
-        learn: bool = True,
-        seed: int = 0,
-        **parameters: Any,
-    ) -> None:
+    def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
+        from stream_infomax.learning.infomax.estimator import OnlineInfomax
+        from stream_infomax.learning.measures.information import RunningInformation
+
+        given = make(LearnerSettings, settings)
         self.name = name
         self.input = input
-        self.carry = carry
-        self.learn = learn
-        self.learner = OnlineInfomax(random_state=seed, **parameters)
-        self.encoder = _encoder_id(name, seed, parameters)
+        self.carry = tuple(carry)
+        self.learn = given.learn
+        parameters = {key: getattr(given, key) for key in InfomaxSettings.__struct_fields__}
+        self.learner = OnlineInfomax(random_state=given.seed, **parameters)
+        self.encoder = _encoder_id(name, given.seed, parameters)
         self.row_axes: tuple[str, ...] = ()
         self.row_shape: tuple[int, ...] = ()
-        self._panel = Panel(seed=seed)
+        self._panel = Panel(seed=given.seed)
         self._information = RunningInformation()
         self._frame_information = math.nan
         self._n_encoded = 0  # rows, where it does not learn: spikes are drawn by their number
@@ -148,6 +153,8 @@ class LearnerStage:
 
         The information (bits a row) is that of the newest rows, and beside it that of the newest frame.
         """
+        from stream_infomax.learning.measures.information import RunningEntropy, RunningInformation
+
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
             return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
+from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.types import Doc, Positive, PositiveFloat
 from stream_infomax.stages.logmel import LARGEST_SAMPLE, LogMel
 
-FORMS = ("waveform", "log-mel", "patches", "grid")
 SIGNAL_AXES = (("time", "channel"), ("time", "component"), ("time",))
 PICTURE_AXES = (("item", "y", "x"), ("item", "y", "x", "colour"))
 
@@ -41,6 +44,39 @@ class _Stream:
         self.tail = self.mel = None
 
 
+class WindowsSettings(Settings, frozen=True, kw_only=True):
+    """Signals to windows and log-mel patches, pictures to patches."""
+
+    form: Annotated[
+        Literal["waveform", "log-mel", "patches", "grid"],
+        Doc(
+            "`waveform`: windows of `length` samples every `hop` samples. `log-mel`: patches of `length` mel frames "
+            "every `hop` mel frames, of one channel. `patches`: a frame of patches as it is. `grid`: one picture a "
+            "frame to patches of `patch` × `patch` pixels every `stride` pixels."
+        ),
+    ] = "waveform"
+    length: Annotated[Positive, Doc("Samples of a window; with `log-mel`, mel frames.")] = 64
+    hop: Annotated[Positive, Doc("Samples, or mel frames, between the starts of two windows; at most `length`.")] = 32
+    n_mels: Annotated[Positive, Doc("Log-mel: bands.")] = 40
+    window_ms: Annotated[PositiveFloat, Doc("Log-mel: milliseconds of the analysis window.")] = 25.0
+    shift_ms: Annotated[PositiveFloat, Doc("Log-mel: milliseconds between two mel frames.")] = 10.0
+    patch: Annotated[Positive, Doc("Grid: side of a patch in pixels.")] = 12
+    stride: Annotated[Positive, Doc("Grid: pixels between the starts of two patches; at most `patch`.")] = 12
+    center: Annotated[bool, Doc("Take each row's own mean away.")] = False
+
+    def __post_init__(self) -> None:
+        # What does not stand in this form is not looked at.
+        if self.form in ("waveform", "log-mel") and self.hop > self.length:
+            raise SettingError("hop", self.hop, f"1 <= hop <= length = {self.length}, which loses no sample")
+        if self.form == "grid" and self.stride > self.patch:
+            raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the packages that the stage needs."""
+        return ("kaldi_native_fbank",) if self.form == "log-mel" else ()
+
+
+@configured_by(WindowsSettings)
 class WindowsStage:
     """Cuts each frame's array into rows of a fixed geometry, without losing or repeating a sample at a border.
 
@@ -52,20 +88,6 @@ class WindowsStage:
     ----------
     name, input, carry
         Name of the stage and of its array; the array it reads; the arrays that it passes on.
-    form
-        ``waveform``: windows of `length` samples every `hop` samples, axes ("time", "sample"), with "channel"
-        behind where there are several, or "component" where they are a learner's outputs. ``log-mel``: patches of
-        `length` mel frames every `hop` mel frames, axes ("time", "sample", "mel"), of one channel. ``patches``: a
-        frame of patches as it is, axes ("item", "y", "x"[, "colour"]). ``grid``: one picture a frame to patches of
-        `patch` × `patch` pixels every `stride` pixels, axes ("grid_y", "grid_x", "y", "x"[, "colour"]).
-    length, hop
-        See `form`; `hop` at most `length`.
-    n_mels, window_ms, shift_ms
-        The log-mel analysis: bands, and milliseconds of its window and step.
-    patch, stride
-        See `form`; `stride` at most `patch`.
-    center
-        Take each row's own mean away.
 
     Raises
     ------
@@ -75,46 +97,22 @@ class WindowsStage:
         rate or of several channels.
     """
 
-    def __init__(
-        self,
-        name: str,
-        input: str,
-        carry: tuple[str, ...] = (),
-        *,
-        form: str = "waveform",
-        length: int = 64,
-        hop: int = 32,
-        n_mels: int = 40,
-        window_ms: float = 25.0,
-        shift_ms: float = 10.0,
-        patch: int = 12,
-        stride: int = 12,
-        center: bool = False,
-    ) -> None:
-        if form not in FORMS:
-            raise ValueError(f"form = {form!r}; accepted are {', '.join(FORMS)}")
-        if form == "log-mel":
-            require("kaldi_native_fbank")
-        for shorter, longer in ((("hop", hop), ("length", length)), (("stride", stride), ("patch", patch))):
-            if not 1 <= shorter[1] <= longer[1]:
-                raise ValueError(
-                    f"{shorter[0]} = {shorter[1]} with {longer[0]} = {longer[1]}; accepted is "
-                    f"1 <= {shorter[0]} <= {longer[0]}, so that nothing between is lost"
-                )
-        if n_mels < 1 or window_ms <= 0 or shift_ms <= 0:
-            raise ValueError(f"n_mels = {n_mels}, window_ms = {window_ms}, shift_ms = {shift_ms}; accepted are > 0")
+    def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
+        given = make(WindowsSettings, settings)
+        for package in given.needs():
+            require(package)
         self.name = name
         self.input = input
         self.carry = tuple(carry)
-        self.form = form
-        self.length = length
-        self.hop = hop
-        self.n_mels = n_mels
-        self.window_ms = window_ms
-        self.shift_ms = shift_ms
-        self.patch = patch
-        self.stride = stride
-        self.center = center
+        self.form = given.form
+        self.length = given.length
+        self.hop = given.hop
+        self.n_mels = given.n_mels
+        self.window_ms = given.window_ms
+        self.shift_ms = given.shift_ms
+        self.patch = given.patch
+        self.stride = given.stride
+        self.center = given.center
         self._streams: dict[str, _Stream] = {}
         self._offset = -1
         self._counts = {"rows": 0, "rows_nan": 0, "gaps": 0}

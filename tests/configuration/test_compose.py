@@ -88,11 +88,14 @@ def test_services_in_a_row_give_what_the_whole_gives(path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ("path = ''", r"^source\.path = '': path is empty; accepted are"),
-        ("path = 'gone'", r"^source\.path = 'gone': no file or folder gone; accepted are"),
-        ("path = '{folder}'\nlabels_csv = 'gone.csv'", r"^source\.labels_csv = 'gone\.csv': no such CSV file"),
-        ("path = '{folder}'\nlabels = 'word'", r"^source\.labels = 'word' names no group"),
-        ("path = '{folder}'", r"^source: no readable recording at .*; accepted are"),
+        ("path = ''", r"^source\.path = '': empty; accepted: "),
+        ("path = 'gone'", r"^source\.path = 'gone': no such file or folder; accepted: "),
+        (
+            "path = '{folder}'\nlabels_csv = 'gone.csv'",
+            r"^source\.labels_csv = 'gone\.csv': no such file",
+        ),
+        ("path = '{folder}'\nlabels = 'word'", r"^source\.labels = 'word': names no group"),
+        ("path = '{folder}'", r"^source\.path = .*: no readable recording there .*; accepted: recordings"),
     ],
 )
 def test_what_a_source_cannot_use_is_named_by_its_key(tmp_path: Path, keys: str, message: str) -> None:

@@ -44,25 +44,25 @@ class Toy(Settings, frozen=True, kw_only=True):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "path: missing; accepted is text"),
-        ({"path": 3}, "path = 3: accepted is text"),
-        ({"path": "", "rate": 0}, "rate = 0: accepted is a whole number >= 1"),
-        ({"path": "", "rate": "fast"}, "rate = 'fast': accepted is a whole number >= 1"),
-        ({"path": "", "rate": True}, "rate = True: accepted is a whole number >= 1"),
-        ({"path": "", "share": 1.0}, "share = 1.0: accepted is a number >= 0 and < 1"),
-        ({"path": "", "share": float("nan")}, "share = nan: not finite; accepted is a number >= 0 and < 1"),
-        ({"path": "", "half_life": float("inf")}, "half_life = inf: not finite; accepted is a number > 0"),
-        ({"path": "", "mode": "three"}, 'mode = \'three\': accepted is "one", "two"'),
-        ({"path": "", "size": [3, 0]}, "size = [3, 0]: accepted is a list of 2; in it a whole number >= 1"),
-        ({"path": "", "carry": "a"}, "carry = 'a': accepted is a list; in it text"),
-        ({"path": "", "live": 1}, "live = 1: accepted is true or false"),
-        ({"path": "", "log": 3}, "log = 3: accepted is a table with frames"),
-        ({"path": "", "log": {"frames": 0}}, "log.frames = 0: accepted is a whole number >= 1"),
-        ({"path": "", "log": {"frmaes": 1}}, "log.frmaes = 1: unknown key; accepted is frames"),
-        ({"path": "", "memory": "24"}, "memory = '24': accepted is a number with a unit of B, kB"),
-        ({"path": "", "memory": 16.0}, "memory = 16.0: accepted is a number with a unit"),
-        ({"path": "", "memory": -1}, "memory = -1: accepted is a number with a unit"),
-        ({"path": "", "rate": 9, "mode": "two"}, 'rate = 9: accepted is 10 or more with mode = "two"'),
+        ({}, "path: missing; accepted: text"),
+        ({"path": 3}, "path = 3; accepted: text"),
+        ({"path": "", "rate": 0}, "rate = 0; accepted: a whole number >= 1"),
+        ({"path": "", "rate": "fast"}, "rate = 'fast'; accepted: a whole number >= 1"),
+        ({"path": "", "rate": True}, "rate = True; accepted: a whole number >= 1"),
+        ({"path": "", "share": 1.0}, "share = 1.0; accepted: a number >= 0 and < 1"),
+        ({"path": "", "share": float("nan")}, "share = nan: not finite; accepted: a number >= 0 and < 1"),
+        ({"path": "", "half_life": float("inf")}, "half_life = inf: not finite; accepted: a number > 0"),
+        ({"path": "", "mode": "three"}, 'mode = \'three\'; accepted: "one", "two"'),
+        ({"path": "", "size": [3, 0]}, "size = [3, 0]; accepted: a list of 2; in it a whole number >= 1"),
+        ({"path": "", "carry": "a"}, "carry = 'a'; accepted: a list; in it text"),
+        ({"path": "", "live": 1}, "live = 1; accepted: true or false"),
+        ({"path": "", "log": 3}, "log = 3; accepted: a table with frames"),
+        ({"path": "", "log": {"frames": 0}}, "log.frames = 0; accepted: a whole number >= 1"),
+        ({"path": "", "log": {"frmaes": 1}}, "log.frmaes = 1: unknown key; accepted: frames"),
+        ({"path": "", "memory": "24"}, "memory = '24'; accepted: a number with a unit of B, kB"),
+        ({"path": "", "memory": 16.0}, "memory = 16.0; accepted: a number with a unit"),
+        ({"path": "", "memory": -1}, "memory = -1; accepted: a number with a unit"),
+        ({"path": "", "rate": 9, "mode": "two"}, 'rate = 9; accepted: 10 or more with mode = "two"'),
     ],
 )
 def test_what_is_wrong_is_named(values: dict[str, Any], message: str) -> None:
@@ -73,7 +73,7 @@ def test_what_is_wrong_is_named(values: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("name", ["..", ".", "", "../x", "/x", "[/x]", "a/b", "a b", "a\n", "é", "x" * 65])
 def test_a_name_that_becomes_a_path_is_a_plain_word(name: str) -> None:
-    with pytest.raises(SettingError, match="accepted is a letter and up to 63 letters, digits, hyphens"):
+    with pytest.raises(SettingError, match="accepted: a letter and up to 63 letters, digits, hyphens"):
         make(Toy, {"path": "", "name": name})
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
+from stream_infomax.settings.error import SettingError
 from stream_infomax.sources.audio import AudioSource
 from stream_infomax.sources.recordings import BLOCK
 
@@ -164,13 +165,13 @@ def test_labels_from_a_csv(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"labels": "("}, "not a regular expression"),
+        ({"labels": "("}, "labels = .*accepted: a regular expression"),
         ({"labels": "[0-9]"}, "names no group"),
         ({"labels": "(?P<x>zzz)"}, "fits no recording"),
-        ({"include": "("}, "include = .* not a regular expression"),
+        ({"include": "("}, "include = .*accepted: a regular expression"),
         ({"include": "zzz"}, "include = 'zzz' fits none"),
-        ({"channels": "left"}, "accepted are 'mix' and 'keep'"),
-        ({"order": "random"}, "accepted are 'sorted' and 'shuffled'"),
+        ({"channels": "left"}, 'accepted: "mix", "keep"'),
+        ({"order": "random"}, 'accepted: "sorted", "shuffled"'),
         ({"repeat": 0}, "repeat = 0"),
     ],
 )
@@ -227,7 +228,7 @@ def test_bad_files_of_a_folder_are_named_and_passed_over(folder: Path, caplog: p
 
 def test_a_single_bad_file_is_an_error_that_says_what_is_accepted(tmp_path: Path) -> None:
     for path in bad_files(tmp_path):
-        with pytest.raises(ValueError, match=rf"{path.name}.*accepted are recordings"):
+        with pytest.raises(ValueError, match=rf"{path.name}.*accepted: recordings"):
             AudioSource(path)
 
 
@@ -237,9 +238,9 @@ def test_a_folder_without_a_readable_file_is_an_error(tmp_path: Path) -> None:
     bad_files(tmp_path)
     with pytest.raises(ValueError, match=r"no readable recording at .*empty\.wav|cut_header\.wav"):
         AudioSource(tmp_path)
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(SettingError, match="nowhere"):
         AudioSource(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="path is empty"):
+    with pytest.raises(SettingError, match="path = '': empty"):
         AudioSource("")
 
 

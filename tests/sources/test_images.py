@@ -10,6 +10,7 @@ from helpers.extras import extra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 extra("skimage")
 from PIL import Image  # noqa: E402
 
@@ -17,6 +18,13 @@ from stream_infomax.frames import wire  # noqa: E402
 from stream_infomax.frames.frame import Frame  # noqa: E402
 from stream_infomax.sources.images import ImageSource  # noqa: E402
 from stream_infomax.sources.pictures import natural_pictures  # noqa: E402
+=======
+from stream_infomax.frames import wire
+from stream_infomax.frames.frame import Frame
+from stream_infomax.settings.error import SettingError
+from stream_infomax.sources.images import ImageSource
+from stream_infomax.sources.pictures import natural_pictures
+>>>>>>> 602fc09 (Sources, stages and the estimator take their settings from one record each)
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -155,7 +163,7 @@ def test_the_bundled_pictures_are_natural_and_varied() -> None:
     assert len(source.pictures) >= 6
     assert {path.name for path in natural_pictures()} >= {"brick.png", "grass.png", "gravel.png", "camera.png"}
     assert values_of(next(source.frames())).std() > 0.1
-    with pytest.raises(ValueError, match="the only bundled set is 'skimage:natural'"):
+    with pytest.raises(ValueError, match="skimage:natural, the only bundled set"):
         ImageSource("skimage:cells", frames=1)
 
 
@@ -206,7 +214,7 @@ def test_bad_files_of_a_folder_are_named_and_passed_over(folder: Path, caplog: p
 
 def test_a_single_bad_file_is_an_error_that_says_what_is_accepted(tmp_path: Path) -> None:
     for name in bad_files(tmp_path):
-        with pytest.raises(ValueError, match=rf"{name}.*accepted are pictures"):
+        with pytest.raises(ValueError, match=rf"{name}.*accepted: pictures"):
             ImageSource(tmp_path / name, frames=1)
 
 
@@ -216,23 +224,23 @@ def test_a_folder_without_a_usable_picture_is_an_error(tmp_path: Path) -> None:
     bad_files(tmp_path)
     with pytest.raises(ValueError, match="no usable picture"):
         ImageSource(tmp_path, frames=1)
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    with pytest.raises(SettingError, match="nowhere"):
         ImageSource(tmp_path / "nowhere", frames=1)
-    with pytest.raises(FileNotFoundError, match="path is empty"):
+    with pytest.raises(SettingError, match="path = '': empty"):
         ImageSource("", frames=1)
 
 
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"mode": "grid"}, "accepted are patches, crops, tiles"),
+        ({"mode": "grid"}, 'accepted: "patches", "crops", "tiles"'),
         ({"mode": "patches", "frames": 0}, "never ends"),
-        ({"order": "random"}, "accepted are 'sorted' and 'shuffled'"),
+        ({"order": "random"}, 'accepted: "sorted", "shuffled"'),
         ({"crop": (0, 5)}, r"crop = \(0, 5\)"),
         ({"items": 0}, "items = 0"),
         ({"labels": "(?P<x>zzz)"}, "fits no picture"),
-        ({"labels": "["}, "labels = .* not a regular expression"),
-        ({"include": "["}, "include = .* not a regular expression"),
+        ({"labels": "["}, "labels = .*accepted: a regular expression"),
+        ({"include": "["}, "include = .*accepted: a regular expression"),
         ({"include": "zzz"}, "include = 'zzz' fits none"),
         ({"crop": (500, 500)}, "hold no crop"),
     ],

@@ -77,13 +77,13 @@ def test_frames_and_seeds_differ() -> None:
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"density": "cauchy"}, "accepted are laplace, uniform, logistic, mixed"),
+        ({"density": "cauchy"}, 'accepted: "laplace", "uniform", "logistic", "mixed"'),
         ({"n_sources": 0}, "n_sources = 0"),
         ({"rows": 0}, "rows = 0"),
         ({"frames": 0}, "frames = 0"),
         ({"rate": -1.0}, "rate = -1"),
         ({"drift": float("nan")}, "drift = nan"),
-        ({"drift": 0.1, "rate": 0.0}, "needs a rate above 0"),
+        ({"drift": 0.1, "rate": 0.0}, "drift = 0.1: it is per second, and rate = 0"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(keywords: dict[str, object], message: str) -> None:

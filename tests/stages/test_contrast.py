@@ -251,7 +251,7 @@ def test_a_state_of_another_module_is_refused():
     state["module"]["weights"]["convolutions.0.weight"] = np.zeros((8, 7, 4), np.float32)
     with pytest.raises(ValueError, match=r"convolutions.0.weight.*\(8, 7, 4\)"):
         module(1).restore(state)
-    with pytest.raises(ValueError, match="module = 5: accepted is 1 to 4"):
+    with pytest.raises(ValueError, match="module = 5; accepted: 1 to 4"):
         module(5)
 
 

@@ -314,10 +314,10 @@ def test_what_does_not_fit_is_named(frames: Any, keywords: dict[str, Any], messa
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"form": "mel"}, "accepted are waveform, log-mel, patches, grid"),
-        ({"hop": 65}, "hop = 65 with length = 64"),
+        ({"form": "mel"}, 'accepted: "waveform", "log-mel", "patches", "grid"'),
+        ({"hop": 65}, "hop = 65; accepted: 1 <= hop <= length = 64"),
         ({"hop": 0}, "hop = 0"),
-        ({"stride": 13}, "stride = 13 with patch = 12"),
+        ({"form": "grid", "stride": 13}, "stride = 13; accepted: 1 <= stride <= patch = 12"),
         ({"n_mels": 0}, "n_mels = 0"),
     ],
 )

@@ -3,18 +3,21 @@
 import math
 import os
 from collections.abc import Mapping
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from msgspec.structs import asdict
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax import neurons as tuning
 from stream_infomax.learning.infomax.learner import BlockLearner, Sizes, rows_a_block
 from stream_infomax.learning.infomax.published import Published
+from stream_infomax.learning.infomax.settings import EstimatorSettings
 from stream_infomax.learning.parameters import Estimator
+from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.record import make
 from stream_infomax.state import file as state_file
 from stream_infomax.state.kept import Kept
 
@@ -28,6 +31,7 @@ class NotWarmError(ValueError, AttributeError):
     """Raised where something is asked of a learner whose warm-up is not over (as scikit-learn's NotFittedError)."""
 
 
+@configured_by(EstimatorSettings)
 class OnlineInfomax(Estimator, Kept):
     """Neural population infomax, learnt from a stream in one pass.
 
@@ -35,22 +39,6 @@ class OnlineInfomax(Estimator, Kept):
     whitened space is refined after every block so that the outputs transmit the most information: algorithm 1 for
     n_components = K0, algorithm 2 (overcomplete) for more. Whatever the cut of the rows into calls, the same rows
     give the same basis to the last bit.
-
-    Parameters
-    ----------
-    n_components : K1, the number of filters; None for K0. Below the rank that `energy` gives, K0 is lowered to it.
-    n_rank : K0, the dimensions kept by the whitening; None to let `energy` decide.
-    energy : sqrt of the share of variance that the kept dimensions hold (2.49), in (0, 1]; 1 keeps the numerical
-        rank.
-    block : rows between two updates; raised where the step, which takes four rows from the memory for each new one,
-        would have fewer than 1.75 n_features or n_components / 2 rows and cost more than they do.
-    memory : bytes for past rows, learnt from again along the way; 0 for none.
-    half_life : rows after which the weight of an observation halves, for streams that change; None for streams
-        that do not.
-    output : "potential" y, "rate" g²/4, "poisson" spikes drawn with that rate, "halves" [max(y, 0), max(-y, 0)], or
-        "log" ln(|ŷ| + 0.1).
-    warmup : rows from which rank and first whitening are taken; None for 10 n_features.
-    random_state : seed of the start, of what is drawn from the memory, and of spikes; None draws one.
 
     Attributes
     ----------
@@ -79,7 +67,7 @@ class OnlineInfomax(Estimator, Kept):
         n_rank: int | None = None,
         energy: float = 1.0,
         block: int = 64,
-        memory: int = 24 << 20,
+        memory: int | str = 24 << 20,
         half_life: float | None = None,
         output: tuning.Output = "potential",
         warmup: int | None = None,
@@ -240,9 +228,8 @@ class OnlineInfomax(Estimator, Kept):
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on with the same bits: a nested dict of arrays and JSON values."""
-        settings = {
-            name: value.item() if isinstance(value, np.generic) else value for name, value in self.get_params().items()
-        }
+        settings = asdict(self._settings())
+        settings["memory"] = int(settings["memory"])
         state: dict[str, Any] = {"format": STATE_FORMAT, "settings": settings}
         if self._learner is not None:
             state["n_features"] = self.n_features_in_
@@ -256,7 +243,7 @@ class OnlineInfomax(Estimator, Kept):
         """Take over a state; raises ValueError where a setting that shapes the result differs, naming it."""
         if state.get("format") != STATE_FORMAT:
             raise ValueError(f"state format {state.get('format')!r}; this version reads {STATE_FORMAT}")
-        settings = self.get_params()
+        settings = asdict(self._settings())
         for name in SETTINGS_THAT_SHAPE:
             if state["settings"][name] != settings[name]:
                 raise ValueError(f"{name} is {settings[name]!r} here and {state['settings'][name]!r} in the state")
@@ -289,23 +276,23 @@ class OnlineInfomax(Estimator, Kept):
     def _begun(self, X: Array) -> BlockLearner:
         if self._learner is not None:
             return self._learner
-        self._check_settings()
-        seed = self.random_state
+        seed = self._settings().random_state
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         return self._start(X.shape[1], int(seed))
 
     def _start(self, n_features: int, seed: int) -> BlockLearner:
+        settings = self._settings()
         learner = BlockLearner(
             Sizes(
                 n_features=n_features,
-                n_components=self.n_components,
-                n_rank=self.n_rank,
-                energy=self.energy,
-                block=rows_a_block(self.block, n_features, self.n_components, self.memory),
-                memory=self.memory,
-                half_life=self.half_life,
-                warmup=10 * n_features if self.warmup is None else self.warmup,
+                n_components=settings.n_components,
+                n_rank=settings.n_rank,
+                energy=settings.energy,
+                block=rows_a_block(settings.block, n_features, settings.n_components, settings.memory),
+                memory=int(settings.memory),
+                half_life=settings.half_life,
+                warmup=10 * n_features if settings.warmup is None else settings.warmup,
                 seed=seed,
             )
         )
@@ -327,25 +314,9 @@ class OnlineInfomax(Estimator, Kept):
             raise ValueError(f"X has {X.shape[1]} features; this learner has learnt from {self.n_features_in_}")
         return np.ascontiguousarray(X)
 
-    def _check_settings(self) -> None:
-        for name in ("n_components", "n_rank", "block", "memory", "warmup", "random_state"):
-            value = getattr(self, name)
-            if not (value is None or isinstance(value, Integral)):
-                raise ValueError(f"{name} is {value!r}; accepted is a whole number")
-        accepted: dict[str, tuple[bool, str]] = {
-            "n_components": (self.n_components is None or self.n_components >= 1, "None or at least 1"),
-            "n_rank": (self.n_rank is None or self.n_rank >= 1, "None or at least 1"),
-            "energy": (0 < self.energy <= 1, "above 0 and at most 1"),
-            "block": (self.block >= 1, "at least 1"),
-            "memory": (self.memory >= 0, "0 or more bytes"),
-            "half_life": (self.half_life is None or self.half_life > 0, "None or rows above 0"),
-            "output": (self.output in tuning.OUTPUTS, f"one of {tuning.OUTPUTS}"),
-            "warmup": (self.warmup is None or self.warmup >= 2, "None or at least 2 rows"),
-            "random_state": (self.random_state is None or self.random_state >= 0, "None or at least 0"),
-        }
-        for name, (right, what) in accepted.items():
-            if not right:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; accepted is {what}")
+    def _settings(self) -> EstimatorSettings:
+        """The parameters as they are now; raises SettingError where one is not accepted."""
+        return make(EstimatorSettings, self.get_params())
 
     def _published(self) -> Published:
         missing = ""

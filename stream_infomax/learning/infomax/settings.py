@@ -1,0 +1,61 @@
+"""The settings of online infomax: the parameters of the estimator, and of the stage that learns with it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from stream_infomax.learning.infomax.neurons import Output
+from stream_infomax.settings.memory import Memory
+from stream_infomax.settings.record import Settings
+from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat
+
+
+class InfomaxSettings(Settings, frozen=True, kw_only=True):
+    """Neural population infomax, learnt from a stream in one pass."""
+
+    n_components: Annotated[
+        Positive | None,
+        Doc("K1, the number of filters; without it K0. Below the rank that `energy` gives, K0 is lowered to it."),
+    ] = None
+    n_rank: Annotated[
+        Positive | None, Doc("K0, the dimensions kept by the whitening; without it `energy` decides.")
+    ] = None
+    energy: Annotated[
+        float,
+        Meta(gt=0, le=1),
+        Doc("Square root of the share of variance that the kept dimensions hold (2.49); 1 keeps the numerical rank."),
+    ] = 1.0
+    block: Annotated[
+        Positive,
+        Doc(
+            "Rows between two updates; raised where the step, which takes four rows from the memory for each new one, "
+            "would have fewer than 1.75 times the features or half the components and cost more than they do."
+        ),
+    ] = 64
+    memory: Annotated[Memory, Doc("For past rows, learnt from again along the way; 0 for none.")] = Memory("24 MiB")
+    half_life: Annotated[
+        PositiveFloat | None,
+        Doc("Rows after which the weight of an observation halves, for streams that change."),
+    ] = None
+    output: Annotated[
+        Output,
+        Doc(
+            "`potential`: y. `rate`: g²/4. `poisson`: spikes drawn with that rate. `halves`: [max(y, 0), max(-y, 0)]. "
+            "`log`: ln(|ŷ| + 0.1)."
+        ),
+    ] = "potential"
+    warmup: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        Doc("Rows from which rank and first whitening are taken; without it ten times the features."),
+    ] = None
+
+
+class EstimatorSettings(InfomaxSettings, frozen=True, kw_only=True):
+    """Parameters of OnlineInfomax."""
+
+    random_state: Annotated[
+        NotNegative | None,
+        Doc("Seed of the start, of what is drawn from the memory, and of spikes; None draws one."),
+    ] = 0
