@@ -189,7 +189,7 @@ def _stage_of(config: Config, settings: AnyStage) -> Stage:
         case ClassifierSettings():
             from stream_infomax.stages.classifier import ClassifierStage
 
-            return ClassifierStage(learn=settings.learn, seed=seed, **place)
+            return ClassifierStage(learn=settings.learn, **place)
 
 
 def _own(settings: msgspec.Struct, placement: tuple[str, ...]) -> dict[str, Any]:

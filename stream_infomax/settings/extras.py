@@ -56,7 +56,8 @@ def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-def require(package: str) -> None:
-    """Raise MissingExtraError unless `package` is installed; nothing is imported."""
-    if not installed(package):
-        raise MissingExtraError(package)
+def require(*packages: str) -> None:
+    """Raise MissingExtraError for the first of `packages` that is not installed; nothing is imported."""
+    for package in packages:
+        if not installed(package):
+            raise MissingExtraError(package)

@@ -16,6 +16,7 @@ from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.extras import require
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
@@ -112,6 +113,7 @@ class ImageSource:
 
     def __init__(self, path: str | Path, *, name: str = "source", **settings: Any) -> None:
         given = make(ImageSettings, {"path": path, **settings})
+        require(*given.needs())
         self.name = name
         self.crop = given.crop
         self.items = given.items

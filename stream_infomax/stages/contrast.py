@@ -28,6 +28,7 @@ from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
 from stream_infomax.learning.contrast.shapes import Shape, shape_of
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.extras import require
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
@@ -111,9 +112,8 @@ class ContrastStage:
     """
 
     def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
-        import stream_infomax.learning.contrast.modules  # noqa: F401  (where torch is missing, it says so here)
-
         given = make(ContrastSettings, settings)
+        require(*given.needs())
         modules = layout(given.layout, given.width)
         self.name, self.input, self.carry, self.settings = name, input, tuple(carry), given
         self.layers, self.is_last = modules[given.module - 1], given.module == len(modules)

@@ -99,8 +99,7 @@ class WindowsStage:
 
     def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
         given = make(WindowsSettings, settings)
-        for package in given.needs():
-            require(package)
+        require(*given.needs())
         self.name = name
         self.input = input
         self.carry = tuple(carry)

@@ -258,7 +258,7 @@ class TestFailure:
         failed = call("run", config, folder=tmp_path)
         assert failed.code == 1
         assert "service 'source' ended with exit code 2; its last words" in failed.errors
-        assert failed.errors.splitlines()[-1].startswith("source: ")
+        assert failed.errors.splitlines()[-1].startswith("source.path = ")
         assert f"{tmp_path}/empty" in failed.errors.splitlines()[-1]
         assert "Traceback" not in failed.errors
 

@@ -13,7 +13,7 @@ from stream_infomax.settings.extras import EXTRAS, MissingExtraError, optional, 
 ROOT = Path(__file__).parents[2]
 # Where each package's part of stream_infomax begins.
 PARTS = {
-    "PIL": "from stream_infomax import ImageSource",
+    "PIL": "from stream_infomax import ImageSource; ImageSource('folder', frames=1)",
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",

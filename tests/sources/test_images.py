@@ -10,21 +10,14 @@ from helpers.extras import extra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
 extra("skimage")
 from PIL import Image  # noqa: E402
 
 from stream_infomax.frames import wire  # noqa: E402
 from stream_infomax.frames.frame import Frame  # noqa: E402
+from stream_infomax.settings.error import SettingError  # noqa: E402
 from stream_infomax.sources.images import ImageSource  # noqa: E402
 from stream_infomax.sources.pictures import natural_pictures  # noqa: E402
-=======
-from stream_infomax.frames import wire
-from stream_infomax.frames.frame import Frame
-from stream_infomax.settings.error import SettingError
-from stream_infomax.sources.images import ImageSource
-from stream_infomax.sources.pictures import natural_pictures
->>>>>>> 602fc09 (Sources, stages and the estimator take their settings from one record each)
 
 Pixels = npt.NDArray[np.uint8]
 
