@@ -203,7 +203,7 @@ def test_state_is_freed_at_the_end_of_a_stream() -> None:
     stage = WindowsStage("windows", "source")
     frames = cut(noise(100), [50])
     stage.process(frames[0])
-    assert stage.state()["streams"]["mic"]["tail"].shape == (50, 1)
+    assert stage.state()["streams"]["mic"]["memory"]["tail"].shape == (50, 1)
     stage.process(replace(frames[1], end=True))
     assert stage.state()["streams"] == {}
     # A stream of the same name may then be of another kind.
@@ -358,7 +358,7 @@ def test_a_state_that_does_not_fit_is_named() -> None:
     with pytest.raises(ValueError, match="form: the state is of 'waveform', this stage is 'log-mel'"):
         WindowsStage("windows", "source", **MEL).restore(stage.state())
     damaged = stage.state()
-    damaged["streams"]["mic"]["tail"] = np.zeros((5, 2), np.float32)
+    damaged["streams"]["mic"]["memory"]["tail"] = np.zeros((5, 2), np.float32)
     with pytest.raises(ValueError, match=r"streams\.mic\.tail"):
         stage.restore(damaged)
 
