@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
-
-Pools = dict[str, Pooling]
 
 
 class ClassifierSettings(Settings, frozen=True, kw_only=True):
@@ -63,10 +64,8 @@ class ClassifierStage:
         self.learning_rate, self.penalty, self.half_life = given.learning_rate, given.penalty, given.half_life
         self.waiting, self.learn = given.waiting, given.learn
         self.examiners: dict[str, Examiner] = {}
-        # By stream: the segment, and a pooling for each array; None for a segment that is no longer whole.
-        self.pools: dict[str, tuple[str, Pools | None]] = {}
-        self.offset = -1
-        self.counts = {"broken": 0, "empty": 0}
+        self.streams: Streams[_Segment] = Streams()
+        self.skipped = Counter(broken=0, empty=0)
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with a row of probabilities where it ends a segment.
@@ -76,21 +75,21 @@ class ClassifierStage:
         ValueError
             Where a level's array is missing, or changes its width.
         """
-        if 0 <= self.offset < frame.offset - 1:
-            self._drop_open_segments()
-        self.offset = frame.offset
+        self.streams.follow(frame)
         if not frame.arrays:
             self._label_late(frame)
             return frame
-        pools = self._pool(frame)
+        segment = self.streams.enter(frame, self._new_segment)
+        if segment.is_whole:
+            self._pool(frame, segment.pools)
         row = np.zeros((0, self._n_classes()), np.float32)
         labels = frame.labels
-        if frame.last or frame.end:
-            probabilities = self._examine(frame, pools) if pools is not None else None
-            del self.pools[frame.stream]
+        if segment.is_whole and (frame.last or frame.end):
+            probabilities = self._examine(frame, segment.pools)
             if probabilities is not None and len(probabilities):
                 row = probabilities[None].astype(np.float32)
                 labels = {**labels, self.name: self.examiners[self._published].classifier.classes[int(row.argmax())]}
+        self.streams.leave(frame)
         return frame.extend({self.name: Array(row, ("time", "component"))}, self.carry, rate=0.0, labels=labels)
 
     @property
@@ -101,39 +100,31 @@ class ClassifierStage:
         examiner = self.examiners.get(self._published)
         return len(examiner.classifier.classes) if examiner else 0
 
-    def _pool(self, frame: Frame) -> Pools | None:
-        """Add the frame's rows to what is pooled of its segment; None where parts of it were lost."""
-        segment, pools = self.pools.get(frame.stream, (frame.segment, {}))
-        if segment != frame.segment:  # the segment before ended without saying so
-            self.counts["broken"] += pools is not None
-            pools = {}
-        self.pools[frame.stream] = (frame.segment, pools)
-        if pools is None:
-            return None
-        for array in {array for arrays in self.levels.values() for array in arrays}:
-            if array not in frame.arrays:
-                raise ValueError(
-                    f"stage {self.name!r} reads {array!r}, but the frame at offset {frame.offset} has "
-                    f"{list(frame.arrays)}; list it in the `carry` of every stage between"
-                )
-            rows = frame.arrays[array].rows()
+    def _new_segment(self) -> _Segment:
+        return _Segment(self.skipped)
+
+    def _pool(self, frame: Frame, pools: dict[str, Pooling]) -> None:
+        """Add the frame's rows to what is pooled of its segment."""
+        for name in dict.fromkeys(name for names in self.levels.values() for name in names):
+            array = incoming(frame, name, self.name)
+            assert array is not None
+            rows = array.rows()
             rows = rows[np.isfinite(rows).all(1)]
             if rows.size == 0:  # before a learner's first row its width may not have settled either
                 continue
-            pool = pools.setdefault(array, Pooling(rows.shape[1]))
+            pool = pools.setdefault(name, Pooling(rows.shape[1]))
             if len(pool.scale.mean) != rows.shape[1]:
                 raise ValueError(
-                    f"stage {self.name!r}: {array!r} changed its width from {len(pool.scale.mean)} to {rows.shape[1]} "
+                    f"stage {self.name!r}: {name!r} changed its width from {len(pool.scale.mean)} to {rows.shape[1]} "
                     f"at offset {frame.offset}; a classifier keeps its width"
                 )
             pool.add(rows)
-        return pools
 
-    def _examine(self, frame: Frame, pools: Pools) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+    def _examine(self, frame: Frame, pools: dict[str, Pooling]) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
         """Let every level predict the segment, and learn if its label is there."""
         probabilities = None
         label = frame.labels.get(self.target)
-        self.counts["empty"] += any(array not in pools for arrays in self.levels.values() for array in arrays)
+        self.skipped["empty"] += any(array not in pools for arrays in self.levels.values() for array in arrays)
         for level, arrays in self.levels.items():
             if any(array not in pools for array in arrays):
                 continue
@@ -163,28 +154,15 @@ class ClassifierStage:
             for examiner in self.examiners.values():
                 examiner.label(_key(frame), label)
 
-    def _drop_open_segments(self) -> None:
-        """Frames were lost: what is pooled of open segments is not whole, and is not judged by its rest either."""
-        self.counts["broken"] += sum(pools is not None for _, pools in self.pools.values())
-        self.pools = {stream: (segment, None) for stream, (segment, _) in self.pools.items()}
-
     def state(self) -> State:
         """Return the classifiers, their scores, what waits for labels and what is pooled so far."""
         return {
             "levels": list(self.levels),
             "target": self.target,
-            "offset": self.offset,
-            "counts": dict(self.counts),
+            "skipped": dict(self.skipped),
             "widths": {level: examiner.classifier.width for level, examiner in self.examiners.items()},
             "examiners": {level: examiner.state() for level, examiner in self.examiners.items()},
-            "pools": {
-                stream: {
-                    "segment": segment,
-                    "whole": pools is not None,
-                    "arrays": {name: pool.state() for name, pool in (pools or {}).items()},
-                }
-                for stream, (segment, pools) in self.pools.items()
-            },
+            **self.streams.state(),
         }
 
     def restore(self, state: State) -> None:
@@ -192,17 +170,13 @@ class ClassifierStage:
         here, saved = (list(self.levels), self.target), (state["levels"], state["target"])
         if here != saved:
             raise ValueError(f"stage {self.name!r}: the state is of (levels, target) {saved}, this stage has {here}")
-        self.offset, self.counts = int(state["offset"]), dict(state["counts"])
+        self.skipped.clear()  # and stays the object in which the segments count
+        self.skipped.update(state["skipped"])
         self.examiners = {}
         for level, saved_examiner in state["examiners"].items():
             self.examiners[level] = self._new_examiner(int(state["widths"][level]))
             self.examiners[level].restore(saved_examiner)
-        self.pools = {}
-        for stream, saved_pools in state["pools"].items():
-            pools = {name: Pooling(len(pool["mean"])) for name, pool in saved_pools["arrays"].items()}
-            for name, pool in pools.items():
-                pool.restore(saved_pools["arrays"][name])
-            self.pools[stream] = (saved_pools["segment"], pools if saved_pools["whole"] else None)
+        self.streams.restore(state, self._new_segment)
 
     def metrics(self) -> Metrics:
         """Return each level's test-then-train figures, under ``<level>.<figure>``, and what was skipped and why.
@@ -210,7 +184,7 @@ class ClassifierStage:
         ``no change.baseline``, ``majority class.baseline`` and ``by chance.baseline`` are what those who do not look
         at the data named rightly of the last segments.
         """
-        metrics: dict[str, float] = {f"skipped.{reason}": count for reason, count in self.counts.items()}
+        metrics: dict[str, float] = {f"skipped.{reason}": count for reason, count in self.skipped.items()}
         for level, examiner in self.examiners.items():
             figures = {**examiner.score.values(), "waiting": len(examiner.waiting), **examiner.counts}
             metrics.update({f"{level}.{name}": value for name, value in figures.items()})
@@ -221,6 +195,32 @@ class ClassifierStage:
             metrics["majority class.baseline"] = figures["window_majority"]
             metrics["no change.baseline"] = figures["window_no_change"]
         return metrics
+
+
+class _Segment:
+    """What is pooled of the open segment of one stream, as long as none of its frames is lost."""
+
+    def __init__(self, skipped: Counter[str]) -> None:
+        self.skipped = skipped
+        self.pools: dict[str, Pooling] = {}
+        self.is_whole = True
+
+    def interrupt(self) -> None:
+        """The segment is not whole, and not judged by its rest either."""
+        self.skipped["broken"] += self.is_whole
+        self.pools, self.is_whole = {}, False
+
+    def reset(self) -> None:
+        self.pools, self.is_whole = {}, True
+
+    def state(self) -> dict[str, Any]:
+        return {"is_whole": self.is_whole, "pools": {name: pool.state() for name, pool in self.pools.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.is_whole = bool(state["is_whole"])
+        self.pools = {name: Pooling(len(saved["mean"])) for name, saved in state["pools"].items()}
+        for name, pool in self.pools.items():
+            pool.restore(state["pools"][name])
 
 
 def _key(frame: Frame) -> str:
