@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from stream_infomax.frames.contracts import Metrics, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.learning.measures.reservoir import Panel
 from stream_infomax.settings.configured import configured_by
@@ -72,10 +73,10 @@ class LearnerStage:
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
-        array = frame.arrays.get(self.input)
+        array = incoming(frame, self.input, self.name)
         if array is None:
-            return frame.extend({}, self.carry)
-        if 0 in array.row_shape:  # a learner below has not settled how many outputs it has
+            return frame
+        if is_unsettled(array):
             return frame.extend({self.name: array}, self.carry, encoder=self.encoder, update=0)
         self._settle_geometry(frame, array)
         features = self._features(np.ascontiguousarray(array.rows(), dtype=np.float32))
