@@ -7,14 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from PIL import Image
+from helpers.extras import extra
 
-from stream_infomax.frames.wire import encode
-from stream_infomax.sources import Source
-from stream_infomax.sources.audio import AudioSource
-from stream_infomax.sources.images import ImageSource
-from stream_infomax.sources.inventory import added, from_state, to_state
-from stream_infomax.state.file import load, save
+extra("PIL")
+from PIL import Image  # noqa: E402
+
+from stream_infomax.frames.wire import encode  # noqa: E402
+from stream_infomax.sources import Source  # noqa: E402
+from stream_infomax.sources.audio import AudioSource  # noqa: E402
+from stream_infomax.sources.images import ImageSource  # noqa: E402
+from stream_infomax.sources.inventory import added, from_state, to_state  # noqa: E402
+from stream_infomax.state.file import load, save  # noqa: E402
 
 
 def sound(path: Path) -> None:
