@@ -7,7 +7,7 @@ BIN = .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(UNPINNED),--upgrade,--constraint constraints.txt)
 INPUTS = pyproject.toml constraints.txt
 
-.PHONY: demo test check bench figures constraints clean
+.PHONY: demo test check docs bench figures constraints clean
 
 # Photographs -> patches -> online infomax -> contrast -> classifier, in separate processes; ends by itself.
 demo: .venv/demo
@@ -22,6 +22,10 @@ check: .venv/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python benchmarks/stale.py
+
+# The pages go to site/; a warning ends the build.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # Each file that can be run answers one question; tables and plots go to benchmarks/results.
 TOOLS = benchmarks/figures.py benchmarks/house.py benchmarks/stale.py

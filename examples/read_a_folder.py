@@ -2,8 +2,8 @@
 
     python examples/read_a_folder.py FOLDER features.npz
 
-Everything is a plain object here: no configuration, no processes. The same stages behind sockets are what
-`stream-infomax run` starts.
+Everything is a plain object here: no configuration, no processes. `stream-infomax run` starts the same stages behind
+sockets.
 """
 
 import sys
@@ -26,7 +26,7 @@ for frame in Pipeline([patches, learner])(source.frames()):
     if frame.last:
         print(f"{frame.offset + 1} of {len(source)} frames, {frame.update} updates, {frame.segment}")
 
-# A second look without learning, so that all recordings are encoded by the same basis.
+# A second pass without learning: the same basis encodes all recordings.
 encoder = LearnerStage("learner", "patches", learn=False, energy=0.97, output="halves", warmup=1000)
 encoder.restore(learner.state())
 features: dict[str, list[np.ndarray]] = {}
