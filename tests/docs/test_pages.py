@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     generator = np.random.default_rng(0)
     (tmp_path / "recordings" / "more").mkdir(parents=True)
     for name in ("one", "two", "more/three"):
-        samples = np.convolve(generator.laplace(size=16000), np.hanning(5), "same") * 2000
+        samples = np.convolve(generator.laplace(size=9600), np.hanning(5), "same") * 2000
         with wave.open(str(tmp_path / "recordings" / f"{name}.wav"), "wb") as file:
             file.setnchannels(2)
             file.setsampwidth(2)
