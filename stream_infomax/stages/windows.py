@@ -122,13 +122,14 @@ class WindowsStage:
 
     def state(self) -> State:
         """Return the unused samples of every stream; log-mel frames are computed from them again."""
-        return {"form": self.settings.form, **self._streams.state()}
+        return {"form": self.settings.form, "rows": dict(self._counts), **self._streams.state()}
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned. Raises ValueError, naming the key, where it does not fit."""
         if state.get("form") != self.settings.form:
             raise ValueError(f"form: the state is of {state.get('form')!r}, this stage is {self.settings.form!r}")
         self._streams.restore(state, self._new_form)
+        self._counts = dict(state["rows"])
 
     def metrics(self) -> Metrics:
         """Return the counts of rows, of those set aside as NaN, and of gaps in the offsets."""

@@ -82,7 +82,8 @@ class Cutter:
         run, self.open = self.open, self.open[:0]
         if len(run) >= self.shortest:
             return [run]
-        self.dropped["short"] += len(run) > 0
+        if len(run):
+            self.dropped["short"] += 1
         return []
 
     def state(self) -> dict[str, Any]:

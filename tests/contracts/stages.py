@@ -1,0 +1,412 @@
+"""What every stage promises: small checks, each for any stage; and an example of every kind to run them over.
+
+A stage of a new kind needs an entry in EXAMPLES, and is then held to every check.
+"""
+
+import pickle
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pytest
+from contracts import streams
+from contracts.kinds import STAGES as KINDS
+from contracts.settings import described
+from msgspec.structs import replace
+
+from stream_infomax.frames.frame import Frame
+from stream_infomax.state import file as state_file
+
+
+@dataclass(frozen=True)
+class Example:
+    """A stage of a kind, and what it is fed with.
+
+    Attributes
+    ----------
+    frames
+        Returns its input: a hard stream, in which nothing is lost.
+    input
+        The array that it reads.
+    remembers
+        Rows of a segment change what comes out for later rows of it.
+    any_cut
+        What stays the same however the rows of a segment are cut into frames: the ``bits`` of what comes out, the
+        basis that is learnt (what comes out depends on how much was learnt when its frame came), or, where a sum is
+        made in pieces, what comes out where nothing is learnt, but for ``rounding``.
+    """
+
+    kind: str
+    settings: dict[str, Any]
+    frames: Callable[[], list[Frame]]
+    input: str = "source"
+    remembers: bool = False
+    any_cut: str = "bits"
+    form: str = field(default="")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.form}".strip()
+
+
+SMALL = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16}
+MEL = {"form": "log-mel", "n_mels": 5, "length": 4, "hop": 3}
+
+
+def below(*modules, rows=streams.features, **settings):
+    """Return what contrastive modules make of features: the input of the next module."""
+
+    def frames():
+        made = streams.stream(rows, 48, name="m0", rate=200.0)
+        for number in modules:
+            stage = KINDS["contrast"](f"m{number}", f"m{number - 1}", module=number, **SMALL, **settings)
+            made = [stage.process(frame) for frame in made]
+        return [streams.locked(frame) for frame in made]
+
+    return frames
+
+
+EXAMPLES = [
+    Example(
+        "windows",
+        {"form": "waveform", "length": 30, "hop": 7, "center": True},
+        lambda: streams.stream(streams.signal),
+        remembers=True,
+        form="waveform",
+    ),
+    Example(
+        "windows",
+        {"form": "waveform", "length": 3, "hop": 1},
+        lambda: streams.stream(streams.features),
+        remembers=True,
+        form="context",
+    ),
+    Example("windows", MEL, lambda: streams.stream(streams.signal), remembers=True, form="log-mel"),
+    Example("windows", {"form": "patches", "center": True}, lambda: streams.stream(streams.patches), form="patches"),
+    Example("windows", {"form": "grid", "patch": 4, "stride": 3}, lambda: streams.stream(streams.picture), form="grid"),
+    Example(
+        "learner",
+        {"n_components": 5, "block": 16},
+        lambda: streams.stream(streams.features),
+        any_cut="basis",
+        form="complete",
+    ),
+    Example(
+        "learner",
+        {"energy": 0.9, "block": 16, "output": "log"},
+        lambda: streams.stream(streams.features),
+        any_cut="basis",
+        form="open width",
+    ),
+    Example(
+        "learner",
+        {"n_rank": 4, "n_components": 9, "block": 16, "memory": "100 kB"},
+        lambda: streams.stream(streams.features),
+        any_cut="basis",
+        form="overcomplete",
+    ),
+    Example("contrast", SMALL, below(), input="m0", remembers=True, any_cut="rounding", form="first"),
+    Example(
+        "contrast", {**SMALL, "module": 2}, below(1), input="m1", remembers=True, any_cut="rounding", form="second"
+    ),
+    Example(
+        "contrast",
+        {**SMALL, "module": 4},
+        below(1, 2, 3),
+        input="m3",
+        remembers=True,
+        any_cut="rounding",
+        form="recurrent",
+    ),
+    Example(
+        "contrast",
+        {**SMALL, "layout": "patches"},
+        below(rows=streams.grid),
+        input="m0",
+        form="grid",
+    ),
+    Example(
+        "classifier",
+        {"target": "word", "learning_rate": 1e-2},
+        lambda: streams.stream(streams.features),
+        remembers=True,
+        any_cut="rounding",
+        form="linear",
+    ),
+]
+
+
+class Subject:
+    """A stage of an example, and its input."""
+
+    def __init__(self, example):
+        self.example = example
+        self.kind = KINDS[example.kind]
+        self.frames = example.frames()
+        self.can_freeze = "learn" in self.kind.Settings.__struct_fields__
+
+    def make(self, carry=(), **changes):
+        """Return a new stage."""
+        return self.kind("stage", self.example.input, carry, **{**self.example.settings, **changes})
+
+    @cached_property
+    def _learnt(self):
+        taught = self.make()
+        run(taught, self.frames)
+        return taught.state()
+
+    def frozen(self):
+        """Return a stage that has seen all frames and learns no more."""
+        stage = self.make(learn=False) if self.can_freeze else self.make()
+        stage.restore(self._learnt)
+        return stage
+
+    def piece(self, n, mirrored=False, **changes):
+        """Return n frames that follow those it has seen: one segment of a new stream that does not end.
+
+        Where they are `mirrored`, they are others of the same shapes.
+        """
+        chosen = [frame for frame in self.frames if frame.arrays and frame.arrays[self.example.input].data.size]
+        if mirrored:
+            chosen = [streams.with_rows(frame, lambda rows: 0.5 - rows[::-1]) for frame in chosen]
+        changes = {"stream": "new", "segment": "piece", "last": False, "end": False, "labels": {}, **changes}
+        return streams.numbered([replace(frame, **changes) for frame in chosen[-n:]], len(self.frames))
+
+
+def run(stage, frames):
+    """Return what a stage makes of frames."""
+    return [stage.process(frame) for frame in frames]
+
+
+# --- a frame in, a frame out -----------------------------------------------------------------------------------------
+
+
+def a_frame_in_is_a_frame_out(subject):
+    for frame, out in zip(subject.frames, run(subject.make(), subject.frames), strict=True):
+        given, gone = ((each.stream, each.offset, each.segment, each.last, each.end) for each in (frame, out))
+        assert given == gone
+        assert not frame.arrays or "stage" in out.arrays
+        assert frame.labels.items() <= out.labels.items()
+        assert streams.wire.decode(streams.wire.encode(out)).arrays.keys() == out.arrays.keys()
+
+
+def its_input_stays_as_it_is(subject):
+    before = streams.as_bytes(subject.frames)  # and its arrays cannot be written to
+    run(subject.make(), subject.frames)
+    assert streams.as_bytes(subject.frames) == before
+
+
+def only_what_is_carried_travels_on(subject):
+    own = {name for frame in run(subject.make(), subject.frames) for name in frame.arrays}
+    assert all(name == "stage" or name.startswith("stage.") for name in own)
+    name = subject.example.input
+    for frame, out in zip(subject.frames, run(subject.make((name,)), subject.frames), strict=True):
+        assert out.arrays.keys() - own == frame.arrays.keys() & {name}
+        assert not frame.arrays or out.arrays[name] is frame.arrays[name]
+
+
+def a_late_label_passes_and_changes_no_row(subject):
+    frames = [frame for frame in subject.frames if frame.arrays]
+    without = run(subject.make(), streams.numbered(frames))
+    note = Frame("a", -1, frames[0].segment, labels={"note": "late"})
+    mixed = streams.numbered([each for frame in frames for each in (note, frame)])
+    outputs = run(subject.make(), mixed)
+    assert outputs[::2] == mixed[::2]
+    assert streams.bits(outputs[1::2]) == streams.bits(without)
+
+
+def an_array_that_is_missing_is_named(subject):
+    frame = next(frame for frame in subject.frames if frame.arrays)
+    other = replace(frame, arrays={"other": frame.arrays[subject.example.input]})
+    with pytest.raises(ValueError, match=f"'stage' reads '{subject.example.input}'.*'other'"):
+        subject.make().process(other)
+
+
+# --- the same bits ---------------------------------------------------------------------------------------------------
+
+
+def the_same_frames_give_the_same_bits(subject):
+    assert streams.as_bytes(run(subject.make(), subject.frames)) == streams.as_bytes(
+        run(subject.make(), subject.frames)
+    )
+
+
+def any_cut_gives_the_same(subject):
+    whole = [frame for frame in subject.frames if frame.arrays]
+    parts = [part for frame in whole for part in streams.halves(frame, subject.example.input)]
+    one, other = (subject.frozen() if subject.example.any_cut == "rounding" else subject.make() for _ in range(2))
+    expected = run(one, streams.numbered(whole, len(subject.frames)))
+    outputs = run(other, streams.numbered(parts, len(subject.frames)))
+    if subject.example.any_cut == "basis":
+        assert expected[-1].update > 3
+        assert streams.same_tree(one.state()["learner"], other.state()["learner"])
+        return
+    left, right = (streams.rows_of_segments(frames, "stage") for frames in (expected, outputs))
+    assert left.keys() == right.keys()
+    for segment, rows in left.items():
+        if subject.example.any_cut == "bits":
+            assert rows.tobytes() == right[segment].tobytes(), segment
+        else:
+            np.testing.assert_allclose(rows, right[segment], rtol=1e-4, atol=1e-6, err_msg=str(segment))
+
+
+def it_goes_on_from_its_state(subject, tmp_path):
+    def restored(stage):
+        state_file.save(tmp_path / "state", stage.state())
+        again = subject.make()
+        again.restore(state_file.load(tmp_path / "state"))
+        return again
+
+    goes_on_alike(subject, restored)
+
+
+def a_state_is_no_part_of_the_stages_that_gave_and_took_it(subject):
+    def restored(stage):
+        state = stage.state()
+        first, second = subject.make(), subject.make()
+        first.restore(state)
+        for other in (stage, first):
+            run(other, subject.frames)
+        second.restore(state)
+        return second
+
+    goes_on_alike(subject, restored)
+
+
+def it_goes_on_from_a_pickle(subject):
+    goes_on_alike(subject, lambda stage: pickle.loads(pickle.dumps(stage)))  # noqa: S301
+
+
+def a_copy_goes_on_whatever_the_original_does(subject):
+    def copied(stage):
+        copy = deepcopy(stage)
+        run(stage, subject.frames)
+        return copy
+
+    goes_on_alike(subject, copied)
+
+
+def goes_on_alike(subject, exchange):
+    """Check that a stage that is exchanged on the way gives the same frames, measures and counts as one that is not."""
+    whole = subject.make()
+    expected = run(whole, subject.frames)
+    for cut in (1, len(subject.frames) // 2):
+        first = subject.make()
+        run(first, subject.frames[:cut])
+        second = exchange(first)
+        outputs = run(second, subject.frames[cut:])
+        assert streams.as_bytes(outputs) == streams.as_bytes(expected[cut:]), f"exchanged before frame {cut}"
+        assert repr(second.metrics()) == repr(whole.metrics())
+
+
+def a_state_of_another_kind_is_refused(subject):
+    for state in ({}, {"weights": np.zeros(3)}):
+        with pytest.raises((KeyError, ValueError)):
+            subject.make().restore(state)
+
+
+# --- nothing pairs across what is lost -------------------------------------------------------------------------------
+
+
+def rows_that_follow_depend_on_those_before_where_it_remembers(subject):
+    same = following(subject, lambda piece: piece) == following(subject, lambda piece: piece, mirrored=True)
+    assert same != subject.example.remembers
+
+
+def nothing_pairs_across_a_lost_frame(subject):
+    def lost(piece):
+        return [piece[0], piece[1], *[replace(frame, offset=frame.offset + 1) for frame in piece[2:]]]
+
+    assert following(subject, lost) == following(subject, lost, mirrored=True)
+
+
+def nothing_pairs_across_a_lost_frame_of_another_stream(subject):
+    def lost(piece):
+        other = replace(piece[0], stream="other", segment="other", offset=piece[2].offset + 1)
+        return [piece[0], piece[1], other, *[replace(frame, offset=frame.offset + 2) for frame in piece[2:]]]
+
+    assert following(subject, lost) == following(subject, lost, mirrored=True)
+
+
+def nothing_pairs_across_a_new_segment(subject):
+    def cut_off(piece):
+        return [piece[0], piece[1], *[replace(frame, segment="next") for frame in piece[2:]]]
+
+    def ended(piece):
+        return [piece[0], replace(piece[1], last=True), *[replace(frame, segment="next") for frame in piece[2:]]]
+
+    for change in (cut_off, ended):
+        assert following(subject, change) == following(subject, change, mirrored=True)
+
+
+def nothing_pairs_across_the_end_of_a_stream(subject):
+    def ended(piece):
+        return [piece[0], replace(piece[1], last=True, end=True), *piece[2:]]
+
+    assert following(subject, ended) == following(subject, ended, mirrored=True)
+
+
+def nothing_pairs_across_a_change_of_the_encoder(subject):
+    def changed(piece):
+        return [*piece[:2], *[replace(frame, encoder="another") for frame in piece[2:]]]
+
+    assert following(subject, changed) == following(subject, changed, mirrored=True)
+
+
+def nothing_pairs_across_streams(subject):
+    def mixed(piece):
+        other = [replace(frame, stream="other") for frame in piece[:2]]
+        return streams.numbered([*other, *piece[2:]], piece[0].offset)
+
+    assert following(subject, mixed) == following(subject, mixed, mirrored=True)
+
+
+def following(subject, change, mirrored=False):
+    """Return the rows of the last frames of a piece, given the first two, or two others in their place."""
+    piece = subject.piece(6, labels={"word": "one"})
+    piece[5] = replace(piece[5], last=True)
+    if mirrored:
+        piece[:2] = subject.piece(6, mirrored=True, labels={"word": "one"})[:2]
+    return streams.bits(run(subject.frozen(), change(piece))[-4:])
+
+
+# --- what it says of itself ------------------------------------------------------------------------------------------
+
+
+def its_settings_are_documented(subject):
+    described(subject.kind, subject.example.settings)
+
+
+def it_measures_and_counts_in_the_types_declared(subject):
+    stage = subject.make()
+    stage.metrics()
+    for frame in subject.frames:
+        stage.process(frame)
+    assert all(isinstance(value, int | float) for value in stage.metrics().values())
+
+
+CHECKS = [
+    a_frame_in_is_a_frame_out,
+    its_input_stays_as_it_is,
+    only_what_is_carried_travels_on,
+    a_late_label_passes_and_changes_no_row,
+    an_array_that_is_missing_is_named,
+    the_same_frames_give_the_same_bits,
+    any_cut_gives_the_same,
+    it_goes_on_from_its_state,
+    a_state_is_no_part_of_the_stages_that_gave_and_took_it,
+    it_goes_on_from_a_pickle,
+    a_copy_goes_on_whatever_the_original_does,
+    a_state_of_another_kind_is_refused,
+    rows_that_follow_depend_on_those_before_where_it_remembers,
+    nothing_pairs_across_a_lost_frame,
+    nothing_pairs_across_a_lost_frame_of_another_stream,
+    nothing_pairs_across_a_new_segment,
+    nothing_pairs_across_the_end_of_a_stream,
+    nothing_pairs_across_a_change_of_the_encoder,
+    nothing_pairs_across_streams,
+    its_settings_are_documented,
+    it_measures_and_counts_in_the_types_declared,
+]
