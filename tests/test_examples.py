@@ -13,7 +13,7 @@ from helpers.extras import needs
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.run.supervisor import THREADS
+from stream_infomax.run.program import THREADS
 from stream_infomax.transport.tap import Tap
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

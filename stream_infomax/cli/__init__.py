@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from contextlib import suppress
 
 from cyclopts import App, CycloptsError
 
@@ -16,9 +19,11 @@ from stream_infomax.cli.warmup import warmup
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.run.settings import RunError
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.state.error import StateFileError
 
 FAILED = 1
 UNUSABLE = 2
+INTERRUPTED = 130
 
 app = App(
     name="stream-infomax",
@@ -36,18 +41,37 @@ for command in (run, show, probe, check, tap, warmup):
 
 def main() -> None:
     """Run the command; say in one line what a person has to change."""
+    _speak_utf8()
     try:
         code = app()
+        sys.stdout.flush()
     except (ConfigError, CycloptsError, MissingExtraError) as error:
-        print(f"stream-infomax: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(UNUSABLE)
+        code = _say(" ".join(str(error).split()), UNUSABLE)
     except RunError as error:
-        print(f"stream-infomax: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        code = _say(str(error), UNUSABLE if error.useless else FAILED)
     except BrokenPipeError:  # the reader of a pipe has gone, for example head
-        sys.stderr.close()
-        sys.exit(FAILED)
-    except OSError as error:  # a disk that is full, a place that cannot be written
-        print(f"stream-infomax: {error}", file=sys.stderr)
-        sys.exit(FAILED)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    except (OSError, StateFileError) as error:  # a disk that is full, a place that cannot be written
+        code = _say(str(error), FAILED)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     sys.exit(code)
+
+
+def _speak_utf8() -> None:
+    """Have paths and texts as UTF-8 whatever the locale is, and no text that a stream cannot take.
+
+    Python settles the encoding of paths when it starts; so it is started again.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _say(text: str, code: int) -> int:
+    with suppress(OSError):  # the terminal is closed
+        print(f"stream-infomax: {text}", file=sys.stderr)
+    return code

@@ -48,7 +48,7 @@ def probe(
     folds
         Without `leave_out`: parts of the segments that are tested in turn.
     """
-    from stream_infomax.run.supervisor import THREADS
+    from stream_infomax.run.program import THREADS
 
     os.environ.update(THREADS)  # before numpy is there; several threads are slower on matrices so small, and round anew
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent

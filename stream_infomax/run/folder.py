@@ -5,7 +5,7 @@ pipeline.toml       the same configuration, as the services read it
 lock                held by the one supervisor of the folder
 <service>/          its checkpoints
 recorder/           what was published, where that is kept
-    <service>.log       what it wrote to stderr
+<service>.log       what it wrote to stderr
 history.csv         every measure of the learning over the run
 filters.png, learning_curve.png
 """
@@ -15,19 +15,55 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+import secrets
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
+import msgspec
 import tomli_w
 
 from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
+from stream_infomax.settings.types import NAME_PATTERN
 
-FORMAT = 1
+FORMAT = 2
 IN_PROCESS = "in-process"
+Found: TypeAlias = Literal["new", "unfinished", "finished"]
+
+# What a service keeps in its folder and beside it, and what the run writes as a whole; `--fresh` removes no more.
+KEPT = re.compile(r"(checkpoint-[0-9]+-at-[0-9]+|part-[0-9]+)\.safetensors(\.damaged|\.tmp)?")
+BESIDE = (".log", ".outlet", ".outlet.lock", ".tap", ".tap.lock")
+WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
+# What is there before a run is.
+BEFORE = ("lock", "run.json.tmp")
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What run.json holds.
+
+    Attributes
+    ----------
+    format
+        Of this record.
+    id
+        Of the run; stands in every status of its services.
+    in_process
+        Whether all stages run in one process.
+    config
+        The configuration as plain values.
+    summary
+        What came of it; None before the end.
+    """
+
+    format: int
+    id: str
+    in_process: bool
+    config: dict[str, Any]
+    summary: dict[str, Any] | None
 
 
 class RunFolder:
@@ -56,23 +92,24 @@ class RunFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / "lock").open("a+")
+            number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise ConfigError(f"run.folder = {str(self.path)!r}: {error.strerror}") from error
-        with file:
+        except ValueError as error:  # a zero byte
+            raise ConfigError(f"run.folder = {str(self.path)!r}: {error}") from error
+        with os.fdopen(number, "r+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                file.seek(0)
                 raise ConfigError(
-                    f"run.folder = {str(self.path)!r} is in use by process {file.read().strip() or 'unknown'}"
+                    f"run.folder = {str(self.path)!r} is in use by process {file.read(20).strip() or 'unknown'}"
                 ) from error
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
             yield
 
-    def open(self, config: Config, in_process: bool, fresh: bool) -> Literal["new", "unfinished", "finished"]:
+    def open(self, config: Config, in_process: bool, fresh: bool) -> Found:
         """Make the folder ready for `config` and say what is in it.
 
         Parameters
@@ -87,90 +124,159 @@ class RunFolder:
         Raises
         ------
         ConfigError
-            Where the folder holds something else than a run, or a run of another configuration (names the keys).
+            Where the folder holds something else than a run, a damaged record, or a run of another configuration
+            (names the keys).
         """
-        record = self._read()
-        if record is None and any(entry.name not in ("lock", "run.tmp") for entry in self.path.iterdir()):
+        if not self._record.exists() and any(name not in BEFORE for name in _listed(self.path)):
             raise ConfigError(
                 f"run.folder = {str(self.path)!r} holds files but no run (run.json); choose an empty or a new one"
             )
-        if record is not None and fresh:
-            self._clear(record["config"])
-            record = None
+        if fresh:
+            self._clear(self._names())
+        record = self._read()
+        if record is not None:
+            different = _different(record, config, in_process)
+            if different and self._has_frames(names_in(record.config)):
+                done = "an unfinished" if record.summary is None else "a finished"
+                raise ConfigError(
+                    f"run.folder = {str(self.path)!r} holds {done} run of another configuration: "
+                    f"{'; '.join(different)}. Go back to that, choose another folder, or give --fresh"
+                )
+            if different:  # nothing is lost
+                self._clear(names_in(record.config))
+                record = None
         if record is None:
-            self._write({"format": FORMAT, "in_process": in_process, "config": to_builtins(config), "summary": None})
-        else:
-            self._compare(record, config, in_process)
-        settings = _without_none(to_builtins(config))
-        self.pipeline.write_text(tomli_w.dumps(settings), encoding="utf-8")
+            run = secrets.token_hex(8)
+            self._write(Record(format=FORMAT, id=run, in_process=in_process, config=to_builtins(config), summary=None))
+        _replace(self.pipeline, tomli_w.dumps(_without_none(to_builtins(config))))
         if record is None:
             return "new"
-        return "unfinished" if record["summary"] is None else "finished"
+        return "unfinished" if record.summary is None else "finished"
+
+    @property
+    def id(self) -> str:
+        """The id of the run in the folder."""
+        return self._known().id
 
     def summary(self) -> dict[str, Any] | None:
         """Return the summary of a finished run, None before that."""
-        record = self._read()
-        return None if record is None else record["summary"]
+        return self._known().summary
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Note that the run has finished, and its summary."""
+        self._write(msgspec.structs.replace(self._known(), summary=dict(summary)))
+
+    def _names(self) -> set[str]:
+        """Return the names under which the run writes, from the record or, where that is damaged, pipeline.toml."""
+        try:
+            record = self._read()
+            return names_in(record.config) if record else set()
+        except ConfigError as error:
+            try:
+                return names_in(tomllib.loads(self.pipeline.read_text(encoding="utf-8")))
+            except (OSError, ValueError):
+                raise ConfigError(
+                    f"{self._record} and {self.pipeline}: neither is readable and says what to remove; do it yourself"
+                ) from error
+
+    def _has_frames(self, names: Iterable[str]) -> bool:
+        """Return whether a checkpoint with frames behind it, or a part of what was published, is there."""
+        kept = [match for name in names for match in map(KEPT.fullmatch, _listed(self.path / name)) if match]
+        return any(not match[1].endswith("-at-0") for match in kept)
+
+    def _clear(self, names: Iterable[str]) -> None:
+        """Remove what a run with services and stages of these names writes, and nothing else."""
+        for name in names:
+            folder = self.path / name
+            if folder.is_symlink():
+                raise ConfigError(f"{folder} is a symbolic link; nothing is removed through one, do it yourself")
+            for kept in filter(KEPT.fullmatch, _listed(folder)):
+                _remove(folder / kept)
+            with suppress(OSError):  # it holds something else, or is none
+                folder.rmdir()
+            for ending in BESIDE:
+                _remove(self.path / f"{name}{ending}")
+            _remove(self.path / f"filters-{name}.png")
+        for name in WHOLE:
+            _remove(self.path / name)
+
+    def _known(self) -> Record:
         record = self._read()
         if record is None:
             raise ConfigError(f"run.folder = {str(self.path)!r}: its run.json is gone")
-        self._write({**record, "summary": dict(summary)})
-
-    def _compare(self, record: Mapping[str, Any], config: Config, in_process: bool) -> None:
-        from stream_infomax.service.checkpoints import differences
-
-        # Both through JSON, so that tuples and lists are the same.
-        current = json.loads(json.dumps(to_builtins(config)))
-        found = differences(record["config"], current, MAY_CHANGE)
-        if config.run.record and not record["config"]["run"]["record"]:
-            found.append("--save-features was not given there, and what was published before is gone")
-        if record["summary"] is None and record["config"]["run"]["record"] and not config.run.record:
-            found.append("--save-features was given there, and what is published without it would be missing")
-        if record["in_process"] != in_process:
-            found.append("--in-process was given" if in_process else "--in-process was given there, and not now")
-        if found:
-            done = "an unfinished" if record["summary"] is None else "a finished"
-            raise ConfigError(
-                f"run.folder = {str(self.path)!r} holds {done} run of another configuration: {'; '.join(found)}. "
-                f"Go back to that, choose another folder, or give --fresh"
-            )
-
-    def _clear(self, config: Mapping[str, Any]) -> None:
-        """Remove what a run of `config` writes, and nothing else that a person may have put there."""
-        stages = config.get("stage", [])
-        services = {
-            config["source"]["name"],
-            *(stage["service"] or stage["name"] for stage in stages),
-            IN_PROCESS,
-            RECORDER,
-        }
-        for service in services:
-            shutil.rmtree(self.path / service, ignore_errors=True)
-            for ending in ("log", "outlet", "outlet.lock", "tap", "tap.lock"):
-                (self.path / f"{service}.{ending}").unlink(missing_ok=True)
-        for name in ("learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json"):
-            (self.path / name).unlink(missing_ok=True)
-        for picture in self.path.glob("filters*.png"):
-            picture.unlink()
-
-    def _read(self) -> dict[str, Any] | None:
-        try:
-            record = json.loads(self._record.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-            raise ConfigError(f"{self._record}: not readable: {error}") from error
-        if not isinstance(record, dict) or record.get("format") != FORMAT:
-            raise ConfigError(f"{self._record}: not readable: accepted is format {FORMAT}")
         return record
 
-    def _write(self, record: Mapping[str, Any]) -> None:
-        temporary = self._record.with_suffix(".tmp")
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self._record)
+    def _read(self) -> Record | None:
+        try:
+            record = msgspec.json.decode(self._record.read_bytes(), type=Record)
+            if record.format != FORMAT:
+                raise ValueError(f"format {record.format}; accepted is format {FORMAT}")
+            names_in(record.config)
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError) as error:
+            raise ConfigError(
+                f"{self._record}: not readable: {error}. --fresh removes what the run wrote and starts anew"
+            ) from error
+        return record
+
+    def _write(self, record: Record) -> None:
+        _replace(self._record, json.dumps(msgspec.to_builtins(record), indent=1) + "\n")
+
+
+def names_in(config: Mapping[str, Any]) -> set[str]:
+    """Return the names under which a run of `config` writes: of its services and stages.
+
+    Raises
+    ------
+    ValueError
+        Where it is no configuration, or something in it is no name: a path, for example.
+    """
+    try:
+        names = {config["source"].get("name", "source")}
+        for stage in config.get("stage", ()):
+            names |= {stage["name"], stage.get("service") or stage["name"]}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("it holds no configuration") from error
+    for name in names:
+        if not (isinstance(name, str) and re.search(NAME_PATTERN, name)):
+            raise ValueError(f"{name!r} is no name of a service")
+    return names | {IN_PROCESS, RECORDER}
+
+
+def _different(record: Record, config: Config, in_process: bool) -> list[str]:
+    """Return one sentence for everything in which a run differs from what is about to run."""
+    from stream_infomax.service.checkpoints import differences
+
+    found = differences(record.config, to_builtins(config), MAY_CHANGE)
+    recorded = record.config.get("run", {}).get("record", False)
+    if config.run.record and not recorded:
+        found.append("--save-features was not given there, and what was published before is gone")
+    if record.summary is None and recorded and not config.run.record:
+        found.append("--save-features was given there, and what is published without it would be missing")
+    if record.in_process != in_process:
+        found.append("--in-process was given" if in_process else "--in-process was given there, and not now")
+    return found
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a link; a folder of that name is somebody else's."""
+    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        path.unlink()
+
+
+def _replace(path: Path, text: str) -> None:
+    from stream_infomax.state.file import replacing
+
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _without_none(value: Any) -> Any:

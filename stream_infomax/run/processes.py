@@ -1,14 +1,11 @@
-"""A run as processes: the supervisor, and an ear on every tap."""
+"""A run as processes: what is started, and what is done with what the services say of themselves."""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import signal
 import sys
-
-import msgspec
-import zmq
-import zmq.asyncio
+import tempfile
 
 from stream_infomax.configuration.load import (
     RECORDER,
@@ -20,9 +17,11 @@ from stream_infomax.configuration.load import (
     WindowsSettings,
 )
 from stream_infomax.run.folder import RunFolder
-from stream_infomax.run.settings import RunError, script
-from stream_infomax.run.supervisor import Service, ServiceError, Supervisor
-from stream_infomax.transport.tap import STATUS
+from stream_infomax.run.program import Program, module, script, start
+from stream_infomax.run.settings import RunError, service_script
+from stream_infomax.run.supervisor import ServiceError, Supervisor
+from stream_infomax.run.taps import Taps
+from stream_infomax.transport.tap import Status
 from stream_infomax.watch.screen import Watch
 
 # The script for a service, by its last stage: each has at hand what the stages up to that kind need.
@@ -33,99 +32,90 @@ SCRIPTS = {
     ClassifierSettings: "classifier",
 }
 REFRESH = 0.25
-# Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
-USUAL_WARMUP = 4.0
-# Milliseconds within which the last words of services that have ended arrive.
-LAST_STATUS = 100
 
 
 def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
     """Run every service of `config` in a process of its own.
 
-    Returns whether all came to their end; False where a signal stopped them. Raises RunError where one cannot go on.
+    Returns
+    -------
+    Whether all came to their end; False where a signal stopped them.
+
+    Raises
+    ------
+    ConfigError
+        Where the source or a stage cannot be made; nothing has been started then.
+    RunError
+        Where a service cannot go on.
     """
-    services = [Service(name, _command(config, folder, name)) for name in config.services()]
-    if config.run.record:
-        services.append(Service(RECORDER, _recorder(config, folder)))
-    _compile_kernels()
+    asyncio.run(_prepare(folder))
     try:
-        return asyncio.run(_supervise(config, services, folder, watch))
+        return asyncio.run(_supervise(config, folder, watch))
     except ServiceError as error:
-        raise RunError(f"{error}; its last words (all of them in {error.log}):\n{error.last_words}") from error
+        words = f"its last words (all of them in {error.log}):\n{error.last_words}"
+        if not error.last_words:
+            words = f"it wrote nothing to {error.log}"
+        raise RunError(f"{error}; {words}", useless=error.useless) from error
 
 
-def _compile_kernels() -> None:
-    """Do it once, here: several processes that write numba's cache at once get in each other's way."""
-    compiler = subprocess.Popen([sys.executable, "-P", "-m", "stream_infomax.cli", "warmup"])
-    try:
-        code = compiler.wait(USUAL_WARMUP)
-    except subprocess.TimeoutExpired:
-        print("compiling the kernels, once for this machine …", flush=True)
-        code = compiler.wait()
+async def _prepare(folder: RunFolder) -> None:
+    """Try the configuration and compile the kernels."""
+    with tempfile.TemporaryFile() as errors:
+        life = await start(Program("prepare", module("stream_infomax.run.prepare", str(folder.pipeline))), errors)
+        try:
+            async for line in life.lines:
+                print(line.decode(errors="replace"), end="", flush=True)
+            code = await life.child.wait()
+        finally:
+            life.send(signal.SIGKILL)
+            life.close()
+        errors.seek(0)
+        words = errors.read().decode(errors="replace").strip()
+    if code == 2:
+        raise ConfigError(words)
     if code:
-        raise ConfigError("the kernels could not be compiled: see above")
+        raise RunError(f"the run could not be prepared (exit code {code}):\n{words}")
+    if words:  # warnings
+        print(words, file=sys.stderr, flush=True)
 
 
-async def _supervise(config: Config, services: list[Service], folder: RunFolder, watch: Watch) -> bool:
-    supervisor = Supervisor(services, folder.path, watch.change)
-    context = zmq.asyncio.Context()
-    sockets = {}
-    for name in config.services():
-        sockets[name] = socket = context.socket(zmq.SUB)
-        socket.subscribe(STATUS)
-        socket.connect(config.addresses(name)[1])
-    watchers = [asyncio.create_task(_listen(socket, name, watch, supervisor)) for name, socket in sockets.items()]
-    watchers.append(asyncio.create_task(_tick(watch)))
+async def _supervise(config: Config, folder: RunFolder, watch: Watch) -> bool:
+    supervisor = Supervisor(programs(config, folder), folder.path, watch.change)
 
-    def stop_at_fault(watcher: asyncio.Task[None]) -> None:
-        if not watcher.cancelled():
-            supervisor.stop()
+    def hear(name: str, status: Status) -> None:
+        try:
+            watch.hear(name, status)
+        except OSError as error:
+            raise RunError(f"{folder.history}: not written: {error.strerror}") from error
+        supervisor.progress(name, status["newest"])
+        if RECORDER in status["committed"]:  # it has no tap of its own
+            supervisor.progress(RECORDER, status["committed"][RECORDER])
 
-    for watcher in watchers:
-        watcher.add_done_callback(stop_at_fault)
-    try:
-        finished = await supervisor.run()
-    finally:
-        for watcher in watchers:
-            watcher.cancel()
-        ends = await asyncio.gather(*watchers, return_exceptions=True)
-        for name, socket in sockets.items():
-            while await socket.poll(LAST_STATUS):
-                _take(await socket.recv_multipart(), name, watch, supervisor)
-        context.destroy(linger=0)
-    for end in ends:
-        if isinstance(end, Exception):
-            raise end
+    async def refresh() -> None:
+        while True:
+            watch.refresh()
+            await asyncio.sleep(REFRESH)
+
+    names = config.services()
+    with Taps({name: config.addresses(name)[1] for name in names}, folder.id, hear) as taps:
+        try:
+            finished = await supervisor.run(refresh(), *(taps.listen(name) for name in names))
+        finally:
+            await taps.last()
     if supervisor.killed:
         raise RunError("killed by a second signal; the same command resumes from the last checkpoints")
     return finished
 
 
-async def _listen(socket: zmq.asyncio.Socket, name: str, watch: Watch, supervisor: Supervisor) -> None:
-    while True:
-        _take(await socket.recv_multipart(), name, watch, supervisor)
-
-
-def _take(parts: list[bytes], name: str, watch: Watch, supervisor: Supervisor) -> None:
-    status = msgspec.msgpack.decode(parts[1])
-    watch.hear(name, status)
-    supervisor.progress(name, status["newest"])
-    if RECORDER in status["committed"]:  # it has no tap of its own
-        supervisor.progress(RECORDER, status["committed"][RECORDER])
-
-
-async def _tick(watch: Watch) -> None:
-    while True:
-        watch.refresh()
-        await asyncio.sleep(REFRESH)
-
-
-def _command(config: Config, folder: RunFolder, name: str) -> list[str]:
-    program = "source" if name == config.source.name else SCRIPTS[type(config.stages_of(name)[-1])]
-    return [sys.executable, "-P", str(script(program)), "--config", str(folder.pipeline), "--service", name]
-
-
-def _recorder(config: Config, folder: RunFolder) -> list[str]:
-    program = [sys.executable, "-P", "-m", "stream_infomax.service.recorder"]
-    outlet, _ = config.addresses(config.services()[-1])
-    return [*program, outlet, str(folder.path / RECORDER), RECORDER]
+def programs(config: Config, folder: RunFolder) -> list[Program]:
+    """Return the processes of a run in the order of the data."""
+    found = []
+    for name in config.services():
+        kind = "source" if name == config.source.name else SCRIPTS[type(config.stages_of(name)[-1])]
+        command = script(service_script(kind), "--config", str(folder.pipeline), "--service", name)
+        found.append(Program(name, command, folder.id))
+    if config.run.record:
+        outlet, _ = config.addresses(config.services()[-1])
+        command = module("stream_infomax.service.recorder", outlet, str(folder.path / RECORDER), RECORDER)
+        found.append(Program(RECORDER, command, folder.id))
+    return found

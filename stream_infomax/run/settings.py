@@ -31,7 +31,19 @@ Changes = Annotated[
 
 
 class RunError(Exception):
-    """A run that cannot go on: says why, and what the service at fault had to say."""
+    """A run that cannot go on: says why, and what the service at fault had to say.
+
+    Parameters
+    ----------
+    text
+        Why.
+    useless
+        Whether the same command would end the same way.
+    """
+
+    def __init__(self, text: str, useless: bool = False) -> None:
+        super().__init__(text)
+        self.useless = useless
 
 
 def read(path: Path, changes: Sequence[str]) -> Config:
@@ -77,7 +89,7 @@ def _check_address(config: Config, service: str, address: str) -> None:
         )
 
 
-def script(name: str) -> Path:
+def service_script(name: str) -> Path:
     """Return the service script of that name, from a source checkout or an installed wheel."""
     checkout = Path(__file__).parents[2] / "services"
     installed = Path(sys.prefix) / "share" / "stream_infomax" / "services"

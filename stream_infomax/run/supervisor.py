@@ -1,39 +1,27 @@
 """Supervisor: starts the processes of a pipeline, restarts what dies, stops them in the order of the data.
 
-A service is any program that prints ``READY name address`` once it serves, exits 0 when it has finished or has been
-asked to stop, and exits 2 where starting it again would end the same way. Any other end is a death.
+A service is any program that prints ``READY name address`` once it serves and ``FINISHED name`` once its stream has
+ended, exits 0 when it has finished or was asked to stop, and exits 2 where starting it again would end the same way.
+Any other end is a death, and so is an exit 0 before the end that the supervisor has not asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from stream_infomax.service.parent import PARENT
+from stream_infomax.run.program import Life, Program, start
+from stream_infomax.service.signals import stop_signals
 
-# Results must not depend on how many cores a machine has; the processes share the cores among them.
-THREADS = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
 USELESS_TO_RESTART = 2
 LAST_WORDS = 20
-
-
-@dataclass(frozen=True)
-class Service:
-    """A process to keep alive: its name and the command that starts it."""
-
-    name: str
-    command: Sequence[str]
+# Seconds after the end of a process within which its last lines are read.
+LAST_LINES = 1.0
 
 
 @dataclass(frozen=True)
@@ -63,26 +51,32 @@ class Patience:
 
 
 class ServiceError(RuntimeError):
-    """A service that cannot be kept alive: which, why, its last words and where the others are."""
+    """A service that cannot be kept alive: which, why, its last words and where the others are.
 
-    def __init__(self, name: str, reason: str, last_words: str, log: Path) -> None:
+    Attributes
+    ----------
+    useless
+        Whether it would end the same way again.
+    """
+
+    def __init__(self, name: str, reason: str, last_words: str, log: Path, useless: bool) -> None:
         super().__init__(f"service {name!r} {reason}")
-        self.name = name
         self.last_words = last_words
         self.log = log
+        self.useless = useless
 
 
 class Supervisor:
-    """Keeps services alive until the last of them has finished.
+    """Keeps programs alive until the last of them has finished.
 
     Parameters
     ----------
-    services
+    programs
         In the order of the data: the source first.
     folder
-        Where ``<name>.log`` keeps what each service writes to stderr.
+        Where ``<name>.log`` keeps what each program writes to stderr.
     on_change
-        Called with a service's name, its new state (``starting``, ``running``, ``restarting``, ``stopping``,
+        Called with a program's name, its new state (``starting``, ``running``, ``restarting``, ``stopping``,
         ``stopped``, ``finished`` or ``failed``) and the number of its restarts so far.
     patience
         When to give up.
@@ -90,23 +84,24 @@ class Supervisor:
 
     def __init__(
         self,
-        services: Sequence[Service],
+        programs: Sequence[Program],
         folder: Path,
         on_change: Callable[[str, str, int], None] = lambda name, state, restarts: None,
         patience: Patience = Patience(),
     ) -> None:
         self._patience = patience
         self._on_change = on_change
-        self._processes = [_Process(service, folder / f"{service.name}.log") for service in services]
-        self._by_name = {service.name: process for service, process in zip(services, self._processes, strict=True)}
+        self._processes = [_Process(program, folder / f"{program.name}.log") for program in programs]
+        self._by_name = {process.name: process for process in self._processes}
         self._over = asyncio.Event()
-        self._failure: ServiceError | None = None
+        self._failure: BaseException | None = None
+        self._asked = False
         self.killed = False
 
     def progress(self, name: str, offset: int) -> None:
-        """Note that a service has come as far as `offset`; deaths on the way there are no crash loop.
+        """Note that a program has come as far as `offset`; deaths on the way there are no crash loop.
 
-        Nor are those of the services before it, without whom it could not have: one that was restarted may have to
+        Nor are those of the programs before it, without whom it could not have: one that was restarted may have to
         make again what it had made, for readers far behind.
         """
         process = self._by_name[name]
@@ -116,28 +111,40 @@ class Supervisor:
                 served.advanced = True
 
     def stop(self) -> None:
-        """Ask all services to stop, save and exit; a second request kills them."""
-        if not self._over.is_set():
-            self._over.set()
-            return
-        self.killed = True
-        for process in self._processes:
-            process.send(signal.SIGKILL)
+        """Ask all programs to stop, save and exit; a second request kills them."""
+        self.killed = self._asked
+        self._asked = True
+        self._over.set()
+        if self.killed:
+            self._kill()
 
-    async def run(self) -> bool:
-        """Keep the services alive until the last has finished (True) or `stop` was called (False).
+    def fail(self, error: BaseException) -> None:
+        """Stop, for this reason; the first one is raised at the end."""
+        self._failure = self._failure or error
+        self._over.set()
 
-        SIGINT and SIGTERM call `stop`.
+    async def run(self, *beside: Coroutine[Any, Any, None]) -> bool:
+        """Keep the programs alive until the last has finished (True) or `stop` was called (False).
+
+        SIGINT, SIGTERM and SIGHUP call `stop`.
+
+        Parameters
+        ----------
+        beside
+            What is done meanwhile; one that fails ends the run.
 
         Raises
         ------
         ServiceError
-            Where a service is in a crash loop or says that a restart is useless; the others have been stopped.
+            Where a program is in a crash loop, cannot be started or says that a restart is useless; the others have
+            been stopped.
         """
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = stop_signals()
+        for number in numbers:
             loop.add_signal_handler(number, self.stop)
-        keepers = [asyncio.create_task(self._keep(process)) for process in self._processes]
+        keepers = [self._task(self._keep(process)) for process in self._processes]
+        others = [self._task(work) for work in beside]
         keepers[-1].add_done_callback(lambda _: self._over.set())
         try:
             await self._over.wait()
@@ -145,15 +152,28 @@ class Supervisor:
             if finished:  # all that the others had is committed, and they are about to end by themselves
                 await asyncio.wait(keepers, timeout=self._patience.stop)
             await self._stop_in_order(keepers)
-            await asyncio.gather(*keepers)
         finally:
-            for process in self._processes:
-                process.send(signal.SIGKILL)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            self._kill()
+            for task in (*keepers, *others):
+                task.cancel()
+            await asyncio.gather(*keepers, *others, return_exceptions=True)
+            for number in numbers:
                 loop.remove_signal_handler(number)
         if self._failure is not None:
             raise self._failure
         return finished
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Start a task that ends the run when it fails."""
+
+        def look(task: asyncio.Task[None]) -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None:
+                self.fail(error)
+
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(look)
+        return task
 
     async def _stop_in_order(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         for process, keeper in zip(self._processes, keepers, strict=True):
@@ -167,17 +187,17 @@ class Supervisor:
             await asyncio.wait([keeper])
 
     async def _keep(self, process: _Process) -> None:
-        """Start a service again and again until it exits 0, the pipeline is over or patience ends."""
+        """Start a program again and again until it has finished, the pipeline is over or patience ends."""
         loop = asyncio.get_running_loop()
         while not self._over.is_set():
             start = loop.time()
-            code = await self._live(process)
-            if code == 0 or self._over.is_set():
-                process.finished = code == 0 and not process.asked_to_stop
+            code, how = await self._live(process)
+            process.finished = code == 0 and process.said_finished
+            if process.finished or self._over.is_set():
                 break
             process.count_death(forgive=loop.time() - start >= self._patience.forgiven_after)
             if code == USELESS_TO_RESTART or process.deaths >= self._patience.deaths:
-                self._give_up(process, code)
+                self._give_up(process, how, code == USELESS_TO_RESTART)
                 return
             process.restarts += 1
             self._tell(process, "restarting")
@@ -186,39 +206,70 @@ class Supervisor:
                 await asyncio.wait_for(self._over.wait(), min(pause, self._patience.longest_pause))
         self._tell(process, "finished" if process.finished else "stopped")
 
-    async def _live(self, process: _Process) -> int:
-        """Run the process once and return its exit code."""
+    async def _live(self, process: _Process) -> tuple[int | None, str]:
+        """Run a process once; return its exit code, None where it could not be started, and how it ended."""
         self._tell(process, "starting")
-        child = await process.start()
+        try:
+            life = await process.start()
+        except OSError as error:
+            return None, f"cannot be started: {error}"
         if process.asked_to_stop:  # while it was being started
-            process.send(signal.SIGTERM)
+            process.send(signal.SIGKILL if self.killed else signal.SIGTERM)
         late = asyncio.get_running_loop().call_later(self._patience.ready, process.send, signal.SIGKILL)
-        assert child.stdout is not None
-        async for line in child.stdout:
+        ear = asyncio.create_task(self._listen(process, life.lines, late))
+        try:
+            code = await life.child.wait()
+            await asyncio.wait([ear], timeout=LAST_LINES)
+        finally:
+            late.cancel()
+            ear.cancel()
+            life.close()
+        return code, _how(code)
+
+    async def _listen(self, process: _Process, lines: asyncio.StreamReader, late: asyncio.TimerHandle) -> None:
+        """Take note of what a process says of itself."""
+        while True:
+            try:
+                line = await lines.readline()
+            except ValueError:  # longer than anything that is meant for the supervisor
+                continue
             if line.startswith(b"READY "):
                 late.cancel()
                 self._tell(process, "running")
-        code = await child.wait()
-        late.cancel()
-        return code
+            elif line.startswith(b"FINISHED "):
+                process.said_finished = True
+            elif not line:
+                return
 
-    def _give_up(self, process: _Process, code: int) -> None:
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        if process.deaths > 1:
+    def _give_up(self, process: _Process, how: str, useless: bool) -> None:
+        if process.deaths > 1 and not useless:
             how += f", {process.deaths} times without progress"
-        self._failure = self._failure or ServiceError(process.service.name, how, process.last_words(), process.log)
+        self.fail(ServiceError(process.name, how, process.last_words(), process.log, useless))
         self._tell(process, "failed")
-        self._over.set()
 
     def _tell(self, process: _Process, state: str) -> None:
-        self._on_change(process.service.name, state, process.restarts)
+        try:
+            self._on_change(process.name, state, process.restarts)
+        except OSError as error:  # the terminal is closed, or the reader of a pipe has gone
+            self.fail(error)
+
+    def _kill(self) -> None:
+        for process in self._processes:
+            process.send(signal.SIGKILL)
+
+
+def _how(code: int) -> str:
+    if code < 0:
+        return f"was ended by {signal.Signals(-code).name}"
+    return f"ended with exit code {code}" if code else "was stopped by somebody else before its stream had ended"
 
 
 class _Process:
-    """A service over all its lives."""
+    """A program over all its lives."""
 
-    def __init__(self, service: Service, log: Path) -> None:
-        self.service = service
+    def __init__(self, program: Program, log: Path) -> None:
+        self.program = program
+        self.name = program.name
         self.log = log
         self.deaths = 0
         self.restarts = 0
@@ -226,29 +277,23 @@ class _Process:
         # Whether it or one behind it has come further since its last death.
         self.advanced = False
         self.asked_to_stop = False
+        self.said_finished = False
         self.finished = False
-        self._child: asyncio.subprocess.Process | None = None
+        self._life: Life | None = None
         self._log_start = 0
 
-    async def start(self) -> asyncio.subprocess.Process:
+    async def start(self) -> Life:
+        self.said_finished = False
+        self._life = None
         with self.log.open("ab") as log:
             self._log_start = log.tell()
-            self._child = await asyncio.create_subprocess_exec(
-                *self.service.command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env={**os.environ, **THREADS, PARENT: str(os.getpid())},
-                # Ctrl-C in a terminal reaches all processes of a group; only the supervisor shall hear it.
-                start_new_session=True,
-            )
-        return self._child
+            self._life = await start(self.program, log)
+        return self._life
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if the process still runs."""
-        if self._child is not None and self._child.returncode is None:
-            with suppress(ProcessLookupError):
-                self._child.send_signal(number)
+        if self._life is not None:
+            self._life.send(number)
 
     def count_death(self, forgive: bool) -> None:
         self.deaths = 1 if forgive or self.advanced else self.deaths + 1
@@ -256,7 +301,10 @@ class _Process:
 
     def last_words(self) -> str:
         """Return the end of what this life, not an earlier one, wrote to stderr."""
-        with self.log.open("rb") as file:
-            file.seek(max(self._log_start, self.log.stat().st_size - (1 << 16)))
-            text = file.read().decode(errors="replace")
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(self._log_start, self.log.stat().st_size - (1 << 16)))
+                text = file.read().decode(errors="replace")
+        except OSError:  # gone with the run folder
+            return ""
         return "\n".join(text.splitlines()[-LAST_WORDS:])

@@ -11,6 +11,7 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Stage
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.feeds import Feed, SourceFeed
+from stream_infomax.service.parent import run_id
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import Meter
@@ -65,9 +66,9 @@ class Loop:
         for inlet in feed.sockets:
             self.busy.register(inlet, zmq.POLLIN)
 
-    def run(self) -> None:
-        """Work until the stream has ended and everybody has everything, or a signal comes."""
-        while not (self.signals.stop or self.done()):
+    def run(self) -> bool:
+        """Work until the stream has ended and everybody has everything (True), or a signal comes (False)."""
+        while not (finished := self.done()) and not self.signals.stop:
             asked = True
             for _ in range(FRAMES_A_TURN):
                 if not self.advance():
@@ -82,6 +83,7 @@ class Loop:
         if self.since:
             self.save()
         self.report()
+        return finished
 
     def answer(self) -> None:
         """Serve the readers."""
@@ -187,6 +189,7 @@ class Loop:
         self.tap.status(
             {
                 "name": self.service.name,
+                "run": run_id(),
                 "log": self.feed.log_id,
                 "processed": self.feed.next - 1,
                 "newest": log.newest,

@@ -9,7 +9,14 @@ import sys
 
 # Its value is the process id of the supervisor.
 PARENT = "STREAM_INFOMAX_PARENT"
+# Its value is the id of the run, which stands in every status.
+RUN = "STREAM_INFOMAX_RUN"
 PR_SET_PDEATHSIG = 1
+
+
+def run_id() -> str:
+    """Return the id of the run that this process belongs to; empty where nobody supervises it."""
+    return os.environ.get(RUN, "")
 
 
 def end_with_parent() -> None:

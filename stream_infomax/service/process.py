@@ -52,7 +52,7 @@ def run(
         Called before READY where there is no checkpoint yet: takes over another run's state, for example.
     """
 
-    def work(signals: Signals) -> None:
+    def work(signals: Signals) -> bool:
         if warmup:
             warmup()
         checkpoints = Checkpoints(service.folder, service.keep)
@@ -64,7 +64,7 @@ def run(
         def connect(context: zmq.Context[Any]) -> Inlet:
             return Inlet(context, inlet, service.name, log_id, processed + 1)
 
-        _serve(service, stage, checkpoints, saved, log_id, connect, signals)
+        return _serve(service, stage, checkpoints, saved, log_id, connect, signals)
 
     return guard(service.name, work)
 
@@ -82,14 +82,14 @@ def run_source(source: Source, service: Service, *, pace: Pace = "fast") -> int:
         ``fast`` or ``live``: whether a frame waits for its time.
     """
 
-    def work(signals: Signals) -> None:
+    def work(signals: Signals) -> bool:
         checkpoints = Checkpoints(service.folder, service.keep)
         saved = checkpoints.latest()
         stage = _SourceStage(source)
         processed, log_id = _check(saved, service, stage)
         feed = SourceFeed(source, log_id or secrets.token_hex(8), pace)
         feed.seek(processed + 1)
-        _serve(service, stage, checkpoints, saved, feed.log_id, lambda _: feed, signals)
+        return _serve(service, stage, checkpoints, saved, feed.log_id, lambda _: feed, signals)
 
     return guard(service.name, work)
 
@@ -131,8 +131,10 @@ def _check(saved: State | None, service: Service, stage: Stage) -> tuple[int, st
     return saved["processed"], saved["log"]
 
 
-def guard(name: str, work: Callable[[Signals], None]) -> int:
+def guard(name: str, work: Callable[[Signals], bool]) -> int:
     """Do the work of a service, which hears signals; turn an error that a person can mend into one line.
+
+    Prints FINISHED where the work says that it has come to its end.
 
     Returns
     -------
@@ -141,11 +143,13 @@ def guard(name: str, work: Callable[[Signals], None]) -> int:
     end_with_parent()
     try:
         with closing(Signals()) as signals:
-            work(signals)
+            finished = work(signals)
     except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
         print(f"{name}: {error}", file=sys.stderr, flush=True)
         same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, StateFileError)
         return 2 if same_again else 1
+    if finished:
+        print(f"FINISHED {name}", flush=True)
     return 0
 
 
@@ -157,8 +161,8 @@ def _serve(
     log_id: str,
     connect: Callable[[zmq.Context[Any]], Feed],
     signals: Signals,
-) -> None:
-    """Open the sockets and loop."""
+) -> bool:
+    """Open the sockets and loop. Returns whether the stream has ended and everybody has everything."""
     log = OutputLog(service.readers, max_frames=service.log_frames, max_bytes=service.log_bytes, policy=service.policy)
     if saved is not None:
         log.restore(saved["outputs"])
@@ -183,4 +187,4 @@ def _serve(
         elif isinstance(feed, SourceFeed):
             loop.save()  # the log's id must be on disk before anyone sees it
         print(f"READY {service.name} {outlet.address}", flush=True)
-        loop.run()
+        return loop.run()

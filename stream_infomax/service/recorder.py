@@ -203,10 +203,11 @@ def record(address: str, folder: Path, reader: str) -> int:
         The name to read under, which the service must list among its readers.
     """
 
-    def work(signals: Signals) -> None:
+    def work(signals: Signals) -> bool:
         store = FrameStore(folder)
         if not store.finished:
             _read(address, store, reader, signals)
+        return store.finished
 
     return guard(reader, work)
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM for a loop that sleeps in a poll."""
+"""The signals that ask to stop, for a loop that sleeps in a poll."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ import signal
 import socket
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def stop_signals() -> list[signal.Signals]:
+    """Return the signals that ask to stop: SIGINT, SIGTERM, and SIGHUP (the terminal is closed) unless under nohup."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM] if ignored else [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 class Signals:
-    """SIGINT and SIGTERM: the first asks the loop to end, the second ends the process."""
+    """What asks to stop: the first asks the loop to end, the second ends the process."""
 
     def __init__(self) -> None:
         self.stop = False
         self.wakeup, self._write = socket.socketpair()
         self.wakeup.setblocking(False)
         self._write.setblocking(False)
-        self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        self._before = {number: signal.signal(number, self._handle) for number in stop_signals()}
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
 
     def wait(self, seconds: float) -> None:

@@ -19,15 +19,15 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
+from stream_infomax.state.error import StateFileError
+
+__all__ = ["StateFileError", "Tree", "copied", "load", "replacing", "save"]
+
 FORMAT = 1
 _ARRAY = "$array"
 
 # Dicts with texts for keys, lists, JSON values and numpy arrays.
 Tree: TypeAlias = dict[str, Any]
-
-
-class StateFileError(ValueError):
-    """A state that cannot be read or written: names the file and the reason."""
 
 
 def save(path: Path, tree: Tree) -> None:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import zmq
 
@@ -29,7 +30,7 @@ class RefusedError(StreamError):
     """The other side of a socket refuses this one, and would do so again."""
 
 
-def set_options(socket: zmq.Socket[bytes], max_part_bytes: int = MAX_PART_BYTES) -> None:
+def set_options(socket: zmq.Socket[Any], max_part_bytes: int = MAX_PART_BYTES) -> None:
     """Set what all sockets have in common; a peer that sends a longer part is cut off."""
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)

@@ -248,20 +248,6 @@ def child_of(parent: int, words: str) -> int:
 
 
 class TestFailure:
-    def test_a_service_that_cannot_work_ends_the_run_with_its_words(self, tmp_path: Path) -> None:
-        (tmp_path / "empty").mkdir()
-        config = tmp_path / "pipeline.toml"
-        config.write_text(
-            f'[run]\nfolder = "{tmp_path}/run"\n[source]\nkind = "audio"\npath = "{tmp_path}/empty"\n'
-            '[[stage]]\nname = "windows"\nkind = "windows"\n[[stage]]\nname = "learner"\nkind = "learner"\n'
-        )
-        failed = call("run", config, folder=tmp_path)
-        assert failed.code == 1
-        assert "service 'source' ended with exit code 2; its last words" in failed.errors
-        assert failed.errors.splitlines()[-1].startswith("source.path = ")
-        assert f"{tmp_path}/empty" in failed.errors.splitlines()[-1]
-        assert "Traceback" not in failed.errors
-
     def test_in_one_process_it_is_one_line(self, tmp_path: Path) -> None:
         config = write_config(tmp_path)
         failed = call("run", config, "--in-process", "--set", "stage.learner.start=gone", folder=tmp_path)

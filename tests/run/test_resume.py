@@ -63,7 +63,19 @@ def test_a_recording_added_while_it_runs_is_left_out_whatever_dies(folder: Path)
     assert "left out, added since this run began: 00.wav, 06b.wav, 99.wav" in (folder / "run/source.log").read_text()
 
 
-@pytest.mark.parametrize("options", [("--in-process",)], ids=["one process"])
+def test_a_recording_missing_when_the_source_is_restarted_ends_the_run(folder: Path) -> None:
+    with started("run", "pipeline.toml", folder=folder) as (process, _):
+        wait_for(folder, "04.wav")
+        (folder / "sounds/12.wav").unlink()
+        os.kill(child_of(process.pid, "--service\0source"), signal.SIGKILL)
+        end = ended(process)
+    assert end.code == 2
+    first, *_, last = end.errors.splitlines()
+    assert "service 'source' ended with exit code 2; its last words (all of them in" in first
+    assert last.startswith("source: path = 'sounds' is not what it was when this run began (missing: 12.wav)")
+
+
+@pytest.mark.parametrize("options", [(), ("--in-process",)], ids=["processes", "one process"])
 def test_a_recording_missing_when_it_resumes_is_named_and_nothing_starts(
     folder: Path, options: tuple[str, ...]
 ) -> None:

@@ -2,23 +2,27 @@
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from stream_infomax.run.supervisor import THREADS, Patience, Service, ServiceError, Supervisor
+from stream_infomax.run.program import THREADS, Program
+from stream_infomax.run.supervisor import Patience, ServiceError, Supervisor
 
 QUICK = Patience(pause=0.01, longest_pause=0.05, ready=30.0, stop=10.0)
 READY = "print('READY service ipc://somewhere', flush=True)\n"
 # A service that serves until it is asked to stop, and then exits 0.
 OBEDIENT = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit(0))\n" + READY + "signal.pause()\n"
-FINISHES = READY
+FINISHED = "print('FINISHED service', flush=True)\n"
+FINISHES = READY + FINISHED
 
 
 class Stage:
@@ -26,20 +30,22 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.services: list[Service] = []
+        self.programs: list[Program] = []
         self.told: list[tuple[str, str, int]] = []
         self.reactions: dict[tuple[str, str], Callable[[], None]] = {}
+        self.beside: list[Coroutine[Any, Any, None]] = []
+        self.logs = folder
         self.supervisor: Supervisor
 
     def add(self, name: str, script: str) -> None:
         path = self.folder / f"{name}.py"
         path.write_text(textwrap.dedent(script))
-        self.services.append(Service(name, [sys.executable, "-P", str(path)]))
+        self.programs.append(Program(name, [sys.executable, "-P", str(path)]))
 
     def run(self, patience: Patience = QUICK) -> bool:
         async def main() -> bool:
-            self.supervisor = Supervisor(self.services, self.folder, self._hear, patience)
-            return await self.supervisor.run()
+            self.supervisor = Supervisor(self.programs, self.logs, self._hear, patience)
+            return await self.supervisor.run(*self.beside)
 
         return asyncio.run(main())
 
@@ -86,6 +92,7 @@ def test_what_dies_is_restarted(stage: Stage) -> None:
         print("READY learner ipc://x", flush=True)
         if len(lives.read_text()) < 3:
             os.kill(os.getpid(), signal.SIGKILL)
+        print("FINISHED learner")
         """,
     )
     assert stage.run() is True
@@ -112,6 +119,7 @@ def dies_seven_times(folder: Path) -> str:
         lives.write_text((lives.read_text() if lives.exists() else "") + "x")
         if len(lives.read_text()) < 8:
             os.kill(os.getpid(), signal.SIGKILL)
+        print("FINISHED service")
         """
 
 
@@ -156,6 +164,125 @@ def test_the_same_deaths_without_progress_are_one(stage: Stage) -> None:
         stage.run()
 
 
+@pytest.mark.parametrize("names", [["source"], ["source", "learner"]], ids=["the last", "a middle one"])
+def test_a_service_that_somebody_else_stops_has_not_finished(stage: Stage, names: list[str]) -> None:
+    """It saves and exits 0, as it should; but its stream has not ended."""
+    stopped = stage.folder / "stopped"
+    stage.add(
+        "source",
+        f"""
+        import os, pathlib, signal
+        signal.signal(signal.SIGTERM, lambda *_: exit(0))
+        print("READY source ipc://x", flush=True)
+        if pathlib.Path({str(stopped)!r}).exists():
+            print("FINISHED source", flush=True)
+        else:
+            pathlib.Path({str(stopped)!r}).touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+        """,
+    )
+    for name in names[1:]:
+        stage.add(name, OBEDIENT)
+        stage.when("source", "finished", lambda: stage.supervisor.stop())
+    assert stage.run() is (len(names) == 1)
+    assert stage.states("source") == [*["starting", "running", "restarting"], "starting", "running", "finished"]
+
+
+def test_a_service_that_is_stopped_again_and_again_ends_the_run(stage: Stage) -> None:
+    stage.add("source", READY)
+    with pytest.raises(ServiceError, match="was stopped by somebody else before its stream had ended, 5 times"):
+        stage.run()
+
+
+def test_a_closed_terminal_stops_all(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.when("source", "running", lambda: os.kill(os.getpid(), signal.SIGHUP))
+    assert stage.run() is False
+    assert stage.states("source")[-2:] == ["stopping", "stopped"]
+
+
+@pytest.mark.parametrize("victim", ["source", "learner"])
+def test_a_service_that_cannot_be_started_again_ends_the_run(stage: Stage, victim: str) -> None:
+    """Whichever it is: the others do not wait for it for ever."""
+    for name in ("source", "learner", "classifier"):
+        stage.add(name, OBEDIENT if name != victim else READY + "exit(1)")
+    logs = stage.folder / "logs"
+    logs.mkdir()
+    stage.logs = logs
+    stage.when(victim, "restarting", lambda: logs.exists() and logs.rename(stage.folder / "gone"))
+    with pytest.raises(ServiceError) as caught:
+        stage.run()
+    words = f"service {victim!r} cannot be started: [Errno 2] No such file or directory: '{logs}/{victim}.log', 5 times"
+    assert words in str(caught.value)
+    assert {stage.states(name)[-1] for name in ("source", "learner", "classifier")} == {"stopped", "failed"}
+
+
+def test_a_name_that_is_a_path_ends_the_run(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.programs.append(Program("a/b", [sys.executable, "-c", ""]))
+    stage.add("classifier", OBEDIENT)
+    with pytest.raises(ServiceError, match=r"service 'a/b' cannot be started: .*a/b\.log"):
+        stage.run()
+
+
+def test_without_a_file_descriptor_the_run_ends(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.add("learner", READY + "exit(1)")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def use_up() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+
+    stage.when("learner", "restarting", use_up)
+    try:
+        with pytest.raises(ServiceError, match=r"service 'learner' cannot be started: .*Too many open files"):
+            stage.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_work_beside_that_fails_ends_the_run_in_order(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+    stage.add("learner", OBEDIENT)
+    running = asyncio.Event()
+    stage.when("learner", "running", running.set)
+
+    async def beside() -> None:
+        await running.wait()
+        raise ValueError("the display fell over")
+
+    stage.beside.append(beside())
+    with pytest.raises(ValueError, match="the display fell over"):
+        stage.run()
+    assert [stage.states(name)[-1] for name in ("source", "learner")] == ["stopped", "stopped"]
+    assert not stage.supervisor.killed
+
+
+def test_a_display_that_is_gone_stops_all_in_order(stage: Stage) -> None:
+    stage.add("source", OBEDIENT)
+
+    def gone() -> None:
+        raise BrokenPipeError
+
+    for state in ("running", "stopping", "stopped"):
+        stage.when("source", state, gone)
+    with pytest.raises(BrokenPipeError):
+        stage.run()
+    assert stage.states("source") == ["starting", "running", "stopping", "stopped"]
+
+
+def test_a_grandchild_does_not_hide_the_end(stage: Stage) -> None:
+    """It inherits stdout and lives on."""
+    stage.add("source", "import subprocess; subprocess.Popen(['sleep', '1000'])\n" + FINISHES)
+    assert stage.run() is True
+
+
+def test_a_line_without_end_is_passed_over(stage: Stage) -> None:
+    stage.add("source", "print('x' * 1_000_000)\n" + FINISHES)
+    assert stage.run() is True
+    assert stage.states("source") == ["starting", "running", "finished"]
+
+
 def test_exit_code_2_is_not_tried_again(stage: Stage) -> None:
     stage.add(
         "source",
@@ -164,6 +291,7 @@ def test_exit_code_2_is_not_tried_again(stage: Stage) -> None:
     with pytest.raises(ServiceError, match=r"ended with exit code 2$") as caught:
         stage.run()
     assert caught.value.last_words == "no folder"
+    assert caught.value.useless
     assert stage.states("source") == ["starting", "failed"]
 
 
@@ -225,7 +353,8 @@ def test_stop_during_the_pause_before_a_restart(stage: Stage) -> None:
 
 def test_threads_are_pinned_for_every_service(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    stage.add("source", f"import os, sys; sys.stderr.write(str({{k: os.environ[k] for k in {list(THREADS)}}}))")
+    words = f"import os, sys; sys.stderr.write(str({{k: os.environ[k] for k in {list(THREADS)}}}))\n"
+    stage.add("source", words + FINISHED)
     assert stage.run() is True
     assert (stage.folder / "source.log").read_text() == str(dict.fromkeys(THREADS, "1"))
 
@@ -245,11 +374,12 @@ def test_services_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     (tmp_path / "supervise.py").write_text(
         textwrap.dedent("""
         import asyncio, pathlib, sys
-        from stream_infomax.run.supervisor import Service, Supervisor
+        from stream_infomax.run.program import Program
+        from stream_infomax.run.supervisor import Supervisor
 
         async def main():
             folder = pathlib.Path(__file__).parent
-            service = Service("service", [sys.executable, "-P", str(folder / "service.py")])
+            service = Program("service", [sys.executable, "-P", str(folder / "service.py")])
             await Supervisor([service], folder, lambda name, state, restarts: print(state, flush=True)).run()
 
         asyncio.run(main())

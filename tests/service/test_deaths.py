@@ -6,7 +6,7 @@ import signal
 
 import numpy as np
 import pytest
-from helpers.chains import LIVE, features, in_a_row
+from helpers.chains import LIVE, LONG, features, in_a_row
 
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.transport.tap import FRAME, STATUS, TapReader
@@ -91,7 +91,8 @@ def test_another_configuration_is_refused_by_key(chain):
     made = chain(60)
     made.start(config={"hop": 4, "half_life": 1.0}, may_change=["half_life"])
     made.finish()
-    made.start(config={"hop": 4, "half_life": 2.0}, may_change=["half_life"])
+    # Each waits for its neighbours to say that nothing is left to do: however long they take to start.
+    made.start(config={"hop": 4, "half_life": 2.0}, may_change=["half_life"], farewell=LONG / 2)
     made.finish()
     made.start("b", config={"hop": 8, "half_life": 2.0}, may_change=["half_life"])
     code, errors = made.end("b")

@@ -1,0 +1,64 @@
+"""What is done before the services start, in a process of its own: source and stages are tried, kernels compiled.
+
+``python -m stream_infomax.run.prepare CONFIG``. One line on stderr and exit code 2 where the configuration cannot be
+used. Kernels are compiled here, once: several services that write numba's cache at once get in each other's way.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from threading import Timer
+
+from stream_infomax.configuration.compose import pipeline_of, source_of
+from stream_infomax.configuration.load import Config, load
+from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.service.parent import end_with_parent
+
+# Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
+USUAL_WARMUP = 4.0
+
+
+def main(path: Path) -> int:
+    """Try what the configuration in `path` describes; return the exit code."""
+    end_with_parent()
+    try:
+        try_out(load(path))
+    except (ValueError, OSError, MemoryError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    compile_all()
+    return 0
+
+
+def try_out(config: Config) -> None:
+    """Make the source, as the run that is resumed had it, and the stages. Raises ValueError or OSError."""
+    source = source_of(config)
+    folder = Path(config.run.folder) / source.name
+    saved = Checkpoints(folder).latest() if folder.is_dir() else None
+    if saved is not None:
+        source.restore(saved["stage"][source.name])
+    pipeline_of(config)
+
+
+def compile_all() -> None:
+    """Compile what no run has compiled yet; say so where it takes long."""
+    from stream_infomax.learning.infomax import kernels as infomax
+    from stream_infomax.learning.kernels import compile_kernels
+    from stream_infomax.learning.measures import kernels as measures
+
+    def tell() -> None:
+        kernels = (*vars(infomax).values(), *vars(measures).values())
+        if any(kernel.stats.cache_misses for kernel in kernels if hasattr(kernel, "stats")):
+            print("compiling the kernels, once for this machine …", flush=True)
+
+    timer = Timer(USUAL_WARMUP, tell)
+    timer.start()
+    try:
+        compile_kernels()
+    finally:
+        timer.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

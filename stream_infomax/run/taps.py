@@ -1,0 +1,102 @@
+"""Taps: what the supervisor learns from the statuses of its services."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from stream_infomax.transport.sockets import set_options
+from stream_infomax.transport.tap import STATUS, Status
+
+# Milliseconds within which the last words of services that have ended arrive.
+LAST_STATUS = 100
+# A status is small; whoever sends more is cut off.
+MAX_BYTES = 1 << 20
+
+
+class _Known(msgspec.Struct):
+    """What a status must have."""
+
+    name: str
+    run: str
+    newest: int
+    committed: dict[str, int]
+    log_fill: float
+    lost: dict[str, int]
+    metrics: dict[str, float]
+
+
+_decode = msgspec.msgpack.Decoder(_Known).decode
+
+
+class Taps:
+    """Listens to the taps of a run's services.
+
+    Anybody can publish at an address. A status counts only when it is well formed and names this run and the service
+    whose tap it is; others are counted, and the first of a kind is reported.
+
+    Parameters
+    ----------
+    addresses
+        By the names of the services.
+    run
+        The id of the run.
+    hear
+        Called with a service's name and its status.
+    """
+
+    def __init__(self, addresses: Mapping[str, str], run: str, hear: Callable[[str, Status], None]) -> None:
+        self.run = run
+        self.refused: Counter[tuple[str, str]] = Counter()
+        self._hear = hear
+        self._addresses = addresses
+        self._context = zmq.asyncio.Context()
+        self._sockets: dict[str, zmq.asyncio.Socket] = {}
+
+    def __enter__(self) -> Taps:
+        for name, address in self._addresses.items():
+            self._sockets[name] = socket = self._context.socket(zmq.SUB)
+            set_options(socket, MAX_BYTES)
+            socket.subscribe(STATUS)
+            socket.connect(address)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._context.destroy(linger=0)
+        for (name, reason), count in self.refused.items():
+            print(f"{self._addresses[name]}: passed over {count} statuses: {reason}", file=sys.stderr, flush=True)
+
+    async def listen(self, name: str) -> None:
+        """Take in what a service says of itself."""
+        while True:
+            self.take(name, await self._sockets[name].recv_multipart())
+
+    async def last(self) -> None:
+        """Take in what services that have ended had to say."""
+        for name, socket in self._sockets.items():
+            while await socket.poll(LAST_STATUS):
+                self.take(name, await socket.recv_multipart())
+
+    def take(self, name: str, parts: list[bytes]) -> None:
+        """Take in a message that came from the tap of `name`."""
+        try:
+            topic, content = parts
+            known = _decode(content)
+        except (ValueError, RecursionError, msgspec.DecodeError):
+            self._refuse(name, "not well formed")
+            return
+        if topic != STATUS or (known.run, known.name) != (self.run, name):
+            self._refuse(name, "of another run")
+            return
+        self._hear(name, msgspec.msgpack.decode(content))
+
+    def _refuse(self, name: str, reason: str) -> None:
+        self.refused[name, reason] += 1
+        if self.refused[name, reason] == 1:
+            print(f"{self._addresses[name]}: passing over a status: {reason}", file=sys.stderr, flush=True)
