@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -24,6 +25,8 @@ from stream_infomax.state.error import StateFileError
 FAILED = 1
 UNUSABLE = 2
 INTERRUPTED = 130
+# What a stream or a file raises that takes no more.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 app = App(
     name="stream-infomax",
@@ -52,8 +55,11 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has gone, for example head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = FAILED
-    except (OSError, StateFileError) as error:  # a disk that is full, a place that cannot be written
+    except StateFileError as error:
         code = _say(str(error), FAILED)
+    except OSError as error:  # a disk that is full, a place that cannot be written
+        unnamed = error.errno in FULL and not error.filename  # all that is written to a file names it
+        code = _say(f"standard output: {error.strerror}" if unnamed else str(error), FAILED)
     except KeyboardInterrupt:
         code = INTERRUPTED
     sys.exit(code)

@@ -27,7 +27,7 @@ class StreamError(Exception):
 
 
 class RefusedError(StreamError):
-    """The other side of a socket refuses this one, and would do so again."""
+    """The other side of a socket refuses this one, or another process has its address; both would be so again."""
 
 
 def set_options(socket: zmq.Socket[Any], max_part_bytes: int = MAX_PART_BYTES) -> None:
@@ -107,6 +107,6 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> int | None:
         if lock is not None:
             os.close(lock)
         if error.errno in (errno.EADDRINUSE, errno.EWOULDBLOCK):
-            raise StreamError(f"address already in use: {address}") from error
+            raise RefusedError(f"address already in use: {address}") from error
         raise StreamError(f"cannot bind {address}: {error.strerror}") from error
     return lock

@@ -1,6 +1,7 @@
 """The run folder: what is new, unfinished or finished, what fits, and what --fresh may remove."""
 
 import json
+import resource
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import tomli_w
 
 from stream_infomax.configuration.load import Config, ConfigError, convert, load
 from stream_infomax.run.folder import RunFolder
+from stream_infomax.state.error import StateFileError
 
 
 def config_for(folder: Path, **changes: Any) -> Config:
@@ -247,3 +249,21 @@ def test_a_second_holder_is_refused_and_the_first_is_named(tmp_path: Path) -> No
         pass
     with RunFolder(tmp_path).lock():
         pass
+
+
+@pytest.mark.parametrize("file", ["run.json", "pipeline.toml"])
+def test_a_disk_that_is_full_is_named_with_the_file(tmp_path: Path, file: str) -> None:
+    """The limit on a file's size stands for the full disk: the same errors at the same places."""
+    opened(tmp_path / "run")
+    if file == "run.json":
+        (tmp_path / "run" / "run.json").unlink()
+        (tmp_path / "run" / "pipeline.toml").unlink()
+    before = files(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(StateFileError, match=rf"run/{file}: not written: File too large"):
+            opened(tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert files(tmp_path) == before

@@ -144,7 +144,7 @@ def test_an_address_in_use_is_one_line(services):
     first = made.processes.pop("source")
     made.start("source")
     # The same folder too, but nobody gets that far.
-    assert made.end("source") == (1, f"source: address already in use: {made.outlet}\n")
+    assert made.end("source") == (2, f"source: address already in use: {made.outlet}\n")
     first.kill()
     first.communicate()
 

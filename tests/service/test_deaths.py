@@ -114,13 +114,13 @@ def test_two_runs_do_not_mix(chain):
     assert len(errors.splitlines()) == 1
 
 
-def test_an_address_in_use_is_one_line_and_exit_1(chain):
+def test_an_address_in_use_is_one_line_and_exit_2(chain):
     made = chain(60)
     made.start("source")
     made.line("source")
     first = made.processes["source"]
     made.start("source")
-    assert made.end("source") == (1, f"source: address already in use: {made.outlet('source')}\n")
+    assert made.end("source") == (2, f"source: address already in use: {made.outlet('source')}\n")
     made.processes["source"] = first
     made.start("a", "b")
     made.finish()
