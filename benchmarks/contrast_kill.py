@@ -82,9 +82,9 @@ def states(folder: Path) -> tuple[dict[str, Any], int]:
     for service in SERVICES[1:]:
         tree = Checkpoints(folder / service).latest()
         assert tree is not None
-        assert tree["finished"]
-        found.update(tree["stage"])
-        frames = int(tree["processed"]) + 1
+        assert tree.finished
+        found.update(tree.stages)
+        frames = int(tree.processed) + 1
     return found, frames
 
 

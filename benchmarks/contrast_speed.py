@@ -63,7 +63,7 @@ def services(source: Path, folder: Path, apart: bool) -> tuple[float, dict[str, 
     for service in MODULES if apart else ("contrast",):
         tree = Checkpoints(folder / service).latest()
         assert tree is not None
-        states.update({name: state for name, state in tree["stage"].items() if name in MODULES})
+        states.update({name: state for name, state in tree.stages.items() if name in MODULES})
     return float(summary["seconds"]), states
 
 

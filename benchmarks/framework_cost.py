@@ -27,6 +27,7 @@ import zmq
 from common import RESULTS, machine, write_table  # first: it pins the threads
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.service.process import Service, run
 from stream_infomax.service.status import Meter
@@ -53,7 +54,10 @@ class Identity:
     def restore(self, state):
         pass
 
-    def metrics(self):
+    def measures(self):
+        return []
+
+    def counts(self):
         return {}
 
 
@@ -73,7 +77,7 @@ def serve(folder: str) -> None:
         readers=("bench",),
         checkpoint_every=1 << 40,
     )
-    sys.exit(run(Identity(), service, f"ipc://{folder}/bench.outlet"))
+    sys.exit(run(Pipeline([Identity()], "identity"), service, f"ipc://{folder}/bench.outlet"))
 
 
 def echo(folder: str) -> None:

@@ -114,8 +114,8 @@ def state(folder: Path) -> dict[str, bytes]:
     """Return the final state of the learner's service."""
     tree = Checkpoints(folder / "learner").latest()
     assert tree is not None
-    assert tree["finished"]
-    return flatten(tree["stage"])
+    assert tree.finished
+    return flatten(tree.stages)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def measure(folder: Path, frames: int, memory: float) -> list[tuple[int, float, 
             if not observer.socket.poll(1000):
                 continue
             observer.receive()
-            found.append((observer.status["frames"], megabytes(learner), megabytes(source)))
+            found.append((observer.status.frames, megabytes(learner), megabytes(source)))
     if learner.wait() or source.wait():
         raise SystemExit("a service did not end well")
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import zmq
 from helpers.extras import needs
+from helpers.wire import status
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
@@ -95,7 +96,7 @@ def test_watch_a_tap(tmp_path: Path) -> None:
         tap.attend()
         arrays = {"ear": Array(np.full((2, 3), 0.5, np.float32), ("time", "channel"))}
         tap.frame("log", 0, wire.encode(Frame("ear", 0, arrays=arrays, end=True)), 0.0)
-        tap.status({"newest": 0, "finished": True})
+        tap.status(status(0, finished=True))
         output, _ = observer.communicate(timeout=60)
     tap.release()
     assert output == "0 ear ('time', 'channel') (2, 3) mean 0.500\n"

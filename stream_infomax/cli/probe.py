@@ -80,15 +80,15 @@ def probe(
 
 def _states(folder: Path) -> Mapping[str, Any]:
     """Return the states of a run's stages under their names."""
-    from stream_infomax.service.checkpoints import checkpoints_in
-    from stream_infomax.state.file import StateFileError, load
+    from stream_infomax.service.checkpoints import checkpoints_in, read
+    from stream_infomax.state.file import StateFileError
 
     try:
         found = [checkpoints_in(place) for place in sorted(folder.iterdir()) if place.is_dir()]
-        trees = [load(paths[-1]) for paths in found if paths]
+        checkpoints = [read(paths[-1]) for paths in found if paths]
     except (StateFileError, OSError) as error:
         raise ConfigError(str(error)) from error
-    states = {name: state for tree in trees for name, state in tree.get("stage", {}).items()}
+    states = {name: state for checkpoint in checkpoints for name, state in checkpoint.stages.items()}
     if not states:
         raise ConfigError(f"{folder} holds no checkpoint of a run; give the run's folder")
     return states

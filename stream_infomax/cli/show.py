@@ -21,8 +21,10 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     out
         The folder for the pictures; by default the checkpoint's own.
     """
+    from stream_infomax.run.learnt import stages_in
     from stream_infomax.run.pictures import draw
-    from stream_infomax.state.file import StateFileError, load
+    from stream_infomax.service.checkpoints import read
+    from stream_infomax.state.file import StateFileError
 
     paths = _newest(checkpoint) if checkpoint.is_dir() else [checkpoint]
     if not paths:
@@ -30,7 +32,8 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     pictures = []
     for path in paths:
         try:
-            pictures += draw(load(path), out or path.parent)
+            found = read(path)
+            pictures += draw(stages_in(found, str(path)), found.config, out or path.parent)
         except StateFileError as error:
             raise ConfigError(str(error)) from error
         except ValueError as error:

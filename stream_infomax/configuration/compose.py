@@ -28,9 +28,8 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import MissingExtraError
 
 if TYPE_CHECKING:
-    from stream_infomax.frames.contracts import Pipeline, Stage
+    from stream_infomax.frames.contracts import Pipeline, Seekable, Stage
     from stream_infomax.service.process import Service
-    from stream_infomax.sources import Source
 
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = ("run.folder", "run.keep", "run.checkpoint_every", "run.record", "pace", "log.*", "half_life", "device")
@@ -40,7 +39,7 @@ _STAGE_PLACEMENT = ("name", "input", "carry", "service", "log", "device", "learn
 _SOURCE_PLACEMENT = ("pace", "log")
 
 
-def source_of(config: Config) -> Source:
+def source_of(config: Config) -> Seekable:
     """Return the source that `config` describes. Raises ConfigError, with the key, where it cannot be used."""
     try:
         return _source_of(config)
@@ -50,7 +49,7 @@ def source_of(config: Config) -> Source:
         raise ConfigError(f"source: {error}") from error
 
 
-def _source_of(config: Config) -> Source:
+def _source_of(config: Config) -> Seekable:
     own = _own(config.source, _SOURCE_PLACEMENT)
     match config.source:
         case AudioSettings():
@@ -78,7 +77,7 @@ def pipeline_of(config: Config, service: str | None = None) -> Pipeline:
     from stream_infomax.frames.contracts import Pipeline
 
     wanted = config.stage if service is None else config.stages_of(service)
-    return Pipeline([_stage_of(config, settings) for settings in wanted], name=service or "pipeline")
+    return Pipeline([stage_of(config, settings) for settings in wanted], name=service or "pipeline")
 
 
 def service_of(config: Config, name: str) -> Service:
@@ -111,7 +110,8 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
     ConfigError
         Where the checkpoint cannot be read or holds no stage of that name.
     """
-    from stream_infomax.state import file as state_file
+    from stream_infomax.service.checkpoints import read
+    from stream_infomax.state.file import StateFileError
 
     settings = {stage.name: stage for stage in config.stage}
     for stage in pipeline.stages:
@@ -119,8 +119,8 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         if not start:
             continue
         try:
-            states = state_file.load(Path(start))["stage"]
-        except (OSError, state_file.StateFileError) as error:
+            states = read(Path(start)).stages
+        except (OSError, StateFileError) as error:
             raise ConfigError(f"stage.{stage.name}.start = {start!r}: {error}") from error
         if stage.name not in states:
             raise ConfigError(f"stage.{stage.name}.start = {start!r} holds the stages {list(states)}, not this one")
@@ -163,7 +163,8 @@ def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
     )
 
 
-def _stage_of(config: Config, settings: AnyStage) -> Stage:
+def stage_of(config: Config, settings: AnyStage) -> Stage:
+    """Return the stage that `settings`, one of the tables of `config`, describes."""
     chain = [config.source.name, *(stage.name for stage in config.stage)]
     place: dict[str, Any] = {
         "name": settings.name,

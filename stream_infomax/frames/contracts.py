@@ -1,4 +1,4 @@
-"""Stage: what every step of a pipeline is. Pipeline: several of them in a row in one process."""
+"""The contracts that everything meets: what a source and a stage are. Pipeline: stages in a row in one process."""
 
 from __future__ import annotations
 
@@ -6,11 +6,38 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.measure import Measure
 
 # A tree of JSON values and numpy arrays; what state_file.py stores.
 State: TypeAlias = dict[str, Any]
-# Numbers for a person who watches: gauges and counters by name.
-Metrics: TypeAlias = Mapping[str, float]
+# Counters and gauges by what they count: rows set aside, files that could not be read, updates, bytes.
+Counts: TypeAlias = Mapping[str, float]
+
+
+class Seekable(Protocol):
+    """A source that gives frames from any offset on, the same ones each time."""
+
+    name: str
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        ...
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames `start`, `start` + 1, …; the last of each stream has `end`."""
+        ...
+
+    def state(self) -> State:
+        """Return what tells whether the same offsets still mean the same data."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Give the frames that the source of this state gave. Raises ValueError where they are not there any more."""
+        ...
+
+    def counts(self) -> Counts:
+        """Return how many of what it has read, passed over and mended so far."""
+        ...
 
 
 class Stage(Protocol):
@@ -33,17 +60,22 @@ class Stage(Protocol):
         """Take over what `state()` returned. Raises ValueError, naming the key, where it does not fit."""
         ...
 
-    def metrics(self) -> Metrics:
-        """Return what is worth watching while it runs."""
+    def measures(self) -> Sequence[Measure]:
+        """Return the figures that are followed over a run, those that have a finite value by now."""
+        ...
+
+    def counts(self) -> Counts:
+        """Return how many of what it has processed, learnt from and set aside so far."""
         ...
 
 
 class Pipeline:
-    """Stages in a row; itself a stage.
+    """Stages in a row.
 
-    >>> from stream_infomax.frames.frame import Frame
-    >>> list(Pipeline([])([Frame(stream="a", offset=0)]))[0].offset
-    0
+        >>> from stream_infomax.frames.frame import Frame
+    from stream_infomax.frames.measure import Measure
+        >>> list(Pipeline([])([Frame(stream="a", offset=0)]))[0].offset
+        0
     """
 
     def __init__(self, stages: Sequence[Stage], name: str = "pipeline") -> None:
@@ -76,6 +108,10 @@ class Pipeline:
         for stage in self.stages:
             stage.restore(state[stage.name])
 
-    def metrics(self) -> Metrics:
-        """Return the stages' metrics, each under ``stage.metric``."""
-        return {f"{stage.name}.{name}": value for stage in self.stages for name, value in stage.metrics().items()}
+    def measures(self) -> list[Measure]:
+        """Return the measures of all stages, in the order of the data."""
+        return [measure for stage in self.stages for measure in stage.measures()]
+
+    def counts(self) -> dict[str, Counts]:
+        """Return the counts of each stage under its name."""
+        return {stage.name: stage.counts() for stage in self.stages}

@@ -8,17 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
+from stream_infomax.frames.measure import Kind
 from stream_infomax.plots.style import INK, LINES, QUIET, new_figure, panel
-from stream_infomax.watch.history import KINDS, Kind
+from stream_infomax.watch.history import KINDS, Shown
 
 # Of what stands there to be compared with.
 DASHES = (":", "-.", "--")
 # Inches: a line of panels, what is between two of them, and the room of a legend beside its panel.
 FULL, HEIGHT, GAP, LEGEND = 11.15, 3.2, 1.15, 3.3
 Columns = Mapping[str, Sequence[float]]
+# Curves of one kind, by stage and level.
+Group = Mapping[tuple[str, str], Columns]
 
 
-def learning(curves: Mapping[str, Columns]) -> Figure:
+def learning(curves: Mapping[tuple[str, str, Kind], Columns]) -> Figure:
     """Draw the curves of a run, one panel for each kind of measure.
 
     Measures that are there to be compared with are dashed in the panel of those that they are compared to, which has
@@ -27,7 +30,7 @@ def learning(curves: Mapping[str, Columns]) -> Figure:
     Parameters
     ----------
     curves
-        For each measure ("learner.objective") its columns ``position`` and ``value``, of one length.
+        For each curve (stage, level, kind) its columns ``position`` and ``value``, of one length.
 
     Returns
     -------
@@ -45,20 +48,20 @@ def learning(curves: Mapping[str, Columns]) -> Figure:
     for i, line in enumerate(lines):
         bottom = 0.55 + (len(lines) - 1 - i) * (HEIGHT + GAP)
         for k, name in enumerate(line):
-            kind, left = KINDS[name], 0.75 + k * (width + 0.75)
-            title = f"{kind.title} ({kind.unit})"
+            shown, left = KINDS[name], 0.75 + k * (width + 0.75)
+            title = f"{shown.title} ({shown.unit})"
             axes = panel(figure, left, bottom, FULL - LEGEND if rivals[name] else width, HEIGHT, title)
-            _draw(axes, kind, groups[name], rivals[name])
+            _draw(axes, shown, groups[name], rivals[name])
     return figure
 
 
-def _of_kind(curves: Mapping[str, Columns], *kinds: str) -> dict[str, Columns]:
-    """Return the curves of some kinds of measure, by their names without the kind."""
-    return {name.rpartition(".")[0]: columns for name, columns in curves.items() if name.rpartition(".")[2] in kinds}
+def _of_kind(curves: Mapping[tuple[str, str, Kind], Columns], *kinds: Kind) -> Group:
+    """Return the curves of some kinds of measure, by stage and level."""
+    return {(stage, level): columns for (stage, level, kind), columns in curves.items() if kind in kinds}
 
 
-def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns], rivals: Mapping[str, Columns]) -> None:
-    several = len({name.partition(".")[0] for name in group}) > 1
+def _draw(axes: Axes, kind: Shown, group: Group, rivals: Group) -> None:
+    several = len({stage for stage, _ in group}) > 1
     for i, (name, columns) in enumerate(group.items()):
         colour = LINES[i % len(LINES)]
         label = f"{_short(name, several)}{_ending(name, kind, columns, rivals)}"
@@ -89,18 +92,18 @@ def _draw(axes: Axes, kind: Kind, group: Mapping[str, Columns], rivals: Mapping[
         axes.legend(frameon=False, fontsize=9, labelcolor=QUIET)
 
 
-def _short(name: str, several: bool) -> str:
+def _short(name: tuple[str, str], several: bool) -> str:
     """Return the level of a stage's measure, with the stage before it where there are several, or has no levels."""
-    stage, _, level = name.partition(".")
+    stage, level = name
     return f"{stage}: {level}" if level and several else level or stage
 
 
-def _ending(name: str, kind: Kind, columns: Columns, rivals: Mapping[str, Columns]) -> str:
+def _ending(name: tuple[str, str], kind: Shown, columns: Columns, rivals: Group) -> str:
     """Return where a curve ends, and kappa-temporal there: how far it is above no change, 1 being all the way."""
     if not rivals:
         return ""
     value = columns["value"][-1]
-    no_change = rivals.get(f"{name.partition('.')[0]}.no change", {"value": [1.0]})["value"][-1]
+    no_change = rivals.get((name[0], "no change"), {"value": [1.0]})["value"][-1]
     kappa = f"  κ {(value - no_change) / (1 - no_change):.2f}" if no_change < 1 else ""
     return f"  {kind.text(value)}{kappa}"
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from stream_infomax.configuration.load import RECORDER, ClassifierSettings, Config
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.settings import RunError
-from stream_infomax.service.checkpoints import checkpoints_in
+from stream_infomax.service.checkpoints import checkpoints_in, read
 from stream_infomax.service.recorder import FrameStore, assemble
-from stream_infomax.state.file import load
+from stream_infomax.stages.classifier import ClassifierStage
 
 
 def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> None:
@@ -26,7 +27,7 @@ def _classes(config: Config, folder: RunFolder, in_process: bool) -> dict[str, l
     for stage in config.stage:
         if isinstance(stage, ClassifierSettings):
             newest = checkpoints_in(folder.path / (IN_PROCESS if in_process else stage.service_name))[-1]
-            state = load(newest)["stage"][stage.name]
-            examiner = state["examiners"].get(state["levels"][-1])
-            found[stage.name] = examiner["classifier"]["classes"] if examiner else []
+            restored = {one.name: one for one in stages_in(read(newest), str(newest))}[stage.name]
+            assert isinstance(restored, ClassifierStage)
+            found[stage.name] = restored.classes
     return found

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
 
 from stream_infomax.configuration.compose import pipeline_of, source_of, take_over
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.settings import RunError
-from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import SourceFeed
 from stream_infomax.service.recorder import FrameStore
 from stream_infomax.service.signals import Signals
-from stream_infomax.service.status import INTERVAL, Meter
+from stream_infomax.service.status import INTERVAL, Meter, plain_counts
+from stream_infomax.transport.messages import Status
 from stream_infomax.watch.screen import Watch
 
 
@@ -49,9 +49,9 @@ def _prepare(config: Config, checkpoints: Checkpoints) -> tuple[Pipeline, Source
     if saved is None:
         take_over(config, pipeline)
     else:
-        source.restore(saved["stage"].pop(source.name))
-        pipeline.restore(saved["stage"])
-        feed.seek(saved["processed"] + 1)
+        source.restore(saved.source)
+        pipeline.restore(saved.stages)
+        feed.seek(saved.processed + 1)
     return pipeline, feed
 
 
@@ -68,20 +68,41 @@ def _work(
     since = 0
 
     def save() -> None:
-        tree = {
-            "processed": feed.next - 1,
-            "finished": feed.finished,
-            "lost": {},
-            "config": to_builtins(config),
-            "stage": {feed.source.name: feed.source.state(), **pipeline.state()},
-        }
+        checkpoint = Checkpoint(
+            log="",
+            processed=feed.next - 1,
+            finished=feed.finished,
+            lost={},
+            config=to_builtins(config),
+            source=feed.state(),
+            stages=pipeline.state(),
+            outputs={},
+        )
         if store:  # before the position moves on, so that no frame is missing after a crash
             store.flush(feed.next, feed.finished)
-        checkpoints.save(tree, feed.next)
+        checkpoints.save(checkpoint)
 
     def report() -> None:
-        status: dict[str, Any] = {"newest": feed.next - 1, "log_fill": 0.0, "lost": {}, "refused": {}, **meter.read()}
-        watch.hear(IN_PROCESS, {**status, "metrics": {**feed.source.metrics(), **pipeline.metrics()}})
+        status = Status(
+            name=IN_PROCESS,
+            run="",
+            log="",
+            processed=feed.next - 1,
+            newest=feed.next - 1,
+            committed={},
+            finished=feed.finished,
+            log_frames=0,
+            log_bytes=0,
+            log_fill=0.0,
+            dropped=0,
+            lost={},
+            refused={},
+            expected=feed.expected,
+            measures=pipeline.measures(),
+            counts=plain_counts({**feed.counts(), **pipeline.counts()}),
+            **meter.read()._asdict(),
+        )
+        watch.hear(IN_PROCESS, status)
         watch.refresh()
 
     while not feed.finished and not signals.stop:

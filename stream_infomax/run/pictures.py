@@ -1,46 +1,47 @@
-"""Pictures of what the learners in a checkpoint have learnt."""
+"""Pictures of what the learners of a run have learnt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stream_infomax.frames.contracts import Stage
+
 if TYPE_CHECKING:
-    from stream_infomax.learning.infomax.estimator import OnlineInfomax
+    from stream_infomax.stages.learner import LearnerStage
 
 
-def draw(tree: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:
-    """Draw each learner in a service's checkpoint; return the paths of the pictures.
+def draw(stages: Iterable[Stage], config: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:
+    """Draw filters and basis of each learner; return the paths of the pictures.
 
-    One that is `alone` needs no name of its own in the file's.
+    Parameters
+    ----------
+    stages
+        Stages with their states; those that are no learner, or have no basis yet, are passed over.
+    config
+        The configuration as plain values: it knows the samples per second of recordings.
+    folder
+        Where the pictures go.
+    alone
+        Whether there is one learner only, which needs no name of its own in the file's.
     """
     from stream_infomax import plots
 
     pictures = []
-    for name, (learner, state) in learners(tree).items():
-        figure = plots.components(
-            learner.components_, learner.mixing_, state["row_axes"], state["row_shape"], _rate(tree["config"])
-        )
-        pictures.append(plots.save(figure, folder / ("filters.png" if alone else f"filters-{name}.png")))
+    for stage in learners(stages):
+        learner = stage.learner
+        figure = plots.components(learner.components_, learner.mixing_, stage.row_axes, stage.row_shape, _rate(config))
+        pictures.append(plots.save(figure, folder / ("filters.png" if alone else f"filters-{stage.name}.png")))
     return pictures
 
 
-def learners(tree: Mapping[str, Any]) -> dict[str, tuple[OnlineInfomax, Mapping[str, Any]]]:
-    """Return the learners in a service's checkpoint that have learnt a basis, and their stages' states, by name."""
-    from stream_infomax.learning.infomax.estimator import NotWarmError, OnlineInfomax
+def learners(stages: Iterable[Stage]) -> list[LearnerStage]:
+    """Return the stages that are learners with a basis of at least one component."""
+    from stream_infomax.stages.learner import LearnerStage
 
-    found = {}
-    for name, state in tree["stage"].items():
-        if not isinstance(state, Mapping) or "row_axes" not in state:
-            continue
-        learner = OnlineInfomax(**state["learner"]["settings"])
-        learner.restore(state["learner"])
-        with suppress(NotWarmError):
-            if len(learner.components_):
-                found[name] = (learner, state)
-    return found
+    found = [stage for stage in stages if isinstance(stage, LearnerStage)]
+    return [stage for stage in found if stage.is_warm and len(stage.learner.components_)]
 
 
 def _rate(config: Mapping[str, Any]) -> float:

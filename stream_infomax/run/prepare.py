@@ -37,7 +37,7 @@ def try_out(config: Config) -> None:
     folder = Path(config.run.folder) / source.name
     saved = Checkpoints(folder).latest() if folder.is_dir() else None
     if saved is not None:
-        source.restore(saved["stage"][source.name])
+        source.restore(saved.source)
     pipeline_of(config)
 
 

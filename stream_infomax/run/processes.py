@@ -21,7 +21,7 @@ from stream_infomax.run.program import Program, module, script, start
 from stream_infomax.run.settings import RunError, service_script
 from stream_infomax.run.supervisor import ServiceError, Supervisor
 from stream_infomax.run.taps import Taps
-from stream_infomax.transport.tap import Status
+from stream_infomax.transport.messages import Status
 from stream_infomax.watch.screen import Watch
 
 # The script for a service, by its last stage: each has at hand what the stages up to that kind need.
@@ -87,9 +87,9 @@ async def _supervise(config: Config, folder: RunFolder, watch: Watch) -> bool:
             watch.hear(name, status)
         except OSError as error:
             raise RunError(f"{folder.history}: not written: {error.strerror}") from error
-        supervisor.progress(name, status["newest"])
-        if RECORDER in status["committed"]:  # it has no tap of its own
-            supervisor.progress(RECORDER, status["committed"][RECORDER])
+        supervisor.progress(name, status.newest)
+        if RECORDER in status.committed:  # it has no tap of its own
+            supervisor.progress(RECORDER, status.committed[RECORDER])
 
     async def refresh() -> None:
         while True:

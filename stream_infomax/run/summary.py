@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections import ChainMap, Counter
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
 from math import isnan
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from stream_infomax.configuration.compose import pipeline_of, source_of
-from stream_infomax.configuration.load import ClassifierSettings, Config, LearnerSettings, SyntheticSettings
-from stream_infomax.frames.contracts import Metrics
+import msgspec
+
+from stream_infomax.configuration.compose import source_of
+from stream_infomax.configuration.load import Config, LearnerSettings, SyntheticSettings
+from stream_infomax.frames.contracts import Stage
+from stream_infomax.frames.measure import Measure
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.learnt import stages_in
+from stream_infomax.run.pictures import draw, learners
+from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.stages.classifier import ClassifierStage
+from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.watch import history
 from stream_infomax.watch.board import clock
 
@@ -21,121 +29,97 @@ from stream_infomax.watch.board import clock
 SHARES = ("", "_no_change", "_majority", "_kappa_temporal")
 FIGURES = (*(f"{over}{share}" for over in ("window", "overall") for share in SHARES), "chance", "window_size", "scored")
 Scores: TypeAlias = dict[str, dict[str, float | None]]
+S = TypeVar("S", bound=Stage)
 
 
 def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> dict[str, Any]:
     """Draw what was learnt into the run folder and return the summary of the run."""
-    from stream_infomax.service.checkpoints import checkpoints_in
-    from stream_infomax.state.file import load
-
     names = [IN_PROCESS] if in_process else config.services()
-    checkpoints = {name: checkpoints_in(folder.path / name)[-1] for name in names}
-    trees = {name: load(path) for name, path in checkpoints.items()}
-    # The last status may have passed unheard; the checkpoints know how it ended.
-    metrics = _final_metrics(config, trees)
-    said: Metrics = ChainMap(*(dict(values) for values, _ in metrics.values()))
-    measures: dict[str, tuple[float, float]] = {}
-    for values, n_frames in metrics.values():
-        measures |= history.measures_in(values, n_frames)
+    paths = {name: checkpoints_in(folder.path / name)[-1] for name in names}
+    checkpoints = {name: read(path) for name, path in paths.items()}
+    stages = {name: stages_in(checkpoint, str(paths[name])) for name, checkpoint in checkpoints.items()}
+    # The last status may have been missed; the checkpoints know how it ended.
+    measures = [measure for own in stages.values() for stage in own for measure in stage.measures()]
     with closing(history.History(folder.history)) as kept:
         kept.append(seconds, measures)
     pictures, undrawn = [], ""
     try:
-        pictures = _pictures(config, folder, trees, in_process)
+        pictures = _pictures(config, folder, checkpoints, stages)
     except MissingExtraError as error:
         undrawn = str(error)
     lost: Counter[str] = Counter()
-    for tree in trees.values():
-        lost.update(tree["lost"])
+    for checkpoint in checkpoints.values():
+        lost.update(checkpoint.lost)
     return {
         "seconds": round(seconds, 2),
-        "frames": trees[names[-1]]["processed"] + 1,
+        "frames": checkpoints[names[-1]].processed + 1,
         "lost": dict(lost),
-        "measures": measures,
-        "scores": _scores(config, said),
-        "unlabelled": _unlabelled(config, trees),
-        "warming_up": _warming_up(config, said),
+        "measures": msgspec.to_builtins(measures),
+        "scores": _scores(stages),
+        "unlabelled": _unlabelled(stages),
+        "warming_up": _warming_up(stages),
         "pictures": [str(path) for path in pictures],
         "undrawn": undrawn,
-        "checkpoints": [str(path) for path in checkpoints.values()],
+        "checkpoints": [str(path) for path in paths.values()],
     }
 
 
-def _pictures(config: Config, folder: RunFolder, trees: Mapping[str, Any], in_process: bool) -> list[Path]:
-    """Draw each learner, how well known sources were found, and the curves of the run."""
+def _pictures(
+    config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoint], stages: Mapping[str, list[Stage]]
+) -> list[Path]:
+    """Draw filters, recovery and curves; return the paths of the pictures."""
     from stream_infomax import plots
-    from stream_infomax.run.pictures import draw
 
-    learners = [stage for stage in config.stage if isinstance(stage, LearnerSettings)]
     pictures = []
-    for service in dict.fromkeys(IN_PROCESS if in_process else stage.service_name for stage in learners):
-        pictures += draw(trees[service], folder.path, alone=len(learners) == 1)
-        pictures += _recovery(config, trees[service], folder.path)
+    alone = sum(isinstance(stage, LearnerSettings) for stage in config.stage) == 1
+    for service, checkpoint in checkpoints.items():
+        pictures += draw(stages[service], checkpoint.config, folder.path, alone)
+        pictures += _recovery(config, checkpoint, stages[service], folder.path)
     curves = history.read(folder.history)
     if curves:
         pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
     return pictures
 
 
-def _final_metrics(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[Metrics, int]]:
-    """Return each service's metrics at the end, and how many frames it has had; in the order of the data."""
-    found = {}
-    for service, tree in trees.items():
-        if service != config.source.name:
-            pipeline = pipeline_of(config, None if service == IN_PROCESS else service)
-            pipeline.restore({stage.name: tree["stage"][stage.name] for stage in pipeline.stages})
-            found[service] = (pipeline.metrics(), tree["processed"] + 1)
-    return found
+def _of_kind(stages: Mapping[str, list[Stage]], kind: type[S]) -> list[S]:
+    return [stage for own in stages.values() for stage in own if isinstance(stage, kind)]
 
 
-def _scores(config: Config, metrics: Metrics) -> dict[str, Scores]:
+def _scores(stages: Mapping[str, list[Stage]]) -> dict[str, Scores]:
     """Return each classifier's test-then-train figures by level, by its name; None where a figure has no value."""
     found = {}
-    for stage in config.stage:
-        if isinstance(stage, ClassifierSettings):
-            scored = [name for name in metrics if name.startswith(f"{stage.name}.") and name.endswith(".scored")]
-            scores = {}
-            for level in (name.split(".", 1)[1].removesuffix(".scored") for name in scored if metrics[name]):
-                values = {figure: metrics[f"{stage.name}.{level}.{figure}"] for figure in FIGURES}
-                scores[level] = {figure: None if isnan(value) else value for figure, value in values.items()}
-            if scores:
-                found[stage.name] = scores
+    for stage in _of_kind(stages, ClassifierStage):
+        scores = {}
+        for level, values in stage.scores().items():
+            scores[level] = {figure: None if isnan(values[figure]) else values[figure] for figure in FIGURES}
+        if scores:
+            found[stage.name] = scores
     return found
 
 
-def _unlabelled(config: Config, trees: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _unlabelled(stages: Mapping[str, list[Stage]]) -> dict[str, str]:
     """Return the target of each classifier that predicted segments and got no label for any, by its name."""
-    states = {name: state for tree in trees.values() for name, state in tree.get("stage", {}).items()}
-    found = {}
-    for stage in config.stage:
-        if isinstance(stage, ClassifierSettings) and stage.learn:
-            examiners = states[stage.name]["examiners"].values()
-            heard = any(examiner["score"]["labels"] or examiner["counts"]["unknown"] for examiner in examiners)
-            if examiners and not heard:
-                found[stage.name] = stage.target
-    return found
+    return {stage.name: stage.target for stage in _of_kind(stages, ClassifierStage) if stage.lacks_labels}
 
 
-def _warming_up(config: Config, metrics: Metrics) -> dict[str, int]:
+def _warming_up(stages: Mapping[str, list[Stage]]) -> dict[str, int]:
     """Return how many rows each learner has had that has no basis yet, by its name."""
-    names = [stage.name for stage in config.stage if isinstance(stage, LearnerSettings)]
-    return {name: int(metrics.get(f"{name}.rows", 0)) for name in names if f"{name}.objective" not in metrics}
+    cold = [stage for stage in _of_kind(stages, LearnerStage) if not stage.is_warm]
+    return {stage.name: int(stage.counts().get("rows", 0)) for stage in cold}
 
 
-def _recovery(config: Config, tree: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Where the sources are known and heard directly, draw how well each filter has found one of them."""
+def _recovery(config: Config, checkpoint: Checkpoint, stages: list[Stage], folder: Path) -> list[Path]:
+    """Where the sources are known and read directly, draw how well each filter has found one of them."""
     from stream_infomax import plots
     from stream_infomax.learning.measures.information import amari_distance
-    from stream_infomax.run.pictures import learners
     from stream_infomax.sources.synthetic import SyntheticSource
 
-    first = learners(tree).get(config.stage[0].name)
+    first = next((stage for stage in learners(stages) if stage.name == config.stage[0].name), None)
     if not isinstance(config.source, SyntheticSettings) or first is None:
         return []
     source = source_of(config)
     assert isinstance(source, SyntheticSource)
-    learner, _ = first
-    product = learner.components_ @ source.mixing(tree["processed"])
+    product = first.learner.components_ @ source.mixing(checkpoint.processed)
     distance = amari_distance(product) if product.shape[0] == product.shape[1] else None
     return [plots.save(plots.recovery(product, distance), folder / "recovery.png")]
 
@@ -145,10 +129,12 @@ def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary["lost"].items() if count)
     print(f"finished after {clock(summary['seconds'])}: {summary['frames']:,} frames, {losses or 'none lost'}")
     scores = summary.get("scores", {})
-    for name, (position, value) in summary["measures"].items():
-        kind = history.kind_of(name)
-        if name.partition(".")[0] not in scores:
-            print(f"{name.rpartition('.')[0]}: {kind.title} {kind.text(value)} after {position:,.0f} {kind.position}")
+    for measure in msgspec.convert(summary["measures"], list[Measure]):
+        kind = history.KINDS[measure.kind]
+        if measure.stage not in scores:
+            print(
+                f"{measure.stage}: {kind.title} {kind.text(measure.value)} after {measure.position:,} {kind.position}"
+            )
     for name, levels in scores.items():
         print(f"{name}: segments named rightly, each before its label was learnt")
         _table(levels)

@@ -11,28 +11,14 @@ import msgspec
 import zmq
 import zmq.asyncio
 
+from stream_infomax.transport.messages import Status, decode_status
 from stream_infomax.transport.sockets import set_options
-from stream_infomax.transport.tap import STATUS, Status
+from stream_infomax.transport.tap import STATUS
 
 # Milliseconds within which the last words of services that have ended arrive.
 LAST_STATUS = 100
 # A status is small; whoever sends more is cut off.
 MAX_BYTES = 1 << 20
-
-
-class _Known(msgspec.Struct):
-    """What a status must have."""
-
-    name: str
-    run: str
-    newest: int
-    committed: dict[str, int]
-    log_fill: float
-    lost: dict[str, int]
-    metrics: dict[str, float]
-
-
-_decode = msgspec.msgpack.Decoder(_Known).decode
 
 
 class Taps:
@@ -87,14 +73,14 @@ class Taps:
         """Take in a message that came from the tap of `name`."""
         try:
             topic, content = parts
-            known = _decode(content)
+            status = decode_status(content)
         except (ValueError, RecursionError, msgspec.DecodeError):
             self._refuse(name, "not well formed")
             return
-        if topic != STATUS or (known.run, known.name) != (self.run, name):
+        if topic != STATUS or (status.run, status.name) != (self.run, name):
             self._refuse(name, "of another run")
             return
-        self._hear(name, msgspec.msgpack.decode(content))
+        self._hear(name, status)
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused[name, reason] += 1

@@ -1,4 +1,4 @@
-"""Checkpoints: the last few states of a service on disk, and what may differ between two configurations."""
+"""Checkpoint: what a service has on disk; Checkpoints: the last few of them; and what may differ between two runs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from stream_infomax.frames.contracts import State
 from stream_infomax.state.file import StateFileError, load, save
 from stream_infomax.state.numbered import next_number, numbered
@@ -16,6 +18,53 @@ from stream_infomax.state.numbered import next_number, numbered
 _NAME = re.compile(r"checkpoint-([0-9]+)-at-[0-9]+\.safetensors")
 
 _log = logging.getLogger(__name__)
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """State and position of a service, saved together.
+
+    Attributes
+    ----------
+    log
+        The id of the log that was read; empty where everything runs in one process.
+    processed
+        The last offset that the stages have processed, -1 for none.
+    finished
+        Whether the stream ended there.
+    lost
+        Frames that never came, by reason.
+    config
+        The configuration, as plain values.
+    source
+        The state of the source, where one is read: what tells whether the same offsets still mean the same data.
+    stages
+        The state of each stage under its name.
+    outputs
+        What `OutputLog.state` returned: readers' positions and the frames they may still ask for.
+    """
+
+    log: str
+    processed: int
+    finished: bool
+    lost: dict[str, int]
+    config: dict[str, Any]
+    source: State
+    stages: dict[str, State]
+    outputs: dict[str, Any]
+
+
+def read(path: Path) -> Checkpoint:
+    """Return the checkpoint in a file.
+
+    Raises
+    ------
+    StateFileError
+        Where the file is missing, damaged, or no checkpoint of this version.
+    """
+    try:
+        return msgspec.convert(load(path), Checkpoint)
+    except msgspec.ValidationError as error:
+        raise StateFileError(f"{path}: no checkpoint of this version: {error}") from error
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
@@ -45,19 +94,19 @@ class Checkpoints:
         """Return the files, oldest first."""
         return checkpoints_in(self.folder)
 
-    def save(self, tree: State, position: int) -> Path:
-        """Write `tree`, which stands after `position` frames, and forget the oldest beyond `keep`."""
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Write a checkpoint, and forget the oldest beyond `keep`."""
         files = numbered(self.folder, _NAME)
-        path = self.folder / f"checkpoint-{next_number(files, 1):06d}-at-{position}.safetensors"
-        save(path, tree)
+        path = self.folder / f"checkpoint-{next_number(files, 1):06d}-at-{checkpoint.processed + 1}.safetensors"
+        save(path, msgspec.structs.asdict(checkpoint))
         for _, old in files[: max(0, len(files) + 1 - self.keep)]:
             old.unlink(missing_ok=True)
         for left in self.folder.glob("checkpoint-*.tmp"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         return path
 
-    def latest(self) -> State | None:
-        """Return the newest tree, None where there is no checkpoint yet.
+    def latest(self) -> Checkpoint | None:
+        """Return the newest checkpoint, None where there is no checkpoint yet.
 
         A damaged file is put aside (renamed to ``*.damaged``) with a warning, and the one before it is used.
 
@@ -69,14 +118,14 @@ class Checkpoints:
         damaged: list[Path] = []
         for path in reversed(self.paths()):
             try:
-                tree = load(path)
+                checkpoint = read(path)
             except StateFileError as error:
                 _log.warning("%s; the checkpoint before it is used", error)
                 damaged.append(path)
                 continue
             for other in damaged:  # or the next ones would be pruned in their place
                 other.replace(other.with_name(other.name + ".damaged"))
-            return tree
+            return checkpoint
         if damaged:
             raise StateFileError(
                 f"{self.folder}: none of {len(damaged)} checkpoints is readable; start afresh without them"

@@ -9,33 +9,11 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import zmq
 
-from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.contracts import Counts, Seekable, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.transport.inlet import Arrival
 
 Pace: TypeAlias = Literal["fast", "live"]
-
-
-class Source(Protocol):
-    """A sensor: gives frames from any offset on, the same ones each time."""
-
-    name: str
-
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Return the frames `start`, `start` + 1, …"""
-        ...
-
-    def state(self) -> State:
-        """Return what tells whether the same offsets still mean the same data."""
-        ...
-
-    def restore(self, state: State) -> None:
-        """Give the frames that the source of this state gave. Raises ValueError where they are not there any more."""
-        ...
-
-    def metrics(self) -> Metrics:
-        """Return what is worth watching while it runs."""
-        ...
 
 
 class Feed(Protocol):
@@ -75,6 +53,19 @@ class Feed(Protocol):
         """Say that everything up to `offset` is on disk here."""
         ...
 
+    def state(self) -> State:
+        """Return the state of a source at its beginning."""
+        ...
+
+    def counts(self) -> dict[str, Counts]:
+        """Return what a source at its beginning counts, under the source's name."""
+        ...
+
+    @property
+    def expected(self) -> int:
+        """How many frames there will be in all, 0 where that is not known here."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open."""
         ...
@@ -93,7 +84,7 @@ class SourceFeed:
         ``fast``: as they are asked for; ``live``: not before their time, counted from the first frame.
     """
 
-    def __init__(self, source: Source, log_id: str, pace: Pace = "fast") -> None:
+    def __init__(self, source: Seekable, log_id: str, pace: Pace = "fast") -> None:
         if pace not in ("fast", "live"):
             raise ValueError(f"pace {pace!r}; accepted are 'fast' and 'live'")
         self.source = source
@@ -146,6 +137,19 @@ class SourceFeed:
 
     def commit(self, offset: int) -> None:
         """Nothing is upstream of a source."""
+
+    def state(self) -> State:
+        """Return the state of the source."""
+        return self.source.state()
+
+    def counts(self) -> dict[str, Counts]:
+        """Return what the source counts."""
+        return {self.source.name: self.source.counts()}
+
+    @property
+    def expected(self) -> int:
+        """How many frames there will be in all."""
+        return len(self.source)
 
     def close(self) -> None:
         """Let the frames go."""

@@ -8,15 +8,16 @@ import time
 import zmq
 
 from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import Stage
-from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed, SourceFeed
 from stream_infomax.service.parent import run_id
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
-from stream_infomax.service.status import Meter
+from stream_infomax.service.status import Meter, plain_counts
 from stream_infomax.transport.inlet import Arrival
 from stream_infomax.transport.log import OutputLog
+from stream_infomax.transport.messages import Status
 from stream_infomax.transport.outlet import Outlet
 from stream_infomax.transport.sockets import MAX_PART_BYTES
 from stream_infomax.transport.tap import Tap
@@ -36,7 +37,7 @@ class Loop:
     def __init__(
         self,
         service: Service,
-        stage: Stage,
+        stages: Pipeline,
         feed: Feed,
         log: OutputLog,
         outlet: Outlet,
@@ -45,7 +46,7 @@ class Loop:
         signals: Signals,
     ) -> None:
         self.service = service
-        self.stage = stage
+        self.stages = stages
         self.feed = feed
         self.log = log
         self.outlet = outlet
@@ -132,7 +133,7 @@ class Loop:
         """Make the output frame of a frame, and hand it on."""
         frame = arrival.frame
         try:
-            output = self.stage.process(frame)
+            output = self.stages.process(frame)
             if output.offset != frame.offset:
                 raise ValueError(f"its output has offset {output.offset}")
             parts = wire.encode(output)
@@ -168,16 +169,18 @@ class Loop:
     def save(self) -> None:
         """Write a checkpoint; only then tell upstream that its frames are not needed any more."""
         processed = self.feed.next - 1
-        tree = {
-            "log": self.feed.log_id,
-            "processed": processed,
-            "finished": self.log.finished,
-            "outputs": self.log.state(),
-            "lost": dict(self.feed.lost),
-            "config": dict(self.service.config),
-            "stage": self.stage.state(),
-        }
-        self.checkpoints.save(tree, processed + 1)
+        self.checkpoints.save(
+            Checkpoint(
+                log=self.feed.log_id,
+                processed=processed,
+                finished=self.log.finished,
+                lost=dict(self.feed.lost),
+                config=dict(self.service.config),
+                source=self.feed.state(),
+                stages=self.stages.state(),
+                outputs=self.log.state(),
+            )
+        )
         self.feed.commit(processed)
         self.saved = processed
         self.since = 0
@@ -187,23 +190,25 @@ class Loop:
         self.tap.attend()
         log = self.log
         self.tap.status(
-            {
-                "name": self.service.name,
-                "run": run_id(),
-                "log": self.feed.log_id,
-                "processed": self.feed.next - 1,
-                "newest": log.newest,
-                "committed": dict(log.committed),
-                "finished": log.finished,
-                "log_frames": len(log),
-                "log_bytes": log.n_bytes,
-                "log_fill": max(len(log) / log.max_frames, log.n_bytes / log.max_bytes),
-                "dropped": log.dropped,
-                "lost": dict(self.feed.lost),
-                "refused": dict(self.outlet.refused),
-                **self.meter.read(),
-                "metrics": {name: float(value) for name, value in self.stage.metrics().items()},
-            }
+            Status(
+                name=self.service.name,
+                run=run_id(),
+                log=self.feed.log_id,
+                processed=self.feed.next - 1,
+                newest=log.newest,
+                committed=dict(log.committed),
+                finished=log.finished,
+                log_frames=len(log),
+                log_bytes=log.n_bytes,
+                log_fill=max(len(log) / log.max_frames, log.n_bytes / log.max_bytes),
+                dropped=log.dropped,
+                lost=dict(self.feed.lost),
+                refused=dict(self.outlet.refused),
+                expected=self.feed.expected,
+                measures=self.stages.measures(),
+                counts=plain_counts({**self.feed.counts(), **self.stages.counts()}),
+                **self.meter.read()._asdict(),
+            )
         )
 
     def wait(self) -> bool:

@@ -10,10 +10,9 @@ from typing import Any
 
 import zmq
 
-from stream_infomax.frames.contracts import Stage, State
-from stream_infomax.frames.frame import Frame
-from stream_infomax.service.checkpoints import Checkpoints, differences
-from stream_infomax.service.feeds import Feed, Pace, Source, SourceFeed
+from stream_infomax.frames.contracts import Pipeline, Seekable
+from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
+from stream_infomax.service.feeds import Feed, Pace, SourceFeed
 from stream_infomax.service.loop import Loop
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.service import Service
@@ -29,18 +28,18 @@ __all__ = ["Service", "guard", "run", "run_source"]
 
 
 def run(
-    stage: Stage,
+    stages: Pipeline,
     service: Service,
     inlet: str,
     *,
     warmup: Callable[[], None] | None = None,
     start: Callable[[], None] | None = None,
 ) -> int:
-    """Run `stage` as a service until its stream ends or a signal comes. Returns the exit code.
+    """Run `stages` as a service until its stream ends or a signal comes. Returns the exit code.
 
     Parameters
     ----------
-    stage
+    stages
         What turns frame n into frame n.
     service
         Name, addresses, bounds.
@@ -59,17 +58,17 @@ def run(
         saved = checkpoints.latest()
         if saved is None and start:
             start()
-        processed, log_id = _check(saved, service, stage)
+        processed, log_id = _check(saved, service, stages)
 
         def connect(context: zmq.Context[Any]) -> Inlet:
             return Inlet(context, inlet, service.name, log_id, processed + 1)
 
-        return _serve(service, stage, checkpoints, saved, log_id, connect, signals)
+        return _serve(service, stages, checkpoints, saved, log_id, connect, signals)
 
     return guard(service.name, work)
 
 
-def run_source(source: Source, service: Service, *, pace: Pace = "fast") -> int:
+def run_source(source: Seekable, service: Service, *, pace: Pace = "fast") -> int:
     """Run `source` as a service until it ends or a signal comes. Returns the exit code.
 
     Parameters
@@ -85,50 +84,34 @@ def run_source(source: Source, service: Service, *, pace: Pace = "fast") -> int:
     def work(signals: Signals) -> bool:
         checkpoints = Checkpoints(service.folder, service.keep)
         saved = checkpoints.latest()
-        stage = _SourceStage(source)
-        processed, log_id = _check(saved, service, stage)
+        stages = Pipeline([])  # the frames are done already
+        processed, log_id = _check(saved, service, stages)
+        if saved is not None:
+            source.restore(saved.source)
         feed = SourceFeed(source, log_id or secrets.token_hex(8), pace)
         feed.seek(processed + 1)
-        return _serve(service, stage, checkpoints, saved, feed.log_id, lambda _: feed, signals)
+        return _serve(service, stages, checkpoints, saved, feed.log_id, lambda _: feed, signals)
 
     return guard(service.name, work)
 
 
-class _SourceStage:
-    """What stands in a stage's place behind a source: the frames are done already."""
-
-    def __init__(self, source: Source) -> None:
-        self.name = source.name
-        self.source = source
-        self.metrics = source.metrics
-
-    def process(self, frame: Frame) -> Frame:
-        return frame
-
-    def state(self) -> State:
-        return {self.name: self.source.state()}
-
-    def restore(self, state: State) -> None:
-        self.source.restore(state[self.name])
-
-
-def _check(saved: State | None, service: Service, stage: Stage) -> tuple[int, str]:
-    """Give `stage` its saved state back; return the last offset processed and the log's id."""
+def _check(saved: Checkpoint | None, service: Service, stages: Pipeline) -> tuple[int, str]:
+    """Give `stages` their saved state back; return the last offset processed and the log's id."""
     if saved is None:
         return -1, ""
-    changed = differences(saved["config"], service.config, service.may_change)
+    changed = differences(saved.config, service.config, service.may_change)
     if changed:
         raise ValueError(
             f"the checkpoint in {service.folder} is of another configuration: {'; '.join(changed)}. "
             f"Change it back, or start afresh"
         )
     try:
-        stage.restore(saved["stage"])
+        stages.restore(saved.stages)
     except KeyError as error:
         raise ValueError(
             f"the checkpoint in {service.folder} does not hold {error}: another version wrote it"
         ) from error
-    return saved["processed"], saved["log"]
+    return saved.processed, saved.log
 
 
 def guard(name: str, work: Callable[[Signals], bool]) -> int:
@@ -155,9 +138,9 @@ def guard(name: str, work: Callable[[Signals], bool]) -> int:
 
 def _serve(
     service: Service,
-    stage: Stage,
+    stages: Pipeline,
     checkpoints: Checkpoints,
-    saved: State | None,
+    saved: Checkpoint | None,
     log_id: str,
     connect: Callable[[zmq.Context[Any]], Feed],
     signals: Signals,
@@ -165,9 +148,9 @@ def _serve(
     """Open the sockets and loop. Returns whether the stream has ended and everybody has everything."""
     log = OutputLog(service.readers, max_frames=service.log_frames, max_bytes=service.log_bytes, policy=service.policy)
     if saved is not None:
-        log.restore(saved["outputs"])
-        if saved["finished"]:
-            log.finish(saved["processed"])
+        log.restore(saved.outputs)
+        if saved.finished:
+            log.finish(saved.processed)
     with ExitStack() as stack:
         context: zmq.Context[Any] = zmq.Context()
         reserved = stack.enter_context(ExitStack())
@@ -178,12 +161,12 @@ def _serve(
         reserved.callback(outlet.release)
         tap = Tap(context, service.tap)
         reserved.callback(tap.release)
-        loop = Loop(service, stage, feed, log, outlet, tap, checkpoints, signals)
+        loop = Loop(service, stages, feed, log, outlet, tap, checkpoints, signals)
         if saved is not None:
-            loop.saved = saved["processed"]
+            loop.saved = saved.processed
             loop.restored = True
             loop.patient = seekable
-            feed.lost.update(saved["lost"])
+            feed.lost.update(saved.lost)
         elif isinstance(feed, SourceFeed):
             loop.save()  # the log's id must be on disk before anyone sees it
         print(f"READY {service.name} {outlet.address}", flush=True)

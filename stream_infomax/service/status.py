@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
+from stream_infomax.frames.contracts import Counts
 from stream_infomax.frames.frame import Frame
 
 # Seconds between two statuses.
 INTERVAL = 0.25
+
+
+class Metered(NamedTuple):
+    """Frames and rows so far, and latencies in seconds: since the step before sent a frame, since the source had it."""
+
+    frames: int
+    rows: int
+    step_p50: float | None
+    step_p99: float | None
+    total_p50: float | None
+    total_p99: float | None
 
 
 class Meter:
@@ -17,10 +30,7 @@ class Meter:
     def __init__(self) -> None:
         self.frames = 0
         self.rows = 0
-        self._since = time.monotonic()
-        self._due = self._since
-        self._frames_before = 0
-        self._rows_before = 0
+        self._due = time.monotonic()
         self._step: list[float] = []
         self._total: list[float] = []
 
@@ -45,32 +55,26 @@ class Meter:
         """Return the seconds until then."""
         return max(0.0, self._due - time.monotonic())
 
-    def read(self) -> dict[str, float | None]:
-        """Return counts, rates a second and latencies in seconds, and start over.
+    def read(self) -> Metered:
+        """Return counts since the start and latencies since the last look, and start over."""
+        found = Metered(self.frames, self.rows, *_quantiles(self._step), *_quantiles(self._total))
+        self._step.clear()
+        self._total.clear()
+        self._due = time.monotonic() + INTERVAL
+        return found
 
-        A latency is that since the step before sent the frame (``step``) or since the source had it (``total``), None
-        where no frame came.
-        """
-        now = time.monotonic()
-        elapsed = max(now - self._since, 1e-9)
-        numbers: dict[str, float | None] = {
-            "frames": self.frames,
-            "rows": self.rows,
-            "frames_per_second": (self.frames - self._frames_before) / elapsed,
-            "rows_per_second": (self.rows - self._rows_before) / elapsed,
-        }
-        for name, values in (("step", self._step), ("total", self._total)):
-            values.sort()
-            numbers[f"{name}_p50"] = quantile(values, 0.5)
-            numbers[f"{name}_p99"] = quantile(values, 0.99)
-            values.clear()
-        self._since = now
-        self._due = now + INTERVAL
-        self._frames_before = self.frames
-        self._rows_before = self.rows
-        return numbers
+
+def _quantiles(values: list[float]) -> tuple[float | None, float | None]:
+    """Return the median and the 99th percentile."""
+    values.sort()
+    return quantile(values, 0.5), quantile(values, 0.99)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:
     """Return the value below which `share` of the `ordered` values lie, None where there are none."""
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
+
+
+def plain_counts(counts: Mapping[str, Counts]) -> dict[str, dict[str, float]]:
+    """Return counts as plain numbers: stages tend to give numpy's."""
+    return {name: {key: float(value) for key, value in own.items()} for name, own in counts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from msgspec.structs import replace
 
-from stream_infomax.frames.contracts import State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
@@ -192,14 +192,13 @@ class AudioSource:
             log.warning("left out, added since this run began: %s", inventory.listed(added))
             self.recordings = [recording for recording in self.recordings if recording.key in before]
 
-    def metrics(self) -> Mapping[str, float]:
-        """Return the counts of frames, files, files that could not be read or broke off, and clipped samples."""
+    def counts(self) -> Counts:
+        """Return the counts of files, files that could not be read or broke off, and clipped samples."""
         return {
-            "frames": len(self),
             "files": len(self.recordings),
-            "files_unreadable": len(self.unreadable),
-            "files_broken_off": len(self._broken),
-            "samples_clipped": self._clipped,
+            "files unreadable": len(self.unreadable),
+            "files broken off": len(self._broken),
+            "samples clipped": self._clipped,
         }
 
     def _inventory(self) -> inventory.Inventory:

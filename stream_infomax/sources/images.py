@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.frames.contracts import State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
@@ -176,9 +176,9 @@ class ImageSource:
             log.warning("left out, added since this run began: %s", inventory.listed(added))
             self._read(only=before)
 
-    def metrics(self) -> Mapping[str, float]:
-        """Return the counts of frames, of pictures, and of those that could not be read or are too small."""
-        return {"frames": len(self), "pictures": len(self.pictures), "pictures_unusable": len(self.pictures.unusable)}
+    def counts(self) -> Counts:
+        """Return the counts of pictures, and of those that could not be read or are too small."""
+        return {"pictures": len(self.pictures), "pictures unusable": len(self.pictures.unusable)}
 
     def _patches(self, offset: int) -> Frame:
         generator = np.random.default_rng([self.seed, offset])

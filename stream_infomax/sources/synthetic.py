@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.frames.contracts import State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
@@ -129,9 +129,9 @@ class SyntheticSource:
     def restore(self, state: State) -> None:
         """Take nothing over."""
 
-    def metrics(self) -> Mapping[str, float]:
-        """Return the count of frames."""
-        return {"frames": len(self)}
+    def counts(self) -> Counts:
+        """Nothing can be lost here."""
+        return {}
 
     def _time(self, offset: int) -> float:
         return offset * self.n_rows / self.rate if self.rate else 0.0

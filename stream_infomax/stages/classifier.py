@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
+from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import Settings, make
@@ -82,7 +83,7 @@ class ClassifierStage:
         segment = self.streams.enter(frame, self._new_segment)
         if segment.is_whole:
             self._pool(frame, segment.pools)
-        row = np.zeros((0, self._n_classes()), np.float32)
+        row = np.zeros((0, len(self.classes)), np.float32)
         labels = frame.labels
         if segment.is_whole and (frame.last or frame.end):
             probabilities = self._examine(frame, segment.pools)
@@ -96,9 +97,18 @@ class ClassifierStage:
     def _published(self) -> str:
         return list(self.levels)[-1]
 
-    def _n_classes(self) -> int:
+    @property
+    def classes(self) -> list[str]:
+        """What the columns of the published scores stand for."""
         examiner = self.examiners.get(self._published)
-        return len(examiner.classifier.classes) if examiner else 0
+        return list(examiner.classifier.classes) if examiner else []
+
+    @property
+    def lacks_labels(self) -> bool:
+        """Whether it has predicted segments and got no label for any of them."""
+        examiners = self.examiners.values()
+        labelled = any(examiner.score.labels or examiner.counts["unknown"] for examiner in examiners)
+        return self.learn and bool(examiners) and not labelled
 
     def _new_segment(self) -> _Segment:
         return _Segment(self.skipped)
@@ -178,23 +188,30 @@ class ClassifierStage:
             self.examiners[level].restore(saved_examiner)
         self.streams.restore(state, self._new_segment)
 
-    def metrics(self) -> Metrics:
-        """Return each level's test-then-train figures, under ``<level>.<figure>``, and what was skipped and why.
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Return each level's test-then-train figures, those that have been scored by now."""
+        scores = {level: examiner.score.values() for level, examiner in self.examiners.items()}
+        return {level: figures for level, figures in scores.items() if figures["scored"]}
 
-        ``no change.baseline``, ``majority class.baseline`` and ``by chance.baseline`` are what those who do not look
-        at the data named rightly of the last segments.
-        """
-        metrics: dict[str, float] = {f"skipped.{reason}": count for reason, count in self.skipped.items()}
+    def measures(self) -> list[Measure]:
+        """Return the recent accuracy of each level, and that of baselines which do not look at the data."""
+        found: list[tuple[str, Kind, float]] = []
+        scores = self.scores()
+        found += [(level, "accuracy", figures["window"]) for level, figures in scores.items()]
+        if self._published in scores:
+            figures = scores[self._published]
+            found.append(("chance", "baseline", figures["chance"]))
+            found.append(("majority class", "baseline", figures["window_majority"]))
+            found.append(("no change", "baseline", figures["window_no_change"]))
+        return [Measure(self.name, level, kind, value, self.streams.offset + 1) for level, kind, value in found]
+
+    def counts(self) -> Counts:
+        """Return what each level has scored, and what was skipped, waits or was given up, by reason."""
+        counts: dict[str, float] = {f"skipped: {reason}": count for reason, count in self.skipped.items()}
         for level, examiner in self.examiners.items():
-            figures = {**examiner.score.values(), "waiting": len(examiner.waiting), **examiner.counts}
-            metrics.update({f"{level}.{name}": value for name, value in figures.items()})
-            metrics[f"{level}.classes"] = len(examiner.classifier.classes)
-        if self._published in self.examiners:  # no array's name has a space in it
-            figures = self.examiners[self._published].score.values()
-            metrics["by chance.baseline"] = figures["chance"]
-            metrics["majority class.baseline"] = figures["window_majority"]
-            metrics["no change.baseline"] = figures["window_no_change"]
-        return metrics
+            own = {"scored": examiner.score.labels.total(), "waiting": len(examiner.waiting), **examiner.counts}
+            counts |= {f"{level}: {name}": count for name, count in own.items()}
+        return counts
 
 
 class _Segment:

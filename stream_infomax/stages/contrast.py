@@ -19,9 +19,10 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
+from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.contrast.encoders import GridEncoder, RowEncoder
 from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, GridCutter
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
@@ -297,25 +298,27 @@ class ContrastStage:
         if untrained and self.shape is not None:
             self.online = self._new_module(self.shape)
 
-    def metrics(self) -> Metrics:
-        """Return updates, score (nats) and accuracy of the contrast, collapse, memory, and what was skipped and why."""
+    def measures(self) -> list[Measure]:
+        """Return the score (nats) of the contrast."""
+        if self.online is None or math.isnan(self.online.score):
+            return []
+        return [Measure(self.name, "", "score", self.online.score, self.streams.offset + 1)]
+
+    def counts(self) -> Counts:
+        """Return updates, accuracy of the contrast, best score, collapse, memory, and what was skipped by reason."""
         if self.online is None:
             return {"updates": 0}
         online = self.online
-        metrics: dict[str, float] = {
-            "updates": online.updates,
-            "score": online.score,
-            "accuracy": online.accuracy,
-            "best_score": online.best_score,
-            "collapsed": float(online.collapsed),
-        }
+        counts: dict[str, float] = {"updates": online.updates, "best score": online.best_score}
+        if not math.isnan(online.accuracy):
+            counts["accuracy"] = online.accuracy
+        counts["collapsed"] = float(online.collapsed)
         if isinstance(self.teacher, OwnExcerpts):
-            metrics |= {"excerpts": len(self.teacher.memory), "memory_bytes": self.teacher.memory.nbytes}
-        counts = Counter(self.streams.counts)
+            counts |= {"excerpts": len(self.teacher.memory), "memory bytes": self.teacher.memory.nbytes}
+        skipped = Counter(self.streams.counts)
         for more in (self.teacher.counts, online.skipped):
-            counts.update(more)
-        metrics.update({f"skipped.{reason}": count for reason, count in counts.items()})
-        return metrics
+            skipped.update(more)
+        return counts | {f"skipped: {reason}": count for reason, count in skipped.items()}
 
 
 class _Stream:

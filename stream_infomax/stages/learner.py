@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
+from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.learning.measures.reservoir import Panel
 from stream_infomax.settings.configured import configured_by
@@ -88,7 +89,7 @@ class LearnerStage:
         )
 
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        warm = hasattr(self.learner, "components_")
+        warm = self.is_warm
         if warm:
             self._watch(rows)
         if not self.learn:
@@ -149,31 +150,41 @@ class LearnerStage:
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
 
-    def metrics(self) -> Metrics:
-        """Return objective (nats) and coefficient entropy (bits) on the panel, and what the learner counts.
+    @property
+    def is_warm(self) -> bool:
+        """Whether the warm-up is over: there is a basis."""
+        return hasattr(self.learner, "components_")
 
-        The information (bits a row) is that of the newest rows, and beside it that of the newest frame.
-        """
+    def measures(self) -> list[Measure]:
+        """Return objective (nats) and coefficient entropy (bits) on the panel, and the information of recent rows."""
         from stream_infomax.learning.measures.information import RunningEntropy, RunningInformation
 
+        if not self._panel.seen:
+            return []
+        learner, potentials = self.learner, self._potentials(self._panel.rows)
+        objective = learner.objective_
+        if learner.n_components_ == learner.n_rank_:
+            judged = RunningInformation()
+            judged.partial_fit(potentials, learner.rotation_)
+            objective = judged.objective
+        values: dict[Kind, float] = {
+            "objective": objective,
+            "entropy": RunningEntropy().partial_fit(potentials).value,
+            "information": self._information.information,
+        }
+        position = learner.n_rows_seen_
+        return [Measure(self.name, "", kind, value, position) for kind, value in values.items() if math.isfinite(value)]
+
+    def counts(self) -> Counts:
+        """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits)."""
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
             return {}
-        metrics: dict[str, float] = {"rows": learner.n_rows_seen_, "updates": learner.n_updates_}
-        if self._panel.seen:
-            potentials = self._potentials(self._panel.rows)
-            metrics["objective"] = learner.objective_
-            if learner.n_components_ == learner.n_rank_:
-                judged = RunningInformation()
-                judged.partial_fit(potentials, learner.rotation_)
-                metrics["objective"] = judged.objective
-            metrics["entropy"] = RunningEntropy().partial_fit(potentials).value
-            metrics["information"] = self._information.information
-            if not math.isnan(self._frame_information):
-                metrics["frame_information"] = self._frame_information
-        metrics["shortened"] = learner.n_shortened_
-        metrics.update({f"set_aside.{reason}": count for reason, count in learner.n_set_aside_.items()})
-        return metrics
+        counts: dict[str, float] = {"rows": learner.n_rows_seen_, "updates": learner.n_updates_}
+        if not math.isnan(self._frame_information):
+            counts["frame information"] = self._frame_information
+        counts["shortened"] = learner.n_shortened_
+        return counts | {f"set aside: {reason}": count for reason, count in learner.n_set_aside_.items()}
 
 
 def _encoder_id(name: str, seed: int, parameters: dict[str, Any]) -> str:

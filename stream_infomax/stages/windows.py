@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming, is_unsettled
+from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
@@ -131,6 +132,10 @@ class WindowsStage:
         self._streams.restore(state, self._new_form)
         self._counts = dict(state["rows"])
 
-    def metrics(self) -> Metrics:
+    def measures(self) -> list[Measure]:
+        """Nothing is learnt here."""
+        return []
+
+    def counts(self) -> Counts:
         """Return the counts of rows, of those set aside as NaN, and of gaps in the offsets."""
         return {**self._counts, "gaps": self._streams.counts["gaps"]}

@@ -14,6 +14,7 @@ import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import messages
 from stream_infomax.transport.messages import Commit, Fetch, Full, Gone, Refused, Sent
@@ -142,6 +143,19 @@ class Inlet:
         self.committed = offset
         self.full = False
         self._send(Commit(self.reader, self.log_id, offset))
+
+    def state(self) -> State:
+        """Nothing but positions, which the checkpoint has."""
+        return {}
+
+    def counts(self) -> dict[str, Counts]:
+        """Nothing is counted here but what is `lost`."""
+        return {}
+
+    @property
+    def expected(self) -> int:
+        """The source knows."""
+        return 0
 
     def close(self) -> None:
         """Close the sockets."""

@@ -1,7 +1,7 @@
-"""The words that outlet and inlet exchange: one MessagePack map each, told apart by its key ``kind``.
+"""The words that outlet and inlet exchange, and the status on a tap: one MessagePack map each.
 
-A reader says `Fetch` and `Commit`; an outlet answers `Sent` (with a frame's parts behind it), `Gone`, `Full`,
-`Alive` and `Refused`. docs/protocol.md describes them for writers of clients.
+Words are told apart by their key ``kind``. A reader says `Fetch` and `Commit`; an outlet answers `Sent` (with a
+frame's parts behind it), `Gone`, `Full`, `Alive` and `Refused`. docs/protocol.md describes them for writers of clients.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+
+from stream_infomax.frames.measure import Measure
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 # Empty where the log is not known yet.
@@ -90,9 +92,64 @@ class Refused(Message, frozen=True, tag="error"):
     text: str
 
 
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """How a service is, for people who watch it; published on its tap a few times a second.
+
+    Attributes
+    ----------
+    name, run, log
+        The service; the id of the run that it belongs to, empty where nobody gave one; the id of the log that it
+        serves, empty while a stage has not learnt it.
+    processed, newest
+        The last offset that was read, and the last in the log.
+    committed
+        Each reader's position.
+    finished
+        Whether the log has ended.
+    log_frames, log_bytes, log_fill
+        What the log holds, and how full it is (0 to 1).
+    dropped
+        Frames that drop-oldest has pushed out.
+    lost, refused
+        Frames that never came, and requests that were not granted, by reason.
+    expected
+        Frames in all, where a source knows that; 0 elsewhere.
+    frames, rows
+        Counted since the process started.
+    step_p50, step_p99, total_p50, total_p99
+        Latency in seconds, since the step before sent a frame and since the source had it; None where none came.
+    measures, counts
+        What the stages measure, and what they (or the source) count, by name.
+    """
+
+    name: str
+    run: str
+    log: str
+    processed: Position
+    newest: Position
+    committed: dict[str, Position]
+    finished: bool
+    log_frames: int
+    log_bytes: int
+    log_fill: float
+    dropped: int
+    lost: dict[str, int]
+    refused: dict[str, int]
+    expected: int
+    frames: int
+    rows: int
+    step_p50: float | None
+    step_p99: float | None
+    total_p50: float | None
+    total_p99: float | None
+    measures: list[Measure]
+    counts: dict[str, dict[str, float]]
+
+
 Request: TypeAlias = Fetch | Commit
 Answer: TypeAlias = Sent | Gone | Full | Alive | Refused
 
 encode = msgspec.msgpack.Encoder().encode
+decode_status = msgspec.msgpack.Decoder(Status).decode
 decode_request = msgspec.msgpack.Decoder(Fetch | Commit).decode
 decode_answer = msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode

@@ -12,12 +12,12 @@ import zmq
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import messages
+from stream_infomax.transport.messages import Status
 from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options
 
 FRAME = b"frame"
 STATUS = b"status"
 
-Status = dict[str, Any]
 # The longest that an observer waits without looking whether Ctrl-C was pressed.
 WAKE_MS = 500
 
@@ -91,7 +91,7 @@ class TapReader:
     def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
         self.address = address
         # The newest status.
-        self.status: Status = {}
+        self.status: Status | None = None
         self.missed = 0
         self.refused = 0
         self._newest: int | None = None
@@ -114,21 +114,21 @@ class TapReader:
             received = self.receive()
             if isinstance(received, Frame):
                 yield received
-            elif received and received["finished"]:  # the frames came before it
-                self._jump(received["newest"] + 1)
+            elif received and received.finished:  # the frames came before it
+                self._jump(received.newest + 1)
                 return
 
     def receive(self) -> Frame | Status | None:
-        """Wait for the next message and return its frame or status; None for a frame that was refused."""
+        """Wait for the next message and return its frame or status; None for one that was refused."""
         while not self.socket.poll(WAKE_MS):  # a signal that came just before the wait is seen after it
             pass
         topic, *parts = self.socket.recv_multipart()
-        if topic == STATUS:
-            self.status = msgspec.msgpack.decode(parts[0])
-            return self.status
         try:
+            if topic == STATUS and len(parts) == 1:
+                self.status = messages.decode_status(parts[0])
+                return self.status
             frame = wire.decode(parts[1:])
-        except FrameError:
+        except (FrameError, msgspec.DecodeError, UnicodeDecodeError):
             self.refused += 1
             return None
         self._jump(frame.offset)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
@@ -15,7 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stream_infomax.watch.history import kind_of, measures_in
+from stream_infomax.frames.measure import Kind
+from stream_infomax.transport.messages import Status
+from stream_infomax.watch.history import KINDS
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 32
@@ -90,18 +91,18 @@ class Row:
     def __init__(self) -> None:
         self.state = "starting"
         self.restarts = 0
-        self.status: Mapping[str, Any] = {}
+        self.status: Status | None = None
         self.latency: tuple[float | None, float | None] = (None, None)
         self._counts: deque[tuple[float, int, int]] = deque()
 
-    def update(self, status: Mapping[str, Any]) -> None:
+    def update(self, status: Status) -> None:
         """Take in a status."""
         self.status = status
-        if status["step_p50"] is not None:
-            self.latency = (status["step_p50"], status["step_p99"])
-        if self._counts and status["frames"] < self._counts[-1][1]:  # it was restarted and counts anew
+        if status.step_p50 is not None:
+            self.latency = (status.step_p50, status.step_p99)
+        if self._counts and status.frames < self._counts[-1][1]:  # it was restarted and counts from 0 again
             self._counts.clear()
-        self._counts.append((time.monotonic(), status["frames"], status["rows"]))
+        self._counts.append((time.monotonic(), status.frames, status.rows))
         while self._counts[-1][0] - self._counts[0][0] > RATES_OVER:
             self._counts.popleft()
 
@@ -139,7 +140,7 @@ class Board:
         # How many frames will pass, as the source says; 0 where it does not know.
         self.n_frames = 0
         self.rows = {name: Row() for name in services}
-        self.measures: dict[str, Followed] = {}
+        self.measures: dict[tuple[str, str, Kind], Followed] = {}
         self._last = list(services)[-1]
         self._start = time.monotonic()
         self._first: tuple[float, int] | None = None
@@ -150,19 +151,19 @@ class Board:
         row.state = state
         row.restarts = restarts
 
-    def update(self, name: str, status: Mapping[str, Any]) -> None:
+    def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
         self.rows[name].update(status)
-        self.n_frames = int(status["metrics"].get("frames", self.n_frames))
-        if name == self._last and self._first is None and status["newest"] >= 0:
-            self._first = (time.monotonic(), status["newest"])
-        for measure, (position, value) in measures_in(status["metrics"], status["newest"] + 1).items():
-            followed = self.measures.setdefault(measure, Followed(name))
-            if position > followed.position:
-                followed.position = position
-                followed.curve.append(value)
+        self.n_frames = status.expected or self.n_frames
+        if name == self._last and self._first is None and status.newest >= 0:
+            self._first = (time.monotonic(), status.newest)
+        for measure in status.measures:
+            followed = self.measures.setdefault(measure.curve, Followed(name))
+            if measure.position > followed.position:
+                followed.position = measure.position
+                followed.curve.append(measure.value)
 
-    def curves(self) -> dict[str, Curve]:
+    def curves(self) -> dict[tuple[str, str, Kind], Curve]:
         """Return the curves of all measures, in the order of the data."""
         services = list(self.rows)
         ordered = sorted(self.measures.items(), key=lambda item: services.index(item[1].service))
@@ -193,14 +194,14 @@ class Board:
         if lost:
             words.append(f"{lost:,} frames lost")
         # Of several of a kind in one stage, the last one has seen the most.
-        newest = {(name.partition(".")[0], kind_of(name)): curve for name, curve in self.curves().items()}
-        words += [f"{stage} {kind.title} {kind.text(curve.last)}" for (stage, kind), curve in newest.items()]
+        newest = {(stage, kind): curve for (stage, _, kind), curve in self.curves().items()}
+        for (stage, kind), curve in newest.items():
+            words.append(f"{stage} {KINDS[kind].title} {KINDS[kind].text(curve.last)}")
         return "  ".join(words)
 
     def _done(self) -> int:
         status = self.rows[self._last].status
-        newest: int = status["newest"] if status else -1
-        return newest
+        return status.newest if status else -1
 
     def _services(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
@@ -220,9 +221,8 @@ class Board:
             table.add_column(title, justify="right" if title == "now" else "left", no_wrap=True)
         table.add_column("so far")
         shown, kind_shown = "", ""
-        for name, curve in self.curves().items():
-            stage, _, rest = name.partition(".")
-            level, kind = rest.rpartition(".")[0], kind_of(name)
+        for (stage, level, of_kind), curve in self.curves().items():
+            kind = KINDS[of_kind]
             title = f"{kind.title}: {level}" if level else kind.title
             if level and (stage, kind.title) == (shown, kind_shown):
                 title = f"  {level}"  # the one above says of what kind
@@ -242,9 +242,9 @@ class Board:
         return line
 
 
-def losses(status: Mapping[str, Any]) -> dict[str, int]:
+def losses(status: Status) -> dict[str, int]:
     """Return how many frames a service has lost or refused, by reason."""
-    counts = {**status["lost"], **{f"refused ({reason})": count for reason, count in status["refused"].items()}}
+    counts = {**status.lost, **{f"refused ({reason})": count for reason, count in status.refused.items()}}
     return {reason: count for reason, count in counts.items() if count}
 
 
@@ -257,8 +257,8 @@ def _cells(row: Row) -> list[str | Text]:
     return [
         f"{frames:,.0f}",
         f"{rows:,.0f}",
-        f"{status['newest']:,}",
-        f"{status['log_fill']:.0%}",
+        f"{status.newest:,}",
+        f"{status.log_fill:.0%}",
         _durations(*row.latency),
         Text(lost, "red") if lost else Text("0", "dim"),
     ]

@@ -1,68 +1,45 @@
-"""What a run's learning is followed by: the measures, and History, a CSV file of them that survives restarts."""
+"""History: every measure of a run in a CSV file that survives restarts, and how each kind of measure is shown."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
-COLUMNS = ("seconds", "measure", "position", "value")
-# For each measure, named "stage.kind", its columns "seconds", "position" and "value".
-Curves: TypeAlias = dict[str, dict[str, list[float]]]
+from stream_infomax.frames.measure import Kind, Measure
+
+COLUMNS = ("seconds", "stage", "level", "kind", "position", "value")
+# For each curve (stage, level, kind) its columns "seconds", "position" and "value".
+Curves: TypeAlias = dict[tuple[str, str, Kind], dict[str, list[float]]]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of measure: what it is called, its unit, what it is drawn over, and how it is written."""
+class Shown:
+    """How a kind of measure is shown: its title, its unit, what it is drawn over, and how it is written."""
 
     title: str
     unit: str
     position: str
     form: str
     # The kind that it is drawn beside, because it is there to be compared with.
-    beside: str = ""
+    beside: Kind | None = None
 
     def text(self, value: float) -> str:
         """Return the value with its unit."""
         return "–" if math.isnan(value) else f"{value:{self.form}}{'' if self.form.endswith('%') else f' {self.unit}'}"
 
 
-# By the last part of a metric's name.
-KINDS = {
-    "objective": Kind("objective", "nats", "rows", ".2f"),
-    "entropy": Kind("coefficient entropy", "bits", "rows", ".3f"),
-    "information": Kind("information", "bits", "rows", ".1f"),
-    "score": Kind("contrast score", "nats", "frames", ".2f"),
-    "window": Kind("named rightly of late", "share", "frames", ".1%"),
-    "baseline": Kind("named without looking", "share", "frames", ".1%", beside="window"),
+KINDS: dict[Kind, Shown] = {
+    "objective": Shown("objective", "nats", "rows", ".2f"),
+    "entropy": Shown("coefficient entropy", "bits", "rows", ".3f"),
+    "information": Shown("information", "bits", "rows", ".1f"),
+    "score": Shown("contrast score", "nats", "frames", ".2f"),
+    "accuracy": Shown("accuracy (last 200)", "share", "frames", ".1%"),
+    "baseline": Shown("baseline", "share", "frames", ".1%", beside="accuracy"),
 }
-
-
-def kind_of(measure: str) -> Kind:
-    """Return the kind of a measure, for example of "learner.objective"."""
-    return KINDS[measure.rpartition(".")[2]]
-
-
-def measures_in(metrics: Mapping[str, float], n_frames: int) -> dict[str, tuple[float, float]]:
-    """Return the measures among a service's metrics, each with its position and its value.
-
-    Parameters
-    ----------
-    metrics
-        By names like "learner.objective"; values that are not finite are passed over.
-    n_frames
-        The position of measures that are drawn over frames; the others find theirs under "stage.rows".
-    """
-    found = {}
-    for name, value in metrics.items():
-        stage, _, last = name.rpartition(".")
-        if last in KINDS and math.isfinite(value):
-            position = metrics[f"{stage}.rows"] if KINDS[last].position == "rows" else n_frames
-            found[name] = (float(position), value)
-    return found
 
 
 class History:
@@ -79,7 +56,7 @@ class History:
         past = read(path) if path.exists() else {}
         # When the last line was written, in seconds since the start of the run.
         self.seconds = max((columns["seconds"][-1] for columns in past.values()), default=0.0)
-        self._positions = {measure: columns["position"][-1] for measure, columns in past.items()}
+        self._positions = {curve: columns["position"][-1] for curve, columns in past.items()}
         self._file = path.open("a", newline="", encoding="utf-8", buffering=1)
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):  # a full disk or a crash cut a line off
             self._file.write("\r\n")
@@ -87,12 +64,13 @@ class History:
         if path.stat().st_size == 0:
             self._writer.writerow(COLUMNS)
 
-    def append(self, seconds: float, measures: Mapping[str, tuple[float, float]]) -> None:
-        """Write positions and values. Where a restart computes again what is known already, it is passed over."""
-        for measure, (position, value) in measures.items():
-            if position > self._positions.get(measure, 0.0):
-                self._positions[measure] = position
-                self._writer.writerow([f"{seconds:.2f}", measure, f"{position:.0f}", f"{value:.9g}"])
+    def append(self, seconds: float, measures: Iterable[Measure]) -> None:
+        """Write measures. Where a restart computes again what is known already, it is passed over."""
+        for one in measures:
+            if one.position > self._positions.get(one.curve, 0.0):
+                self._positions[one.curve] = one.position
+                value = f"{one.value:.9g}"
+                self._writer.writerow([f"{seconds:.2f}", one.stage, one.level, one.kind, one.position, value])
 
     def close(self) -> None:
         """Close the file."""
@@ -104,9 +82,12 @@ def read(path: Path) -> Curves:
     curves: Curves = {}
     with path.open(newline="", encoding="utf-8") as file:
         for line in csv.DictReader(file):
-            if not line["value"] or line["measure"].rpartition(".")[2] not in KINDS:
+            if not line["value"] or line["kind"] not in get_args(Kind):
                 continue
-            columns = curves.setdefault(line["measure"], {"seconds": [], "position": [], "value": []})
+            kind: Kind = line["kind"]  # type: ignore[assignment]  # it was looked up
+            columns = curves.setdefault(
+                (line["stage"], line["level"], kind), {"seconds": [], "position": [], "value": []}
+            )
             for name, values in columns.items():
                 values.append(float(line[name]))
     return curves

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
+from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import Board
-from stream_infomax.watch.history import History, measures_in
+from stream_infomax.watch.history import History
 
 # Seconds between two plain lines.
 LINE_EVERY = 2.0
@@ -62,10 +62,10 @@ class Watch:
         if not self._live:
             print(f"{name}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
 
-    def hear(self, name: str, status: Mapping[str, Any]) -> None:
+    def hear(self, name: str, status: Status) -> None:
         """Take in a service's status."""
         self.board.update(name, status)
-        self._history.append(self.seconds, measures_in(status["metrics"], status["newest"] + 1))
+        self._history.append(self.seconds, status.measures)
 
     def refresh(self) -> None:
         """Show how it stands; to be called a few times a second."""

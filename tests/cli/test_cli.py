@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 import zmq
 from helpers.extras import needs
+from helpers.wire import status
 
 from stream_infomax.cli import app
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.pictures import learners
-from stream_infomax.state.file import load
+from stream_infomax.service.checkpoints import read
 from stream_infomax.transport.tap import Tap
 
 CONFIG = """
@@ -84,7 +86,8 @@ def write_config(folder: Path, run: str = "run", frames: int = 60, rate: float =
 
 def basis(folder: Path, service: str) -> np.ndarray:
     """Return the basis in the newest checkpoint of a service."""
-    ((learner, _),) = learners(load(sorted((folder / service).glob("checkpoint-*"))[-1])).values()
+    (stage,) = learners(stages_in(read(sorted((folder / service).glob("checkpoint-*"))[-1])))
+    learner = stage.learner
     return learner.mixing_
 
 
@@ -356,7 +359,7 @@ class TestOtherCommands:
             tap.frame(
                 "log", offset, wire.encode(Frame("ear", offset, end=True, time=1.5, labels={"word": "seven"})), 0.0
             )
-            tap.status({"newest": offset, "finished": True})
+            tap.status(status(offset, finished=True))
             output, _ = observer.communicate(timeout=60)
         tap.release()
         assert observer.returncode == 0

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -113,19 +114,25 @@ def test_a_service_knows_its_place(path: Path) -> None:
     assert service.folder == path.parent / "run" / "learner"
 
 
+def save(path: Path, stages: dict[str, Any]) -> None:
+    """Write a checkpoint with these stages."""
+    fields = {"log": "", "processed": 0, "finished": False, "lost": {}, "config": {}, "source": {}, "outputs": {}}
+    state_file.save(path, {**fields, "stages": stages})
+
+
 def test_a_state_is_taken_over_by_name(path: Path, tmp_path: Path) -> None:
     config = load(path)
     taught = pipeline_of(config)
     for frame in source_of(config).frames():
         taught.process(frame)
     file = tmp_path / "taught.safetensors"
-    state_file.save(file, {"stage": taught.state()})
+    save(file, taught.state())
     fresh = pipeline_of(config)
     take_over(load(path, [f"stage.second.start={file}"]), fresh)
-    assert fresh.metrics()["second.rows"] == taught.metrics()["second.rows"]
-    assert "learner.rows" not in fresh.metrics()
+    assert fresh.counts()["second"]["rows"] == taught.counts()["second"]["rows"]
+    assert "rows" not in fresh.counts()["learner"]
     with pytest.raises(ConfigError, match=r"stage\.second\.start = 'absent'"):
         take_over(load(path, ["stage.second.start=absent"]), fresh)
-    state_file.save(file, {"stage": {"other": {}}})
+    save(file, {"other": {}})
     with pytest.raises(ConfigError, match=r"holds the stages \['other'\]"):
         take_over(load(path, [f"stage.second.start={file}"]), fresh)

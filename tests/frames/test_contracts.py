@@ -36,8 +36,9 @@ def test_state_and_position_together_make_the_same_bits(tmp_path, cut):
     assert outputs([*before, *after]).tobytes() == whole.tobytes()
 
 
-def test_metrics_are_told_apart_by_stage():
-    assert list(chain().metrics()) == ["a.norm", "b.norm"]
+def test_counts_are_told_apart_by_stage():
+    assert chain().counts() == {"a": {"norm": 0.0}, "b": {"norm": 0.0}}
+    assert chain().measures() == []
 
 
 def test_states_of_other_stages_are_refused():

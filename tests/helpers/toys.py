@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 import zmq
 
-from stream_infomax.frames.contracts import Metrics, State
+from stream_infomax.frames.contracts import Counts, Pipeline, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.measure import Measure
 from stream_infomax.service import loop
 from stream_infomax.service.process import Service, run, run_source
 
@@ -55,14 +56,17 @@ class Counting:
                 rate=self.rate,
             )
 
+    def __len__(self) -> int:
+        return self.n_frames
+
     def state(self) -> State:
         return {}
 
     def restore(self, state: State) -> None:
         """Nothing can have changed."""
 
-    def metrics(self) -> Metrics:
-        return {"seed": float(self.seed)}
+    def counts(self) -> Counts:
+        return {"seed": self.seed}
 
 
 class Summing:
@@ -98,7 +102,10 @@ class Summing:
         self.total = state["total"].copy()
         self.rng.bit_generator.state = state["rng"]
 
-    def metrics(self) -> Metrics:
+    def measures(self) -> list[Measure]:
+        return []
+
+    def counts(self) -> Counts:
         return {"norm": np.linalg.norm(self.total)}  # a numpy number, as stages tend to give
 
 
@@ -122,7 +129,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
     )
     if role == "source":
         return run_source(Counting(**toy), service, pace=pace)
-    return run(Summing(name, **toy), service, inlet)
+    return run(Pipeline([Summing(name, **toy)], name), service, inlet)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import zmq
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.service.status import Meter
 from stream_infomax.transport import messages
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.outlet import Outlet
@@ -18,6 +19,31 @@ LONG = 20.0
 
 def frame(offset, rows=2):
     return Frame(stream="a", offset=offset, arrays={"x": Array(np.full((rows, 3), offset, np.float32), ("time", "y"))})
+
+
+def status(newest, finished=False, **changes):
+    """What a service says on its tap."""
+    fields = {
+        "name": "learner",
+        "run": "",
+        "log": LOG,
+        "processed": newest,
+        "newest": newest,
+        "committed": {},
+        "finished": finished,
+        "log_frames": 0,
+        "log_bytes": 0,
+        "log_fill": 0.0,
+        "dropped": 0,
+        "lost": {},
+        "refused": {},
+        "expected": 0,
+        "measures": [],
+        "counts": {},
+        **Meter().read()._asdict(),
+        **changes,
+    }
+    return messages.Status(**fields)
 
 
 class Server:

@@ -130,32 +130,46 @@ class TestOrder:
 class TestLearning:
     def test_a_panel_for_each_kind_of_measure(self) -> None:
         columns = {"position": [64.0, 128.0], "value": [3.0, 2.0]}
-        names = ("learner.objective", "learner.entropy", "probe.a.window", "probe.b.window")
+        names = (
+            ("learner", "", "objective"),
+            ("learner", "", "entropy"),
+            ("probe", "a", "accuracy"),
+            ("probe", "b", "accuracy"),
+        )
         figure = plots.learning(dict.fromkeys(names, columns))
         titles = [axes.get_title("left") for axes in figure.axes]
-        assert titles == ["objective (nats)", "coefficient entropy (bits)", "named rightly of late (share)"]
+        assert titles == ["objective (nats)", "coefficient entropy (bits)", "accuracy (last 200) (share)"]
         assert [line.get_label() for line in figure.axes[2].lines[::2]] == ["a", "b"]
         assert figure.axes[0].get_title("right") == "2.00 nats"
         np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[64, 3], [128, 2]])
 
     def test_what_one_gets_without_looking_stands_beside_each_level(self) -> None:
-        ends = {"a.window": 0.5, "b+b.context.window": 0.8, "no change.baseline": 0.2, "by chance.baseline": 0.1}
+        ends = {
+            ("a", "accuracy"): 0.5,
+            ("b+b.context", "accuracy"): 0.8,
+            ("no change", "baseline"): 0.2,
+            ("chance", "baseline"): 0.1,
+        }
         curves = {
-            f"named.{name}": {"position": range(1, 31), "value": [1.0] + 29 * [end]} for name, end in ends.items()
+            ("named", level, kind): {"position": range(1, 31), "value": [1.0] + 29 * [end]}
+            for (level, kind), end in ends.items()
         }
         (axes,) = plots.learning(curves).axes
         legend = axes.get_legend()
         assert legend is not None
         texts = [text.get_text() for text in legend.get_texts()]
-        assert texts == ["a  50.0%  κ 0.37", "b+b.context  80.0%  κ 0.75", "no change  20.0%", "by chance  10.0%"]
+        assert texts == ["a  50.0%  κ 0.37", "b+b.context  80.0%  κ 0.75", "no change  20.0%", "chance  10.0%"]
         assert axes.get_ylim() == pytest.approx((0, 1.12 * 0.8)), "the first results say little"
 
     def test_levels_of_two_classifiers_are_told_apart(self) -> None:
         columns = {"position": [1.0, 2.0], "value": [0.5, 0.5]}
-        names = ("what.mel.window", "what.no change.baseline", "who.mel.window", "who.no change.baseline")
+        levels = (("mel", "accuracy"), ("no change", "baseline"))
+        names = [(stage, level, kind) for stage in ("what", "who") for level, kind in levels]
         (axes,) = plots.learning(dict.fromkeys(names, columns)).axes
         texts = [text.get_text().partition("  ")[0] for text in axes.get_legend().get_texts()]
         assert texts == ["what: mel", "who: mel", "what: no change", "who: no change"]
 
     def test_a_single_point_is_enough(self, tmp_path: Path) -> None:
-        plots.save(plots.learning({"learner.objective": {"position": [64.0], "value": [3.0]}}), tmp_path / "curve.png")
+        plots.save(
+            plots.learning({("learner", "", "objective"): {"position": [64.0], "value": [3.0]}}), tmp_path / "curve.png"
+        )

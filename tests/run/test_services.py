@@ -116,8 +116,8 @@ def test_source_and_learner_over_tcp_learn_what_they_learn_in_a_row(services):
     assert made.ready("learner") == f"READY learner ipc://{made.folder}/learner.outlet"
     assert [made.end("source"), made.end("learner")] == [(0, ""), (0, "")]
     learnt = made.learnt()
-    assert (learnt["processed"], learnt["finished"], learnt["lost"]) == (299, True, {})
-    assert flat(learnt["stage"]) == learnt_in_a_row(made)
+    assert (learnt.processed, learnt.finished, learnt.lost) == (299, True, {})
+    assert flat(learnt.stages) == learnt_in_a_row(made)
 
 
 def test_stopped_and_killed_they_go_on_to_the_same_bits(services):
@@ -134,7 +134,7 @@ def test_stopped_and_killed_they_go_on_to_the_same_bits(services):
     assert made.end("learner")[0] == -signal.SIGKILL
     made.start("learner")
     assert [made.end("source"), made.end("learner")] == [(0, ""), (0, "")]
-    assert flat(made.learnt()["stage"]) == learnt_in_a_row(made)
+    assert flat(made.learnt().stages) == learnt_in_a_row(made)
 
 
 def test_an_address_in_use_is_one_line(services):

@@ -89,8 +89,8 @@ def test_the_columns_of_the_features_file_have_names(finished: Path) -> None:
 
 def test_they_are_in_the_history_too(finished: Path) -> None:
     curves = read(finished / "history.csv")
-    for name in ("by chance", "majority class", "no change"):
-        values = curves[f"classifier.{name}.baseline"]["value"]
+    for name in ("chance", "majority class", "no change"):
+        values = curves["classifier", name, "baseline"]["value"]
         assert values
         assert np.all((np.array(values) >= 0) & (np.array(values) <= 1))
 

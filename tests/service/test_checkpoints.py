@@ -8,8 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from stream_infomax.service.checkpoints import Checkpoints, differences
+from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
 from stream_infomax.state.file import StateFileError
+
+
+def at(position, **state):
+    """Return a checkpoint after so many frames."""
+    stages = {"a": state} if state else {}
+    return Checkpoint(
+        log="log", processed=position - 1, finished=False, lost={}, config={}, source={}, stages=stages, outputs={}
+    )
 
 
 def newer(path):
@@ -23,9 +31,9 @@ def test_the_last_few_are_kept(tmp_path):
     checkpoints = Checkpoints(tmp_path / "deep" / "folder", keep=2)
     assert checkpoints.latest() is None
     for position in (10, 20, 15):  # a source may be set back
-        checkpoints.save({"position": position}, position)
+        checkpoints.save(at(position))
     assert [path.name.split("-at-")[1] for path in checkpoints.paths()] == ["20.safetensors", "15.safetensors"]
-    assert checkpoints.latest() == {"position": 15}
+    assert checkpoints.latest() == at(15)
     with pytest.raises(ValueError, match="keep = 0"):
         Checkpoints(tmp_path, keep=0)
 
@@ -33,11 +41,11 @@ def test_the_last_few_are_kept(tmp_path):
 def test_the_millionth_is_the_newest(tmp_path):
     """As text, 1000000 stands before 999999."""
     checkpoints = Checkpoints(tmp_path, keep=2)
-    first = checkpoints.save({"position": 1}, 1)
+    first = checkpoints.save(at(1))
     first.rename(first.with_name("checkpoint-999998-at-1.safetensors"))
     for position in (2, 3, 4):
-        checkpoints.save({"position": position}, position)
-        assert checkpoints.latest() == {"position": position}
+        checkpoints.save(at(position))
+        assert checkpoints.latest() == at(position)
     names = ["checkpoint-1000000-at-3.safetensors", "checkpoint-1000001-at-4.safetensors"]
     assert [path.name for path in checkpoints.paths()] == names
 
@@ -58,20 +66,20 @@ def corrupt(path):
 def test_a_damaged_one_is_put_aside_and_the_one_before_is_used(tmp_path, caplog, damage, words):
     checkpoints = Checkpoints(tmp_path, keep=2)
     for position in (1, 2):
-        checkpoints.save({"position": position, "x": np.arange(3)}, position)
+        checkpoints.save(at(position, x=np.arange(3)))
     damage(checkpoints.paths()[-1])
-    assert Checkpoints(tmp_path).latest()["position"] == 1
+    assert Checkpoints(tmp_path).latest().processed == 0
     assert words in caplog.text
     assert "the checkpoint before it is used" in caplog.text
     assert len(list(tmp_path.glob("*.damaged"))) == 1
     caplog.clear()
-    assert checkpoints.latest()["position"] == 1
+    assert checkpoints.latest().processed == 0
     assert not caplog.text
 
 
 def test_when_none_is_readable_it_says_so(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save({}, 1)
+    checkpoints.save(at(1))
     truncate(checkpoints.paths()[0])
     for _ in range(2):  # and does not forget it
         with pytest.raises(StateFileError, match="none of 1 checkpoints is readable"):
@@ -81,7 +89,7 @@ def test_when_none_is_readable_it_says_so(tmp_path):
 def test_what_an_interrupted_save_left_is_removed(tmp_path):
     (tmp_path / "checkpoint-000001-at-5.safetensors.tmp").write_bytes(b"half")
     (tmp_path / "notes.tmp").write_bytes(b"somebody's")
-    Checkpoints(tmp_path).save({}, 5)
+    Checkpoints(tmp_path).save(at(5))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-000001-at-5.safetensors", "notes.tmp"]
 
 
@@ -90,15 +98,18 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from stream_infomax.state.file import StateFileError
-from stream_infomax.service.checkpoints import Checkpoints
+from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
+def at(position, **state):
+    fields = dict(log='', finished=False, lost={}, config={}, source={}, outputs={})
+    return Checkpoint(processed=position - 1, stages={'a': state}, **fields)
 checkpoints = Checkpoints(Path(sys.argv[1]))
-checkpoints.save({"x": np.zeros(10)}, 1)
+checkpoints.save(at(1, x=np.zeros(10)))
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
 try:
-    checkpoints.save({"x": np.zeros(10000)}, 2)
+    checkpoints.save(at(2, x=np.zeros(10000)))
 except StateFileError as error:
     print(error)
-assert checkpoints.latest()["x"].shape == (10,)
+assert checkpoints.latest().stages["a"]["x"].shape == (10,)
 assert len(list(Path(sys.argv[1]).iterdir())) == 1
 """
 

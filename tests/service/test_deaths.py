@@ -39,9 +39,9 @@ def test_killed_at_any_moment_the_bits_are_the_same(chain, victims):
     np.testing.assert_array_equal(kept["frames/offset"], np.arange(n_frames))
     assert kept["a"].tobytes() == outputs.tobytes()
     saved = made.saved("a")
-    assert (saved["finished"], saved["lost"]) == (True, {})
-    assert saved["stage"]["total"].tobytes() == state["total"].tobytes()
-    assert saved["stage"]["rng"] == state["rng"]
+    assert (saved.finished, saved.lost) == (True, {})
+    assert saved.stages["a"]["total"].tobytes() == state["total"].tobytes()
+    assert saved.stages["a"]["rng"] == state["rng"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -54,10 +54,10 @@ def test_a_signal_saves_and_exits_0_and_the_run_goes_on_later(chain, number):
     for name in made.names:
         made.processes[name].send_signal(number)
     made.finish()
-    assert 50 <= made.saved("b")["processed"] < 399
+    assert 50 <= made.saved("b").processed < 399
     made.start()
     made.finish()
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(400, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(400, "a", "b")[1]["total"].tobytes()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -73,7 +73,7 @@ def test_a_second_signal_ends_it_at_once(chain, number, code):
         # The first one is heard but waits for the stage, which never comes back.
         select.select([process.stdout], [], [], 0.1)
     assert process.returncode == code
-    assert made.saved("a")["processed"] == 39
+    assert made.saved("a").processed == 39
 
 
 def test_a_stage_that_refuses_a_frame_names_it(chain):
@@ -84,7 +84,7 @@ def test_a_stage_that_refuses_a_frame_names_it(chain):
     made.start("a")
     made.start("b")
     made.finish()
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
 
 
 def test_another_configuration_is_refused_by_key(chain):
@@ -142,8 +142,8 @@ def test_the_newest_checkpoint_is_damaged(chain):
     assert (source, b) == ((0, ""), (0, ""))
     assert a[0] == 0
     assert f"{newest}: not readable, perhaps truncated" in a[1]
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(300, "a", "b")[1]["total"].tobytes()
-    assert made.saved("b")["lost"] == {}
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(300, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").lost == {}
 
 
 def test_a_disk_that_is_full_is_named_and_nothing_is_lost(chain):
@@ -154,11 +154,11 @@ def test_a_disk_that_is_full_is_named_and_nothing_is_lost(chain):
     assert code == 1
     assert errors.startswith(f"a: {made.folder}/a/checkpoint-")
     assert errors.endswith("not written: File too large\n")
-    before = made.saved("a")["processed"]
+    before = made.saved("a").processed
     assert before >= 39
     made.start("a", "b")
     made.finish()
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(300, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(300, "a", "b")[1]["total"].tobytes()
 
 
 def test_finished_services_serve_what_is_not_committed_yet(chain):
@@ -168,10 +168,10 @@ def test_finished_services_serve_what_is_not_committed_yet(chain):
     assert made.processes["a"].poll() is None
     made.processes["a"].kill()
     made.end("a")
-    assert made.saved("a")["finished"]
+    assert made.saved("a").finished
     made.start("b", "a")
     assert made.ends("a", "b") == [(0, ""), (0, "")]
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
     made.start(farewell=30.0)  # nothing is left to do
     made.finish()
 
@@ -185,4 +185,4 @@ def test_a_finished_source_reads_again_for_a_reader_that_starts_afresh(chain):
             path.unlink()
     made.start()
     made.finish()
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()

@@ -21,10 +21,10 @@ def test_processes_give_what_stages_in_a_row_give(chain):
     made.finish()
     outputs, state = in_a_row(150, "a", "b")
     saved = made.saved("b")
-    assert (saved["processed"], saved["finished"], saved["lost"]) == (149, True, {})
-    assert saved["stage"]["total"].tobytes() == state["total"].tobytes()
-    assert saved["stage"]["rng"] == state["rng"]
-    assert len({made.saved(name)["log"] for name in made.names}) == 1
+    assert (saved.processed, saved.finished, saved.lost) == (149, True, {})
+    assert saved.stages["b"]["total"].tobytes() == state["total"].tobytes()
+    assert saved.stages["b"]["rng"] == state["rng"]
+    assert len({made.saved(name).log for name in made.names}) == 1
     assert len(outputs) == 600
 
 
@@ -47,17 +47,17 @@ def test_drop_oldest_never_waits_and_every_lost_offset_is_counted(chain):
     made.start("recorder")
     with TapReader(made.tap("source"), topics=(STATUS,)) as observer:
         made.start("source")
-        while not observer.status.get("finished"):  # though a holds still
+        while not (observer.status and observer.status.finished):  # though a holds still
             observer.receive()
     made.processes["a"].stdin.write("go on\n")
     assert [code for code, _ in made.ends()] == [0, 0, 0]
     saved = made.saved("a")
     kept = features(made)
     offsets = kept["frames/offset"]
-    assert saved["lost"]["gone"] + len(offsets) == 500
-    assert saved["lost"]["gone"] > 200
+    assert saved.lost["gone"] + len(offsets) == 500
+    assert saved.lost["gone"] > 200
     assert offsets[-1] == 499
-    assert saved["processed"] == 499
+    assert saved.processed == 499
 
 
 def test_wait_holds_the_source_back(chain):
@@ -66,21 +66,21 @@ def test_wait_holds_the_source_back(chain):
     made.start("b")
     with TapReader(made.tap("source"), topics=(STATUS,)) as observer:
         made.start("source")
-        while not observer.status.get("log_fill", 0) >= 1:
+        while not (observer.status and observer.status.log_fill >= 1):
             observer.receive()
-        newest = observer.status["newest"]
+        newest = observer.status.newest
         observer.receive()
-        assert observer.status["newest"] == newest < 200
+        assert observer.status.newest == newest < 200
     made.processes["a"].stdin.write("go on\n")
     made.finish()
-    assert made.saved("a")["lost"] == {}
+    assert made.saved("a").lost == {}
 
 
 def test_frames_larger_than_the_log_pass(chain):
     made = chain(60, log_bytes=1)
     made.start()
     made.finish()
-    assert made.saved("b")["stage"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
+    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(60, "a", "b")[1]["total"].tobytes()
 
 
 def test_a_log_without_readers_keeps_nothing_but_its_tap_is_served(chain):
@@ -97,9 +97,9 @@ def test_a_log_without_readers_keeps_nothing_but_its_tap_is_served(chain):
     assert offsets == sorted(set(offsets))
     assert offsets[-1] == 399
     assert observer.missed == 399 - offsets[0] - len(offsets) + 1
-    assert (status["newest"], status["finished"], status["log_frames"]) == (399, True, 0)
-    assert (status["frames"], status["rows"]) == (400, 1600)
-    assert status["metrics"] == {"seed": 0.0}
+    assert (status.newest, status.finished, status.log_frames) == (399, True, 0)
+    assert (status.frames, status.rows) == (400, 1600)
+    assert status.counts == {"source": {"seed": 0.0}}
 
 
 def test_latency_is_measured_from_step_to_step_and_from_the_source(chain):
@@ -107,11 +107,11 @@ def test_latency_is_measured_from_step_to_step_and_from_the_source(chain):
     made.settings["source"].update(LIVE)
     made.start()
     with TapReader(made.tap("b"), topics=(STATUS,)) as observer:
-        while not (observer.status.get("frames", 0) > 50 and observer.status["step_p50"]):
+        while not (observer.status and observer.status.frames > 50 and observer.status.step_p50):
             observer.receive()
         status = observer.status
-    assert 0 < status["step_p50"] <= status["step_p99"]
-    assert status["step_p50"] < status["total_p50"] <= status["total_p99"] < LONG
+    assert 0 < status.step_p50 <= status.step_p99
+    assert status.step_p50 < status.total_p50 <= status.total_p99 < LONG
     made.finish()
 
 
@@ -130,7 +130,7 @@ def test_a_live_source_keeps_time_and_does_not_spin(tmp_path, monkeypatch, capsy
     elapsed = time.monotonic() - start
     assert elapsed >= 19 * 0.05
     assert len(waits) < 20 + 4 * elapsed + 10
-    assert capsys.readouterr().out == f"READY source ipc://{tmp_path}/o\n"
+    assert capsys.readouterr().out == f"READY source ipc://{tmp_path}/o\nFINISHED source\n"
 
 
 class Broken(Counting):

@@ -200,7 +200,7 @@ def test_bad_files_of_a_folder_are_named_and_passed_over(folder: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         source = ImageSource(folder, frames=3)
     assert [wire.encode(frame) for frame in source.frames()] == expected
-    assert source.metrics() == {"frames": len(source), "pictures": 3, "pictures_unusable": len(bad)}
+    assert source.counts() == {"pictures": 3, "pictures unusable": len(bad)}
     for name in bad:
         assert name in caplog.text
 

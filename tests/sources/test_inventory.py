@@ -12,8 +12,8 @@ from helpers.extras import extra
 extra("PIL")
 from PIL import Image  # noqa: E402
 
+from stream_infomax.frames.contracts import Seekable  # noqa: E402
 from stream_infomax.frames.wire import encode  # noqa: E402
-from stream_infomax.sources import Source  # noqa: E402
 from stream_infomax.sources.audio import AudioSource  # noqa: E402
 from stream_infomax.sources.images import ImageSource  # noqa: E402
 from stream_infomax.sources.inventory import added, from_state, to_state  # noqa: E402
@@ -30,11 +30,11 @@ def picture(path: Path) -> None:
     Image.fromarray(pixels).save(path, format="PNG")
 
 
-def recordings(folder: Path) -> Source:
+def recordings(folder: Path) -> Seekable:
     return AudioSource(folder, order="shuffled", repeat=2)
 
 
-def pictures(folder: Path) -> Source:
+def pictures(folder: Path) -> Seekable:
     return ImageSource(folder, mode="tiles", order="shuffled", frames=20)
 
 
@@ -43,7 +43,7 @@ Make = Callable[[Path], None]
 
 
 @pytest.fixture(params=KINDS)
-def kind(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], Source], Make, Path, str]:
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], Seekable], Make, Path, str]:
     """What makes a source over a folder of three files, what makes a file, the folder and the files' suffix."""
     source, make, suffix = KINDS[request.param]
     folder = tmp_path / "files"
@@ -53,11 +53,13 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Callable[[], S
     return lambda: source(folder), make, folder, suffix
 
 
-def bytes_of(source: Source) -> list[list[bytes]]:
+def bytes_of(source: Seekable) -> list[list[bytes]]:
     return [encode(frame) for frame in source.frames()]
 
 
-def test_files_that_came_later_are_left_out(kind: tuple[Callable[[], Source], Make, Path, str], tmp_path: Path) -> None:
+def test_files_that_came_later_are_left_out(
+    kind: tuple[Callable[[], Seekable], Make, Path, str], tmp_path: Path
+) -> None:
     source, make, folder, suffix = kind
     first = source()
     save(tmp_path / "state", {"state": first.state()})
@@ -70,7 +72,7 @@ def test_files_that_came_later_are_left_out(kind: tuple[Callable[[], Source], Ma
     assert again.state()["names"].tobytes() == first.state()["names"].tobytes()
 
 
-def test_a_missing_file_is_named(kind: tuple[Callable[[], Source], Make, Path, str]) -> None:
+def test_a_missing_file_is_named(kind: tuple[Callable[[], Seekable], Make, Path, str]) -> None:
     source, _, folder, suffix = kind
     state = source().state()
     (folder / f"dddd.{suffix}").rename(folder / f"eeee.{suffix}")
@@ -78,7 +80,7 @@ def test_a_missing_file_is_named(kind: tuple[Callable[[], Source], Make, Path, s
         source().restore(state)
 
 
-def test_a_changed_file_is_named(kind: tuple[Callable[[], Source], Make, Path, str]) -> None:
+def test_a_changed_file_is_named(kind: tuple[Callable[[], Seekable], Make, Path, str]) -> None:
     source, _, folder, suffix = kind
     state = source().state()
     about = (folder / f"bb.{suffix}").stat()

@@ -59,16 +59,18 @@ def test_levels_are_scored_beside_each_other():
     classifier = stage(levels=("raw", "z", "raw+z"))
     for frame in words(150):
         classifier.process(frame)
-    metrics = classifier.metrics()
-    assert metrics["z.scored"] == 150
-    assert metrics["z.window"] > 0.9
-    assert metrics["raw+z.window"] > 0.85
-    assert metrics["raw.window"] < 0.5
-    assert metrics["z.kappa_temporal"] > 0.8
-    assert metrics["raw+z.classes"] == 3
-    assert metrics["by chance.baseline"] == metrics["z.chance"] == pytest.approx(1 / 3)
-    assert metrics["no change.baseline"] == metrics["z.window_no_change"] < 0.5
-    assert metrics["majority class.baseline"] == metrics["z.window_majority"] < 0.6
+    counts, scores = classifier.counts(), classifier.scores()
+    assert counts["z: scored"] == 150
+    assert scores["z"]["window"] > 0.9
+    assert scores["raw+z"]["window"] > 0.85
+    assert scores["raw"]["window"] < 0.5
+    assert scores["z"]["kappa_temporal"] > 0.8
+    assert classifier.classes == classifier.examiners["raw+z"].classifier.classes
+    assert len(classifier.classes) == 3
+    baselines = {measure.level: measure.value for measure in classifier.measures() if measure.kind == "baseline"}
+    assert baselines["chance"] == scores["z"]["chance"] == pytest.approx(1 / 3)
+    assert baselines["no change"] == scores["z"]["window_no_change"] < 0.5
+    assert baselines["majority class"] == scores["z"]["window_majority"] < 0.6
     assert classifier.examiners["raw+z"].classifier.width == 12
 
 
@@ -95,7 +97,7 @@ def test_late_labels_of_known_and_unknown_segments():
     truth = [frame.labels for frame in words(30)]
     for frame in frames:
         late.process(frame)
-    assert late.metrics()["z.waiting"] == 30
+    assert late.counts()["z: waiting"] == 30
     for number, frame in enumerate(frames):
         if frame.last:
             note = Frame("a", len(frames) + number // 3, frame.segment, labels=truth[number])
@@ -106,17 +108,17 @@ def test_late_labels_of_known_and_unknown_segments():
     late.process(Frame("a", -1, "never heard", labels={"word": "word 0"}))
     late.process(Frame("b", -1, "a0", labels={"word": "word 0"}))
     late.process(Frame("a", -1, "a0", labels={"speaker": "somebody"}))
-    metrics = late.metrics()
-    assert (metrics["z.unknown"], metrics["z.waiting"], metrics["z.scored"]) == (2, 1, 30)
+    counts = late.counts()
+    assert (counts["z: unknown"], counts["z: waiting"], counts["z: scored"]) == (2, 1, 30)
 
 
 def test_labels_that_never_come_are_bounded():
     classifier = stage(waiting=5)
     for frame in words(20, labelled=False):
         out = classifier.process(frame)
-    metrics = classifier.metrics()
-    assert (metrics["z.waiting"], metrics["z.given_up"], metrics["z.scored"]) == (5, 15, 0)
-    assert np.isnan(metrics["z.accuracy"])
+    counts, scores = classifier.counts(), classifier.scores()
+    assert (counts["z: waiting"], counts["z: given_up"], counts["z: scored"]) == (5, 15, 0)
+    assert not scores
     assert out.arrays["named"].data.shape == (0, 0)
 
 
@@ -145,7 +147,7 @@ def test_a_restored_stage_goes_on_with_the_same_bits(cut):
     second.restore(saved)
     for frame, out in zip(frames[cut:], expected[cut:], strict=True):
         assert wire.encode(second.process(frame)) == wire.encode(out)
-    assert second.metrics() == pytest.approx(whole.metrics(), abs=0, nan_ok=True)
+    assert (second.measures(), second.counts(), second.scores()) == (whole.measures(), whole.counts(), whole.scores())
 
 
 def test_nan_rows_are_left_out_and_segments_of_nothing_else_are_counted():
@@ -158,9 +160,9 @@ def test_nan_rows_are_left_out_and_segments_of_nothing_else_are_counted():
         spoilt.append(replace(frame, arrays={"z": Array(rows, ("time", "component"))}))
     classifier = stage()
     outputs = [classifier.process(frame) for frame in spoilt]
-    metrics = classifier.metrics()
-    assert metrics["z.scored"] == 3
-    assert metrics["skipped.empty"] == 1
+    counts = classifier.counts()
+    assert counts["z: scored"] == 3
+    assert counts["skipped: empty"] == 1
     assert outputs[8].arrays["named"].n_rows == 0
     assert np.isfinite(classifier.examiners["z"].classifier.weights).all()
 
@@ -169,9 +171,9 @@ def test_lost_frames_and_unfinished_segments_are_not_judged():
     frames = list(words(4))
     classifier = stage()
     outputs = [classifier.process(frame) for frame in [*frames[:4], *frames[5:8], *frames[9:]]]
-    metrics = classifier.metrics()
-    assert metrics["z.scored"] == 2
-    assert metrics["skipped.broken"] == 2, "a1 lost its middle, a2 its end"
+    counts = classifier.counts()
+    assert counts["z: scored"] == 2
+    assert counts["skipped: broken"] == 2, "a1 lost its middle, a2 its end"
     assert [frame.segment for frame in outputs if frame.arrays["named"].n_rows] == ["a3"]
 
 

@@ -32,9 +32,9 @@ def test_frame_for_frame_with_the_rows_and_rates_of_each_module():
         assert all(made == seen // stride for seen, made in rows.values())
     assert "m4.context" in outputs[3][-1].arrays
     assert not any(name.startswith("m4.batch") for frame in outputs[3] for name in frame.arrays), "nobody follows"
-    metrics = pipeline.metrics()
-    assert metrics["m1.updates"] == metrics["m4.updates"] == metrics["m1.excerpts"] - 1
-    assert metrics["m1.skipped.one_excerpt"] == 1
+    counts = pipeline.counts()
+    assert counts["m1"]["updates"] == counts["m4"]["updates"] == counts["m1"]["excerpts"] - 1
+    assert counts["m1"]["skipped: one_excerpt"] == 1
 
 
 def test_live_output_is_the_window_output():
@@ -114,9 +114,9 @@ def test_several_updates_an_excerpt_travel_together():
     pipeline = stack(updates=3)
     for frame in frames:
         pipeline.process(frame)
-    metrics = pipeline.metrics()
-    excerpts = metrics["m1.excerpts"]
-    assert metrics["m1.updates"] == metrics["m4.updates"] == 3 * (excerpts - 1)
+    counts = pipeline.counts()
+    excerpts = counts["m1"]["excerpts"]
+    assert counts["m1"]["updates"] == counts["m4"]["updates"] == 3 * (excerpts - 1)
 
 
 def test_one_update_after_every_third_excerpt():
@@ -131,13 +131,13 @@ def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
     for frame in speech(5):
         pipeline.process(frame)
     first = pipeline.stages[0]
-    old = first.metrics()["excerpts"]
+    old = first.counts()["excerpts"]
     ids = {first._encoder_id("learner-1")}
     for frame in speech(1, encoder="learner-2", seed=1):
         out = pipeline.process(replace(frame, offset=first.streams.offset + 1))
     assert old > 1
-    assert first.metrics()["excerpts"] <= 2
-    assert first.metrics()["skipped.new_encoder"] == 1
+    assert first.counts()["excerpts"] <= 2
+    assert first.counts()["skipped: new_encoder"] == 1
     assert all(stage.streams.counts["new_encoder"] == 1 for stage in pipeline.stages)
     assert all(stage.online.raised > 0 for stage in pipeline.stages)
     assert out.encoder not in ids
@@ -164,7 +164,7 @@ def test_a_missing_frame_is_a_gap():
     out = stage.process(frames[2])
     fresh = module(1, learn=False)
     fresh.restore({**stage.state(), "streams": {}})
-    assert stage.metrics()["skipped.gaps"] == 1
+    assert stage.counts()["skipped: gaps"] == 1
     assert stage.teacher.memory.count == 1, "what came before the gap is an excerpt of its own"
     alone = fresh.process(replace(frames[2], offset=stage.streams.offset + 1))
     np.testing.assert_allclose(out.arrays["m1"].data, alone.arrays["m1"].data, atol=1e-6)
@@ -207,7 +207,7 @@ def test_constant_features_are_skipped_and_counted():
     for frame in speech(4):
         stage.process(with_features(frame, np.ones((10, 5))))
     assert stage.online.updates == 0
-    assert stage.metrics()["skipped.constant"] > 0
+    assert stage.counts()["skipped: constant"] > 0
 
 
 def test_segments_too_short_for_one_prediction_are_counted():
@@ -217,7 +217,7 @@ def test_segments_too_short_for_one_prediction_are_counted():
         arrays = {"features": Array(rows, ("time", "component"))}
         out = stage.process(Frame("a", number, str(number), arrays, last=True, rate=200.0))
         assert out.arrays["m1"].n_rows == 1
-    assert stage.metrics()["skipped.short"] == 3
+    assert stage.counts()["skipped: short"] == 3
     assert stage.online.updates == 0
 
 
@@ -265,7 +265,7 @@ def test_live_mode_skips_training_and_never_publishing(monkeypatch):
         now[0] = 100.0 + number * (0.05 if number < 20 else 0.2)  # real time, then far behind
         rows += stage.process(replace(frame, time=number * 0.05)).arrays["m1"].n_rows
         expected += punctual.process(frame).arrays["m1"].n_rows
-    assert stage.metrics()["skipped.late"] > 0
+    assert stage.counts()["skipped: late"] > 0
     assert stage.online.updates > 0
-    assert stage.online.updates + stage.metrics()["skipped.late"] + 1 == stage.teacher.memory.count
+    assert stage.online.updates + stage.counts()["skipped: late"] + 1 == stage.teacher.memory.count
     assert rows == expected

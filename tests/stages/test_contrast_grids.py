@@ -29,7 +29,7 @@ def test_grids_keep_their_shape_and_patches_never_mix():
     outputs = [pipeline.process(frame) for frame in frames]
     assert outputs[-1].arrays["m2"].data.shape == (5, 4, 8)
     assert outputs[-1].arrays["m2"].axes == ("grid_y", "grid_x", "component")
-    assert pipeline.metrics()["m2.updates"] == 11
+    assert pipeline.counts()["m2"]["updates"] == 11
     assert pipeline.stages[0].online.module.loss.steps == 3
     assert pipeline.stages[0].online.module.loss.columns == 4
     changed = frames[-1].arrays["features"].data.copy()
@@ -69,7 +69,7 @@ def test_a_patch_with_nan_stays_nan_and_its_grid_is_not_learnt_from():
     assert np.isnan(out[1, 2]).all()
     assert np.isnan(out).any(2).sum() == 1
     assert stage.teacher.memory.count == 3
-    assert stage.metrics()["skipped.not_finite"] == 1
+    assert stage.counts()["skipped: not_finite"] == 1
 
 
 def test_a_grid_too_low_for_its_skip_is_refused():

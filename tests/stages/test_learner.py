@@ -74,7 +74,7 @@ def test_set_aside_rows_come_out_as_nan_and_are_counted() -> None:
     rows = output.arrays["learner"].data
     assert np.isnan(rows[[3, 7]]).all()
     assert np.isfinite(np.delete(rows, [3, 7], axis=0)).all()
-    assert sum(value for name, value in learner.metrics().items() if name.startswith("set_aside")) == 2
+    assert sum(value for name, value in learner.counts().items() if name.startswith("set aside")) == 2
     assert np.isfinite(basis).all()
     assert np.isfinite(learner.learner.components_).all()
 
@@ -134,10 +134,10 @@ def test_the_information_of_every_frame_is_in_the_status() -> None:
     seen = []
     for frame in frames(40):
         learner.process(frame)
-        seen.append(learner.metrics().get("frame_information", np.nan))
+        seen.append(learner.counts().get("frame information", np.nan))
     bits = np.array(seen[-10:])
     assert len(set(bits)) == 10
-    running = learner.metrics()["information"]
+    running = {measure.kind: measure.value for measure in learner.measures()}["information"]
     assert np.all(np.abs(bits - running) < 0.2 * running)
 
 
@@ -152,4 +152,4 @@ def test_it_resumes_in_the_middle_of_a_block_to_the_bit() -> None:
     second.restore(first.state())
     for frame, wanted in zip(sequence[17:], expected[17:], strict=True):
         np.testing.assert_array_equal(second.process(frame).arrays["learner"].data, wanted)
-    assert second.metrics() == whole.metrics()
+    assert (second.measures(), second.counts()) == (whole.measures(), whole.counts())

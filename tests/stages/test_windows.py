@@ -155,7 +155,7 @@ def test_set_aside_rows_are_counted() -> None:
     stage = WindowsStage("windows", "source", length=10, hop=10)
     for frame in cut(samples, [33]):
         stage.process(frame)
-    assert stage.metrics() == {"rows": 10, "rows_nan": 1, "gaps": 0}
+    assert stage.counts() == {"rows": 10, "rows_nan": 1, "gaps": 0}
 
 
 def test_windows_never_cross_segments() -> None:
@@ -186,7 +186,7 @@ def test_a_gap_in_the_offsets_begins_anew(mel: bool) -> None:
     alone = run([frames[2]], **keywords)[0]
     np.testing.assert_array_equal(out[1].arrays["windows"].data, alone.arrays["windows"].data)
     assert out[1].time == 2.0 + 120 / RATE
-    assert stage.metrics()["gaps"] == 1
+    assert stage.counts()["gaps"] == 1
 
 
 def test_streams_are_kept_apart() -> None:

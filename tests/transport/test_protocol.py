@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.wire import status
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
@@ -112,6 +113,6 @@ def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
         tap.attend()
     frame = Frame("a", 4, arrays={"learner": Array(np.zeros((3, 2), np.float32), ("time", "component"))})
     tap.frame(LOG, 4, wire.encode(frame), 0.0)
-    tap.status({"finished": True, "newest": 6})
+    tap.status(status(6, finished=True))
     observer.join()
     assert capsys.readouterr().out == "4 (3, 2) 0\n"

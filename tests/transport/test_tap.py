@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from helpers.wire import LOG, LONG, frame
+from helpers.wire import LOG, LONG, frame, status
 
 from stream_infomax.frames import wire
 from stream_infomax.transport.sockets import StreamError
@@ -28,13 +28,13 @@ def test_a_tap_is_read_in_a_loop_until_the_end(context, tmp_path, transport):
         for offset in (1, 2, 5, 5):
             tap.frame(LOG, offset, wire.encode(frame(offset)), 0.0)
         tap.frame(LOG, 6, [b"noise"], 0.0)
-        tap.status({"name": "a", "finished": False, "newest": 5})
+        tap.status(status(5))
         tap.frame(LOG, 7, wire.encode(frame(7)), 0.0)
-        tap.status({"name": "a", "finished": True, "newest": 9})
+        tap.status(status(9, finished=True))
         assert [frame.offset for frame in reader] == [1, 2, 5, 5, 7]
         assert reader.missed == 2 + 1 + 2
         assert reader.refused == 1
-        assert reader.status["name"] == "a"
+        assert reader.status.name == "learner"
 
 
 def test_a_tap_nobody_listens_to_sends_nothing(context, ipc):
@@ -45,8 +45,8 @@ def test_a_tap_nobody_listens_to_sends_nothing(context, ipc):
     frames.close()
     until_heard(tap, STATUS)
     tap.frame(LOG, 0, wire.encode(frame(0)), 0.0)
-    tap.status({"finished": False, "newest": 0})
-    assert reader.receive() == {"finished": False, "newest": 0}
+    tap.status(status(0))
+    assert reader.receive() == status(0)
     reader.close()
 
 

@@ -5,33 +5,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.wire import status as said_on_tap
 from rich.console import Console
 
+from stream_infomax.frames.measure import Kind, Measure
+from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import Board, Curve, Row, clock, sparkline
-from stream_infomax.watch.history import History, kind_of, measures_in, read
+from stream_infomax.watch.history import History, read
 
 
-def status(newest: int, **changes: Any) -> dict[str, Any]:
+def status(newest: int, **changes: Any) -> Status:
     """What a learner's service tells on its tap."""
-    return {
-        "newest": newest,
+    rows = 256 * (newest + 1)
+    values: dict[Kind, float] = {"objective": 190 - newest / 10, "entropy": 2.0 - newest / 100, "information": 500.0}
+    said = {
         "log_fill": 0.25,
-        "lost": {},
-        "refused": {},
         "frames": newest + 1,
-        "rows": 256 * (newest + 1),
+        "rows": rows,
         "step_p50": 0.0012,
         "step_p99": 0.31,
-        "metrics": {
-            "frames": 400.0,
-            "learner.rows": 256.0 * (newest + 1),
-            "learner.objective": 190 - newest / 10,
-            "learner.entropy": 2.0 - newest / 100,
-            "learner.information": 500.0,
-            "learner.set_aside.not finite": 0.0,
-        },
-        **changes,
+        "expected": 400,
+        "measures": [Measure("learner", "", kind, value, rows) for kind, value in values.items()],
     }
+    return said_on_tap(newest, **{**said, **changes})
 
 
 def drawn(board: Board, width: int = 140) -> str:
@@ -93,36 +89,36 @@ class TestBoard:
         board = Board("x", ["learner"])
         for newest in (0, 1, 1, 1, 2):
             board.update("learner", status(newest))
-        assert len(board.curves()["learner.objective"].values) == 3
+        assert len(board.curves()["learner", "", "objective"].values) == 3
 
     def test_measures_stand_in_the_order_of_the_data(self) -> None:
         board = Board("x", ["learner", "probe"])
-        board.update("probe", status(3, metrics={"probe.a.window": 0.5}))
+        board.update("probe", status(3, measures=[Measure("probe", "a", "accuracy", 0.5, 4)]))
         board.update("learner", status(3))
-        names = ["learner.objective", "learner.entropy", "learner.information", "probe.a.window"]
-        assert list(board.curves()) == names
+        assert [stage for stage, _, _ in board.curves()] == ["learner"] * 3 + ["probe"]
 
     def test_the_demo_fits_a_small_terminal(self) -> None:
         names = ["source", "learner", "contrast", "classifier"]
         board = Board("configs/photographs.toml → runs/photographs", names)
         levels = ("patches", "learner", "module1", "module2", "learner+module1+module2")
-        metrics = {
-            "learner": status(1499)["metrics"],
-            "contrast": {"module1.score": 0.7, "module2.score": 0.6},
-            "classifier": {f"classifier.{level}.window": 0.615 for level in levels}
-            | {f"classifier.{who}.baseline": 0.11 for who in ("by chance", "majority class", "no change")},
+        baselines = ("chance", "majority class", "no change")
+        measures = {
+            "learner": status(1499).measures,
+            "contrast": [Measure("module1", "", "score", 0.7, 1500), Measure("module2", "", "score", 0.6, 1500)],
+            "classifier": [Measure("classifier", level, "accuracy", 0.615, 1500) for level in levels]
+            + [Measure("classifier", level, "baseline", 0.11, 1500) for level in baselines],
         }
         for name in names:
             board.change(name, "running", 0)
             for newest in range(1400, 1500):
-                board.update(name, status(newest, step_p99=0.999, metrics=metrics.get(name, {})))
+                board.update(name, status(newest, step_p99=0.999, measures=measures.get(name, [])))
         lines = drawn(board, width=80).splitlines()
         assert len(lines) <= 23
         assert "1,500 of 400 frames" in lines[-1]
         assert sum("1.20 / 999 ms" in line for line in lines) == 4
         assert "  learner+module1+module2" in lines[-6]
         assert "61.5%" in lines[-6]
-        assert "named without looking: by chance" in lines[-5]
+        assert "baseline: chance" in lines[-5]
         assert "  no change" in lines[-3]
         assert "11.0%" in lines[-3]
 
@@ -167,32 +163,31 @@ def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-class TestHistory:
-    def test_only_what_has_a_curve_is_a_measure(self) -> None:
-        metrics = {"learner.rows": 512.0, "learner.objective": 3.0, "learner.entropy": math.nan, "probe.a.window": 0.5}
-        assert measures_in(metrics, 7) == {"learner.objective": (512.0, 3.0), "probe.a.window": (7.0, 0.5)}
-        assert kind_of("probe.a.window").text(0.5) == "50.0%"
+def objective(position: int, value: float) -> Measure:
+    return Measure("learner", "", "objective", value, position)
 
+
+class TestHistory:
     def test_goes_on_after_a_restart_without_repeating_itself(self, tmp_path: Path) -> None:
         path = tmp_path / "history.csv"
         first = History(path)
-        first.append(1.0, {"learner.objective": (64, 5.0)})
-        first.append(2.0, {"learner.objective": (64, 5.0)})
-        first.append(3.0, {"learner.objective": (128, 4.0)})
+        first.append(1.0, [objective(64, 5.0)])
+        first.append(2.0, [objective(64, 5.0)])
+        first.append(3.0, [objective(128, 4.0)])
         first.close()
         second = History(path)
         assert second.seconds == 3.0
-        second.append(4.0, {"learner.objective": (96, 4.5)})  # computed again from the checkpoint
-        second.append(5.0, {"learner.objective": (192, 3.0)})
+        second.append(4.0, [objective(96, 4.5)])  # computed again from the checkpoint
+        second.append(5.0, [objective(192, 3.0)])
         second.close()
         columns = {"seconds": [1.0, 3.0, 5.0], "position": [64.0, 128.0, 192.0], "value": [5.0, 4.0, 3.0]}
-        assert read(path) == {"learner.objective": columns}
+        assert read(path) == {("learner", "", "objective"): columns}
 
     def test_a_line_that_was_cut_off_is_left_out(self, tmp_path: Path) -> None:
         path = tmp_path / "history.csv"
-        path.write_text("seconds,measure,position,value\n1.0,learner.objective,64,5\n2.0,learner.obj")
-        assert read(path)["learner.objective"]["value"] == [5.0]
+        path.write_text("seconds,stage,level,kind,position,value\n1.0,learner,,objective,64,5\n2.0,learner,,obj")
+        assert read(path)["learner", "", "objective"]["value"] == [5.0]
         after = History(path)
-        after.append(3.0, {"learner.objective": (128, 4.0)})
+        after.append(3.0, [objective(128, 4.0)])
         after.close()
-        assert read(path)["learner.objective"]["value"] == [5.0, 4.0]
+        assert read(path)["learner", "", "objective"]["value"] == [5.0, 4.0]
