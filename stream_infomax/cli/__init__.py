@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import suppress
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
@@ -35,6 +35,8 @@ app = App(
     help_format="plaintext",
     # What a command returns is the exit code.
     result_action="return_value",
+    # Nearly all are off, empty or none; where one says more, its parameter shows it.
+    default_parameter=Parameter(show_default=False),
     exit_on_error=False,
     print_error=False,
 )

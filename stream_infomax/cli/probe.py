@@ -6,7 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
 
 from stream_infomax.configuration.load import ClassifierSettings, Config, ConfigError
 from stream_infomax.run.folder import RunFolder
@@ -26,7 +28,7 @@ def probe(
     data: Path,
     target: str = "",
     leave_out: str = "",
-    folds: int = 5,
+    folds: Annotated[int, Parameter(show_default=True)] = 5,
     set: Changes = (),  # noqa: A002
 ) -> int:
     """Fit linear probes on segments that are encoded, not learnt from; print their accuracy on others, level by level.
@@ -52,7 +54,12 @@ def probe(
 
     os.environ.update(THREADS)  # before numpy is there; several threads are slower on matrices so small, and round anew
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
-    config = read(folder / RunFolder(folder).pipeline.name, (f"source.path={str(data)!r}", *set))
+    pipeline = RunFolder(folder).pipeline
+    if not checkpoint.exists():
+        raise ConfigError(f"no run folder or checkpoint {checkpoint}")
+    if not pipeline.is_file():
+        raise ConfigError(f"{checkpoint} is neither a run's folder nor a checkpoint in one: there is no {pipeline}")
+    config = read(pipeline, (f"source.path={str(data)!r}", *set))
     states = _states(folder)
     target = target or next((stage.target for stage in config.stage if isinstance(stage, ClassifierSettings)), "")
     if not target:

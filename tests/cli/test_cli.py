@@ -383,3 +383,7 @@ class TestOtherCommands:
         helped = call("--help", folder=Path.cwd())
         assert helped.code == 0
         assert "run" in helped.output
+        for name in ("run", "probe", "check"):
+            helped = call(name, "--help", folder=Path.cwd())
+            assert "default: ()" not in helped.output
+            assert 'default: ""' not in helped.output
