@@ -59,13 +59,14 @@ def _words(node: object) -> str:
     fields = []
     for name, value in ast.iter_fields(node):
         if name == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            value = [statement for statement in value if not _is_docstring(statement)]
+            value = [statement for statement in value if not is_docstring(statement)]
         if name not in SILENT and value is not None and value != []:
             fields.append(f"{name}={_words(value)}")
     return f"{type(node).__name__}({','.join(fields)})"
 
 
-def _is_docstring(statement: ast.stmt) -> bool:
+def is_docstring(statement: ast.stmt) -> bool:
+    """Return whether a statement is a string alone."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
@@ -91,7 +92,7 @@ def _imported(file: Path) -> Iterator[Path]:
 def _running(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of a tree, without docstrings and what only type checkers read."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt) and _is_docstring(child):
+        if isinstance(child, ast.stmt) and is_docstring(child):
             continue
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
