@@ -112,7 +112,7 @@ def test_what_is_missing_is_named(finished, sounds, tmp_path):
         probe(finished, data=sounds, set=("stage.learner.block=32",))
     with pytest.raises(ConfigError, match=r"pipeline\.toml"):
         probe(tmp_path, data=sounds)
-    with pytest.raises(ConfigError, match="no run folder or checkpoint .*nothing"):
+    with pytest.raises(ConfigError, match=r"no run folder or checkpoint .*nothing"):
         probe(tmp_path / "nothing", data=sounds)
     (tmp_path / "notes.txt").touch()
     for place in (tmp_path, tmp_path / "notes.txt"):
