@@ -34,9 +34,10 @@ def check(config: Path, *, set: Changes = ()) -> int:  # noqa: A002  (the option
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("service", "name", "kind", "set to"):
         table.add_column(title)
-    places = [(settings.source, settings.source.name), *((stage, stage.service_name) for stage in settings.stage)]
-    for record, service in places:
-        table.add_row(service, record.name, str(record.__struct_config__.tag), Text(_what_is_set(record)))
+    source = settings.source
+    table.add_row(source.name, source.name, source.kind, Text(_what_is_set(source.settings)))
+    for stage in settings.stage:
+        table.add_row(stage.service_name, stage.name, stage.kind, Text(_what_is_set(stage.settings)))
     Console().print(table)
     return 0
 
@@ -45,9 +46,11 @@ def _what_is_set(record: Any) -> str:
     """Return the keys that are not at their defaults, as TOML would have them."""
     import msgspec
 
+    from stream_infomax.settings.record import plain
+
     texts = []
     for field in msgspec.structs.fields(record):
         value = getattr(record, field.name)
         if field.name not in ("name", "service") and value != field.default:
-            texts.append(f"{field.name} = {json.dumps(msgspec.to_builtins(value), ensure_ascii=False)}")
+            texts.append(f"{field.name} = {json.dumps(plain(record)[field.name], ensure_ascii=False)}")
     return ", ".join(texts)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from stream_infomax.configuration.load import ClassifierSettings, Config, ConfigError
+from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.settings import Changes, read
 
@@ -51,6 +51,7 @@ def probe(
         Without `leave_out`: parts of the segments that are tested in turn.
     """
     from stream_infomax.run.program import THREADS
+    from stream_infomax.stages.classifier import ClassifierSettings
 
     os.environ.update(THREADS)  # before numpy is there; several threads are slower on matrices so small, and round anew
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
@@ -61,7 +62,8 @@ def probe(
         raise ConfigError(f"{checkpoint} is neither a run's folder nor a checkpoint in one: there is no {pipeline}")
     config = read(pipeline, (f"source.path={str(data)!r}", *set))
     states = _states(folder)
-    target = target or next((stage.target for stage in config.stage if isinstance(stage, ClassifierSettings)), "")
+    targets = [stage.settings.target for stage in config.stage if isinstance(stage.settings, ClassifierSettings)]
+    target = target or next(iter(targets), "")
     if not target:
         raise ConfigError("--target: the run has no classifier that names one; name the label")
     learnt, labels = _encode(config, states, random=False)

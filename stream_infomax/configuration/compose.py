@@ -6,24 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
+from msgspec.structs import asdict
 
-from stream_infomax.configuration.load import (
-    AnyStage,
-    AudioSettings,
-    ClassifierSettings,
-    Config,
-    ConfigError,
-    ContrastSettings,
-    ImageSettings,
-    LearnerSettings,
-    SyntheticSettings,
-    WindowsSettings,
-    load,
-    to_builtins,
-)
+from stream_infomax.configuration import kinds
+from stream_infomax.configuration.load import Config, ConfigError, load, to_builtins
+from stream_infomax.configuration.tables import StageTable
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import MissingExtraError
 
@@ -34,36 +23,24 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = ("run.folder", "run.keep", "run.checkpoint_every", "run.record", "pace", "log.*", "half_life", "device")
 
-# Keys that say where and how a stage or source runs; the object itself does not know them.
-_STAGE_PLACEMENT = ("name", "input", "carry", "service", "log", "device", "learn", "start")
-_SOURCE_PLACEMENT = ("pace", "log")
-
 
 def source_of(config: Config) -> Seekable:
     """Return the source that `config` describes. Raises ConfigError, with the key, where it cannot be used."""
+    table = config.source
     try:
-        return _source_of(config)
+        source: Seekable = kinds.SOURCES.load(table.kind)(name=table.name, **asdict(table.settings))
     except SettingError as error:
         raise ConfigError(str(error.under("source"))) from error
     except (ValueError, OSError) as error:
         raise ConfigError(f"source: {error}") from error
+    return source
 
 
-def _source_of(config: Config) -> Seekable:
-    own = _own(config.source, _SOURCE_PLACEMENT)
-    match config.source:
-        case AudioSettings():
-            from stream_infomax.sources.audio import AudioSource
-
-            return AudioSource(seed=config.run.seed, **own)
-        case ImageSettings():
-            from stream_infomax.sources.images import ImageSource
-
-            return ImageSource(seed=config.run.seed, **own)
-        case SyntheticSettings():
-            from stream_infomax.sources.synthetic import SyntheticSource
-
-            return SyntheticSource(seed=config.run.seed, **own)
+def stage_of(config: Config, table: StageTable) -> Stage:
+    """Return the stage that one of the tables of `config` describes."""
+    make = kinds.STAGES.load(table.kind)
+    stage: Stage = make(table.name, config.input_of(table), table.carry, **asdict(table.settings))
+    return stage
 
 
 def pipeline_of(config: Config, service: str | None = None) -> Pipeline:
@@ -77,7 +54,7 @@ def pipeline_of(config: Config, service: str | None = None) -> Pipeline:
     from stream_infomax.frames.contracts import Pipeline
 
     wanted = config.stage if service is None else config.stages_of(service)
-    return Pipeline([stage_of(config, settings) for settings in wanted], name=service or "pipeline")
+    return Pipeline([stage_of(config, table) for table in wanted], name=service or "pipeline")
 
 
 def service_of(config: Config, name: str) -> Service:
@@ -94,7 +71,7 @@ def service_of(config: Config, name: str) -> Service:
         readers=config.readers_of(name),
         policy=config.run.policy,
         log_frames=log.frames,
-        log_bytes=int(log.megabytes * 2**20),
+        log_bytes=int(log.memory),
         checkpoint_every=config.run.checkpoint_every,
         keep=config.run.keep,
         config=to_builtins(config),
@@ -161,37 +138,3 @@ def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
         warmup=warmup,
         start=lambda: take_over(config, pipeline),
     )
-
-
-def stage_of(config: Config, settings: AnyStage) -> Stage:
-    """Return the stage that `settings`, one of the tables of `config`, describes."""
-    chain = [config.source.name, *(stage.name for stage in config.stage)]
-    place: dict[str, Any] = {
-        "name": settings.name,
-        "input": settings.input or chain[config.stage.index(settings)],
-        "carry": settings.carry,
-        **_own(settings, _STAGE_PLACEMENT),
-    }
-    seed = config.run.seed
-    match settings:
-        case WindowsSettings():
-            from stream_infomax.stages.windows import WindowsStage
-
-            return WindowsStage(**place)
-        case LearnerSettings():
-            from stream_infomax.stages.learner import LearnerStage
-
-            return LearnerStage(learn=settings.learn, seed=seed, **place)
-        case ContrastSettings():
-            from stream_infomax.stages.contrast import ContrastStage
-
-            place["memory"] = int(settings.memory * 1e6)
-            return ContrastStage(learn=settings.learn, device=settings.device, seed=seed, **place)
-        case ClassifierSettings():
-            from stream_infomax.stages.classifier import ClassifierStage
-
-            return ClassifierStage(learn=settings.learn, **place)
-
-
-def _own(settings: msgspec.Struct, placement: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in msgspec.structs.asdict(settings).items() if key not in placement}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream_infomax.configuration.load import RECORDER, ClassifierSettings, Config
+from stream_infomax.configuration.load import RECORDER, Config
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.settings import RunError
@@ -25,7 +25,7 @@ def _classes(config: Config, folder: RunFolder, in_process: bool) -> dict[str, l
     """Return the names of each classifier's classes, in the order of the columns of what it publishes."""
     found = {}
     for stage in config.stage:
-        if isinstance(stage, ClassifierSettings):
+        if stage.kind == "classifier":
             newest = checkpoints_in(folder.path / (IN_PROCESS if in_process else stage.service_name))[-1]
             restored = {one.name: one for one in stages_in(read(newest), str(newest))}[stage.name]
             assert isinstance(restored, ClassifierStage)

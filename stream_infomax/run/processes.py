@@ -7,15 +7,8 @@ import signal
 import sys
 import tempfile
 
-from stream_infomax.configuration.load import (
-    RECORDER,
-    ClassifierSettings,
-    Config,
-    ConfigError,
-    ContrastSettings,
-    LearnerSettings,
-    WindowsSettings,
-)
+from stream_infomax.configuration.kinds import OTHER_SCRIPT, SCRIPTS
+from stream_infomax.configuration.load import RECORDER, Config, ConfigError
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.program import Program, module, script, start
 from stream_infomax.run.settings import RunError, service_script
@@ -24,13 +17,6 @@ from stream_infomax.run.taps import Taps
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.screen import Watch
 
-# The script for a service, by its last stage: each has at hand what the stages up to that kind need.
-SCRIPTS = {
-    WindowsSettings: "learner",
-    LearnerSettings: "learner",
-    ContrastSettings: "contrast",
-    ClassifierSettings: "classifier",
-}
 REFRESH = 0.25
 
 
@@ -111,7 +97,7 @@ def programs(config: Config, folder: RunFolder) -> list[Program]:
     """Return the processes of a run in the order of the data."""
     found = []
     for name in config.services():
-        kind = "source" if name == config.source.name else SCRIPTS[type(config.stages_of(name)[-1])]
+        kind = "source" if name == config.source.name else SCRIPTS.get(config.stages_of(name)[-1].kind, OTHER_SCRIPT)
         command = script(service_script(kind), "--config", str(folder.pipeline), "--service", name)
         found.append(Program(name, command, folder.id))
     if config.run.record:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from stream_infomax.configuration.load import (
-    Config,
-    ConfigError,
-    ContrastSettings,
-    ImageSettings,
-    WindowsSettings,
-    load,
-)
+from stream_infomax.configuration.load import Config, ConfigError, load
+from stream_infomax.configuration.shipped import folders
 from stream_infomax.settings.extras import MissingExtraError, require
 
 # sun_path holds 108 bytes with the closing zero; ZeroMQ says no more than "invalid argument" beyond.
@@ -58,19 +51,10 @@ def read(path: Path, changes: Sequence[str]) -> Config:
 
 def _check_extras(config: Config) -> None:
     """Raise ConfigError where source or stage needs a package that is not installed: nothing starts without it."""
-    needs = {}
-    if isinstance(config.source, ImageSettings):
-        needs["PIL"] = "the source"
-        if config.source.path.startswith("skimage:"):
-            needs["skimage"] = "the source"
-    for stage in config.stage:
-        if isinstance(stage, ContrastSettings):
-            needs["torch"] = f"stage {stage.name!r}"
-        if isinstance(stage, WindowsSettings) and stage.form == "log-mel":
-            needs["kaldi_native_fbank"] = f"stage {stage.name!r}"
-    for package, who in needs.items():
+    tables = {"the source": config.source, **{f"stage {stage.name!r}": stage for stage in config.stage}}
+    for who, table in tables.items():
         try:
-            require(package)
+            require(*table.settings.needs())
         except MissingExtraError as error:
             raise ConfigError(f"{who} needs {error}") from error
 
@@ -91,10 +75,9 @@ def _check_address(config: Config, service: str, address: str) -> None:
 
 def service_script(name: str) -> Path:
     """Return the service script of that name, from a source checkout or an installed wheel."""
-    checkout = Path(__file__).parents[2] / "services"
-    installed = Path(sys.prefix) / "share" / "stream_infomax" / "services"
-    for folder in (checkout, installed):
+    places = folders("services")
+    for folder in places:
         path = folder / f"{name}.py"
         if path.is_file():
             return path
-    raise ConfigError(f"no script {name}.py for the services, neither in {checkout} nor in {installed}")
+    raise ConfigError(f"no script {name}.py for the services in {', '.join(map(str, places))}")

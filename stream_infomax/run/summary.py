@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from stream_infomax.configuration.compose import source_of
-from stream_infomax.configuration.load import Config, LearnerSettings, SyntheticSettings
+from stream_infomax.configuration.load import Config
 from stream_infomax.frames.contracts import Stage
 from stream_infomax.frames.measure import Measure
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
@@ -71,7 +71,7 @@ def _pictures(
     from stream_infomax import plots
 
     pictures = []
-    alone = sum(isinstance(stage, LearnerSettings) for stage in config.stage) == 1
+    alone = sum(stage.kind == "learner" for stage in config.stage) == 1
     for service, checkpoint in checkpoints.items():
         pictures += draw(stages[service], checkpoint.config, folder.path, alone)
         pictures += _recovery(config, checkpoint, stages[service], folder.path)
@@ -115,7 +115,7 @@ def _recovery(config: Config, checkpoint: Checkpoint, stages: list[Stage], folde
     from stream_infomax.sources.synthetic import SyntheticSource
 
     first = next((stage for stage in learners(stages) if stage.name == config.stage[0].name), None)
-    if not isinstance(config.source, SyntheticSettings) or first is None:
+    if config.source.kind != "synthetic" or first is None:
         return []
     source = source_of(config)
     assert isinstance(source, SyntheticSource)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Number
 from typing import Any, TypeVar
 
@@ -59,10 +59,17 @@ def make(record: type[Record], values: Mapping[str, Any]) -> Record:
     return record(**{key: _convert(key, value, fields[key].type) for key, value in values.items()})
 
 
-def plain(record: Settings) -> dict[str, Any]:
+def plain(record: Settings, leave_out: Collection[str] = ()) -> dict[str, Any]:
     """Return a record as plain values, as TOML and JSON have them; memory as text."""
-    found: dict[str, Any] = msgspec.to_builtins(record, enc_hook=str)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
+    return {key: _plain(getattr(record, key)) for key in record.__struct_fields__ if key not in leave_out}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Settings):
+        return plain(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Memory) else value
 
 
 def _convert(key: str, value: Any, kind: Any) -> Any:
@@ -72,6 +79,8 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
         value = os.fspath(value)
     elif isinstance(value, Number) and hasattr(value, "item"):  # a number of NumPy's
         value = value.item()
+    if isinstance(value, str) and "\0" in value:
+        raise SettingError(key, value, in_words(kind), "holds a zero byte")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(key, value, in_words(kind), "not finite")
     try:

@@ -17,6 +17,13 @@ Share = Annotated[float, Meta(ge=0, lt=1)]
 Name = Annotated[
     str, Meta(pattern=NAME_PATTERN, title="a letter and up to 63 letters, digits, hyphens and underscores")
 ]
+NameOrNothing = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z][A-Za-z0-9_-]{0,63})?(?!\n)$",
+        title="a letter and up to 63 letters, digits, hyphens and underscores, or nothing",
+    ),
+]
 
 
 def Doc(text: str) -> Meta:

@@ -70,8 +70,6 @@ class AudioSettings(Settings, frozen=True, kw_only=True):
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not self.path:
-            raise SettingError("path", self.path, f"{ACCEPTED}, or a folder of them", "empty")
         compile_pattern("include", self.include)
         if self.labels and not compile_pattern("labels", self.labels).groupindex:
             raise SettingError(
@@ -101,6 +99,8 @@ class AudioSource:
 
     def __init__(self, path: str | Path, *, name: str = "source", **settings: Any) -> None:
         given = make(AudioSettings, {"path": path, **settings})
+        if not given.path:
+            raise SettingError("path", "", f"{ACCEPTED}, or a folder of them", "empty")
         self.name = name
         self.mix = given.channels == "mix"
         self.shuffled = given.order == "shuffled"

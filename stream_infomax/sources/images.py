@@ -77,8 +77,6 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
     seed: Seed = 0
 
     def __post_init__(self) -> None:
-        if not self.path:
-            raise SettingError("path", self.path, "a picture, a folder, an .npz stack or skimage:natural", "empty")
         if self.frames == 0 and self.mode != "tiles":
             raise SettingError("frames", 0, "1 or more", f"mode = {self.mode!r} never ends")
         compile_pattern("include", self.include)
@@ -113,6 +111,8 @@ class ImageSource:
 
     def __init__(self, path: str | Path, *, name: str = "source", **settings: Any) -> None:
         given = make(ImageSettings, {"path": path, **settings})
+        if not given.path:
+            raise SettingError("path", "", "a picture, a folder, an .npz stack or skimage:natural", "empty")
         require(*given.needs())
         self.name = name
         self.crop = given.crop

@@ -14,11 +14,12 @@ from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling
 from stream_infomax.settings.configured import configured_by
-from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.record import make
+from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
 
 
-class ClassifierSettings(Settings, frozen=True, kw_only=True):
+class ClassifierSettings(StageSettings, frozen=True, kw_only=True):
     """Linear classifiers on pooled segments, scored before they learn."""
 
     target: Annotated[str, Doc("The label to predict.")]
@@ -37,6 +38,10 @@ class ClassifierSettings(Settings, frozen=True, kw_only=True):
     ] = None
     waiting: Annotated[Positive, Doc("Segments without a label that are kept for labels that come late.")] = 1000
     learn: Annotated[bool, Doc("False: predict only; no label is used.")] = True
+
+    def reads(self, input: str) -> tuple[str, ...]:
+        """Return the arrays of all levels."""
+        return tuple("+".join(self.levels).split("+")) if self.levels else (input,)
 
 
 @configured_by(ClassifierSettings)

@@ -32,9 +32,11 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
 from stream_infomax.stages.batches import pack
 from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
+from stream_infomax.stages.windows import WindowsSettings
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -46,7 +48,7 @@ SEQUENCE, GRID = ("time",), ("grid_y", "grid_x")
 log = logging.getLogger(__name__)
 
 
-class ContrastSettings(Settings, frozen=True, kw_only=True):
+class ContrastSettings(StageSettings, frozen=True, kw_only=True):
     """One gradient-isolated contrastive module: number `module` of the stack that `layout` names."""
 
     layout: Annotated[
@@ -95,6 +97,32 @@ class ContrastSettings(Settings, frozen=True, kw_only=True):
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the stage needs."""
         return ("torch",)
+
+    def adds(self, name: str) -> tuple[str, ...]:
+        """Return the module's output and, of one with a GRU, its context."""
+        is_recurrent = isinstance(layout(self.layout, self.width)[self.module - 1][-1], Recurrent)
+        return (name, f"{name}.context") if is_recurrent else (name,)
+
+    def check_place(self, input: str, below: Mapping[str, Settings]) -> None:
+        """Check that the module below is the input, and that no patches are predicted which share pixels."""
+        grids = [one for one in below.values() if isinstance(one, WindowsSettings) and one.form == "grid"]
+        shared_rows = -(-grids[-1].patch // grids[-1].stride) - 1 if grids else 0
+        if self.layout == "patches" and self.skip < shared_rows:
+            raise SettingError(
+                "skip",
+                self.skip,
+                f"skip >= {shared_rows}",
+                f"{shared_rows} rows of patches share pixels with the one above",
+            )
+        named = below.get(input)
+        expected = (self.layout, self.module - 1)
+        is_next = isinstance(named, ContrastSettings) and (named.layout, named.module) == expected
+        if self.module > 1 and not is_next:
+            raise SettingError(
+                "input",
+                input,
+                f"module {self.module - 1} of layout {self.layout!r}, on whose batches module {self.module} trains",
+            )
 
 
 @configured_by(ContrastSettings)

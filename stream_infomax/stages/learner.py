@@ -19,13 +19,14 @@ from stream_infomax.learning.measures.reservoir import Panel
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.record import make
+from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Seed
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
 
 
-class LearnerSettings(InfomaxSettings, frozen=True, kw_only=True):
+class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True):
     """Online infomax."""
 
     learn: Annotated[bool, Doc("False: only encode.")] = True

@@ -14,12 +14,13 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
-from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.record import make
+from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Positive, PositiveFloat
 from stream_infomax.stages.forms import Form, Grid, MelPatches, Patches, Waveform
 
 
-class WindowsSettings(Settings, frozen=True, kw_only=True):
+class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     """Signals to windows and log-mel patches, pictures to patches."""
 
     form: Annotated[

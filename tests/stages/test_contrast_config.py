@@ -20,14 +20,12 @@ def config(**changes):
 
 
 def test_modules_that_cannot_work_are_refused_before_anything_runs():
-    assert config().stage[2].module == 2
-    with pytest.raises(ConfigError, match="'two': skip = 2, but 3 rows of patches share pixels"):
+    assert config().stage[2].settings.module == 2
+    with pytest.raises(ConfigError, match=r"stage\.two\.skip = 2: 3 rows of patches share pixels"):
         config(two={"skip": 2})
-    with pytest.raises(
-        ConfigError, match="'two' is module 2 of layout 'patches' and trains on the batches of module 1"
-    ):
+    with pytest.raises(ConfigError, match=r"stage\.two\.input = 'patches'; accepted: module 1 of layout 'patches'"):
         config(two={"input": "patches"})
-    with pytest.raises(ConfigError, match="'one' is module 3"):
+    with pytest.raises(ConfigError, match=r"stage\.one\.module = 3; accepted: 1 to 2"):
         config(one={"module": 3})
     with pytest.raises(ConfigError, match=r"negatives.*>= 2"):
         config(one={"negatives": 1})

@@ -1,0 +1,69 @@
+"""What holds between the tables of a configuration: names, services, and the arrays that reach each stage."""
+
+from __future__ import annotations
+
+from stream_infomax.configuration.tables import RECORDER, Config
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.words import one_of
+
+# A service's folder has its name; these are taken in a run's folder.
+RESERVED = (RECORDER, "in-process", "lock")
+
+
+def check(config: Config) -> None:
+    """Raise SettingError where the tables do not fit together."""
+    _check_names(config)
+    _check_services(config)
+    below = {config.source.name: config.source.settings}
+    for stage in config.stage:
+        try:
+            stage.settings.check_place(config.input_of(stage), below)
+        except SettingError as error:
+            raise error.under(f"stage.{stage.name}") from None
+        below[stage.name] = stage.settings
+    _check_arrays(config)
+
+
+def _check_names(config: Config) -> None:
+    names = [config.source.name]
+    for stage in config.stage:
+        if stage.name in names:
+            raise SettingError(
+                f"stage.{stage.name}.name",
+                stage.name,
+                "another name than those of source and other stages",
+                "used twice",
+            )
+        names.append(stage.name)
+
+
+def _check_services(config: Config) -> None:
+    services = [config.source.name, *(stage.service_name for stage in config.stage)]
+    keys = ["source.name", *(f"stage.{stage.name}.{'service' if stage.service else 'name'}" for stage in config.stage)]
+    for i, (key, name) in enumerate(zip(keys, services, strict=True)):
+        if name in RESERVED:
+            raise SettingError(key, name, f"another name than {one_of(RESERVED)}", "taken in the run folder")
+        if i and name == services[0]:
+            raise SettingError(key, name, "another name than the source's")
+        if i and name != services[i - 1] and name in services[:i]:
+            raise SettingError(
+                key, name, "stages of one service that follow one another", f"the services are {one_of(services[1:])}"
+            )
+
+
+def _check_arrays(config: Config) -> None:
+    """Check that every array that a stage reads or passes on is in its incoming frame."""
+    arrays = {config.source.name}
+    for stage in config.stage:
+        read = stage.settings.reads(config.input_of(stage))
+        key = "input" if read == (config.input_of(stage),) else "levels"
+        for where, names in ((key, read), ("carry", stage.carry)):
+            for name in names:
+                if name not in arrays:
+                    raise SettingError(
+                        f"stage.{stage.name}.{where}",
+                        name,
+                        f"{one_of(sorted(arrays))}; what stands further up must be carried by every stage between",
+                        "no such array reaches it",
+                    )
+        arrays = {*stage.settings.adds(stage.name), *stage.carry}

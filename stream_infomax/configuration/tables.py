@@ -1,0 +1,158 @@
+"""The tables of a configuration, as typed records: what holds for a run, and for every source, stage and sink.
+
+The settings of a kind stand beside its class; `settings` of a table holds their record.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.memory import Memory
+from stream_infomax.settings.record import Settings
+from stream_infomax.settings.stage import StageSettings
+from stream_infomax.settings.types import Doc, Name, NameOrNothing, NotNegative, Positive
+
+# Who reads the last service's log, where what it publishes is kept.
+RECORDER = "recorder"
+
+
+class Log(Settings, frozen=True, kw_only=True):
+    """A service's output log: its bounds, and the addresses where it is served."""
+
+    frames: Annotated[Positive, Doc("Frames that it holds at most.")] = 1024
+    memory: Annotated[Memory, Doc("What its frames take at most.")] = Memory("64 MiB")
+    bind: Annotated[
+        str, Doc("Address of the outlet, for example `tcp://127.0.0.1:5600`; empty: a Unix socket in the run folder.")
+    ] = ""
+    tap: Annotated[str, Doc("Address of the tap; empty: a Unix socket in the run folder.")] = ""
+
+    def __post_init__(self) -> None:
+        if not self.memory:
+            raise SettingError("memory", self.memory, "more than 0 B")
+        for key, address in (("bind", self.bind), ("tap", self.tap)):
+            port = address.rpartition(":")[2]
+            if address.startswith("tcp://") and port != "*" and not (port.isdecimal() and 1 <= int(port) <= 65535):
+                raise SettingError(key, address, "a port from 1 to 65535, or *")
+
+
+class Run(Settings, frozen=True, kw_only=True):
+    """What holds for the whole run."""
+
+    folder: Annotated[str, Doc("The folder of everything that the run writes.")]
+    seed: Annotated[NotNegative, Doc("Of every random choice of every source and stage.")] = 0
+    policy: Annotated[
+        Literal["wait", "drop-oldest"],
+        Doc("What a full log does: make its source or stage wait, or drop its oldest frames and count them."),
+    ] = "wait"
+    checkpoint_every: Annotated[
+        Positive, Doc("Frames between two checkpoints; frames and not seconds, which makes a run repeatable.")
+    ] = 512
+    keep: Annotated[Positive, Doc("Checkpoints that each service keeps.")] = 3
+    record: Annotated[bool, Doc("Whether a collector keeps what the last service publishes.")] = False
+
+    def __post_init__(self) -> None:
+        if not self.folder:
+            raise SettingError("folder", self.folder, "a path", "empty")
+
+
+class Table(Settings, frozen=True, kw_only=True):
+    """What a source, a stage and a sink have: a kind and the settings of that kind."""
+
+    kind: Annotated[str, Doc("What it is.")]
+    settings: Settings
+
+
+class SourceTable(Table, frozen=True, kw_only=True):
+    """What every source has."""
+
+    name: Annotated[Name, Doc("Name of its service, its stream and its array.")] = "source"
+    pace: Annotated[
+        Literal["fast", "live"],
+        Doc("`fast`: as fast as its readers are. `live`: at the rate at which the data were recorded."),
+    ] = "fast"
+    log: Annotated[Log, Doc("Its output log.")] = Log()
+
+
+class StageTable(Table, frozen=True, kw_only=True):
+    """What every stage has."""
+
+    settings: StageSettings
+    name: Annotated[Name, Doc("Name of the stage and of the array that it adds.")]
+    service: Annotated[
+        NameOrNothing,
+        Doc("Stages with the same service share a process; empty: one of its own, called like the stage."),
+    ] = ""
+    input: Annotated[str, Doc("The array that it reads; empty: that of the stage before it.")] = ""
+    carry: Annotated[tuple[str, ...], Doc("Arrays of the incoming frame that are passed on.")] = ()
+    log: Annotated[Log, Doc("The output log of its service; that of the service's last stage counts.")] = Log()
+    start: Annotated[
+        str,
+        Doc(
+            "State of this stage that a fresh run begins with: a checkpoint, a service's folder or a run's folder, of "
+            "which the newest checkpoint is taken."
+        ),
+    ] = ""
+
+    @property
+    def service_name(self) -> str:
+        """The process that this stage runs in."""
+        return self.service or self.name
+
+
+class SinkTable(Table, frozen=True, kw_only=True):
+    """What every sink has."""
+
+
+class Config(Settings, frozen=True, kw_only=True):
+    """One pipeline."""
+
+    run: Run
+    source: SourceTable
+    stage: tuple[StageTable, ...] = ()
+    sink: tuple[SinkTable, ...] = ()
+
+    def services(self) -> list[str]:
+        """Return the names of the processes in the order of the data, the source's first."""
+        return list(dict.fromkeys([self.source.name, *(stage.service_name for stage in self.stage)]))
+
+    def stages_of(self, service: str) -> tuple[StageTable, ...]:
+        """Return the stages that run in `service`. Raises ConfigError where there is no such service."""
+        stages = tuple(stage for stage in self.stage if stage.service_name == service)
+        if not stages:
+            raise ConfigError(f"no service {service!r}; there are {self.services()[1:]}")
+        return stages
+
+    def input_of(self, stage: StageTable) -> str:
+        """Return the name of the array that a stage reads."""
+        chain = [self.source.name, *(stage.name for stage in self.stage)]
+        return stage.input or chain[self.stage.index(stage)]
+
+    def log_of(self, service: str) -> Log:
+        """Return the log of `service`: that of its last stage."""
+        return self.source.log if service == self.source.name else self.stages_of(service)[-1].log
+
+    def addresses(self, service: str) -> tuple[str, str]:
+        """Return the addresses of the outlet and of the tap of `service`."""
+        log = self.log_of(service)
+        folder = Path(self.run.folder).resolve()
+        return (
+            log.bind or f"ipc://{folder}/{service}.outlet",
+            log.tap or f"ipc://{folder}/{service}.tap",
+        )
+
+    def readers_of(self, service: str) -> tuple[str, ...]:
+        """Return the names under which the log of `service` is read: the next service, or the recorder."""
+        services = self.services()
+        following = services[services.index(service) + 1 :]
+        return tuple(following[:1]) or ((RECORDER,) if self.run.record else ())
+
+    def upstream_of(self, service: str) -> str:
+        """Return the service that `service` reads from."""
+        services = self.services()
+        return services[services.index(service) - 1]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used: names the key, the value and what would be accepted."""

@@ -1,0 +1,51 @@
+"""Outline: what frames will look like, as far as the settings tell before any frame is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+import msgspec
+
+
+class Outline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source or a stage will publish.
+
+    Attributes
+    ----------
+    frames
+        Frames in all.
+    segments
+        How many segments have so many rows: number of segments by number of rows.
+    row
+        The shape of a row; None where the data decide.
+    at_most
+        Whether the shape is an upper bound, below which the data decide.
+    grid
+        Height and width in rows where the rows of a frame are a grid of patches.
+    rate
+        Rows a second; 0 for rows without time.
+    labels
+        How many values each label has.
+    facts
+        What else a person may want to know, a sentence each.
+    """
+
+    frames: int
+    segments: Mapping[int, int]
+    row: tuple[int, ...] | None
+    at_most: bool = False
+    grid: tuple[int, int] | None = None
+    rate: float = 0.0
+    labels: Mapping[str, int] = {}
+    facts: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """Rows in all."""
+        return sum(rows * count for rows, count in self.segments.items())
+
+    @property
+    def width(self) -> int | None:
+        """Numbers of a row; None where the data decide."""
+        return None if self.row is None else prod(self.row)
