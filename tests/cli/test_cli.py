@@ -265,7 +265,7 @@ class TestFailure:
             (("run", "pipeline.toml", "--set", "stage.learner.blok=32"), "stage.learner.blok"),
             (
                 ("run", "pipeline.toml", "--set", "stage.learner.block=0"),
-                "stage.learner.block = 0: Expected `int` >= 1",
+                "stage.learner.block = 0; accepted: a whole number >= 1",
             ),
             (("run", "pipeline.toml", "--set", "nonsense"), "expected KEY=VALUE"),
             (("run", "pipeline.toml", "--set", "source.log.bind=tcp://*:5600"), "can be bound but not connected to"),
