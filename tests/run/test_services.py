@@ -127,7 +127,7 @@ def test_stopped_and_killed_they_go_on_to_the_same_bits(services):
     for name in ("source", "learner"):
         made.processes[name].send_signal(signal.SIGTERM)
         assert made.end(name) == (0, "")
-    assert 40 <= made.learnt()["processed"] < 299
+    assert 40 <= made.learnt().processed < 299
     made.start("source", "learner")
     made.until(100)
     made.processes["learner"].kill()
