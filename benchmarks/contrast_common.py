@@ -19,13 +19,14 @@ import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.learning.classifier.probes import LinearProbe, pool
+from stream_infomax.learning.classifier.pooling import pool
+from stream_infomax.learning.classifier.probes import LinearProbe
 from stream_infomax.learning.contrast.encoders import RowEncoder
 from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, pad
 from stream_infomax.learning.contrast.layouts import Conv, layout, steps_ahead
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.learning.measures.moments import RunningMoments
 from stream_infomax.stages.windows import WindowsStage
 
 SEEDS = range(5)
@@ -120,7 +121,7 @@ class Stack:
         layers = layout("fine", WIDTH)
         if end_to_end:
             layers = (tuple(layer for module in layers for layer in module),)
-        self.scale = RunningScale(channels, SCALE_SECONDS * rate)
+        self.moments = RunningMoments(channels, SCALE_SECONDS * rate)
         self.memory = ExcerptMemory(memory, reservoir, seed)
         self.cutter = Cutter(channels, 256, 4)
         self.rows, self.updates = rows, updates
@@ -137,7 +138,7 @@ class Stack:
 
     def learn(self, rows: np.ndarray, train: bool = True) -> None:
         """Take in one segment: standardisation, and one update of every module for each excerpt."""
-        self.scale.update(rows[np.isfinite(rows).all(1)])
+        self.moments.update(rows[np.isfinite(rows).all(1)])
         if not train:
             return
         for excerpt in self.cutter.add(rows, last=True):
@@ -146,7 +147,7 @@ class Stack:
                 self._update()
 
     def _update(self) -> None:
-        batch = pad([self.scale.apply(chosen) for chosen in self.memory.draw(self.rows, self.draws)])
+        batch = pad([self.moments.standardised(chosen) for chosen in self.memory.draw(self.rows, self.draws)])
         self.draws += 1
         for module in self.modules:
             batch = module.learn(batch)
@@ -155,7 +156,7 @@ class Stack:
 
     def levels(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Return the pooled vector of a segment at every level."""
-        rows = self.scale.apply(rows)
+        rows = self.moments.standardised(rows)
         pooled = {"input": pool(rows)}
         for number, module in enumerate(self.modules, 1):
             z, c = RowEncoder(module).encode(rows)

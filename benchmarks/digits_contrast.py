@@ -21,7 +21,7 @@ from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
 from stream_infomax.learning.contrast.layouts import layout
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.learning.measures.moments import RunningMoments
 
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
 TRAIN, EVERY, ROWS = 50_000, 10, 1024
@@ -55,30 +55,30 @@ def run(seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
     """Learn everything in one pass, then probe every level."""
     learner = OnlineInfomax(energy=0.98, output="halves", random_state=seed)
     modules: list[OnlineModule] = []
-    memory, scale, draws = ExcerptMemory(16 << 20, 0.5, seed), None, 0
+    memory, moments, draws = ExcerptMemory(16 << 20, 0.5, seed), None, 0
     for start in range(0, TRAIN, EVERY):
         patches = patches_of(images[start : start + EVERY])
         features = learner.partial_fit_transform(patches.reshape(-1, PATCH * PATCH))
         if not np.isfinite(features).all():
             continue
-        if scale is None:
-            modules, scale = build(features.shape[1], seed), RunningScale(features.shape[1])
-        scale.update(features)
+        if moments is None:
+            modules, moments = build(features.shape[1], seed), RunningMoments(features.shape[1])
+        moments.update(features)
         for excerpt in features.reshape(EVERY, GRID * GRID, -1):
             memory.add(excerpt)
-        rows = columns(scale.apply(np.stack(memory.draw(ROWS, draws))))
+        rows = columns(moments.standardised(np.stack(memory.draw(ROWS, draws))))
         batch = Batch(rows, np.full(len(rows), GRID))
         draws += 1
         for module in modules:
             batch = module.learn(batch)
-    stacks = {"": modules, ", random": build(scale.mean.size, seed)}
+    stacks = {"": modules, ", random": build(moments.mean.size, seed)}
     levels: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(images), 1000):
         patches = patches_of(images[start : start + 1000]).reshape(-1, PATCH * PATCH)
-        features = learner.transform(patches).reshape(-1, GRID * GRID, scale.mean.size)
+        features = learner.transform(patches).reshape(-1, GRID * GRID, moments.mean.size)
         levels.setdefault("features", []).append(summary(features))
         for name, stack in stacks.items():
-            rows = scale.apply(features)
+            rows = moments.standardised(features)
             for number, module in enumerate(stack, 1):
                 rows = module.transform(rows, None)[0]  # patches never mix, so their order is no matter
                 levels.setdefault(f"module {number}{name}", []).append(summary(rows))
@@ -90,7 +90,7 @@ def run(seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
         for regions, columns_ in (("3x3", slice(split, None)), ("global", slice(0, split))):
             probe = LinearProbe(iterations=150).fit(vectors[train, columns_], labels[train])
             accuracies[f"{level}, {regions}"] = 100 * probe.score(vectors[~train, columns_], labels[~train])
-    return {"updates": draws, "width": scale.mean.size, "accuracy": accuracies}
+    return {"updates": draws, "width": moments.mean.size, "accuracy": accuracies}
 
 
 def build(channels: int, seed: int) -> list[OnlineModule]:

@@ -20,7 +20,7 @@ from contrast_common import Recording, fsdd, leave_one_out, probe
 
 from stream_infomax import LearnerStage, Pipeline, WindowsStage
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.learning.classifier.probes import pool
+from stream_infomax.learning.classifier.pooling import pool
 
 SEEDS = range(5)
 CHOICES = {"output": ("halves", "log"), "length": (3, 7), "energy": (0.9, 0.95)}

@@ -20,7 +20,7 @@ import soundfile
 from contrast_common import SEEDS, Recording, Results, Stack, draw, front, paired, probe, rows_of, spread
 from scipy.fft import dct
 
-from stream_infomax.learning.classifier.probes import pool
+from stream_infomax.learning.classifier.pooling import pool
 
 UPDATES = 4
 PIECE = 0.5

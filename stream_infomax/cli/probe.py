@@ -108,7 +108,7 @@ def _encode(config: Config, states: Mapping[str, Any], random: bool) -> tuple[Ve
     import numpy as np
 
     from stream_infomax.configuration.compose import source_of
-    from stream_infomax.learning.classifier.classifier import Pooling
+    from stream_infomax.learning.classifier.pooling import Pooling
 
     pipeline = _encoder(config, states, random)
     levels = [stage.name for stage in pipeline.stages]

@@ -17,6 +17,7 @@ from stream_infomax.frames.contracts import Stage
 from stream_infomax.frames.measure import Measure
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
+from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.run.pictures import draw, learners
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.settings.extras import MissingExtraError
@@ -90,11 +91,20 @@ def _scores(stages: Mapping[str, list[Stage]]) -> dict[str, Scores]:
     found = {}
     for stage in _of_kind(stages, ClassifierStage):
         scores = {}
-        for level, values in stage.scores().items():
+        for level, score in stage.scores().items():
+            values = _figures(score)
             scores[level] = {figure: None if isnan(values[figure]) else values[figure] for figure in FIGURES}
         if scores:
             found[stage.name] = scores
     return found
+
+
+def _figures(score: Score) -> dict[str, float]:
+    values: dict[str, float] = {"chance": score.chance, "window_size": score.n_recent, "scored": score.n}
+    for over, figures in (("window", score.recent), ("overall", score.overall)):
+        of = (figures.accuracy, figures.no_change, figures.majority, figures.kappa_temporal)
+        values |= {f"{over}{share}": value for share, value in zip(SHARES, of, strict=True)}
+    return values
 
 
 def _unlabelled(stages: Mapping[str, list[Stage]]) -> dict[str, str]:

@@ -12,7 +12,10 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.measure import Kind, Measure
-from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling
+from stream_infomax.learning.classifier.classifier import OnlineClassifier
+from stream_infomax.learning.classifier.examiner import Examiner
+from stream_infomax.learning.classifier.pooling import Pooling
+from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
@@ -128,9 +131,9 @@ class ClassifierStage:
             if rows.size == 0:  # before a learner's first row its width may not have settled either
                 continue
             pool = pools.setdefault(name, Pooling(rows.shape[1]))
-            if len(pool.scale.mean) != rows.shape[1]:
+            if len(pool.mean) != rows.shape[1]:
                 raise ValueError(
-                    f"stage {self.name!r}: {name!r} changed its width from {len(pool.scale.mean)} to {rows.shape[1]} "
+                    f"stage {self.name!r}: {name!r} changed its width from {len(pool.mean)} to {rows.shape[1]} "
                     f"at offset {frame.offset}; a classifier keeps its width"
                 )
             pool.add(rows)
@@ -193,28 +196,27 @@ class ClassifierStage:
             self.examiners[level].restore(saved_examiner)
         self.streams.restore(state, self._new_segment)
 
-    def scores(self) -> dict[str, dict[str, float]]:
-        """Return each level's test-then-train figures, those that have been scored by now."""
-        scores = {level: examiner.score.values() for level, examiner in self.examiners.items()}
-        return {level: figures for level, figures in scores.items() if figures["scored"]}
+    def scores(self) -> dict[str, Score]:
+        """Return the score of each level that has been scored by now."""
+        return {level: examiner.score for level, examiner in self.examiners.items() if examiner.score.n}
 
     def measures(self) -> list[Measure]:
         """Return the recent accuracy of each level, and that of baselines which do not look at the data."""
         found: list[tuple[str, Kind, float]] = []
         scores = self.scores()
-        found += [(level, "accuracy", figures["window"]) for level, figures in scores.items()]
+        found += [(level, "accuracy", score.recent.accuracy) for level, score in scores.items()]
         if self._published in scores:
-            figures = scores[self._published]
-            found.append(("chance", "baseline", figures["chance"]))
-            found.append(("majority class", "baseline", figures["window_majority"]))
-            found.append(("no change", "baseline", figures["window_no_change"]))
+            score = scores[self._published]
+            found.append(("chance", "baseline", score.chance))
+            found.append(("majority class", "baseline", score.recent.majority))
+            found.append(("no change", "baseline", score.recent.no_change))
         return [Measure(self.name, level, kind, value, self.streams.offset + 1) for level, kind, value in found]
 
     def counts(self) -> Counts:
         """Return what each level has scored, and what was skipped, waits or was given up, by reason."""
         counts: dict[str, float] = {f"skipped: {reason}": count for reason, count in self.skipped.items()}
         for level, examiner in self.examiners.items():
-            own = {"scored": examiner.score.labels.total(), "waiting": len(examiner.waiting), **examiner.counts}
+            own = {"scored": examiner.score.n, "waiting": len(examiner.waiting), **examiner.counts}
             counts |= {f"{level}: {name}": count for name, count in own.items()}
         return counts
 

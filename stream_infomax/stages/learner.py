@@ -15,7 +15,7 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.infomax.settings import InfomaxSettings
-from stream_infomax.learning.measures.reservoir import Panel
+from stream_infomax.learning.measures.panel import Panel
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.record import make

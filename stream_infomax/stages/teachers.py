@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stream_infomax.frames.frame import Frame
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
 from stream_infomax.learning.contrast.shapes import Shape
-from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.learning.measures.moments import RunningMoments
 from stream_infomax.stages.batches import unpack
 
 Rows = npt.NDArray[np.float32]
@@ -52,21 +52,21 @@ class OwnExcerpts:
         self.draws = 0
         self.counts: Counter[str] = Counter(late=0, short=0, not_finite=0)
         self.shape: Shape
-        self.scale: RunningScale
+        self.moments: RunningMoments
 
     def start(self, shape: Shape) -> None:
         """Get ready for rows of this shape, which have no past."""
         self.shape = shape
-        self.scale = RunningScale(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
+        self.moments = RunningMoments(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
         self.memory.clear()
 
     def watch(self, rows: Rows) -> None:
         """Follow the distribution of the rows (n, channels)."""
-        self.scale.update(rows[np.isfinite(rows).all(1)])
+        self.moments.update(rows[np.isfinite(rows).all(1)])
 
     def standardised(self, rows: Rows) -> Rows:
         """Return rows (n, channels) as the module takes them."""
-        return self.scale.apply(rows)
+        return self.moments.standardised(rows)
 
     def keep(self, excerpts: list[Rows]) -> None:
         """Remember excerpts that give no reason for a batch."""
@@ -88,7 +88,7 @@ class OwnExcerpts:
         return batches
 
     def _draw(self) -> Batch:
-        chosen = [self.scale.apply(excerpt) for excerpt in self.memory.draw(self.rows, self.draws)]
+        chosen = [self.moments.standardised(excerpt) for excerpt in self.memory.draw(self.rows, self.draws)]
         self.draws += 1
         return self.shape.batch(chosen)
 
@@ -97,7 +97,7 @@ class OwnExcerpts:
         return {
             "draws": self.draws,
             "counts": dict(self.counts),
-            "scale": self.scale.state(),
+            "moments": self.moments.state(),
             "memory": self.memory.state(),
         }
 
@@ -106,7 +106,7 @@ class OwnExcerpts:
         self.draws = int(state["draws"])
         self.counts.clear()  # and stays the object in which the cutters count
         self.counts.update(state["counts"])
-        self.scale.restore(state["scale"])
+        self.moments.restore(state["moments"])
         self.memory.restore(state["memory"])
 
 

@@ -111,14 +111,17 @@ def _array(current: np.ndarray[Any, Any], value: Any, key: str, free: tuple[int,
 
 
 def _owned(value: Any) -> Any:
-    """Return `value` with arrays that can be written to."""
+    """Return `value` with arrays that can be written to; lists and dicts stay the objects that they are."""
     if isinstance(value, np.ndarray):
         shared = isinstance(value, np.memmap) or not value.flags.writeable
         return np.array(value) if shared else value
-    if type(value) in (list, tuple):
-        return type(value)(_owned(child) for child in value)
-    if type(value) is dict:
-        return {key: _owned(child) for key, child in value.items()}
+    if isinstance(value, list):
+        value[:] = [_owned(child) for child in value]
+    elif isinstance(value, dict):
+        for key, child in value.items():
+            value[key] = _owned(child)
+    elif type(value) is tuple:
+        return tuple(_owned(child) for child in value)
     return value
 
 

@@ -1,36 +1,20 @@
 """Linear probes: what a linear classifier can read from features that were learnt without labels."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.measures.standardise import RunningScale
+from stream_infomax.learning.measures.moments import RunningMoments
 from stream_infomax.settings.extras import optional
 
 with optional():
     from scipy.optimize import minimize
 
 Floats = NDArray[np.floating[Any]]
-
-
-def pool(rows: Floats) -> NDArray[np.float64]:
-    """Return mean and deviation over the finite rows (n, C) of a segment: (2·C,); NaN where no row is finite."""
-    rows = rows[np.isfinite(rows).all(1)].astype(np.float64)
-    if len(rows) == 0:
-        return np.full(2 * rows.shape[1], np.nan)
-    return np.concatenate([rows.mean(0), rows.std(0)])
-
-
-def pool_regions(grid: Floats, regions: int) -> NDArray[np.float64]:
-    """Return the means of a grid (H, W, C) over regions × regions parts of it: (regions²·C,)."""
-    means = [
-        part.mean((0, 1), dtype=np.float64)
-        for band in np.array_split(grid, regions, axis=0)
-        for part in np.array_split(band, regions, axis=1)
-    ]
-    return np.concatenate(means)
 
 
 class LinearProbe:
@@ -45,19 +29,32 @@ class LinearProbe:
         The inverse of the penalty.
     iterations
         L-BFGS steps at most.
+
+    Attributes
+    ----------
+    classes_
+        The labels, sorted.
+    weights_
+        One column a class, (F + 1, classes); the last row is the bias.
     """
 
     def __init__(self, strength: float = 1.0, iterations: int = 200) -> None:
         self.strength, self.iterations = strength, iterations
 
-    def fit(self, features: Floats, labels: Sequence[str]) -> "LinearProbe":
-        """Fit on features (n, F) and their labels."""
+    def fit(self, features: Floats, labels: Sequence[str]) -> LinearProbe:
+        """Fit on features (n, F) and their labels.
+
+        Raises
+        ------
+        ValueError
+            Where there are fewer than two classes.
+        """
         self.classes_, index = np.unique(np.asarray(labels), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"a probe needs two classes or more; received {list(self.classes_)}")
-        self.scale = RunningScale(features.shape[1])
-        self.scale.update(features)
-        x = np.concatenate([self.scale.apply(features), np.ones((len(features), 1), np.float32)], 1)
+        self.moments = RunningMoments(features.shape[1])
+        self.moments.update(features)
+        x = np.concatenate([self.moments.standardised(features), np.ones((len(features), 1), np.float32)], 1)
         one_hot = np.eye(len(self.classes_), dtype=np.float32)[index]
         shape = (x.shape[1], len(self.classes_))
 
@@ -79,10 +76,10 @@ class LinearProbe:
 
     def predict(self, features: Floats) -> NDArray[np.str_]:
         """Return the likeliest class of every row (n, F)."""
-        logits = self.scale.apply(features) @ self.weights_[:-1] + self.weights_[-1]
+        logits = self.moments.standardised(features) @ self.weights_[:-1] + self.weights_[-1]
         predicted: NDArray[np.str_] = self.classes_[logits.argmax(1)]
         return predicted
 
     def score(self, features: Floats, labels: Sequence[str]) -> float:
-        """Return the share of rows that are named rightly."""
+        """Return the share of rows whose label is predicted."""
         return float(np.mean(self.predict(features) == np.asarray(labels)))

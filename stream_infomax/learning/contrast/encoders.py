@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.contrast.excerpts import columns
+from stream_infomax.state.kept import Kept
 
 if TYPE_CHECKING:
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Rows = NDArray[np.float32]
 
 
-class RowEncoder:
+class RowEncoder(Kept):
     """One stream in one module: what convolutions and GRU remember, and rows short of a stride.
 
     Output row j of a segment stands for its input rows j·stride to (j + 1)·stride - 1, whatever the frames. A NaN

@@ -19,6 +19,7 @@ from stream_infomax.learning.contrast.excerpts import Batch
 from stream_infomax.learning.contrast.layouts import Layer
 from stream_infomax.learning.contrast.modules import seeded_module
 from stream_infomax.settings.extras import optional
+from stream_infomax.state.kept import Kept
 
 with optional():
     import torch
@@ -31,7 +32,7 @@ AVERAGED = 0.99  # what a step leaves of the average of the weights
 FADING = 0.99  # of the score and accuracy that are reported
 
 
-class OnlineModule:
+class OnlineModule(Kept):
     """A module, its optimiser (Adam) and its counters.
 
     Parameters
@@ -76,6 +77,14 @@ class OnlineModule:
         self.stuck = 0  # updates in a row at the score of chance
         self.score = self.accuracy = math.nan
         self.skipped = {"not_finite": 0, "constant": 0, "one_excerpt": 0, "short": 0}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Copied: torch shares the memory of tensors with the process that they are sent to.
+        return copy.deepcopy(super().__getstate__())
+
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        torch.set_num_threads(1)  # as in the constructor: the copy may be in another process
+        super().__setstate__(attributes)
 
     @property
     def collapsed(self) -> bool:

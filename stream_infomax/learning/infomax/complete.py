@@ -60,6 +60,8 @@ class CompleteRule(Rule):
         self.average = self.filters.copy()
         self.means: Floats = np.repeat([[1.5], [1.0], [1.0]], self.n_rank, axis=1)
         self.drift = 0.0
+        self._gradient, self._turned, self._other = (np.zeros((self.n_rank, self.n_rank), np.float32) for _ in range(3))
+        self._moved: Floats = np.zeros_like(self.filters)
 
     @property
     def rotation(self) -> Floats:
@@ -77,21 +79,22 @@ class CompleteRule(Rule):
         return np.asarray(self.means[0] - self.linear)
 
     def step(self, rows: Floats, n_new: int, learnt: int) -> Step:
+        self._make_room(len(rows))
         y = self._project(rows)
         shortened = self.reach.shorten(rows[:n_new], y[:n_new])
         psi, curvature = self._score(y, n_new, learnt)
-        gradient = np.matmul(psi.T, y, out=self._matrix("gradient"))
+        gradient = np.matmul(psi.T, y, out=self._gradient)
         turn = self._turn(gradient, curvature, self.learning_rate(len(rows), n_new, learnt) / len(rows))
         self._advance(turn, self.share(n_new, learnt))
         return Step(shortened.rows, y[:n_new], shortened.lengths, shortened.bound)
 
     def _project(self, rows: Floats) -> Floats:
         """Return ŷ (n, K0)."""
-        return np.matmul(rows, self.filters, out=self._scratch("potentials", len(rows), self.n_rank))
+        return np.matmul(rows, self.filters, out=self._y)
 
     def _score(self, y: Floats, n_new: int, learnt: int) -> tuple[Floats, Floats]:
         """Return the weighted scores (n, K0) of potentials and |κ| (K0,); the running means follow."""
-        psi, means = self._scratch("scores", *y.shape), np.empty((3, self.n_rank), np.float32)
+        psi, means = self._scores, np.empty((3, self.n_rank), np.float32)
         linear = self.linear
         curvature = self.means[0] - linear
         sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
@@ -104,7 +107,7 @@ class CompleteRule(Rule):
 
         It is shortened where it is too long, and where turns have added up it leads back.
         """
-        turn, squares = self._matrix("turn"), np.empty(self.n_rank, np.float32)
+        turn, squares = self._turned, np.empty(self.n_rank, np.float32)
         total = kernels.skew(gradient, curvature, rate, CURVATURE_FLOOR, turn, squares)
         # The singular values of a skew matrix come in pairs: often its Frobenius norm says that all is well.
         largest = math.sqrt(0.5 * total)
@@ -115,8 +118,8 @@ class CompleteRule(Rule):
         self.drift += (factor * largest) ** 2
         if self.drift > LARGEST_DRIFT:
             self.drift = 0.0
-            rotation = np.matmul(self.dewhiten.T, self.filters, out=self._matrix("rotation"))
-            gram = np.matmul(rotation.T, rotation, out=self._matrix("gram"))
+            rotation = np.matmul(self.dewhiten.T, self.filters, out=self._gradient)
+            gram = np.matmul(rotation.T, rotation, out=self._other)
             gram *= np.float32(-0.5)
             turn += gram
             diagonal(turn)[:] += np.float32(0.5)
@@ -124,15 +127,12 @@ class CompleteRule(Rule):
 
     def _advance(self, turn: Floats, share: float) -> None:
         """W ← W (I + T), and its average by `share` of their distance."""
-        moved = np.matmul(self.filters, turn, out=self._scratch("moved", *self.filters.shape))
+        moved = np.matmul(self.filters, turn, out=self._moved)
         kernels.advance(self.filters, moved, self.average, share)
-
-    def _matrix(self, name: str) -> Floats:
-        return self._scratch(name, self.n_rank, self.n_rank)
 
     def objective(self, step: Step) -> float:
         """Return Q1 in nats at the new rows of the last step, as they were before it."""
-        u = np.multiply(step.y, np.float32(self.beta), out=self._scratch("drive", *step.y.shape))
+        u = np.multiply(step.y, np.float32(self.beta), out=self._scores[: len(step.y)])
         # -ln φ = |u| + 2 ln(1 + exp(-|u|)) - ln β, u = βŷ
         np.abs(u, out=u)
         total = np.sum(u, dtype=np.float64)
@@ -144,7 +144,7 @@ class CompleteRule(Rule):
         """Carry C and its average over to another whitening."""
         self.whiten[:] = whiten
         for carried in (self.filters, self.average):
-            np.matmul(self.whiten, np.matmul(self.dewhiten.T, carried, out=self._matrix("rotation")), out=carried)
+            np.matmul(self.whiten, np.matmul(self.dewhiten.T, carried, out=self._other), out=carried)
         self.dewhiten[:] = dewhiten
 
     def published(self) -> Floats:

@@ -162,8 +162,9 @@ class BlockLearner(Kept):
 
     def _learn(self, whitener: StreamingWhitener, rule: Rule) -> None:
         """Take a step, and let whitening, memory, tuning and objective have what it learnt from."""
-        size, shift = self.sizes.block, np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
+        size = self.sizes.block
         if self._memory is not None:
+            shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
             # Rows that hardly count any more are not learnt from again.
             recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
             self._memory.draw(shift, self._rows[size:], recent)

@@ -66,11 +66,13 @@ class OvercompleteRule(Rule):
         self.linear: Floats = np.zeros(n_components)
         self.second_moment: Floats = np.eye(self.n_rank)
         self.statistics_rows = 0.0
+        self._moving, self._pulled, self._other = (np.zeros_like(self.rotation) for _ in range(3))
 
     def step(self, rows: Floats, n_new: int, learnt: int) -> Step:
         x = rows @ self.whiten
         shortened = self.reach.shorten(rows[:n_new], x[:n_new])
-        y = np.matmul(x, self.rotation, out=self._scratch("potentials", len(x), self.n_components))
+        self._make_room(len(x))
+        y = np.matmul(x, self.rotation, out=self._y)
         inverse = np.linalg.inv(self._weighted_gram()).astype(np.float32)
         direction = self._direction(x, y, inverse, n_new)
         direction *= np.float32(STEP_FACTOR * self.learning_rate(len(rows), n_new, learnt))
@@ -79,31 +81,31 @@ class OvercompleteRule(Rule):
 
     def _weighted_gram(self) -> Floats:
         """Return M = C D² Cᵀ (K0, K0), float64."""
-        weighted = np.multiply(self.rotation, self.density.astype(np.float32), out=self._matrix("weighted"))
+        weighted = np.multiply(self.rotation, self.density.astype(np.float32), out=self._other)
         return np.asarray(weighted @ weighted.T, np.float64)
 
     def _direction(self, x: Floats, y: Floats, inverse: Floats, n_new: int) -> Floats:
         """Return -dQ̂/dC + C (dQ̂/dC)ᵀ C, (K0, K1), for whitened rows x̂, potentials ŷ and M⁻¹; averages follow."""
-        direction = np.matmul(inverse, self.rotation, out=self._matrix("direction"))
+        direction = np.matmul(inverse, self.rotation, out=self._moving)
         unit = (self.density * np.einsum("ij,ij->j", self.rotation, direction)).astype(np.float32)
         pull = self._pull(x, y, unit, n_new)
         direction *= (self.density**2).astype(np.float32)
         direction += pull
         inwards = self.rotation @ pull.T
         diagonal(inwards)[:] += 1
-        direction -= np.matmul(inwards, self.rotation, out=self._matrix("weighted"))
+        direction -= np.matmul(inwards, self.rotation, out=self._other)
         return direction
 
     def _pull(self, x: Floats, y: Floats, unit: Floats, n_new: int) -> Floats:
         """Return ⟨x̂ ω̂ᵀ⟩ of whitened rows, (K0, K1); the running averages follow."""
         row = 1 / np.sqrt(np.einsum("ij,ij->i", x, x) / np.float32(self.n_rank) + np.float32(1e-12))
         row /= row.sum()
-        omega, sums = self._scratch("omega", *y.shape), np.empty((3, self.n_components), np.float32)
+        omega, sums = self._scores, np.empty((3, self.n_components), np.float32)
         linear = self.linear.astype(np.float32)
         kernels.overcomplete_block(y, self.beta, row, unit, linear, omega, sums)
-        pull = np.matmul(self.second_moment.astype(np.float32), self.rotation, out=self._matrix("pull"))
+        pull = np.matmul(self.second_moment.astype(np.float32), self.rotation, out=self._pulled)
         pull *= -linear * unit
-        pull += np.matmul(x.T, omega, out=self._matrix("weighted"))
+        pull += np.matmul(x.T, omega, out=self._other)
         self.statistics_rows = min(self.statistics_rows + n_new, STATISTICS_ROWS)
         share = n_new / self.statistics_rows
         self.density += share * (np.maximum(sums[0], DENSITY_FLOOR * self.beta) - self.density)
@@ -113,12 +115,9 @@ class OvercompleteRule(Rule):
 
     def _advance(self, direction: Floats, share: float) -> None:
         """C ← C + direction, made orthonormal, and its average by `share` of their distance."""
-        moved = retracted(self.rotation, direction, self._matrix("pull"), self._matrix("weighted"))
+        moved = retracted(self.rotation, direction, self._pulled, self._other)
         moved -= self.rotation
         kernels.advance(self.rotation, moved, self.average, share)
-
-    def _matrix(self, name: str) -> Floats:
-        return self._scratch(name, self.n_rank, self.n_components)
 
     def objective(self, step: Step) -> float:
         """Return Q̂ in nats at the running D, to which the rows of the last step belong."""

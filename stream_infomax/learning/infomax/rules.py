@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.outliers import Reach
-from stream_infomax.learning.infomax.scratch import Scratch
 from stream_infomax.learning.infomax.tuning import Tuning
 from stream_infomax.state.kept import Kept
 
@@ -85,7 +84,9 @@ class Rule(Kept):
         self.tuning = Tuning(n_components, self.beta)
         self.reach = Reach()
         self.n_steps = 0
-        self._scratch = Scratch()
+        # What a step writes before it reads it: memory that is new to the process costs as much as a pass over it.
+        self._y: Floats = np.zeros((0, n_components), np.float32)
+        self._scores: Floats = np.zeros((0, n_components), np.float32)
 
     def step(self, rows: Floats, n_new: int, learnt: int) -> Step:
         """Learn from a batch of rows.
@@ -112,6 +113,11 @@ class Rule(Kept):
     def published(self) -> Floats:
         """Return the nearest admissible C to the average, (K0, K1) float32."""
         raise NotImplementedError
+
+    def _make_room(self, n: int) -> None:
+        """Have room for the potentials and scores of n rows."""
+        if len(self._y) != n:
+            self._y, self._scores = (np.zeros((n, self.n_components), np.float32) for _ in range(2))
 
     def learning_rate(self, n: int, n_new: int, learnt: int) -> float:
         """Return the length of a step from n rows: it falls with the square root of the rows that count."""

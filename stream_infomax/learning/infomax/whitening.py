@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
-from stream_infomax.learning.infomax.scratch import Scratch
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
@@ -81,7 +80,7 @@ class StreamingWhitener(Kept):
         # Of a refresh that is under way: the covariance that it leads to, and how far the whitening has come.
         self._target: Floats = np.zeros((0, 0))
         self._approach: Floats = np.zeros((0, 0))
-        self._scratch = Scratch()
+        self._product: Floats = np.zeros((n_features, n_features), np.float32)  # what `add` writes before it reads it
 
     @property
     def n_rank(self) -> int:
@@ -97,7 +96,7 @@ class StreamingWhitener(Kept):
             self.scatter *= decay
         self.weight += len(rows)
         self.sum += np.ones(len(rows), np.float32) @ rows
-        kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._scratch("product", *self.scatter.shape)))
+        kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._product))
 
     def mean(self) -> Floats:
         """The running mean (K,) relative to `reference`."""
@@ -140,32 +139,30 @@ class StreamingWhitener(Kept):
         Returns whether that is done. Where the whitening has far to go, it takes several calls, so that none is long;
         until the last of them it stays what it was.
         """
-        moved = self._scratch("moved", *self.whiten.shape, dtype=np.float64)
-        gram = self._scratch("gram", self.n_rank, self.n_rank, dtype=np.float64)
         if not len(self._target):
-            self._target, self._approach = self._destination(moved)
+            self._target, self._approach = self._destination()
         covariance, projected = self._target, self._approach
-        np.matmul(covariance, projected, out=moved)
-        np.matmul(projected.T, moved, out=gram)
+        moved = covariance @ projected
+        gram = projected.T @ moved
         # Corrections are small beside what they correct: float32 will do.
-        correction, exact = inverse_root(gram, self._scratch("series", 4, *gram.shape))
+        correction, exact = inverse_root(gram)
         if exact:
-            self.dewhiten = np.add(moved, moved.astype(np.float32) @ correction, out=self.dewhiten)
+            self.dewhiten = moved + moved.astype(np.float32) @ correction
         projected += projected.astype(np.float32) @ correction
         if exact:
             self.whiten = projected
             self._target = self._approach = np.zeros((0, 0))
         return exact
 
-    def _destination(self, moved: Floats) -> tuple[Floats, Floats]:
-        """Return the covariance to whiten, and the whitening that a refresh begins with; `moved` is scratch."""
+    def _destination(self) -> tuple[Floats, Floats]:
+        """Return the covariance to whiten, and the whitening that a refresh begins with."""
         self._recentre()
         covariance = self.scatter / max(self.weight, 1.0)
         diagonal(covariance)[:] += self._ridge(float(np.trace(covariance)))
         if self.n_rank == len(covariance):
             return covariance, self.whiten.copy()
         # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
-        np.matmul(covariance, self.whiten, out=moved)
+        moved = covariance @ self.whiten
         return covariance, np.asarray(moved @ np.linalg.solve(moved.T @ moved, moved.T @ self.whiten))
 
     def _ridge(self, total: float) -> float:
@@ -184,20 +181,18 @@ def diagonal(matrix: Floats) -> Floats:
     return np.asarray(np.einsum("ii->i", matrix))
 
 
-def inverse_root(matrix: Floats, work: Floats) -> tuple[Floats, bool]:
-    """M^(-1/2) - I of a symmetric positive definite M (K, K), and whether that is exact.
+def inverse_root(matrix: Floats) -> tuple[Floats, bool]:
+    """Return M^(-1/2) - I of a symmetric positive definite M (K, K), and whether that is exact.
 
     The series in Δ = M/m - I up to Δ⁴, m the mean eigenvalue: two products, where eigenvectors cost as much as fifty.
     Where eigenvalues are further apart than the series bears, m grows until all of M/m lie below SERIES_END; then the
     result is no inverse root, but makes every eigenvalue of R M R nearer to 1, some six times where it is small.
-
-    `work` (4, K, K) float32 is room for it, in which the result lies; M is spoilt.
     """
-    delta, square, series, root = work
     mean = max(float(np.trace(matrix)) / len(matrix), np.finfo(np.float64).tiny)
-    diagonal(matrix)[:] -= mean
-    np.multiply(matrix, 1 / mean, out=delta, casting="same_kind")
-    np.matmul(delta.T, delta, out=square)
+    delta = matrix.copy()
+    diagonal(delta)[:] -= mean
+    delta = np.multiply(delta, 1 / mean).astype(np.float32)
+    square = delta.T @ delta
     distance = math.sqrt(float(np.linalg.norm(square)))  # at least the largest |eigenvalue| of Δ
     if distance > SERIES_END - 1:
         factor = (1 + distance) / SERIES_END
@@ -207,10 +202,10 @@ def inverse_root(matrix: Floats, work: Floats) -> tuple[Floats, bool]:
         delta /= factor
         diagonal(delta)[:] += 1 / factor - 1
         mean *= factor
-    np.multiply(square, 35 / 128, out=series)
+    series = square * np.float32(35 / 128)
     delta *= -5 / 16
     series += delta
-    np.matmul(square, series, out=root)
+    root = square @ series
     square *= 3 / 8
     root += square
     delta *= 8 / 5

@@ -6,16 +6,19 @@ All of it is exact and slow enough to be called now and then; :class:`RunningEnt
 are the versions that a live learner reports from.
 """
 
+from __future__ import annotations
+
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax.neurons import density
 from stream_infomax.learning.measures.kernels import add_information, add_to_histogram
+from stream_infomax.state.kept import Kept
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 
 NEURONS = 10**6
 SLOPE = math.pi / math.sqrt(3)
@@ -27,7 +30,7 @@ _EDGES = np.linspace(-2, 2, _CELLS + 1)[1:-1] / (1 - np.abs(np.linspace(-2, 2, _
 _CELL_WIDTHS = np.diff(_EDGES, prepend=2 * _EDGES[0] - _EDGES[1], append=2 * _EDGES[-1] - _EDGES[-2])
 
 
-def coefficient_entropy(Y: Array, filters: Array | None = None) -> float:
+def coefficient_entropy(Y: Floats, filters: Floats | None = None) -> float:
     """Mean differential entropy of the outputs in bits (3.100-3.103); smaller means a more efficient code.
 
     The paper scales the filters so that their mean length is one, estimates each output's density with a normal kernel
@@ -55,7 +58,7 @@ def coefficient_entropy(Y: Array, filters: Array | None = None) -> float:
     return entropy
 
 
-def output_entropies(Y: Array) -> Array:
+def output_entropies(Y: Floats) -> Floats:
     """Differential entropy of each output in bits, shape (n_components,); -inf for a constant one.
 
     The estimate is the one described at :func:`coefficient_entropy`.
@@ -64,7 +67,7 @@ def output_entropies(Y: Array) -> Array:
     return np.array([_kernel_entropy(np.sort(y)) for y in Y.T.astype(np.float64)])
 
 
-def _kernel_entropy(y: Array) -> float:
+def _kernel_entropy(y: Floats) -> float:
     """Entropy of the kernel density of sorted values, which are put on a grid of Δ = h/4 first."""
     n = len(y)
     middle = y[n // 2]
@@ -89,7 +92,7 @@ def _kernel_entropy(y: Array) -> float:
     return float(-(mass @ np.log2(mass)) + math.log2(step))
 
 
-def conditional_entropy(C: Array, Y: Array, n_neurons: float = NEURONS, slope: float = SLOPE) -> float:
+def conditional_entropy(C: Floats, Y: Floats, n_neurons: float = NEURONS, slope: float = SLOPE) -> float:
     """h1 = -½⟨ln det((N/K0 · C Φ̂ Cᵀ + I) / 2πe)⟩ in nats (3.105): what the responses leave open about the input.
 
     Smaller means that more information is transmitted. Φ̂ = diag(φ(y_k)²) with φ = dg/dy of the logistic tuning
@@ -117,7 +120,7 @@ def conditional_entropy(C: Array, Y: Array, n_neurons: float = NEURONS, slope: f
 
 
 def transmitted_information(
-    C: Array, Y: Array, n_neurons: float = NEURONS, slope: float = SLOPE, input_entropy: float | None = None
+    C: Floats, Y: Floats, n_neurons: float = NEURONS, slope: float = SLOPE, input_entropy: float | None = None
 ) -> float:
     """I(X; R) ≈ ½⟨ln det(G / 2πe)⟩ + H(X̂) in bits a row, the paper's asymptotic formula for large N.
 
@@ -138,7 +141,7 @@ def transmitted_information(
     return input_entropy - conditional_entropy(C, Y, n_neurons, slope) / math.log(2)
 
 
-def _log_det(C: Array, Y: Array, n_neurons: float, slope: float) -> Array:
+def _log_det(C: Floats, Y: Floats, n_neurons: float, slope: float) -> Floats:
     """ln det(N/K0 · C Φ̂ Cᵀ + I) of each row, shape (n_rows,)."""
     Y = _finite_matrix(Y, "Y", 1)
     n_rank, n_components = C.shape
@@ -157,7 +160,7 @@ def _log_det(C: Array, Y: Array, n_neurons: float, slope: float) -> Array:
     return logs
 
 
-def amari_distance(P: Array) -> float:
+def amari_distance(P: Floats) -> float:
     """How far a square matrix is from a scaled permutation: 0 is one, K - 1 the largest (as picard and mmica use it).
 
     ½K⁻¹ (Σ_i Σ_j p_ij² / max_j p_ij² + the same over columns) - 1 for P = (unmixing) · (mixing), shape (K, K).
@@ -177,7 +180,7 @@ def amari_distance(P: Array) -> float:
     return float((rows + columns) / (2 * len(P)) - 1)
 
 
-def excess_kurtosis(Y: Array) -> Array:
+def excess_kurtosis(Y: Floats) -> Floats:
     """⟨(y-⟨y⟩)⁴⟩ / ⟨(y-⟨y⟩)²⟩² - 3 of each output, shape (n_components,); NaN for a constant one, 0 for a Gaussian."""
     Y = _finite_matrix(Y, "Y", 2).astype(np.float64)
     squares = (Y - Y.mean(axis=0)) ** 2
@@ -187,7 +190,7 @@ def excess_kurtosis(Y: Array) -> Array:
     return np.asarray(kurtosis - 3)
 
 
-def _finite_matrix(Y: Array, name: str, least: int) -> Array:
+def _finite_matrix(Y: Floats, name: str, least: int) -> Floats:
     Y = np.asarray(Y)
     if Y.ndim != 2 or len(Y) < least:
         raise ValueError(f"{name} must be a matrix of at least {least} row(s), got the shape {Y.shape}")
@@ -196,7 +199,7 @@ def _finite_matrix(Y: Array, name: str, least: int) -> Array:
     return Y
 
 
-class RunningEntropy:
+class RunningEntropy(Kept):
     """Coefficient entropy of the most recent rows of a stream, from one histogram an output.
 
     A value y falls into one of 256 cells of equal width in t = y / (1 + |y| / 2): 0.016 wide at y = 0, 0.4 at 8, and no
@@ -212,6 +215,9 @@ class RunningEntropy:
         Rows after which a histogram is full.
     """
 
+    kept = ("window", "_rows", "_counts")
+    free: ClassVar = {"_counts": (1,)}
+
     def __init__(self, window: int = 8192) -> None:
         if window < 1:
             raise ValueError(f"window must be at least 1 row, got {window}")
@@ -219,7 +225,7 @@ class RunningEntropy:
         self._rows = np.zeros(2, np.int64)
         self._counts = np.zeros((2, 0, _CELLS), np.int32)
 
-    def partial_fit(self, Y: Array) -> "RunningEntropy":
+    def partial_fit(self, Y: Floats) -> RunningEntropy:
         """Count the rows of Y (n_rows, n_components); rows that are not finite are passed over.
 
         Raises
@@ -243,7 +249,7 @@ class RunningEntropy:
         return self
 
     @property
-    def values(self) -> Array:
+    def values(self) -> Floats:
         """Entropy of each output in bits, shape (n_components,); NaN before the first row."""
         n = int(self._rows.sum())
         if not n:
@@ -259,18 +265,8 @@ class RunningEntropy:
         """Mean of the outputs' entropies in bits; NaN before the first row."""
         return float(self.values.mean()) if self._rows.any() else math.nan
 
-    def state(self) -> dict[str, Any]:
-        """Return all that the next value depends on."""
-        return {"window": self.window, "rows": self._rows.copy(), "counts": self._counts.copy()}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state()` returned."""
-        self.window = int(state["window"])
-        self._rows = np.array(state["rows"], np.int64)
-        self._counts = np.array(state["counts"], np.int32)
-
-
-class RunningInformation:
+class RunningInformation(Kept):
     """Objective Q and transmitted information of the most recent rows of a stream.
 
     Q = -⟨Σ ln φ(y_k)⟩ in nats (2.83) of every row, at β of the start. The information is that of
@@ -286,6 +282,8 @@ class RunningInformation:
         Rows after which a sum is full.
     """
 
+    kept = ("n_neurons", "window", "_sums")
+
     EVERY = 64
 
     def __init__(self, n_neurons: float = NEURONS, window: int = 8192) -> None:
@@ -296,7 +294,7 @@ class RunningInformation:
         # Newest and previous window: rows, sum of Σ -ln φ, rows with information, sum of bits.
         self._sums = np.zeros((2, 4))
 
-    def partial_fit(self, Y: Array, C: Array) -> float:
+    def partial_fit(self, Y: Floats, C: Floats) -> float:
         """Add rows of potentials Y (n_rows, n_components), made with C (n_rank, n_components).
 
         Returns the mean information of these rows in bits a row, the figure of a frame; NaN where none of them was
@@ -314,7 +312,7 @@ class RunningInformation:
             Y = Y[len(part) :]
         return bits / measured if measured else math.nan
 
-    def _add(self, Y: Array, C: Array) -> tuple[int, float]:
+    def _add(self, Y: Floats, C: Floats) -> tuple[int, float]:
         """Add rows to the newest sums; return how many were measured and their bits.
 
         One by one, so that the sums have the same bits however the rows were cut.
@@ -342,13 +340,3 @@ class RunningInformation:
         """Transmitted information in bits a row; NaN before the first row that was measured."""
         rows, bits = self._sums.sum(axis=0)[2:]
         return float(bits / rows) if rows else math.nan
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next values depend on."""
-        return {"n_neurons": self.n_neurons, "window": self.window, "sums": self._sums.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state()` returned."""
-        self.n_neurons = float(state["n_neurons"])
-        self.window = int(state["window"])
-        self._sums = np.array(state["sums"], np.float64)

@@ -2,15 +2,9 @@
 
 import numpy as np
 import pytest
+from helpers.clouds import clouds
 
-from stream_infomax.learning.classifier.classifier import Examiner, OnlineClassifier, Pooling, Score
-
-
-def clouds(n, classes=3, width=6, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = 2 * rng.standard_normal((classes, width))
-    labels = rng.integers(classes, size=n)
-    return centres[labels] + rng.standard_normal((n, width)), [f"class {label}" for label in labels]
+from stream_infomax.learning.classifier.classifier import OnlineClassifier
 
 
 def test_it_learns_separable_classes_in_one_pass():
@@ -98,116 +92,3 @@ def test_labels_are_texts_and_features_finite():
         classifier.learn(np.array([1.0, np.nan]), "1")
     with pytest.raises(ValueError, match="shape \\(3,\\)"):
         classifier.learn(np.ones(3), "1")
-
-
-def test_score_on_a_sorted_stream():
-    """Ten labels, each a hundred times in a row: "same as last time" is right 990 times of 1000."""
-    score = Score(fading=1.0)
-    labels = [str(digit) for digit in range(10) for _ in range(100)]
-    for position, label in enumerate(labels):
-        score.add(label if position % 2 else "wrong", label)
-    values = score.values()
-    assert values["accuracy"] == values["overall"] == 0.5
-    assert values["no_change"] == values["overall_no_change"] == 0.99
-    assert values["kappa_temporal"] == pytest.approx((0.5 - 0.99) / 0.01)
-    assert values["window"] == 0.5
-    # The majority so far is right in the first hundred but its first, and at ties the earliest label wins.
-    assert values["majority"] == pytest.approx(0.099)
-    assert values["scored"] == 1000
-    assert values["chance"] == 0.1
-    # Of the last 200, the first of each hundred is a change.
-    assert (values["window_size"], values["window_no_change"], values["window_majority"]) == (200, 0.99, 0.0)
-    assert values["window_kappa_temporal"] == values["overall_kappa_temporal"] == pytest.approx(-49)
-
-
-def test_score_fades():
-    score = Score(fading=0.5, window=2)
-    for hit in (True, True, False):
-        score.add("a" if hit else "b", "a")
-    assert score.values()["accuracy"] == pytest.approx((0.25 + 0.5) / 1.75)
-    assert score.values()["window"] == 0.5
-
-
-def test_score_before_any_label_and_where_nothing_changes():
-    assert np.isnan(Score().values()["accuracy"])
-    score = Score()
-    for _ in range(3):
-        score.add("a", "a")
-    assert score.values()["accuracy"] == 1
-    assert score.values()["kappa_temporal"] == pytest.approx(1)
-    sure = Score(window=2)
-    for _ in range(3):
-        sure.add("a", "a")
-    assert np.isnan(sure.values()["window_kappa_temporal"]), "where nothing changes there is nothing to gain"
-
-
-def test_prediction_comes_before_the_label():
-    examiner = Examiner(OnlineClassifier(1))
-    examiner.segment("s", np.ones(1), "a")
-    assert examiner.score.values()["overall"] == 0
-    examiner.segment("t", np.ones(1), "a")
-    assert examiner.score.values()["overall"] == 0.5
-
-
-def test_late_labels_score_the_prediction_that_was_made_then():
-    at_once, late = Examiner(OnlineClassifier(6)), Examiner(OnlineClassifier(6))
-    features, labels = clouds(30)
-    for number, (x, label) in enumerate(zip(features, labels, strict=True)):
-        at_once.segment(str(number), x, label)
-        late.segment(str(number), x, None)
-        if number >= 2:
-            assert late.label(str(number - 2), labels[number - 2])
-    assert late.score.values()["scored"] == 28
-    assert list(late.waiting) == ["28", "29"]
-    late.label("28", labels[28])
-    late.label("29", labels[29])
-    assert np.array_equal(late.classifier.weights, at_once.classifier.weights), "the same labels in the same order"
-    assert late.score.values()["overall"] <= at_once.score.values()["overall"]
-
-
-def test_labels_for_unknown_segments_and_segments_without_labels_are_counted():
-    examiner = Examiner(OnlineClassifier(1), waiting=3)
-    assert not examiner.label("never seen", "a")
-    for number in range(5):
-        examiner.segment(str(number), np.ones(1), None)
-    assert not examiner.label("0", "a")
-    assert examiner.label("4", "a")
-    assert not examiner.label("4", "a")
-    assert examiner.segment("empty", np.array([np.nan]), "a") is None
-    assert examiner.counts == {"empty": 1, "given_up": 2, "unknown": 3}
-    with pytest.raises(TypeError):
-        examiner.label("3", 3)
-    assert "3" in examiner.waiting
-    assert examiner.score.values()["scored"] == 1
-
-
-def test_restored_examiner_goes_on_alike():
-    features, labels = clouds(80)
-    one = Examiner(OnlineClassifier(6, half_life=30), waiting=10)
-    for number in range(40):
-        one.segment(str(number), features[number], labels[number] if number % 3 else None)
-    other = Examiner(OnlineClassifier(6, half_life=30), waiting=10)
-    other.restore(one.state())
-    for number in range(40, 80):
-        left = one.segment(str(number), features[number], labels[number])
-        assert np.array_equal(left, other.segment(str(number), features[number], labels[number]))
-        assert one.label(str(number - 40), "class 0") == other.label(str(number - 40), "class 0")
-    assert one.score.values() == other.score.values()
-    assert one.counts == other.counts
-    with pytest.raises(ValueError, match="reads 6 features, this one 5"):
-        Examiner(OnlineClassifier(5)).restore(one.state())
-
-
-def test_pooling_in_pieces_leaves_out_what_is_not_finite():
-    rng = np.random.default_rng(0)
-    rows = rng.standard_normal((50, 3)).astype(np.float32)
-    rows[[4, 30]] = np.nan
-    pool = Pooling(3)
-    for start in range(0, 50, 8):
-        pool.add(rows[start : start + 8])
-    good = rows[np.isfinite(rows).all(1)].astype(np.float64)
-    np.testing.assert_allclose(pool.result(), np.concatenate([good.mean(0), good.std(0)]), rtol=1e-6)
-    other = Pooling(3)
-    other.restore(pool.state())
-    assert np.array_equal(other.result(), pool.result())
-    assert np.isnan(Pooling(3).result()).all()

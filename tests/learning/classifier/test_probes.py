@@ -6,7 +6,7 @@ from helpers.extras import extra
 
 extra("scipy")
 
-from stream_infomax.learning.classifier.probes import LinearProbe, pool, pool_regions  # noqa: E402
+from stream_infomax.learning.classifier.probes import LinearProbe  # noqa: E402
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")
@@ -26,15 +26,3 @@ def test_it_finds_the_optimum_that_scikit_learn_finds():
 def test_one_class_is_refused():
     with pytest.raises(ValueError, match="two classes"):
         LinearProbe().fit(np.eye(3), ["a", "a", "a"])
-
-
-def test_pools():
-    rows = np.array([[1.0, 2.0], [3.0, 2.0], [np.nan, 0.0]])
-    assert pool(rows).tolist() == [2, 2, 1, 0]
-    assert np.isnan(pool(rows[2:])).all()
-    grid = np.arange(25.0).reshape(5, 5, 1)
-    regions = pool_regions(grid, 3)
-    assert regions.shape == (9,)
-    assert regions[0] == np.mean([0, 1, 5, 6])
-    assert regions[-1] == 24
-    assert pool_regions(grid, 1).tolist() == [12]

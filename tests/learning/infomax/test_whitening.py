@@ -116,13 +116,13 @@ def test_polar_and_inverse_root():
     square /= np.linalg.norm(square, 2)
     for distance, within, soon in ((100.0, 1e-4, False), (0.9, 1e-4, False), (0.3, 1e-3, True), (0.03, 1e-6, True)):
         matrix = 7 * (np.eye(4) + distance * square)
-        correction, exact = inverse_root(matrix.copy(), np.empty((4, 4, 4), np.float32))
+        correction, exact = inverse_root(matrix)
         assert exact == soon
         root = np.eye(4) + correction
         for _ in range(8):  # again from where the last has led
             if exact:
                 break
-            correction, exact = inverse_root(root.T @ matrix @ root, np.empty((4, 4, 4), np.float32))
+            correction, exact = inverse_root(root.T @ matrix @ root)
             root = root @ (np.eye(4) + correction)
         np.testing.assert_allclose(root @ matrix @ root.T, np.eye(4), atol=within)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stream_infomax.learning.measures.reservoir import Panel
+from stream_infomax.learning.measures.panel import Panel
 
 
 def test_every_row_has_the_same_chance() -> None:

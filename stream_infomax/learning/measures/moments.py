@@ -1,14 +1,20 @@
-"""Running standardisation: every channel to zero mean and unit deviation, as seen so far."""
+"""Running mean and variance of every channel, and rows standardised by them."""
+
+from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.state.kept import Kept
+
+Floats = NDArray[np.floating[Any]]
+
 DEAD = 1e-10  # a channel whose variance is below this share of its mean square carries nothing
 
 
-class RunningScale:
+class RunningMoments(Kept):
     """Mean and variance of every channel: the plain average of all rows at first, later with a half-life.
 
     Parameters
@@ -17,15 +23,24 @@ class RunningScale:
         Channels.
     half_life
         Rows after which a row counts half; until so many have come, all count alike. None: all rows always do.
+
+    Attributes
+    ----------
+    rows
+        Rows that count.
+    mean, variance
+        Of each channel, (width,) float64.
     """
 
-    def __init__(self, width: int, half_life: float | None = None) -> None:
-        self.most = np.inf if half_life is None else half_life / np.log(2)
-        self.rows = 0.0
-        self.mean = np.zeros(width)
-        self.variance = np.zeros(width)
+    kept = ("rows", "mean", "variance")
 
-    def update(self, rows: NDArray[np.floating[Any]]) -> None:
+    def __init__(self, width: int, half_life: float | None = None) -> None:
+        self.most = np.inf if half_life is None else float(half_life / np.log(2))
+        self.rows = 0.0
+        self.mean: NDArray[np.float64] = np.zeros(width)
+        self.variance: NDArray[np.float64] = np.zeros(width)
+
+    def update(self, rows: Floats) -> None:
         """Take in finite rows (n, width)."""
         count = len(rows)
         if count == 0:
@@ -39,20 +54,8 @@ class RunningScale:
         self.mean += share * shift
         self.rows = total
 
-    def apply(self, rows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Return the standardised rows, float32; channels that never vary come out as 0."""
+    def standardised(self, rows: Floats) -> NDArray[np.float32]:
+        """Return rows (n, width) with zero mean and unit deviation, float32; channels that never vary become 0."""
         alive = self.variance > DEAD * (self.variance + self.mean**2)
         factor = np.where(alive, 1 / np.sqrt(np.where(alive, self.variance, 1.0)), 0.0)
         return ((rows - self.mean) * factor).astype(np.float32)
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that a later ``restore`` needs."""
-        return {"rows": self.rows, "mean": self.mean.copy(), "variance": self.variance.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what ``state`` returned; ValueError where the width differs."""
-        if state["mean"].shape != self.mean.shape:
-            raise ValueError(f"the saved scale has {len(state['mean'])} channels, this one {len(self.mean)}")
-        self.rows = float(state["rows"])
-        self.mean = np.array(state["mean"], np.float64)
-        self.variance = np.array(state["variance"], np.float64)

@@ -1,14 +1,18 @@
-"""Panel: a bounded uniform sample of the rows of a stream, to judge a basis by whenever one likes."""
+"""Panel: a bounded uniform sample of the rows of a stream, to judge a basis by at any time."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.state.kept import Kept
+
 Rows = NDArray[np.float32]
 
 
-class Panel:
+class Panel(Kept):
     """Rows drawn from all that came, each with the same chance (reservoir sampling, Vitter 1985, algorithm R).
 
     A measure on the newest rows follows what the sensor happens to see; on a panel it follows the basis.
@@ -19,7 +23,17 @@ class Panel:
         Rows kept.
     seed
         The draws depend on (seed, rows seen before) only.
+
+    Attributes
+    ----------
+    rows
+        The sample, at most (size, n_features) float32.
+    seen
+        Finite rows that have come.
     """
+
+    kept = ("seen", "rows")
+    free: ClassVar = {"rows": (0, 1)}
 
     def __init__(self, size: int = 1024, seed: int = 0) -> None:
         if size < 1:
@@ -44,11 +58,3 @@ class Panel:
                 if place < self.size:
                     self.rows[place] = row
         self.seen += len(rows)
-
-    def state(self) -> dict[str, Any]:
-        """Return all that the next draw depends on."""
-        return {"seen": self.seen, "rows": self.rows.copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state()` returned."""
-        self.seen, self.rows = int(state["seen"]), np.array(state["rows"], np.float32)

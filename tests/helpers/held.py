@@ -1,0 +1,336 @@
+"""Objects that hold state, brought to a moment of their lives, and what each does with its next piece of data.
+
+Everything here can be sent to another process: a copy goes on there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stream_infomax.frames import wire
+from stream_infomax.frames.frame import Array, Frame
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_MEL = importlib.util.find_spec("kaldi_native_fbank") is not None
+PIECES = 12
+
+
+class Held(NamedTuple):
+    """One object at one moment.
+
+    Attributes
+    ----------
+    make
+        Gives the object at its beginning.
+    feed
+        Gives the object piece number i of its data, and returns what it makes of that, as arrays.
+    before
+        Pieces until the moment.
+    """
+
+    make: Callable[[], Any]
+    feed: Callable[[Any, int], list[np.ndarray]]
+    before: int = 5
+
+
+def go_on(one: Any, feed: Callable[[Any, int], list[np.ndarray]], first: int, n: int = PIECES) -> list[np.ndarray]:
+    """Return what an object makes of the pieces from number `first` on."""
+    return [made for i in range(first, first + n) for made in feed(one, i)]
+
+
+# ---------------------------------------------------------------- learner
+
+
+def rows_of(i: int, n: int, width: int = 6, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng([seed, i])
+    mixing = np.random.default_rng(seed).standard_normal((width, width))
+    return (generator.laplace(size=(n, width)) @ mixing + 3).astype(np.float32)
+
+
+def learner(**settings: Any) -> Any:
+    from stream_infomax import OnlineInfomax
+
+    return OnlineInfomax(**settings)
+
+
+def half_life() -> Any:
+    return learner(half_life=500.0)
+
+
+def no_memory() -> Any:
+    return learner(memory=0)
+
+
+def overcomplete() -> Any:
+    return learner(n_components=15)
+
+
+def spikes() -> Any:
+    return learner(output="poisson")
+
+
+def in_a_refresh() -> Any:
+    """A learner whose whitening has far to go, in the midst of it."""
+    made = learner(half_life=300.0).partial_fit(rows_of(0, 2000))
+    gain = np.array([1, 1, 1, 1, 1, 30], np.float32)
+    for i in range(400):
+        made.partial_fit(gain * rows_of(i, 16, seed=1))
+        if len(made._learner._whitener._target):
+            return made
+    raise AssertionError("no refresh was caught half way")
+
+
+def feed_learner(one: Any, i: int) -> list[np.ndarray]:
+    made = one.partial_fit_transform(rows_of(i, 101))
+    return [made, one.components_, one.mean_] if hasattr(one, "components_") else [made]
+
+
+def feed_few(one: Any, i: int) -> list[np.ndarray]:
+    """So few rows that a block, and the warm-up, are not over for long."""
+    made = one.partial_fit_transform(rows_of(i, 11))
+    return [made, one.components_] if hasattr(one, "components_") else [made]
+
+
+# ---------------------------------------------------------------- classifier and measures
+
+
+def classifier() -> Any:
+    from stream_infomax import OnlineClassifier
+
+    return OnlineClassifier(6, half_life=100.0)
+
+
+def feed_classifier(one: Any, i: int) -> list[np.ndarray]:
+    features = rows_of(i, 1)[0].astype(np.float64)
+    made = one.probabilities(features)
+    one.learn(features, f"class {i % 4}")
+    return [made, one.weights]
+
+
+def score() -> Any:
+    from stream_infomax.learning.classifier.scores import Score
+
+    return Score(window=4)
+
+
+def feed_score(one: Any, i: int) -> list[np.ndarray]:
+    one.add(f"{i % 2}", f"{i % 3}")
+    return [np.array([*one.faded, *one.recent, *one.overall, one.chance, one.n])]
+
+
+def examiner() -> Any:
+    from stream_infomax.learning.classifier.examiner import Examiner
+
+    return Examiner(classifier(), waiting=4)
+
+
+def feed_examiner(one: Any, i: int) -> list[np.ndarray]:
+    made = one.segment(str(i), rows_of(i, 1)[0].astype(np.float64), f"class {i % 4}" if i % 2 else None)
+    one.label(str(i - 3), "late")
+    return [made, np.array([*one.counts.values()]), np.array([*one.score.overall])]
+
+
+def entropy() -> Any:
+    from stream_infomax.learning.measures.information import RunningEntropy
+
+    return RunningEntropy(window=700)
+
+
+def feed_entropy(one: Any, i: int) -> list[np.ndarray]:
+    return [one.partial_fit(rows_of(i, 101)).values]
+
+
+def information() -> Any:
+    from stream_infomax.learning.measures.information import RunningInformation
+
+    return RunningInformation(window=700)
+
+
+def feed_information(one: Any, i: int) -> list[np.ndarray]:
+    frame = one.partial_fit(rows_of(i, 101), np.eye(6))
+    return [np.array([frame, one.objective, one.information])]
+
+
+def moments() -> Any:
+    from stream_infomax.learning.measures.moments import RunningMoments
+
+    return RunningMoments(6, half_life=200.0)
+
+
+def feed_moments(one: Any, i: int) -> list[np.ndarray]:
+    rows = rows_of(i, 101)
+    one.update(rows)
+    return [one.standardised(rows)]
+
+
+def panel() -> Any:
+    from stream_infomax.learning.measures.panel import Panel
+
+    return Panel(64)
+
+
+def feed_panel(one: Any, i: int) -> list[np.ndarray]:
+    one.add(rows_of(i, 31))
+    return [one.rows]
+
+
+def pooling() -> Any:
+    from stream_infomax.learning.classifier.pooling import Pooling
+
+    return Pooling(6)
+
+
+def feed_pooling(one: Any, i: int) -> list[np.ndarray]:
+    one.add(rows_of(i, 31))
+    return [one.result()]
+
+
+# ---------------------------------------------------------------- contrast
+
+
+def excerpts() -> Any:
+    from stream_infomax.learning.contrast.excerpts import ExcerptMemory
+
+    return ExcerptMemory(5000)
+
+
+def feed_excerpts(one: Any, i: int) -> list[np.ndarray]:
+    one.add(rows_of(i, 20 + i))
+    return one.draw(100, i)
+
+
+def online_module() -> Any:
+    from stream_infomax.learning.contrast.layouts import Conv
+    from stream_infomax.learning.contrast.online import OnlineModule
+
+    return OnlineModule(6, (Conv(4, 2, 8),), 4)
+
+
+def feed_module(one: Any, i: int) -> list[np.ndarray]:
+    from stream_infomax.learning.contrast.excerpts import pad
+
+    rows = rows_of(i, 30)
+    batch = one.learn(pad([rows / 10, rows[:22] / 20, rows[:9] / 5]))
+    return [batch.rows, one.transform(rows[None, :30], None)[0]]
+
+
+def greedy() -> Any:
+    from stream_infomax import GreedyInfoMax
+
+    return GreedyInfoMax(6, 200.0, width=8)
+
+
+def feed_greedy(one: Any, i: int) -> list[np.ndarray]:
+    import torch
+
+    torch.set_num_threads(1)
+    levels = one(torch.from_numpy(rows_of(i, 256).reshape(2, 128, 6) / 10))
+    one.zero_grad()
+    sum(level.prediction.loss for level in levels).backward()
+    with torch.no_grad():
+        for parameter in one.parameters():
+            parameter -= 0.01 * parameter.grad
+    return [level.z.detach().numpy() for level in levels]
+
+
+# ---------------------------------------------------------------- stages
+
+
+def frame(i: int, array: Array, name: str = "x", length: int = 3) -> Frame:
+    """Frame number i of two streams that take turns, in segments of `length` frames, every other one labelled."""
+    stream, number = "ab"[i % 2], i // 2
+    last = number % length == length - 1
+    labels = {"word": f"w{number % 5}"} if last and i % 4 else {}
+    return Frame(stream, i, f"{stream}{number // length}", {name: array}, last, rate=16000.0, labels=labels)
+
+
+def feed_rows(one: Any, i: int) -> list[np.ndarray]:
+    return out(one, frame(i, Array(rows_of(i, 101), ("time", "component"))))
+
+
+def feed_signal(one: Any, i: int) -> list[np.ndarray]:
+    return out(one, frame(i, Array(rows_of(i, 700, 1), ("time", "channel"))))
+
+
+def feed_pictures(one: Any, i: int) -> list[np.ndarray]:
+    return out(one, frame(i, Array(rows_of(i, 16, 16).reshape(1, 16, 16), ("item", "y", "x"))))
+
+
+def out(one: Any, given: Frame) -> list[np.ndarray]:
+    return [np.frombuffer(part, np.uint8) for part in wire.encode(one.process(given))]
+
+
+def learner_stage() -> Any:
+    from stream_infomax import LearnerStage
+
+    return LearnerStage("features", "x", output="poisson")
+
+
+def classifier_stage() -> Any:
+    from stream_infomax import ClassifierStage
+
+    return ClassifierStage("names", "x", target="word", levels=("x", "x+x"))
+
+
+def waveform_stage() -> Any:
+    from stream_infomax import WindowsStage
+
+    return WindowsStage("windows", "x", length=64, hop=17)
+
+
+def mel_stage() -> Any:
+    from stream_infomax import WindowsStage
+
+    return WindowsStage("windows", "x", form="log-mel", length=3, hop=2, n_mels=20)
+
+
+def grid_stage() -> Any:
+    from stream_infomax import WindowsStage
+
+    return WindowsStage("windows", "x", form="grid", patch=4, stride=2)
+
+
+def contrast_stage() -> Any:
+    from stream_infomax import ContrastStage
+
+    return ContrastStage("m1", "x", width=8, rows=200, excerpt=60, anchors=32, negatives=16)
+
+
+HELD: dict[str, Held] = {
+    "learner before the first row": Held(learner, feed_learner, 0),
+    "learner in the first block": Held(learner, feed_few, 3),
+    "learner in the warm-up": Held(learner, feed_few, 8),
+    "learner in a block": Held(learner, feed_learner, 9),
+    "learner with a half-life": Held(half_life, feed_learner, 9),
+    "learner without a memory": Held(no_memory, feed_learner, 9),
+    "learner, overcomplete": Held(overcomplete, feed_learner, 9),
+    "learner with spikes": Held(spikes, feed_learner, 9),
+    "learner in a refresh": Held(in_a_refresh, feed_few, 0),
+    "classifier": Held(classifier, feed_classifier),
+    "classifier before its first label": Held(classifier, feed_classifier, 0),
+    "score": Held(score, feed_score, 7),
+    "examiner": Held(examiner, feed_examiner, 9),
+    "entropy": Held(entropy, feed_entropy, 9),
+    "information": Held(information, feed_information, 9),
+    "moments": Held(moments, feed_moments),
+    "panel before its first row": Held(panel, feed_panel, 0),
+    "panel": Held(panel, feed_panel),
+    "pooling": Held(pooling, feed_pooling),
+    "excerpts": Held(excerpts, feed_excerpts, 12),
+    "learner stage": Held(learner_stage, feed_rows),
+    "classifier stage": Held(classifier_stage, feed_rows, 17),
+    "windows of a waveform": Held(waveform_stage, feed_signal),
+    "windows of a grid": Held(grid_stage, feed_pictures),
+}
+if HAS_MEL:
+    HELD["windows of log-mel"] = Held(mel_stage, feed_signal)
+if HAS_TORCH:
+    HELD |= {
+        "module": Held(online_module, feed_module),
+        "greedy infomax": Held(greedy, feed_greedy, 2),
+        "contrast stage": Held(contrast_stage, feed_rows, 9),
+    }

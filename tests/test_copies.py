@@ -1,0 +1,94 @@
+"""Whatever holds state goes on from any copy of it with the same bits, and the original is left alone."""
+
+import copy
+import multiprocessing
+import pickle
+
+import numpy as np
+import pytest
+from helpers.held import HELD, Held, go_on
+
+from stream_infomax.state import file as state_file
+
+WAYS = ["pickle", "deepcopy", "joblib", "state", "fork", "spawn"]
+
+
+@pytest.fixture(scope="module")
+def spawned():
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        yield pool
+
+
+def from_joblib(one, folder):
+    """A copy whose arrays are read-only maps of a file, as joblib gives them to its workers."""
+    joblib = pytest.importorskip("joblib")
+    joblib.dump(one, folder / "one.joblib")
+    return joblib.load(folder / "one.joblib", mmap_mode="r")
+
+
+def from_state(one, held, folder):
+    if not hasattr(one, "state"):
+        pytest.skip("has no state of its own")
+    state_file.save(folder / "one.safetensors", one.state())
+    made = held.make()
+    made.restore(state_file.load(folder / "one.safetensors"))
+    return made
+
+
+def in_a_fork(one, held):
+    """What a process makes of the object that was there when it began."""
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=lambda: there.send(go_on(one, held.feed, held.before)))
+    process.start()
+    there.close()
+    made = here.recv()
+    process.join()
+    assert process.exitcode == 0
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:overflow|invalid value")
+@pytest.mark.parametrize("name", HELD)
+@pytest.mark.parametrize("way", WAYS)
+def test_goes_on_with_the_same_bits(name, way, tmp_path, spawned):
+    held: Held = HELD[name]
+    if (name, way) == ("greedy infomax", "spawn"):
+        pytest.skip("a module of torch shares its weights' memory with the process that it is sent to")
+    one, twin = held.make(), held.make()
+    for made in (one, twin):
+        go_on(made, held.feed, 0, held.before)
+    expected = go_on(twin, held.feed, held.before)
+    match way:
+        case "pickle":
+            made = go_on(pickle.loads(pickle.dumps(one)), held.feed, held.before)  # noqa: S301
+        case "deepcopy":
+            made = go_on(copy.deepcopy(one), held.feed, held.before)
+        case "joblib":
+            made = go_on(from_joblib(one, tmp_path), held.feed, held.before)
+        case "state":
+            made = go_on(from_state(one, held, tmp_path), held.feed, held.before)
+        case "fork":
+            made = in_a_fork(one, held)
+        case "spawn":
+            made = spawned.apply(go_on, (one, held.feed, held.before))
+    same(made, expected)
+    same(go_on(one, held.feed, held.before), expected)  # the copy has left the original alone
+
+
+@pytest.mark.parametrize("name", [name for name, held in HELD.items() if hasattr(held.make(), "get_params")])
+def test_a_clone_begins_afresh_with_the_same_parameters(name):
+    clone = pytest.importorskip("sklearn.base").clone
+    held = HELD[name]
+    one = held.make()
+    go_on(one, held.feed, 0, held.before)
+    made = clone(one)
+    assert made.get_params() == one.get_params()
+    fresh = type(one)(**one.get_params())
+    same(go_on(made, held.feed, 0), go_on(fresh, held.feed, 0))
+
+
+def same(made, expected):
+    assert len(made) == len(expected)
+    for one, other in zip(made, expected, strict=True):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
