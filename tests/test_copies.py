@@ -70,7 +70,7 @@ def test_goes_on_with_the_same_bits(name, way, tmp_path, spawned):
         case "fork":
             made = in_a_fork(one, held)
         case "spawn":
-            made = spawned.apply(go_on, (one, held.feed, held.before))
+            made = spawned.apply_async(go_on, (one, held.feed, held.before)).get(100)
     same(made, expected)
     same(go_on(one, held.feed, held.before), expected)  # the copy has left the original alone
 

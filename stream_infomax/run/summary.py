@@ -15,9 +15,9 @@ from stream_infomax.configuration.compose import source_of
 from stream_infomax.configuration.load import Config
 from stream_infomax.frames.contracts import Stage
 from stream_infomax.frames.measure import Measure
+from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
-from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.run.pictures import draw, learners
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.settings.extras import MissingExtraError

