@@ -12,8 +12,10 @@ from cyclopts import App, CycloptsError, Parameter
 
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
+from stream_infomax.cli.init import init
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.run import run
+from stream_infomax.cli.schema import schema
 from stream_infomax.cli.show import show
 from stream_infomax.cli.tap import tap
 from stream_infomax.cli.warmup import warmup
@@ -40,7 +42,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, show, probe, check, tap, warmup):
+for command in (run, show, probe, check, init, schema, tap, warmup):
     app.command(command)
 
 

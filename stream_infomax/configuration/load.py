@@ -86,7 +86,8 @@ def to_builtins(config: Config) -> dict[str, Any]:
 
 def own_keys(record: type[Settings]) -> list[str]:
     """Return the keys that a record has in its table."""
-    return [key for key in record.__struct_fields__ if key not in ("settings", OF_RUN)]
+    not_here = ("settings",) if record is Run else ("settings", OF_RUN)
+    return [key for key in record.__struct_fields__ if key not in not_here]
 
 
 def _config(raw: Mapping[str, Any]) -> Config:

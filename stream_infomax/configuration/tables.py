@@ -60,7 +60,7 @@ class Run(Settings, frozen=True, kw_only=True):
 class Table(Settings, frozen=True, kw_only=True):
     """What a source, a stage and a sink have: a kind and the settings of that kind."""
 
-    kind: Annotated[str, Doc("What it is.")]
+    kind: Annotated[str, Doc("Which kind it is; each has keys of its own.")]
     settings: Settings
 
 
