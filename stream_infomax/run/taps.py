@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 
 import msgspec
@@ -15,8 +17,8 @@ from stream_infomax.transport.messages import Status, decode_status
 from stream_infomax.transport.sockets import set_options
 from stream_infomax.transport.tap import STATUS
 
-# Milliseconds within which the last words of services that have ended arrive.
-LAST_STATUS = 100
+# Seconds within which the last words of services that have ended arrive.
+LAST_STATUS = 0.2
 # A status is small; whoever sends more is cut off.
 MAX_BYTES = 1 << 20
 
@@ -62,12 +64,13 @@ class Taps:
         """Take in what a service says of itself."""
         while True:
             self.take(name, await self._sockets[name].recv_multipart())
+            await asyncio.sleep(0)  # however much somebody sends, the others have their turn
 
     async def last(self) -> None:
         """Take in what services that have ended had to say."""
-        for name, socket in self._sockets.items():
-            while await socket.poll(LAST_STATUS):
-                self.take(name, await socket.recv_multipart())
+        with suppress(TimeoutError):  # somebody else may go on for ever
+            async with asyncio.timeout(LAST_STATUS):
+                await asyncio.gather(*(self.listen(name) for name in self._sockets))
 
     def take(self, name: str, parts: list[bytes]) -> None:
         """Take in a message that came from the tap of `name`."""
