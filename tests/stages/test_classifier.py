@@ -68,9 +68,9 @@ def test_levels_are_scored_beside_each_other():
     assert classifier.classes == classifier.examiners["raw+z"].classifier.classes
     assert len(classifier.classes) == 3
     baselines = {measure.level: measure.value for measure in classifier.measures() if measure.kind == "baseline"}
-    assert baselines["chance"] == scores["z"]["chance"] == pytest.approx(1 / 3)
-    assert baselines["no change"] == scores["z"]["window_no_change"] < 0.5
-    assert baselines["majority class"] == scores["z"]["window_majority"] < 0.6
+    assert baselines["chance"] == scores["z"].chance == pytest.approx(1 / 3)
+    assert baselines["no change"] == scores["z"].recent.no_change < 0.5
+    assert baselines["majority class"] == scores["z"].recent.majority < 0.6
     assert classifier.examiners["raw+z"].classifier.width == 12
 
 
