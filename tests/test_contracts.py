@@ -3,19 +3,39 @@
 from functools import cache
 
 import pytest
-from contracts import kinds, stages
+from contracts import kinds, sources, stages
+
+
+def every(examples):
+    return pytest.mark.parametrize("example", range(len(examples)), ids=[str(example) for example in examples])
+
+
+def checks(of):
+    return pytest.mark.parametrize("check", of, ids=lambda check: check.__name__)
 
 
 @cache
-def subject(example):
+def stage(example):
     return stages.Subject(stages.EXAMPLES[example])
 
 
-def test_every_kind_of_stage_has_an_example():
+@pytest.fixture(scope="session")
+def source(tmp_path_factory):
+    return cache(lambda example: sources.Subject(sources.EXAMPLES[example], tmp_path_factory.mktemp("source")))
+
+
+def test_every_kind_has_an_example():
     assert kinds.STAGES.keys() == {example.kind for example in stages.EXAMPLES}
+    assert kinds.SOURCES.keys() == {example.kind for example in sources.EXAMPLES}
 
 
-@pytest.mark.parametrize("example", range(len(stages.EXAMPLES)), ids=[str(example) for example in stages.EXAMPLES])
-@pytest.mark.parametrize("check", stages.CHECKS, ids=lambda check: check.__name__)
+@every(stages.EXAMPLES)
+@checks(stages.CHECKS)
 def test_stage(check, example, tmp_path):
-    check(subject(example), *([tmp_path] if "tmp_path" in check.__code__.co_varnames else []))
+    check(stage(example), *([tmp_path] if "tmp_path" in check.__code__.co_varnames else []))
+
+
+@every(sources.EXAMPLES)
+@checks(sources.CHECKS)
+def test_source(check, example, source):
+    check(source(example))

@@ -1,4 +1,4 @@
-"""How a training batch travels with the frame that triggered it, from one contrastive module to the next."""
+"""Batches in frames: how they travel from one contrastive module to the next."""
 
 from __future__ import annotations
 
@@ -10,8 +10,22 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.contrast.excerpts import Batch, pad
 
 
-def pack(batches: list[Batch], name: str) -> dict[str, Array]:
-    """Return batches as arrays, all rows of all excerpts in one, their lengths, and each batch's number of excerpts."""
+def to_arrays(batches: list[Batch], name: str) -> dict[str, Array]:
+    """Return batches as the arrays of a frame.
+
+    Parameters
+    ----------
+    batches
+        At least one.
+    name
+        The module that has made them.
+
+    Returns
+    -------
+    dict
+        Under ``<name>.batch`` the rows of all excerpts, (rows, channels); under ``.batch.lengths`` the rows of each
+        excerpt; under ``.batch.sizes`` the excerpts of each batch.
+    """
     rows = [row[:length] for batch in batches for row, length in zip(batch.rows, batch.lengths, strict=True)]
     return {
         f"{name}.batch": Array(np.concatenate(rows), ("time", "component")),
@@ -20,8 +34,8 @@ def pack(batches: list[Batch], name: str) -> dict[str, Array]:
     }
 
 
-def unpack(frame: Frame, name: str) -> list[Batch]:
-    """Return the batches of module `name` that travel with the frame; none where there is none."""
+def from_frame(frame: Frame, name: str) -> list[Batch]:
+    """Return the batches of module `name` that travel with a frame; none where there is none."""
     if f"{name}.batch" not in frame.arrays:
         return []
     rows, lengths, sizes = (frame.arrays[f"{name}.batch{part}"].data for part in ("", ".lengths", ".sizes"))

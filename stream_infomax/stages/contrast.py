@@ -23,10 +23,9 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.measure import Measure
-from stream_infomax.learning.contrast.encoders import GridEncoder, RowEncoder
-from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, GridCutter
+from stream_infomax.learning.contrast.excerpts import ExcerptMemory
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
-from stream_infomax.learning.contrast.shapes import Shape, shape_of
+from stream_infomax.learning.contrast.shapes import Shape, restored, shape_of
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
@@ -34,16 +33,14 @@ from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
-from stream_infomax.stages.batches import pack
-from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
+from stream_infomax.stages.batches import to_arrays
+from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, StreamMemory, Teacher
 from stream_infomax.stages.windows import WindowsSettings
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
     from stream_infomax.learning.contrast.online import OnlineModule
 
 Rows = npt.NDArray[np.float32]
-
-SEQUENCE, GRID = ("time",), ("grid_y", "grid_x")
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +148,7 @@ class ContrastStage:
         self.teacher = self._new_teacher()
         self.shape: Shape | None = None
         self.online: OnlineModule | None = None
-        self.streams: Streams[_Stream] = Streams()
+        self.streams: Streams[StreamMemory] = Streams()
         self.encoder = ""  # of the features that it learns from
         self._described = json.dumps(
             [name, given.layout, given.module, given.width, given.horizon_ms, given.skip, given.seed]
@@ -197,41 +194,32 @@ class ContrastStage:
 
     def _settle(self, frame: Frame, array: Array) -> OnlineModule:
         """Build the module for the first rows, and refuse others of another kind."""
-        row_axes = array.axes[: array.n_row_axes]
-        if row_axes not in (SEQUENCE, GRID):
-            raise ValueError(
-                f"stage {self.name!r}: {self.input!r} has the row axes {row_axes}; a contrast needs rows in time "
-                f"or a grid of patches (windows of form 'grid', pictures in mode 'crops' or 'tiles')"
-            )
-        grid = array.data.shape[:2] if row_axes == GRID else ()
-        shape = shape_of(math.prod(array.row_shape), frame.rate, grid)
-        if self.online is None:
-            self._build(shape)
-        assert self.online is not None
+        axes, n = array.axes, array.n_row_axes
+        try:
+            shape = shape_of(axes[:n], array.data.shape[:n], math.prod(array.row_shape), frame.rate)
+            online = self.online or self._build(shape)
+        except ValueError as error:
+            raise ValueError(f"stage {self.name!r} reads {self.input!r}: {error}") from error
         if shape != self.shape:
             raise ValueError(
                 f"stage {self.name!r}: {self.input!r} changed from {self.shape} to {shape} at offset {frame.offset} "
                 f"of stream {frame.stream!r}; a module keeps its sizes"
             )
-        return self.online
+        return online
 
-    def _build(self, shape: Shape) -> None:
-        self.online = self._new_module(shape)
-        self.shape = shape
+    def _build(self, shape: Shape) -> OnlineModule:
+        self.online, self.shape = self._new_module(shape), shape
         self.teacher.start(shape)
+        return self.online
 
     def _new_module(self, shape: Shape) -> OnlineModule:
         from stream_infomax.learning.contrast.online import OnlineModule
 
         given = self.settings
-        try:
-            loss = shape.loss(self.stride, given.horizon_ms / 1000, given.skip)
-        except ValueError as error:
-            raise ValueError(f"stage {self.name!r}: {error}") from error
         return OnlineModule(
             shape.channels,
             self.layers,
-            **loss,
+            **shape.loss(self.stride, given.horizon_ms / 1000, given.skip),
             negatives=given.negatives,
             anchors=given.anchors,
             seed=given.seed,
@@ -240,11 +228,11 @@ class ContrastStage:
             device=given.device,
         )
 
-    def _new_stream(self) -> _Stream:
+    def _new_stream(self) -> StreamMemory:
         assert self.online is not None
         assert self.shape is not None
         cutter = self.shape.cutter(self.stride, self.settings.excerpt, self.teacher.counts)
-        return _Stream(self.shape.encoder(self.online), cutter, self.teacher)
+        return StreamMemory(self.shape.encoder(self.online), cutter, self.teacher)
 
     def _notice_encoder(self, frame: Frame, online: OnlineModule) -> None:
         """Forget what was learnt from the features of another encoder, except the weights."""
@@ -262,7 +250,7 @@ class ContrastStage:
         none = np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32)
         return self._named(array, none, none)
 
-    def _encode(self, array: Array, rows: Rows, stream: _Stream) -> dict[str, Array]:
+    def _encode(self, array: Array, rows: Rows, stream: StreamMemory) -> dict[str, Array]:
         assert self.shape is not None
         z, c = stream.encoder.encode(self.teacher.standardised(rows))
         return self._named(array, self.shape.arranged(z), self.shape.arranged(c))
@@ -277,14 +265,14 @@ class ContrastStage:
     def _is_recurrent(self) -> bool:
         return isinstance(self.layers[-1], Recurrent)
 
-    def _train(self, frame: Frame, rows: Rows, stream: _Stream, online: OnlineModule) -> dict[str, Array]:
+    def _train(self, frame: Frame, rows: Rows, stream: StreamMemory, online: OnlineModule) -> dict[str, Array]:
         """Learn from the batches that there are, and return them as the next module is to learn from them."""
         batches = self.teacher.batches(frame, rows, stream.cutter)
         passed_on = [learnt for batch in batches if (learnt := online.learn(batch)) is not None]
         if online.collapsed and not self._has_warned:
             self._has_warned = True
             log.warning("stage %r: the score has long been that of chance; the module predicts nothing", self.name)
-        return {} if self.is_last or not passed_on else pack(passed_on, self.name)
+        return {} if self.is_last or not passed_on else to_arrays(passed_on, self.name)
 
     def _encoder_id(self, below: str) -> str:
         # The same module on the same features has the same id wherever it runs, so that runs can be compared.
@@ -297,7 +285,7 @@ class ContrastStage:
         saved: State = {"described": self._described, "encoder": self.encoder, "built": self.online is not None}
         if self.online is not None and self.shape is not None:
             saved |= {
-                "shape": {"channels": self.shape.channels, "rate": self.shape.rate, "grid": list(self.shape.grid)},
+                "shape": self.shape.state(),
                 "module": self.online.state(),
                 "teacher": self.teacher.state(),
             }
@@ -313,9 +301,7 @@ class ContrastStage:
         self.encoder = state["encoder"]
         self.online = self.shape = None
         if state["built"]:
-            self._build(shape_of(**state["shape"]))
-            assert self.online is not None
-            self.online.restore(state["module"])
+            self._build(restored(state["shape"])).restore(state["module"])
             self.teacher.restore(state["teacher"])
         self.streams.restore(state, self._new_stream)
 
@@ -341,33 +327,8 @@ class ContrastStage:
         if not math.isnan(online.accuracy):
             counts["accuracy"] = online.accuracy
         counts["collapsed"] = float(online.collapsed)
-        if isinstance(self.teacher, OwnExcerpts):
-            counts |= {"excerpts": len(self.teacher.memory), "memory bytes": self.teacher.memory.nbytes}
+        counts |= self.teacher.holds()
         skipped = Counter(self.streams.counts)
         for more in (self.teacher.counts, online.skipped):
             skipped.update(more)
         return counts | {f"skipped: {reason}": count for reason, count in skipped.items()}
-
-
-class _Stream:
-    """What a module remembers of one stream: its encoder's tails, and rows that are no excerpt yet.
-
-    Only a module with excerpts of its own fills the cutter.
-    """
-
-    def __init__(self, encoder: RowEncoder | GridEncoder, cutter: Cutter | GridCutter, teacher: Teacher) -> None:
-        self.encoder, self.cutter, self.teacher = encoder, cutter, teacher
-
-    def interrupt(self) -> None:
-        self.encoder.reset()
-        self.teacher.keep(self.cutter.close())
-
-    def reset(self) -> None:
-        self.interrupt()
-
-    def state(self) -> dict[str, Any]:
-        return {"encoder": self.encoder.state(), "cutter": self.cutter.state()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.encoder.restore(state["encoder"])
-        self.cutter.restore(state["cutter"])

@@ -1,17 +1,5 @@
-"""Every kind of source, stage and sink that there is."""
+"""Every kind of source, stage and sink that stream_infomax has itself."""
 
-from stream_infomax.sources.audio import AudioSource
-from stream_infomax.sources.images import ImageSource
-from stream_infomax.sources.synthetic import SyntheticSource
-from stream_infomax.stages.classifier import ClassifierStage
-from stream_infomax.stages.contrast import ContrastStage
-from stream_infomax.stages.learner import LearnerStage
-from stream_infomax.stages.windows import WindowsStage
+from stream_infomax.configuration.kinds import SINKS, SOURCES, STAGES
 
-SOURCES = {"audio": AudioSource, "images": ImageSource, "synthetic": SyntheticSource}
-STAGES = {
-    "windows": WindowsStage,
-    "learner": LearnerStage,
-    "contrast": ContrastStage,
-    "classifier": ClassifierStage,
-}
+SOURCES, STAGES, SINKS = ({kind: kinds.load(kind) for kind in kinds.own} for kinds in (SOURCES, STAGES, SINKS))

@@ -1,7 +1,7 @@
-"""The memory of excerpts that contrastive modules train from, and how a stream is cut into excerpts.
+"""Excerpts: consecutive rows of one segment, from which contrastive modules learn.
 
-On a sorted stream the newest rows alone are a poor batch: they are all of one kind. The memory keeps a bounded number
-of bytes, one part of them the newest excerpts, the other a uniform sample of all older ones.
+On a sorted stream the newest rows alone are a poor batch, because they are all of one kind. `ExcerptMemory` keeps the
+newest excerpts and a uniform sample of all older ones, in a bounded number of bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,17 @@ Rows = NDArray[np.float32]
 
 
 class Batch(NamedTuple):
-    """Excerpts of different lengths, padded with zeros to the longest."""
+    """Excerpts of different lengths, padded with zeros to the longest.
 
-    rows: Rows  # (B, T, C)
-    lengths: NDArray[np.int64]  # (B,)
+    Attributes
+    ----------
+    rows : (B, T, C) array
+    lengths : (B,) array
+        Rows of each excerpt.
+    """
+
+    rows: Rows
+    lengths: NDArray[np.int64]
 
 
 def pad(excerpts: list[Rows]) -> Batch:
@@ -134,10 +141,10 @@ def columns(patches: Rows, height: int, width: int) -> Rows:
 
 
 class ExcerptMemory:
-    """A bounded memory: the newest excerpts, and a uniform sample of those that were newest once.
+    """A bounded memory of the newest excerpts and of a uniform sample of older ones.
 
     Every excerpt gets a random key from (seed, its number); the sample is those with the smallest keys, as many as
-    fit. So the sample is uniform for excerpts of any length, and no random state has to be kept.
+    fit. It is uniform for excerpts of any length, and needs no random state.
 
     Parameters
     ----------
@@ -146,7 +153,12 @@ class ExcerptMemory:
     reservoir
         The share of them that belongs to the sample of old excerpts; 0 keeps the newest only.
     seed
-        Of the keys and of ``draw``.
+        Of the keys and of `draw`.
+
+    Raises
+    ------
+    ValueError
+        Where `limit` is below 1, or `reservoir` is not at least 0 and below 1.
     """
 
     def __init__(self, limit: int, reservoir: float = 0.5, seed: int = 0) -> None:
@@ -166,7 +178,7 @@ class ExcerptMemory:
         return sum(rows.nbytes for _, rows in self.recent) + sum(rows.nbytes for *_, rows in self.sample)
 
     def add(self, excerpt: Rows) -> None:
-        """Keep an excerpt (T, C), and let go of what no longer fits; the newest is kept in any case."""
+        """Keep an excerpt (T, C), and drop what no longer fits; the newest is always kept."""
         self.recent.append((self.count, np.array(excerpt, np.float32)))
         self.count += 1
         newest = sum(rows.nbytes for _, rows in self.recent)
@@ -182,14 +194,19 @@ class ExcerptMemory:
             sampled -= self.sample.pop()[2].nbytes
 
     def draw(self, rows: int, number: int) -> list[Rows]:
-        """Return the newest excerpt and others at random, none twice, until there are about so many rows.
+        """Return the newest excerpt and others at random, none twice.
 
         Parameters
         ----------
         rows
-            Excerpts are added while the sum stays at or below this; at least two where there are two.
+            Excerpts are added while they have at most so many rows together; at least two where there are two.
         number
             Which draw this is; the choice depends on (seed, number) and the content only.
+
+        Raises
+        ------
+        ValueError
+            Where the memory is empty.
         """
         if not self.recent:
             raise ValueError("the memory is empty: there is nothing to draw")
@@ -204,12 +221,12 @@ class ExcerptMemory:
         return chosen
 
     def clear(self) -> None:
-        """Forget all excerpts, as when the features that they hold have changed their meaning."""
+        """Forget all excerpts; they go on being numbered."""
         self.recent.clear()
         self.sample.clear()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that a later ``restore`` needs."""
+        """Return everything that `restore` needs."""
         entries = [*self.recent, *((number, rows) for _, number, rows in self.sample)]
         width = entries[0][1].shape[1] if entries else 0
         return {
@@ -220,8 +237,8 @@ class ExcerptMemory:
             "rows": np.concatenate([rows for _, rows in entries]) if entries else np.zeros((0, width), np.float32),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what ``state`` returned."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
         pieces = np.split(np.array(state["rows"], np.float32), np.cumsum(state["lengths"])[:-1].astype(int))
         entries = [(int(number), rows.copy()) for number, rows in zip(state["numbers"], pieces, strict=False)]
         recent = int(state["recent"])

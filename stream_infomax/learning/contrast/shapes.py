@@ -7,9 +7,9 @@ an excerpt is, and how excerpts make a batch.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,10 +41,9 @@ class Sequences:
     channels: int
     rate: float
 
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Height and width of a grid; nothing here."""
-        return ()
+    def state(self) -> dict[str, Any]:
+        """Return what `restored` needs."""
+        return asdict(self)
 
     def loss(self, stride: int, horizon: float, skip: int) -> dict[str, int]:
         """Return what the loss of a module needs to know.
@@ -97,10 +96,9 @@ class Grids:
     height: int
     width: int
 
-    @property
-    def grid(self) -> tuple[int, ...]:
-        """Height and width of a grid."""
-        return self.height, self.width
+    def state(self) -> dict[str, Any]:
+        """Return what `restored` needs."""
+        return asdict(self)
 
     def loss(self, stride: int, horizon: float, skip: int) -> dict[str, int]:
         """Return what the loss of a module needs to know.
@@ -146,6 +144,33 @@ class Grids:
 Shape = Sequences | Grids
 
 
-def shape_of(channels: int, rate: float, grid: Sequence[int]) -> Shape:
-    """Return the shape of rows: of grids where `grid` has their height and width, of sequences where it is empty."""
-    return Grids(channels, rate, *grid) if grid else Sequences(channels, rate)
+def shape_of(row_axes: tuple[str, ...], row_lengths: tuple[int, ...], channels: int, rate: float) -> Shape:
+    """Return the shape of rows.
+
+    Parameters
+    ----------
+    row_axes, row_lengths
+        The axes that count rows, and their lengths.
+    channels
+        Columns of a row.
+    rate
+        Rows a second.
+
+    Raises
+    ------
+    ValueError
+        Where the axes are neither those of a sequence nor those of a grid.
+    """
+    if row_axes == ("time",):
+        return Sequences(channels, rate)
+    if row_axes == ("grid_y", "grid_x"):
+        return Grids(channels, rate, *row_lengths)
+    raise ValueError(
+        f"rows along {row_axes}; accepted are rows in time, or a grid of patches (windows of form 'grid', pictures in "
+        f"mode 'crops' or 'tiles')"
+    )
+
+
+def restored(state: Mapping[str, Any]) -> Shape:
+    """Return the shape whose `state` this is."""
+    return Grids(**state) if "height" in state else Sequences(**state)

@@ -1,4 +1,4 @@
-"""One module online: live encoding, training on batches that come by, skips, collapse, exact resume."""
+"""One module online: training on batches that come by, skips, collapse, exact resume."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from helpers.extras import extra
 torch = extra("torch")
 
 from stream_infomax.learning.contrast import online as greedy  # noqa: E402
-from stream_infomax.learning.contrast.encoders import RowEncoder  # noqa: E402
 from stream_infomax.learning.contrast.excerpts import Batch, pad  # noqa: E402
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout  # noqa: E402
 from stream_infomax.learning.contrast.modules import GreedyInfoMax  # noqa: E402
@@ -183,40 +182,3 @@ def test_a_state_is_a_copy_and_one_of_other_sizes_is_refused():
         OnlineModule(5, LAYERS, 4).restore(state)
     with pytest.raises(ValueError, match="nothing"):
         OnlineModule(3, (*LAYERS, Recurrent(4)), 4).restore(state)
-
-
-def test_rows_stand_for_the_same_input_whatever_the_frames():
-    module = OnlineModule(3, (Conv(4, 2, 8), Conv(4, 2, 8), Recurrent(8)), 4)
-    rows = batch(0, (41, 41)).rows[0]
-    z, c = RowEncoder(module).encode(rows)
-    assert z.shape == c.shape == (10, 8)
-    encoder, pieces, at = RowEncoder(module), [], 0
-    for size in (1, 2, 3, 4, 5, 11, 100):
-        pieces.append(encoder.encode(rows[at : at + size]))
-        at += size
-    np.testing.assert_allclose(np.concatenate([piece for piece, _ in pieces]), z, atol=1e-6)
-    np.testing.assert_allclose(np.concatenate([piece for _, piece in pieces]), c, atol=1e-6)
-
-
-def test_a_gap_gives_nan_and_starts_the_state_afresh():
-    module = OnlineModule(3, (Conv(4, 2, 8), Recurrent(8)), 4)
-    rows = batch(0, (40, 40)).rows[0].copy()
-    rows[13] = np.nan
-    z, c = RowEncoder(module).encode(rows)
-    assert np.flatnonzero(np.isnan(z).any(1)).tolist() == np.flatnonzero(np.isnan(c).all(1)).tolist() == [6]
-    after_z, after_c = RowEncoder(module).encode(rows[14:])
-    np.testing.assert_allclose(z[7:], after_z, atol=1e-6)
-    np.testing.assert_allclose(c[7:], after_c, atol=1e-6)
-
-
-def test_restored_encoder_goes_on_alike():
-    module = OnlineModule(3, (Conv(4, 2, 8), Recurrent(8)), 4)
-    rows = batch(0, (40, 40)).rows[0]
-    one, other, fresh = RowEncoder(module), RowEncoder(module), RowEncoder(module)
-    fresh.restore(other.state())
-    one.encode(rows[:13])
-    other.restore(one.state())
-    assert np.array_equal(one.encode(rows[13:])[1], other.encode(rows[13:])[1])
-    assert np.array_equal(fresh.encode(rows[:13])[1], RowEncoder(module).encode(rows[:13])[1])
-    one.reset()
-    assert np.array_equal(one.encode(rows[:13])[1], fresh.__class__(module).encode(rows[:13])[1])
