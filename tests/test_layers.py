@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.extras import NEED_TORCH, needs
 from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
 
 import stream_infomax
@@ -44,7 +45,10 @@ def test_each_part_loads_only_what_it_needs(statement: str, absent: set[str]) ->
     assert not modules_loaded_by(statement) & absent
 
 
-@pytest.mark.parametrize("name", stream_infomax.__all__)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=needs("torch") if name in NEED_TORCH else ()) for name in stream_infomax.__all__],
+)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(stream_infomax, name).__doc__
     assert name in dir(stream_infomax)

@@ -2,17 +2,19 @@
 
 import pytest
 
-from stream_infomax.settings.extras import MissingExtraError, installed, require
+from stream_infomax.settings.extras import EXTRAS, MissingExtraError, installed
 
 __all__ = ["extra", "installed", "needs"]
 
 
+# Public names that live in files which import a package of an extra.
+NEED_TORCH = ("GreedyInfoMax", "InfoNCE")
+
+
 def _reason(package):
-    try:
-        require(package)
-    except MissingExtraError as error:
-        return str(error)
-    return ""
+    if package in EXTRAS:
+        return str(MissingExtraError(package))
+    return f'{package} is not installed: pip install "stream_infomax[test]"'
 
 
 def extra(package):

@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from helpers.extras import needs
 
 from stream_infomax.settings.extras import EXTRAS, MissingExtraError, optional, require
 
@@ -30,7 +31,9 @@ def without(package: str, program: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("package", EXTRAS)
+@pytest.mark.parametrize(
+    "package", [pytest.param(name, marks=needs("PIL") if name == "skimage" else ()) for name in EXTRAS]
+)
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str) -> None:
     done = without(package, PARTS[package])
     assert done.returncode == 1
