@@ -110,11 +110,8 @@ def _first(docstring: str) -> str:
 
 def _configuration() -> Iterator[tuple[str, str]]:
     """Yield the reference of all settings, made from their records."""
-    try:
-        from stream_infomax.configuration.reference import markdown
-    except ModuleNotFoundError:
-        yield "configuration.md", "# Configuration\n"
-        return
+    from stream_infomax.configuration.reference import markdown
+
     yield "configuration.md", markdown()
 
 

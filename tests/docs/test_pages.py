@@ -21,19 +21,17 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.\w+)\n")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Three short recordings, two channels wide: bands of noise."""
+def record(folder: Path, seconds: float) -> None:
+    """Put three recordings into a folder, two channels wide: a band of noise."""
     generator = np.random.default_rng(0)
-    (tmp_path / "recordings" / "more").mkdir(parents=True)
+    (folder / "recordings" / "more").mkdir(parents=True)
     for name in ("one", "two", "more/three"):
-        samples = np.convolve(generator.laplace(size=9600), np.hanning(5), "same") * 2000
-        with wave.open(str(tmp_path / "recordings" / f"{name}.wav"), "wb") as file:
+        samples = np.convolve(generator.laplace(size=int(8000 * seconds)), np.hanning(5), "same") * 2000
+        with wave.open(str(folder / "recordings" / f"{name}.wav"), "wb") as file:
             file.setnchannels(2)
             file.setsampwidth(2)
             file.setframerate(8000)
             file.writeframes(np.stack([samples, samples[::-1]], 1).astype("<i2").tobytes())
-    return tmp_path
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -48,22 +46,26 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
-def test_a_page_runs_from_top_to_bottom(page: Path, folder: Path) -> None:
+def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     if page.stem == "arrays":
         extra("sklearn")
-    surroundings = environment(folder)
+    record(tmp_path, seconds=1.2 if page.stem == "program" else 4)
+    surroundings = environment(tmp_path)
     n_run = 0
     for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
         named = NAMED.match(text)
         if language in ("toml", "python") and named:
-            (folder / named[1]).write_text(text, encoding="utf-8")
+            (tmp_path / named[1]).write_text(text, encoding="utf-8")
             continue
         if language not in ("sh", "python"):
             continue
         command = ["sh", "-eu", "-c", text] if language == "sh" else [sys.executable, "-P", "-c", text]
         done = subprocess.run(
-            command, cwd=folder, env=surroundings, capture_output=True, text=True, timeout=150, check=False
+            command, cwd=tmp_path, env=surroundings, capture_output=True, text=True, timeout=150, check=False
         )
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         n_run += 1
     assert n_run
+    if page.stem == "recordings":
+        with np.load(tmp_path / "features.npz") as features:
+            assert np.isfinite(features["learner"]).all(axis=1).any(), "the warm-up was not over"
