@@ -27,8 +27,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.learner import rows_a_block
+from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.learning.kernels import compile_kernels
+from stream_infomax.settings.record import make
 
 SIZES = (16, 32, 64, 144, 256, 512, 1024)
 BLOCKS = (1, 32, 256)
@@ -65,7 +66,8 @@ def measure(K: int, K1: int | None, K0: int | None, frame: int, seconds: float, 
         learner.partial_fit(rows)
     frames = [np.ascontiguousarray(rows[i : i + frame]) for i in range(0, len(rows) - frame + 1, frame)]
     # Groups of whole updates, however the frames lie in them.
-    block = rows_a_block(learner.block, K, K1, learner.memory)
+    given = make(InfomaxSettings, {"block": learner.block, "n_components": K1, "memory": learner.memory})
+    block = given.rows_a_block(K)
     group = block // math.gcd(block, frame)
     learn, products, longest, i = [], [product() for _ in range(3)], 0.0, 0
     end = time.perf_counter() + seconds
@@ -115,7 +117,7 @@ def pauses(**settings) -> dict[str, float]:
         seconds = timed(lambda first=i: learner.partial_fit(rows[first : first + 64]))
         found.append((learner.n_updates_, 1e3 * seconds))
     updates, times = np.array(found).T
-    block = rows_a_block(learner.block, 144, None, learner.memory)
+    block = make(InfomaxSettings, {"block": learner.block, "memory": learner.memory}).rows_a_block(144)
     settled = int(np.searchsorted(updates, math.ceil(1440 / block)))
     moved = np.diff(updates, prepend=0) > 0
     later = np.arange(len(times)) > settled

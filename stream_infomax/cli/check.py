@@ -3,54 +3,112 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from stream_infomax.configuration.load import ConfigError
+from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.settings import Changes, read
+
+if TYPE_CHECKING:
+    from stream_infomax.configuration.tables import SourceTable, StageTable
+    from stream_infomax.settings.outline import Outline
+
+WIDTH = 80
 
 
 def check(config: Path, *, set: Changes = ()) -> int:  # noqa: A002  (the option's name)
-    """Read a configuration, make its source and stages without running them, and print what it comes to.
+    """Read a configuration, look at its data, and print what it comes to. Nothing is run and nothing is written.
 
     Parameters
     ----------
     config
-        The TOML file.
+        The TOML file, or the name of a shipped one.
     """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from stream_infomax.configuration.compose import pipeline_of, source_of
+    from stream_infomax.configuration.survey import survey
 
     settings = read(config, set)
     try:
-        source_of(settings)
-        pipeline_of(settings)
-    except (ValueError, OSError) as error:
+        outlines = survey(settings)
+    except (ValueError, OSError, MemoryError) as error:
         raise ConfigError(f"{config}: {error}") from error
-    print(f"{config}: usable; run folder {settings.run.folder}, policy {settings.run.policy}, seed {settings.run.seed}")
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("service", "name", "kind", "set to"):
-        table.add_column(title)
-    source = settings.source
-    table.add_row(source.name, source.name, source.kind, Text(_what_is_set(source.settings)))
-    for stage in settings.stage:
-        table.add_row(stage.service_name, stage.name, stage.kind, Text(_what_is_set(stage.settings)))
-    Console().print(table)
+    print(f"{config}: usable")
+    for line in (*_whole(settings, outlines), "", *_table(settings, outlines), "", *_set(settings)):
+        print(line)
     return 0
 
 
-def _what_is_set(record: Any) -> str:
-    """Return the keys that are not at their defaults, as TOML would have them."""
+def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[str]:
+    """Yield what holds for the whole run."""
+    run, source = config.run, outlines[config.source.name]
+    yield from _entry("run", f"{run.folder}, policy {run.policy}, seed {run.seed}")
+    if source is not None:
+        labels = "; labels: " + ", ".join(f"{name} ({n})" for name, n in source.labels.items()) if source.labels else ""
+        yield from _entry("data", f"{source.about}, {source.frames:,} frames{labels}")
+    logs = {service: config.log_of(service).memory for service in config.services()}
+    kept = {stage.name: memory for stage in config.stage if (memory := getattr(stage.settings, "memory", 0))}
+    yield from _entry(
+        "memory", "logs at most " + ", ".join(f"{memory} ({service})" for service, memory in logs.items())
+    )
+    if kept:
+        yield from _entry("", "kept for learning at most " + ", ".join(f"{n} ({name})" for name, n in kept.items()))
+    for stage in config.stage:
+        if stage.start:
+            yield from _entry("start", f"{stage.name} from {stage.start}")
+    for name, outline in outlines.items():
+        if outline is not None and outline.warning:
+            yield from _entry("warning", f"{name}: {outline.warning}")
+
+
+def _table(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[str]:
+    """Yield a line for source and each stage with the rows that it publishes, and what else is known of them."""
+    yield _line("service", "name", "kind", "rows a frame", "rows a second", "a row")
+    tables: list[tuple[str, SourceTable | StageTable]] = [(config.source.name, config.source)]
+    tables += [(stage.service_name, stage) for stage in config.stage]
+    before = ""
+    for service, table in tables:
+        outline = outlines[table.name]
+        rows = rate = row = "?"
+        if outline is not None:
+            rows = f"{outline.rows / max(1, outline.frames):,.4g}"
+            rate = f"{outline.rate:,.5g}" if outline.rate else "–"
+            row = "?" if outline.row is None else " × ".join(map(str, outline.row))
+            row = f"at most {row}" if outline.at_most and outline.row is not None else row
+        yield _line(service if service != before else "", table.name, table.kind, rows, rate, row)
+        if outline is not None and outline.about and table is not config.source:
+            yield _line("", f"  {outline.about}", "", "", "", "")
+        before = service
+
+
+def _line(service: str, name: str, kind: str, rows: str, rate: str, row: str) -> str:
+    return f"{service:12.12}{name:14}{kind:12}{rows:>12}{rate:>14}  {row}".rstrip()
+
+
+def _set(config: Config) -> Iterator[str]:
+    """Yield the keys that are not at their defaults, as TOML has them."""
     import msgspec
 
+    from stream_infomax.configuration.load import own_keys
     from stream_infomax.settings.record import plain
 
-    texts = []
-    for field in msgspec.structs.fields(record):
-        value = getattr(record, field.name)
-        if field.name not in ("name", "service") and value != field.default:
-            texts.append(f"{field.name} = {json.dumps(plain(record)[field.name], ensure_ascii=False)}")
-    return ", ".join(texts)
+    tables: list[SourceTable | StageTable] = [config.source, *config.stage]
+    for table in tables:
+        found = []
+        for record in (table, table.settings):
+            values = plain(record, leave_out=("settings", "name", "kind", "service", "seed"))
+            defaults = {field.name: field.default for field in msgspec.structs.fields(record)}
+            changed = [key for key in values if key in own_keys(type(record)) and getattr(record, key) != defaults[key]]
+            found += [f"{key} = {json.dumps(values[key], ensure_ascii=False)}" for key in changed]
+        if found:
+            yield from _entry(table.name, ", ".join(found))
+
+
+def _entry(title: str, text: str) -> list[str]:
+    """Return a text behind its title, in lines that fit."""
+    indent = " " * 12
+    text = text.replace(" = ", "\u00a0=\u00a0")  # a key stays with its value
+    lines = textwrap.wrap(text, WIDTH - len(indent), break_long_words=False, break_on_hyphens=False) or [""]
+    lines = [line.replace("\u00a0", " ") for line in lines]
+    head = f"{title:11} " if len(title) < len(indent) else f"{title}\n{indent}"
+    return [head + lines[0], *(indent + line for line in lines[1:])]

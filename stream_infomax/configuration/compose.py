@@ -80,28 +80,28 @@ def service_of(config: Config, name: str) -> Service:
 
 
 def take_over(config: Config, pipeline: Pipeline) -> None:
-    """Give each stage that has `start = CHECKPOINT` the state that its namesake has there.
+    """Give each stage that has a `start` the state that its namesake has there.
 
     Raises
     ------
     ConfigError
-        Where the checkpoint cannot be read or holds no stage of that name.
+        Where no state of a stage of that name can be read there, or it does not fit.
     """
-    from stream_infomax.service.checkpoints import read
-    from stream_infomax.state.file import StateFileError
+    from stream_infomax.configuration.start import ACCEPTED, state_at
 
-    settings = {stage.name: stage for stage in config.stage}
+    tables = {stage.name: stage for stage in config.stage}
     for stage in pipeline.stages:
-        start = settings[stage.name].start
+        start = tables[stage.name].start
         if not start:
             continue
         try:
-            states = read(Path(start)).stages
-        except (OSError, StateFileError) as error:
-            raise ConfigError(f"stage.{stage.name}.start = {start!r}: {error}") from error
-        if stage.name not in states:
-            raise ConfigError(f"stage.{stage.name}.start = {start!r} holds the stages {list(states)}, not this one")
-        stage.restore(states[stage.name])
+            state = state_at(start, stage.name)
+            try:
+                stage.restore(state)
+            except (KeyError, ValueError) as error:
+                raise SettingError("start", start, ACCEPTED, f"it does not fit: {error}") from error
+        except SettingError as error:
+            raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error
 
 
 def serve(description: str, warmup: Callable[[], None] | None = None) -> int:

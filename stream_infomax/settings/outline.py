@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 
 import msgspec
@@ -27,8 +27,10 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
         Rows a second; 0 for rows without time.
     labels
         How many values each label has.
-    facts
-        What else a person may want to know, a sentence each.
+    about
+        What else a person may want to know.
+    warning
+        What a person should know before a run starts.
     """
 
     frames: int
@@ -38,7 +40,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     grid: tuple[int, int] | None = None
     rate: float = 0.0
     labels: Mapping[str, int] = {}
-    facts: tuple[str, ...] = ()
+    about: str = ""
+    warning: str = ""
 
     @property
     def rows(self) -> int:
@@ -49,3 +52,12 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     def width(self) -> int | None:
         """Numbers of a row; None where the data decide."""
         return None if self.row is None else prod(self.row)
+
+
+def count_values(labels: Iterable[Mapping[str, str]]) -> dict[str, int]:
+    """Return how many different values each label has."""
+    found: dict[str, set[str]] = {}
+    for one in labels:
+        for name, value in one.items():
+            found.setdefault(name, set()).add(value)
+    return {name: len(values) for name, values in sorted(found.items())}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -16,6 +17,7 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
@@ -139,6 +141,20 @@ class AudioSource:
     def __len__(self) -> int:
         """Return the number of frames."""
         return self.repeat * sum(self._n_frames(recording) for recording in self.recordings)
+
+    def outline(self) -> Outline:
+        """Return what the recordings come to."""
+        samples = Counter(recording.samples for recording in self.recordings)
+        seconds = self.repeat * sum(recording.samples for recording in self.recordings) / self.rate
+        passed_over = f" ({len(self.unreadable)} unreadable)" if self.unreadable else ""
+        return Outline(
+            frames=len(self),
+            segments={n: self.repeat * count for n, count in samples.items()},
+            row=(self.n_channels,),
+            rate=float(self.rate),
+            labels=count_values(recording.labels for recording in self.recordings),
+            about=f"{len(self.recordings):,} recordings{passed_over}, {seconds:,.1f} s, {self.rate:,} samples a second",
+        )
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on: float32, axes ("time", "channel").

@@ -17,6 +17,7 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
+from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
@@ -151,6 +152,18 @@ class ImageSource:
     def __len__(self) -> int:
         """Return the number of frames."""
         return self.n_frames
+
+    def outline(self) -> Outline:
+        """Return what the pictures come to."""
+        is_patches = self.mode == "patches"
+        passed_over = f" ({len(self.pictures.unusable)} unusable)" if self.pictures.unusable else ""
+        return Outline(
+            frames=len(self),
+            segments={self.items * len(self): 1} if is_patches else {1: len(self)},
+            row=(*self.crop, 3) if self.colour else self.crop,
+            labels={} if is_patches else count_values(self._labels),
+            about=f"{len(self.pictures):,} pictures{passed_over}",
+        )
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on: float32, axes ("item", "y", "x") or with "colour" behind."""

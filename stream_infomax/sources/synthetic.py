@@ -13,6 +13,7 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, Seed
 
@@ -106,6 +107,18 @@ class SyntheticSource:
             n_laplace = (self.n_sources + 1) // 2
             uniform[:, :n_laplace] = generator.laplace(scale=math.sqrt(0.5), size=(self.n_rows, n_laplace))
         return uniform
+
+    def outline(self) -> Outline:
+        """Return what the signals come to."""
+        rows = self.n_rows * self.n_frames
+        seconds = f", {rows / self.rate:,.1f} s" if self.rate else ""
+        return Outline(
+            frames=len(self),
+            segments={rows: 1},
+            row=(self.n_sources,),
+            rate=self.rate,
+            about=f"{self.n_sources} {self.density} sources{seconds}",
+        )
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on: float32, axes ("time", "channel")."""

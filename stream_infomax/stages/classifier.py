@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
@@ -17,6 +18,7 @@ from stream_infomax.learning.classifier.examiner import Examiner
 from stream_infomax.learning.classifier.pooling import Pooling
 from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.settings.configured import configured_by
+from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
@@ -41,6 +43,21 @@ class ClassifierSettings(StageSettings, frozen=True, kw_only=True):
     ] = None
     waiting: Annotated[Positive, Doc("Segments without a label that are kept for labels that come late.")] = 1000
     learn: Annotated[bool, Doc("False: predict only; no label is used.")] = True
+
+    def outline(self, incoming: Outline) -> Outline | None:
+        """Return one row a segment; the data tell how many classes there are."""
+        n_segments = sum(incoming.segments.values())
+        lacking = f"no label {self.target!r} in the source; there are {', '.join(incoming.labels) or 'none'}"
+        return replace(
+            incoming,
+            segments={1: n_segments},
+            row=(incoming.labels[self.target],) if self.target in incoming.labels else None,
+            at_most=True,
+            grid=None,
+            rate=0.0,
+            about="",
+            warning="" if self.target in incoming.labels or not self.learn else lacking,
+        )
 
     def reads(self, input: str) -> tuple[str, ...]:
         """Return the arrays of all levels."""

@@ -13,11 +13,13 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Mapping
+from math import prod
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
+from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
@@ -30,6 +32,7 @@ from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.memory import Memory
+from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
@@ -90,6 +93,16 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         n_modules = len(layout(self.layout))
         if self.module > n_modules:
             raise SettingError("module", self.module, f"1 to {n_modules}, the modules of layout {self.layout!r}")
+
+    def outline(self, incoming: Outline) -> Outline | None:
+        """Return the rows of the module's output."""
+        layers = layout(self.layout, self.width)[self.module - 1]
+        stride = prod(layer.stride for layer in layers if isinstance(layer, Conv))
+        segments = Counter[int]()
+        for rows, count in incoming.segments.items():
+            segments[rows // stride] += count
+        rate, out = incoming.rate / stride, (layers[-1].width,)
+        return replace(incoming, segments=segments, row=out, at_most=False, rate=rate, about="", warning="")
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the stage needs."""

@@ -9,15 +9,18 @@ from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.measure import Kind, Measure
+from stream_infomax.learning.infomax.neurons import width
 from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.learning.measures.panel import Panel
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Seed
@@ -35,6 +38,24 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
     def __post_init__(self) -> None:
         if self.n_rank is not None and self.n_components is not None and self.n_rank > self.n_components:
             raise SettingError("n_rank", self.n_rank, f"n_rank <= n_components = {self.n_components}")
+
+    def outline(self, incoming: Outline) -> Outline | None:
+        """Return the features, and whether the warm-up ends within the data."""
+        if incoming.width is None:
+            return None
+        self.check_memory(incoming.width)
+        n_components = self.n_components or self.n_rank or incoming.width
+        warmup = self.rows_of_warmup(incoming.width)
+        seconds = f", {warmup / incoming.rate:,.1f} s" if incoming.rate else ""
+        about = f"warm-up {warmup:,} of {incoming.rows:,} rows{seconds}"
+        is_short = self.learn and warmup > incoming.rows
+        return replace(
+            incoming,
+            row=(width(self.output, n_components),),
+            at_most=incoming.at_most or self.n_components is None,
+            about=about if self.learn else "",
+            warning=f"the data end before the warm-up: {about}" if is_short else "",
+        )
 
 
 @configured_by(LearnerSettings)

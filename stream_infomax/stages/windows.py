@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from math import prod
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
@@ -14,6 +17,7 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
+from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Positive, PositiveFloat
@@ -46,6 +50,32 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             raise SettingError("hop", self.hop, f"1 <= hop <= length = {self.length}, which loses no sample")
         if self.form == "grid" and self.stride > self.patch:
             raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
+
+    def outline(self, incoming: Outline) -> Outline | None:
+        """Return the windows or patches that the settings make."""
+        row = incoming.row
+        if row is None:
+            return None
+        if self.form == "patches":
+            return replace(incoming, about="", warning="")
+        if self.form == "grid":
+            grid = tuple((side - self.patch) // self.stride + 1 for side in row[:2])
+            if min(grid) < 1:
+                raise SettingError("patch", self.patch, f"at most {min(row[:2])}, the smaller side of a picture")
+            segments = {rows * prod(grid): count for rows, count in incoming.segments.items()}
+            patch = (self.patch, self.patch, *row[2:])
+            return replace(incoming, segments=segments, row=patch, grid=grid, about="", warning="")
+        if self.form == "waveform":
+            span, step, shape = self.length, self.hop, (self.length, *(row if row != (1,) else ()))
+        else:
+            window, shift = (round(incoming.rate * ms / 1000) for ms in (self.window_ms, self.shift_ms))
+            span, step, shape = window + (self.length - 1) * shift, self.hop * shift, (self.length, self.n_mels)
+        if not step:
+            raise SettingError("form", self.form, "a stream with a rate")
+        segments = Counter[int]()
+        for rows, count in incoming.segments.items():
+            segments[max(0, (rows - span) // step + 1)] += count
+        return replace(incoming, segments=segments, row=shape, rate=incoming.rate / step, about="", warning="")
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the stage needs."""

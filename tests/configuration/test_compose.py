@@ -99,8 +99,8 @@ def test_a_state_is_taken_over_by_name(path: Path, tmp_path: Path) -> None:
     take_over(load(path, [f"stage.second.start={file}"]), fresh)
     assert fresh.counts()["second"]["rows"] == taught.counts()["second"]["rows"]
     assert "rows" not in fresh.counts()["learner"]
-    with pytest.raises(ConfigError, match=r"stage\.second\.start = 'absent'"):
+    with pytest.raises(ConfigError, match=r"stage\.second\.start = 'absent': .*accepted: a checkpoint"):
         take_over(load(path, ["stage.second.start=absent"]), fresh)
     save(file, {"other": {}})
-    with pytest.raises(ConfigError, match=r"holds the stages \['other'\]"):
+    with pytest.raises(ConfigError, match=r"holds the stages other"):
         take_over(load(path, [f"stage.second.start={file}"]), fresh)

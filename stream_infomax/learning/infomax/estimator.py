@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax import neurons as tuning
-from stream_infomax.learning.infomax.learner import BlockLearner, Sizes, rows_a_block
+from stream_infomax.learning.infomax.learner import BlockLearner, Sizes
 from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.infomax.settings import EstimatorSettings
 from stream_infomax.learning.parameters import Estimator
@@ -283,16 +283,17 @@ class OnlineInfomax(Estimator, Kept):
 
     def _start(self, n_features: int, seed: int) -> BlockLearner:
         settings = self._settings()
+        settings.check_memory(n_features)
         learner = BlockLearner(
             Sizes(
                 n_features=n_features,
                 n_components=settings.n_components,
                 n_rank=settings.n_rank,
                 energy=settings.energy,
-                block=rows_a_block(settings.block, n_features, settings.n_components, settings.memory),
+                block=settings.rows_a_block(n_features),
                 memory=int(settings.memory),
                 half_life=settings.half_life,
-                warmup=10 * n_features if settings.warmup is None else settings.warmup,
+                warmup=settings.rows_of_warmup(n_features),
                 seed=seed,
             )
         )

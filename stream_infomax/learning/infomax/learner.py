@@ -17,6 +17,7 @@ from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule
+from stream_infomax.learning.infomax.settings import REPLAYS
 from stream_infomax.learning.infomax.warm_up import Unit, WarmUp, unit_of
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.file import copied
@@ -29,19 +30,8 @@ REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
 PUBLISH_ROWS = 1024
-# Blocks learnt from the memory for each new one.
-REPLAYS = 4
-# Fewest rows of a step, new and drawn, for each feature and for each component: with fewer, the products of the step
-# alone would cost more than those of its rows.
-ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.5
 OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
-
-
-def rows_a_block(block: int, n_features: int, n_components: int | None, memory: int) -> int:
-    """Return the rows between two updates: `block`, or more where the products of an update ask for it."""
-    least = max(ROWS_A_FEATURE * n_features, ROWS_A_COMPONENT * (n_components or 0))
-    return max(block, math.ceil(least / (1 + REPLAYS if memory else 1)))
 
 
 @dataclass(frozen=True)
@@ -75,11 +65,6 @@ class BlockLearner(Kept):
         Running mean of the objective at rows before they are learnt from, in nats; NaN before there is one.
     published
         The basis; None while the warm-up lasts.
-
-    Raises
-    ------
-    ValueError
-        Where the memory holds less than a block.
     """
 
     kept = (
@@ -115,11 +100,6 @@ class BlockLearner(Kept):
         self._memory: RowMemory | None = None
         if sizes.memory:
             self._memory = RowMemory(sizes.memory, sizes.n_features, sizes.seed)
-            if len(self._memory.rows) < sizes.block:
-                raise ValueError(
-                    f"memory={sizes.memory} bytes hold {len(self._memory.rows)} rows of {sizes.n_features} numbers; "
-                    f"accepted are 0 or at least one block, {4 * sizes.n_features * sizes.block} bytes"
-                )
 
     @property
     def n_shortened(self) -> int:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from msgspec import Meta
 
 from stream_infomax.learning.infomax.neurons import Output
+from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat
+
+# Blocks learnt from the memory for each new one.
+REPLAYS = 4
+# Fewest rows of a step, new and drawn, for each feature and for each component: with fewer, the products of the step
+# alone would cost more than those of its rows.
+ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.5
+WARMUP_ROWS_A_FEATURE = 10
 
 
 class InfomaxSettings(Settings, frozen=True, kw_only=True):
@@ -50,6 +59,27 @@ class InfomaxSettings(Settings, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=2)] | None,
         Doc("Rows from which rank and first whitening are taken; without it ten times the features."),
     ] = None
+
+    def rows_a_block(self, n_features: int) -> int:
+        """Return the rows between two updates: `block`, or more where the products of an update ask for it."""
+        least = max(ROWS_A_FEATURE * n_features, ROWS_A_COMPONENT * (self.n_components or 0))
+        return max(self.block, math.ceil(least / (1 + REPLAYS if self.memory else 1)))
+
+    def rows_of_warmup(self, n_features: int) -> int:
+        """Return the rows after which there is a basis."""
+        return WARMUP_ROWS_A_FEATURE * n_features if self.warmup is None else self.warmup
+
+    def check_memory(self, n_features: int) -> None:
+        """Raise SettingError where the memory holds less than a block."""
+        least = self.rows_a_block(n_features)
+        n_rows = self.memory // (4 * n_features)
+        if self.memory and n_rows < least:
+            raise SettingError(
+                "memory",
+                self.memory,
+                f"0 B, or at least a block: {Memory(4 * n_features * least)}",
+                f"it holds {n_rows} rows of {n_features} numbers, a block has {least}",
+            )
 
 
 class EstimatorSettings(InfomaxSettings, frozen=True, kw_only=True):

@@ -134,7 +134,10 @@ def test_scale_and_offset_do_not_matter(rows, factor):
         ({"energy": 1.5}, r"energy = 1\.5; accepted: a number > 0 and <= 1"),
         ({"block": 0}, "block = 0"),
         ({"memory": -1}, "memory = -1"),
-        ({"memory": 10}, "memory=10 bytes"),
+        (
+            {"memory": 10},
+            "memory = '10 B': it holds 0 rows of 6 numbers, a block has 64",
+        ),
         ({"half_life": 0}, "half_life = 0"),
         ({"output": "voltage"}, "output = 'voltage'"),
         ({"warmup": 1}, "warmup = 1; accepted: a whole number >= 2"),

@@ -1,0 +1,37 @@
+"""What a configuration comes to, before anything runs: the outline of what its source and each stage will publish."""
+
+from __future__ import annotations
+
+from stream_infomax.configuration.compose import source_of, stage_of, take_over
+from stream_infomax.configuration.load import Config, ConfigError
+from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.outline import Outline
+
+
+def survey(config: Config) -> dict[str, Outline | None]:
+    """Look at the data and at the states that stages start from.
+
+    Returns
+    -------
+    By the name of source and stage what it will publish; None where only the data tell.
+
+    Raises
+    ------
+    ConfigError
+        Where the source cannot be read, a stage cannot work on what comes in, or a state does not fit its stage.
+    """
+    source = source_of(config)
+    of_array: dict[str, Outline | None] = {config.source.name: source.outline() if hasattr(source, "outline") else None}
+    found = dict(of_array)
+    for stage in config.stage:
+        incoming = of_array.get(config.input_of(stage))
+        try:
+            outline = stage.settings.outline(incoming) if incoming is not None else None
+        except SettingError as error:
+            raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error
+        found[stage.name] = outline
+        of_array |= dict.fromkeys(stage.settings.adds(stage.name), outline)
+        if stage.start:
+            take_over(config, Pipeline([stage_of(config, stage)]))
+    return found
