@@ -12,6 +12,7 @@ from threading import Timer
 
 from stream_infomax.configuration.compose import pipeline_of, source_of
 from stream_infomax.configuration.load import Config, load
+from stream_infomax.configuration.survey import survey
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.parent import end_with_parent
 
@@ -33,11 +34,12 @@ def main(path: Path) -> int:
 
 def try_out(config: Config) -> None:
     """Make the source, as the run that is resumed had it, and the stages. Raises ValueError or OSError."""
-    source = source_of(config)
-    folder = Path(config.run.folder) / source.name
+    folder = Path(config.run.folder) / config.source.name
     saved = Checkpoints(folder).latest() if folder.is_dir() else None
-    if saved is not None:
-        source.restore(saved.source)
+    if saved is None:
+        survey(config)
+    else:
+        source_of(config).restore(saved.source)
     pipeline_of(config)
 
 
