@@ -114,14 +114,14 @@ class Supervisor:
         """Ask all programs to stop, save and exit; a second request kills them."""
         self.killed = self._asked
         self._asked = True
-        self._over.set()
+        self._end()
         if self.killed:
             self._kill()
 
     def fail(self, error: BaseException) -> None:
         """Stop, for this reason; the first one is raised at the end."""
         self._failure = self._failure or error
-        self._over.set()
+        self._end()
 
     async def run(self, *beside: Coroutine[Any, Any, None]) -> bool:
         """Keep the programs alive until the last has finished (True) or `stop` was called (False).
@@ -145,7 +145,7 @@ class Supervisor:
             loop.add_signal_handler(number, self.stop)
         keepers = [self._task(self._keep(process)) for process in self._processes]
         others = [self._task(work) for work in beside]
-        keepers[-1].add_done_callback(lambda _: self._over.set())
+        keepers[-1].add_done_callback(lambda _: self._end())
         try:
             await self._over.wait()
             finished = self._processes[-1].finished
@@ -177,7 +177,7 @@ class Supervisor:
 
     async def _stop_in_order(self, keepers: Sequence[asyncio.Task[None]]) -> None:
         for process, keeper in zip(self._processes, keepers, strict=True):
-            if keeper.done():
+            if keeper.done() or process.finished:
                 continue
             self._tell(process, "stopping")
             process.asked_to_stop = True
@@ -187,24 +187,35 @@ class Supervisor:
             await asyncio.wait([keeper])
 
     async def _keep(self, process: _Process) -> None:
-        """Start a program again and again until it has finished, the pipeline is over or patience ends."""
+        """Start a program again and again until the pipeline is over or patience ends.
+
+        One that has finished is started again for a reader that was: it may have fallen back to an older checkpoint.
+        """
         loop = asyncio.get_running_loop()
         while not self._over.is_set():
             start = loop.time()
             code, how = await self._live(process)
             process.finished = code == 0 and process.said_finished
-            if process.finished or self._over.is_set():
-                break
-            process.count_death(forgive=loop.time() - start >= self._patience.forgiven_after)
-            if code == USELESS_TO_RESTART or process.deaths >= self._patience.deaths:
-                self._give_up(process, how, code == USELESS_TO_RESTART)
-                return
-            process.restarts += 1
-            self._tell(process, "restarting")
-            pause = self._patience.pause * 2 ** (process.deaths - 1)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), min(pause, self._patience.longest_pause))
-        self._tell(process, "finished" if process.finished else "stopped")
+            if process.finished:
+                self._tell(process, "finished")
+                if process is self._processes[-1]:
+                    return
+                await process.wanted.wait()
+            elif not self._over.is_set():
+                process.count_death(forgive=loop.time() - start >= self._patience.forgiven_after)
+                if code == USELESS_TO_RESTART or process.deaths >= self._patience.deaths:
+                    self._give_up(process, how, code == USELESS_TO_RESTART)
+                    return
+                process.restarts += 1
+                self._tell(process, "restarting")
+                pause = self._patience.pause * 2 ** (process.deaths - 1)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._over.wait(), min(pause, self._patience.longest_pause))
+            for before in self._processes[: self._processes.index(process)][-1:]:
+                if before.finished:
+                    before.wanted.set()
+        if not process.finished:
+            self._tell(process, "stopped")
 
     async def _live(self, process: _Process) -> tuple[int | None, str]:
         """Run a process once; return its exit code, None where it could not be started, and how it ended."""
@@ -253,6 +264,12 @@ class Supervisor:
         except OSError as error:  # the terminal is closed, or the reader of a pipe has gone
             self.fail(error)
 
+    def _end(self) -> None:
+        """Nothing is started any more."""
+        self._over.set()
+        for process in self._processes:
+            process.wanted.set()
+
     def _kill(self) -> None:
         for process in self._processes:
             process.send(signal.SIGKILL)
@@ -279,11 +296,15 @@ class _Process:
         self.asked_to_stop = False
         self.said_finished = False
         self.finished = False
+        # Set where it is to be started again though it has finished.
+        self.wanted = asyncio.Event()
         self._life: Life | None = None
         self._log_start = 0
 
     async def start(self) -> Life:
         self.said_finished = False
+        self.finished = False
+        self.wanted.clear()
         self._life = None
         with self.log.open("ab") as log:
             self._log_start = log.tell()
