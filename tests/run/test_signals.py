@@ -69,19 +69,18 @@ def test_a_service_that_is_asked_to_stop_by_somebody_else_goes_on(folder: Path, 
 
 
 def test_a_closed_terminal_saves_and_the_same_command_resumes(folder: Path) -> None:
-    with started("run", "pipeline.toml", folder=folder) as (process, _):
+    long = ("pipeline.toml", "--set", "source.frames=400")  # 25 s
+    with started("run", *long, folder=folder) as (process, _):
         until(folder, "learner", 20)
         process.send_signal(signal.SIGHUP)
         end = ended(process)
     assert (end.code, end.errors) == (0, "")
     assert "stopped and saved" in end.output
-    print(end.output)
-    assert [line for line in end.output.splitlines() if line.endswith("stopped")] == [
-        f"{name}: stopped" for name in ("source", "windows", "learner")
-    ]
-    resumed = call("run", "pipeline.toml", "--set", "source.pace=fast", folder=folder)
+    stopped = [line for line in end.output.splitlines() if line.endswith(": stopped")]
+    assert stopped == [f"{name}: stopped" for name in ("source", "windows", "learner")]
+    resumed = call("run", *long, "--set", "source.pace=fast", folder=folder)
     assert resumed.code == 0
-    assert "60 frames, none lost" in resumed.output
+    assert "400 frames, none lost" in resumed.output
 
 
 @pytest.mark.parametrize("service", ["windows", "learner"])
