@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from stream_infomax.configuration.tables import (
 )
 from stream_infomax.settings.error import MISSING, SettingError
 from stream_infomax.settings.record import Settings, make, plain
+from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.settings.words import one_of
 
 __all__ = ["RECORDER", "Config", "ConfigError", "convert", "load", "to_builtins"]
@@ -118,7 +120,9 @@ def _listed(record: type[AnyTable], of: Kinds, tables: Sequence[Any], key: str, 
     for number, raw in enumerate(tables):
         if not isinstance(raw, Mapping):
             raise SettingError(key, raw, f"tables [[{key}]]")
-        made.append(_table(record, of, raw, f"{key}.{raw.get('name', number)}", run))
+        name = raw.get("name")
+        called = name if isinstance(name, str) and re.match(NAME_PATTERN, name) else number
+        made.append(_table(record, of, raw, f"{key}.{called}", run))
     return made
 
 

@@ -42,7 +42,9 @@ class SettingError(ValueError):
     def __str__(self) -> str:
         shown = "" if self.value is MISSING else f" = {_short(self.value)}"
         problem = f": {self.problem}" if self.problem else ""
-        return f"{self.key}{shown}{problem}; accepted: {self.accepted}"
+        text = f"{self.key}{shown}{problem}; accepted: {self.accepted}"
+        # What comes from files reaches a terminal here.
+        return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
 
 
 def _short(value: Any) -> str:

@@ -99,6 +99,20 @@ def test_ports_from_1_to_65535_or_any(tmp_path: Path) -> None:
     assert config.source.log.tap == "tcp://0.0.0.0:65535"
 
 
+@pytest.mark.parametrize("name", ["..", ".", "../x", "/x", "[/x]", "a/b", "x" * 65])
+@pytest.mark.parametrize("key", ["stage.learner.service", "stage.learner.name", "source.name"])
+def test_names_that_become_paths_are_plain_words(tmp_path: Path, key: str, name: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, MINIMAL), [f"{key}={name!r}"])
+    assert f".{key.rpartition('.')[2]} = {name!r}; accepted: a letter and up to 63 letters, digits" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["recorder", "in-process", "lock"])
+def test_names_that_the_run_folder_needs_are_taken(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"stage\.learner\.service = '{name}': taken in the run folder; accepted: "):
+        load(write(tmp_path, MINIMAL), [f"stage.learner.service={name}"])
+
+
 def test_names_are_used_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"stage\.learner\.name = 'learner': used twice"):
         load(write(tmp_path, MINIMAL + '[[stage]]\nname = "learner"\nkind = "learner"\n'))

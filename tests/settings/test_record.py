@@ -110,6 +110,12 @@ def test_memory_is_written_with_its_unit(text: str | int, n_bytes: int, written:
     assert pickle.loads(pickle.dumps(memory)) == memory  # noqa: S301
 
 
+def test_an_error_holds_nothing_that_a_terminal_obeys() -> None:
+    with pytest.raises(SettingError) as caught:
+        make(Toy, {"\x1b[31m\n": "\x1b]0;title\x07"})
+    assert str(caught.value).isprintable()
+
+
 def test_an_error_is_pickled_with_its_parts() -> None:
     error = pickle.loads(pickle.dumps(SettingError("hop", 3, "1 to 2").under("stage.windows")))  # noqa: S301
     assert (error.key, error.value, error.accepted) == ("stage.windows.hop", 3, "1 to 2")

@@ -1,0 +1,50 @@
+"""One's own recordings: any folder of sound, without labels, becomes a file of features with one command."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from helpers.commands import call
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with recordings of any rate, number of channels, format and depth, and with other files."""
+    folder = tmp_path_factory.mktemp("recordings")
+    rng = np.random.default_rng(0)
+    (folder / "sounds" / "deep" / "deeper").mkdir(parents=True)
+    for name, rate, channels in (
+        ("a b.wav", 44100, 2),
+        ("deep/c.flac", 8000, 1),
+        ("deep/deeper/ü.ogg", 22050, 1),
+        ("deep/many.wav", 16000, 6),
+    ):
+        noise = rng.laplace(size=(3 * rate, channels)) / 20
+        soundfile.write(folder / "sounds" / name, noise, rate)
+    (folder / "sounds" / "notes.txt").write_text("no sound")
+    return folder
+
+
+def test_a_folder_becomes_a_file_of_features(folder: Path) -> None:
+    done = call("run", "recordings", "--set", "source.path=sounds", "--save-features", "features.npz", folder=folder)
+    assert done.code == 0, done.errors
+    assert "none lost" in done.output
+    with np.load(folder / "features.npz") as saved:
+        features = saved["learner"]
+        assert features.shape[1] == 128
+        assert np.isfinite(features[1300:]).all()
+        assert set(saved["frames/segment"]) == {"a b.wav", "deep/c.flac", "deep/deeper/ü.ogg", "deep/many.wav"}
+
+
+def test_labels_that_fit_nothing_are_named_before_anything_starts(folder: Path) -> None:
+    for command in ("check", "run"):
+        done = call(command, "speech", "--set", "source.path=sounds", folder=folder)
+        assert done.code == 2
+        assert "source.labels = " in done.errors
+        assert "fits no recording at sounds" in done.errors
+        assert "for example in 'a b.wav'; without labels, leave labels away" in done.errors
+        assert done.errors.count("\n") == 1
+    assert not list((folder / "runs" / "speech").glob("*/checkpoint-*"))
+    corrected = ("--set", "source.path=sounds", "--set", r"source.labels=(?P<digit>[a-z]+)")
+    assert call("check", "speech", *corrected, folder=folder).code == 0
