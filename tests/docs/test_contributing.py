@@ -1,0 +1,88 @@
+"""The worked examples of CONTRIBUTING.md, in a copy of the project: they run, and keep every contract.
+
+A block that begins with ``# PATH`` is a file; where the file is there already, its lines go into the table of examples
+or kinds. One that begins with ``# SOURCES``, ``# STAGES`` or ``# SINKS`` goes into that table of kinds.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(?:python|toml)\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TABLE = Path("stream_infomax/configuration/kinds.py")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with the examples in it."""
+    project = tmp_path_factory.mktemp("project")
+    without_bytes = shutil.ignore_patterns("__pycache__")
+    for name in ("stream_infomax", "tests", "services"):
+        shutil.copytree(ROOT / name, project / name, ignore=without_bytes)
+    shutil.copy(ROOT / "pyproject.toml", project)
+    for place, text in BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        if place.isupper():
+            insert(project / TABLE, f'{place} = Kinds(\n    "stream_infomax.{place.lower()}",\n    {{', text)
+        elif (project / place).exists():
+            insert(project / place, "EXAMPLES = [", text)
+        else:
+            (project / place).parent.mkdir(parents=True, exist_ok=True)
+            (project / place).write_text(text, encoding="utf-8")
+    return project
+
+
+def insert(file: Path, head: str, lines: str) -> None:
+    """Put lines below the head of a table."""
+    text = file.read_text(encoding="utf-8")
+    assert text.count(head) == 1, f"{file.name} has no {head!r}"
+    file.write_text(text.replace(head, f"{head}\n{lines.rstrip()}"), encoding="utf-8")
+
+
+def call(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of Python in the copy."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    return subprocess.run(
+        [sys.executable, "-P", "-m", *arguments],
+        cwd=project,
+        env={**os.environ, **threads, "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_they_keep_every_contract(project: Path) -> None:
+    own = [
+        str(path.relative_to(project)) for path in project.glob("tests/*/test_*.py") if not in_checkout(path, project)
+    ]
+    assert len(own) >= 2
+    wanted = "tone or smooth or every_kind_has_an_example or test_the_spectrum or test_a_step"
+    done = call(project, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_contracts.py", *own, "-k", wanted)
+    assert done.returncode == 0, done.stdout
+    assert not re.search(r"\bskipped\b", done.stdout)
+
+
+def in_checkout(path: Path, project: Path) -> bool:
+    return (ROOT / path.relative_to(project)).exists()
+
+
+def test_they_run_in_a_pipeline(project: Path) -> None:
+    done = call(project, "stream_infomax.cli", "run", "tone.toml", "--save-features", "features.npz")
+    assert done.returncode == 0, done.stderr
+    assert "100 frames, none lost" in done.stdout
+
+
+def test_they_stand_in_the_reference_and_are_typed(project: Path) -> None:
+    program = "from stream_infomax.configuration.reference import markdown; print(markdown())"
+    (project / "show.py").write_text(program, encoding="utf-8")
+    shown = call(project, "show")
+    assert shown.returncode == 0, shown.stderr
+    assert "Of the tone, in Hz." in shown.stdout
+    assert "What a row keeps of the smoothed row before it." in shown.stdout
