@@ -138,9 +138,9 @@ def _encode(config: Config, states: Mapping[str, Any], random: bool) -> tuple[Ve
 def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipeline:
     """Return the stages of a run up to the classifier with their states; they learn nothing and pass on everything."""
     from stream_infomax.configuration.compose import pipeline_of
-    from stream_infomax.frames.contracts import Pipeline
+    from stream_infomax.frames.contracts import Encoder, Pipeline
 
-    stages = [stage for stage in pipeline_of(config).stages if not hasattr(stage, "examiners")]
+    stages = [stage for stage in pipeline_of(config).stages if isinstance(stage, Encoder)]
     before: tuple[str, ...] = ()
     for stage in stages:
         if stage.name not in states:
@@ -149,12 +149,7 @@ def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipelin
             stage.restore(states[stage.name])
         except (KeyError, ValueError) as error:  # of other settings, or by another version
             raise ConfigError(f"the run's stage {stage.name!r} cannot be taken over: {error}") from error
-        settings: Any = stage
-        if hasattr(settings, "start_encoding"):
-            settings.start_encoding(untrained=random)
-        elif hasattr(settings, "learn"):
-            settings.learn = False
-        settings.carry = before
+        stage.start_encoding(before, untrained=random)
         before = (*before, stage.name, f"{stage.name}.context")
     return Pipeline(stages)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Measure
@@ -66,6 +66,23 @@ class Stage(Protocol):
 
     def counts(self) -> Counts:
         """Return how many of what it has processed, learnt from and set aside so far."""
+        ...
+
+
+@runtime_checkable
+class Encoder(Stage, Protocol):
+    """A stage that gives rows for rows, and can do so without learning."""
+
+    def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
+        """From now on only encode, from another beginning.
+
+        Parameters
+        ----------
+        carry
+            Arrays of the incoming frame that are passed on.
+        untrained
+            Encode as before any learning, where the stage can.
+        """
         ...
 
 

@@ -25,7 +25,7 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.measure import Measure
-from stream_infomax.learning.contrast.excerpts import ExcerptMemory
+from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
 from stream_infomax.learning.contrast.shapes import Shape, restored, shape_of
 from stream_infomax.settings.configured import configured_by
@@ -37,7 +37,8 @@ from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
 from stream_infomax.stages.batches import to_arrays
-from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, StreamMemory, Teacher
+from stream_infomax.stages.pupil import Pupil, StreamMemory
+from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
 from stream_infomax.stages.windows import WindowsSettings
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
@@ -156,11 +157,9 @@ class ContrastStage:
         modules = layout(given.layout, given.width)
         self.name, self.input, self.carry, self.settings = name, input, tuple(carry), given
         self.layers, self.is_last = modules[given.module - 1], given.module == len(modules)
-        self.stride = math.prod(layer.stride for layer in self.layers if isinstance(layer, Conv))
         self.learn = given.learn
         self.teacher = self._new_teacher()
-        self.shape: Shape | None = None
-        self.online: OnlineModule | None = None
+        self.pupil: Pupil | None = None  # before the first rows
         self.streams: Streams[StreamMemory] = Streams()
         self.encoder = ""  # of the features that it learns from
         self._described = json.dumps(
@@ -189,50 +188,51 @@ class ContrastStage:
             return frame
         rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
         encoder = self._encoder_id(frame.encoder)
-        if self.online is None and not (rows.shape[1] and np.isfinite(rows).all(1).any()):
+        if self.pupil is None and not (rows.shape[1] and np.isfinite(rows).all(1).any()):
             return frame.extend(self._no_rows(array), self.carry, encoder=encoder)
-        online = self._settle(frame, array)
-        self._notice_encoder(frame, online)
+        pupil = self._settle(frame, array)
+        self._notice_encoder(frame, pupil)
         stream = self.streams.enter(frame, self._new_stream)
         if self.learn:
             self.teacher.watch(rows)
-        arrays = self._encode(array, rows, stream)
+        arrays = self._named(array, *pupil.encode(rows, stream))
         if self.learn:
-            arrays |= self._train(frame, rows, stream, online)
+            arrays |= self._passed_on(pupil.learn(frame, rows, stream))
+            self._warn_of_collapse(pupil)
         self.streams.leave(frame)
-        rate = frame.rate / self.stride
-        return frame.extend(arrays, self.carry, rate=rate, encoder=encoder, update=online.updates)
+        rate = frame.rate / pupil.stride
+        return frame.extend(arrays, self.carry, rate=rate, encoder=encoder, update=pupil.online.updates)
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
-    def _settle(self, frame: Frame, array: Array) -> OnlineModule:
-        """Build the module for the first rows, and refuse others of another kind."""
+    def _settle(self, frame: Frame, array: Array) -> Pupil:
+        """Make the pupil for the first rows, and refuse others of another kind."""
         axes, n = array.axes, array.n_row_axes
         try:
             shape = shape_of(axes[:n], array.data.shape[:n], math.prod(array.row_shape), frame.rate)
-            online = self.online or self._build(shape)
+            if self.pupil is None:
+                self.pupil = self._new_pupil(shape)
         except ValueError as error:
             raise ValueError(f"stage {self.name!r} reads {self.input!r}: {error}") from error
-        if shape != self.shape:
+        if shape != self.pupil.shape:
             raise ValueError(
-                f"stage {self.name!r}: {self.input!r} changed from {self.shape} to {shape} at offset {frame.offset} "
-                f"of stream {frame.stream!r}; a module keeps its sizes"
+                f"stage {self.name!r}: {self.input!r} changed from {self.pupil.shape} to {shape} at offset "
+                f"{frame.offset} of stream {frame.stream!r}; a module keeps its sizes"
             )
-        return online
+        return self.pupil
 
-    def _build(self, shape: Shape) -> OnlineModule:
-        self.online, self.shape = self._new_module(shape), shape
-        self.teacher.start(shape)
-        return self.online
+    def _new_pupil(self, shape: Shape) -> Pupil:
+        return Pupil(self._new_module(shape), shape, self.teacher, self.settings.excerpt)
 
     def _new_module(self, shape: Shape) -> OnlineModule:
         from stream_infomax.learning.contrast.online import OnlineModule
 
         given = self.settings
+        stride = math.prod(layer.stride for layer in self.layers if isinstance(layer, Conv))
         return OnlineModule(
             shape.channels,
             self.layers,
-            **shape.loss(self.stride, given.horizon_ms / 1000, given.skip),
+            **shape.loss(stride, given.horizon_ms / 1000, given.skip),
             negatives=given.negatives,
             anchors=given.anchors,
             seed=given.seed,
@@ -242,18 +242,15 @@ class ContrastStage:
         )
 
     def _new_stream(self) -> StreamMemory:
-        assert self.online is not None
-        assert self.shape is not None
-        cutter = self.shape.cutter(self.stride, self.settings.excerpt, self.teacher.counts)
-        return StreamMemory(self.shape.encoder(self.online), cutter, self.teacher)
+        assert self.pupil is not None
+        return self.pupil.new_stream()
 
-    def _notice_encoder(self, frame: Frame, online: OnlineModule) -> None:
-        """Forget what was learnt from the features of another encoder, except the weights."""
-        if self.encoder and frame.encoder != self.encoder and self.shape is not None:
+    def _notice_encoder(self, frame: Frame, pupil: Pupil) -> None:
+        """Start afresh where the features come from another encoder; only the weights stay."""
+        if self.encoder not in ("", frame.encoder):
             self.streams.counts["new_encoder"] += 1
             self.streams.clear()
-            self.teacher.start(self.shape)
-            online.raise_learning_rate()
+            pupil.start_afresh()
         self.encoder = frame.encoder
 
     # --- what goes out -----------------------------------------------------------------------------------------------
@@ -263,29 +260,22 @@ class ContrastStage:
         none = np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32)
         return self._named(array, none, none)
 
-    def _encode(self, array: Array, rows: Rows, stream: StreamMemory) -> dict[str, Array]:
-        assert self.shape is not None
-        z, c = stream.encoder.encode(self.teacher.standardised(rows))
-        return self._named(array, self.shape.arranged(z), self.shape.arranged(c))
-
     def _named(self, array: Array, z: Rows, c: Rows) -> dict[str, Array]:
         """Return outputs and, of a module with a GRU, contexts, both with the row axes of `array`."""
         axes = (*array.axes[: array.n_row_axes], "component")
         outputs = {self.name: Array(z, axes)}
-        return outputs | {f"{self.name}.context": Array(c, axes)} if self._is_recurrent else outputs
+        if isinstance(self.layers[-1], Recurrent):
+            outputs[f"{self.name}.context"] = Array(c, axes)
+        return outputs
 
-    @property
-    def _is_recurrent(self) -> bool:
-        return isinstance(self.layers[-1], Recurrent)
+    def _passed_on(self, batches: list[Batch]) -> dict[str, Array]:
+        """Return batches for the next module."""
+        return {} if self.is_last or not batches else to_arrays(batches, self.name)
 
-    def _train(self, frame: Frame, rows: Rows, stream: StreamMemory, online: OnlineModule) -> dict[str, Array]:
-        """Learn from the batches that there are, and return them as the next module is to learn from them."""
-        batches = self.teacher.batches(frame, rows, stream.cutter)
-        passed_on = [learnt for batch in batches if (learnt := online.learn(batch)) is not None]
-        if online.collapsed and not self._has_warned:
+    def _warn_of_collapse(self, pupil: Pupil) -> None:
+        if pupil.online.collapsed and not self._has_warned:
             self._has_warned = True
             log.warning("stage %r: the score has long been that of chance; the module predicts nothing", self.name)
-        return {} if self.is_last or not passed_on else to_arrays(passed_on, self.name)
 
     def _encoder_id(self, below: str) -> str:
         # The same module on the same features has the same id wherever it runs, so that runs can be compared.
@@ -295,14 +285,8 @@ class ContrastStage:
 
     def state(self) -> State:
         """Return weights, optimiser, memory of excerpts, the streams' tails and the counters."""
-        saved: State = {"described": self._described, "encoder": self.encoder, "built": self.online is not None}
-        if self.online is not None and self.shape is not None:
-            saved |= {
-                "shape": self.shape.state(),
-                "module": self.online.state(),
-                "teacher": self.teacher.state(),
-            }
-        return saved | self.streams.state()
+        pupil = None if self.pupil is None else {"shape": self.pupil.shape.state(), **self.pupil.state()}
+        return {"described": self._described, "encoder": self.encoder, "pupil": pupil, **self.streams.state()}
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned; ValueError where it is of a module of other sizes."""
@@ -311,31 +295,29 @@ class ContrastStage:
                 f"stage {self.name!r}: the state is of {state['described']}, this is {self._described} "
                 f"(name, layout, module, width, horizon_ms, skip, seed)"
             )
-        self.encoder = state["encoder"]
-        self.online = self.shape = None
-        if state["built"]:
-            self._build(restored(state["shape"])).restore(state["module"])
-            self.teacher.restore(state["teacher"])
+        self.encoder, self.pupil = state["encoder"], None
+        if state["pupil"] is not None:
+            self.pupil = self._new_pupil(restored(state["pupil"]["shape"]))
+            self.pupil.restore(state["pupil"])
         self.streams.restore(state, self._new_stream)
 
-    def start_encoding(self, untrained: bool = False) -> None:
+    def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
         """From now on only encode, from another beginning; `untrained` with the weights from before any learning."""
-        self.learn = False
-        self.streams = Streams()
-        if untrained and self.shape is not None:
-            self.online = self._new_module(self.shape)
+        self.learn, self.carry, self.streams = False, carry, Streams()
+        if untrained and self.pupil is not None:
+            self.pupil.online = self._new_module(self.pupil.shape)
 
     def measures(self) -> list[Measure]:
         """Return the score (nats) of the contrast."""
-        if self.online is None or math.isnan(self.online.score):
+        if self.pupil is None or math.isnan(self.pupil.online.score):
             return []
-        return [Measure(self.name, "", "score", self.online.score, self.streams.offset + 1)]
+        return [Measure(self.name, "", "score", self.pupil.online.score, self.streams.offset + 1)]
 
     def counts(self) -> Counts:
         """Return updates, accuracy of the contrast, best score, collapse, memory, and what was skipped by reason."""
-        if self.online is None:
+        if self.pupil is None:
             return {"updates": 0}
-        online = self.online
+        online = self.pupil.online
         counts: dict[str, float] = {"updates": online.updates, "best score": online.best_score}
         if not math.isnan(online.accuracy):
             counts["accuracy"] = online.accuracy

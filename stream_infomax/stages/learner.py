@@ -147,6 +147,10 @@ class LearnerStage:
                 f"{array.row_shape} at offset {frame.offset} of stream {frame.stream!r}; a learner keeps one shape"
             )
 
+    def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
+        """From now on only encode, with the basis that there is."""
+        self.learn, self.carry = False, carry
+
     def state(self) -> State:
         """Return the learner, the panel, the running information and the geometry of a row."""
         return {

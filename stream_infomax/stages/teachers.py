@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.frames.frame import Frame
-from stream_infomax.learning.contrast.encoders import GridEncoder, RowEncoder
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
 from stream_infomax.learning.contrast.shapes import Shape
 from stream_infomax.learning.measures.moments import RunningMoments
@@ -158,41 +157,6 @@ class BatchesBelow:
 
 
 Teacher = OwnExcerpts | BatchesBelow
-
-
-class StreamMemory:
-    """What a module remembers of one stream: its encoder's tails, and rows that are no excerpt yet.
-
-    Parameters
-    ----------
-    encoder
-        Encodes the stream.
-    cutter
-        Cuts it into excerpts; only `OwnExcerpts` feeds it.
-    teacher
-        Keeps the excerpt that an interruption leaves.
-    """
-
-    def __init__(self, encoder: RowEncoder | GridEncoder, cutter: Cutter | GridCutter, teacher: Teacher) -> None:
-        self.encoder, self.cutter, self.teacher = encoder, cutter, teacher
-
-    def interrupt(self) -> None:
-        """What comes next does not continue what came before."""
-        self.encoder.reset()
-        self.teacher.keep(self.cutter.close())
-
-    def reset(self) -> None:
-        """The segment is over."""
-        self.interrupt()
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that `restore` needs."""
-        return {"encoder": self.encoder.state(), "cutter": self.cutter.state()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self.encoder.restore(state["encoder"])
-        self.cutter.restore(state["cutter"])
 
 
 class Clock:

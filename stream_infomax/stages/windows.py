@@ -152,6 +152,10 @@ class WindowsStage:
         if not finite.all():
             self._counts["rows_nan"] += int(np.count_nonzero(~finite.all(axis=1)))
 
+    def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
+        """Begin another stream; nothing is learnt here."""
+        self.carry, self._streams = carry, Streams()
+
     def state(self) -> State:
         """Return the unused samples of every stream; log-mel frames are computed from them again."""
         return {"form": self.settings.form, "rows": dict(self._counts), **self._streams.state()}

@@ -19,6 +19,7 @@ from contracts.settings import described
 from helpers.extras import extra
 from msgspec.structs import replace
 
+from stream_infomax.frames.contracts import Encoder
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.settings.record import make
@@ -378,6 +379,23 @@ def following(subject, change, mirrored=False):
     return streams.bits(run(subject.frozen(), change(piece))[-4:])
 
 
+def an_encoder_begins_anew_and_learns_no_more(subject):
+    stage = subject.make()
+    run(stage, subject.frames)
+    if not isinstance(stage, Encoder):
+        return
+    stage.start_encoding((subject.example.input,))
+    frames = streams.numbered([frame for frame in subject.frames if frame.arrays])
+    first = run(stage, frames)
+    assert all(subject.example.input in frame.arrays for frame in first)
+    stage.start_encoding()
+    again = run(stage, frames)
+    assert [frame.arrays["stage"].data.tobytes() for frame in again] == [
+        frame.arrays["stage"].data.tobytes() for frame in first
+    ]
+    assert len({frame.update for frame in first}) == 1
+
+
 # --- what it says of itself ------------------------------------------------------------------------------------------
 
 
@@ -429,6 +447,7 @@ CHECKS = [
     nothing_pairs_across_the_end_of_a_stream,
     nothing_pairs_across_a_change_of_the_encoder,
     nothing_pairs_across_streams,
+    an_encoder_begins_anew_and_learns_no_more,
     its_settings_are_documented,
     it_measures_and_counts_in_the_types_declared,
 ]

@@ -46,7 +46,7 @@ def test_live_output_is_the_window_output():
     segment = [frame for frame in frames if frame.segment == "a2"]
     live = [stage.process(replace(frame, offset=-1)).arrays["m1"].data for frame in segment]
     rows = stage.teacher.moments.standardised(np.concatenate([frame.arrays["features"].data for frame in segment]))
-    whole, _ = RowEncoder(stage.online).encode(rows)
+    whole, _ = RowEncoder(stage.pupil.online).encode(rows)
     np.testing.assert_allclose(np.concatenate(live), whole, atol=1e-6)
 
 
@@ -101,11 +101,11 @@ def test_learn_false_only_encodes():
     teacher = module(1)
     for frame in frames:
         teacher.process(frame)
-    pupil = module(1, learn=False)
-    pupil.restore(teacher.state())
-    before = pupil.online.state()
-    outputs = [pupil.process(replace(frame, offset=frame.offset + len(frames))) for frame in frames]
-    same_state(before, pupil.online.state())
+    encoder = module(1, learn=False)
+    encoder.restore(teacher.state())
+    before = encoder.pupil.online.state()
+    outputs = [encoder.process(replace(frame, offset=frame.offset + len(frames))) for frame in frames]
+    same_state(before, encoder.pupil.online.state())
     assert all(list(frame.arrays) == ["m1"] for frame in outputs)
 
 
@@ -123,7 +123,7 @@ def test_one_update_after_every_third_excerpt():
     stage = module(1, every=3)
     for frame in speech(8):
         stage.process(frame)
-    assert stage.online.updates == stage.teacher.memory.count // 3
+    assert stage.pupil.online.updates == stage.teacher.memory.count // 3
 
 
 def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
@@ -139,7 +139,7 @@ def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
     assert first.counts()["excerpts"] <= 2
     assert first.counts()["skipped: new_encoder"] == 1
     assert all(stage.streams.counts["new_encoder"] == 1 for stage in pipeline.stages)
-    assert all(stage.online.raised > 0 for stage in pipeline.stages)
+    assert all(stage.pupil.online.raised > 0 for stage in pipeline.stages)
     assert out.encoder not in ids
 
 
@@ -154,7 +154,7 @@ def test_stop_and_restart_of_the_same_encoder_changes_nothing():
     assert second.process(late_label) == late_label
     for frame in frames[30:]:
         second.process(frame)
-    assert first.online.updates == second.online.updates
+    assert first.pupil.online.updates == second.pupil.online.updates
 
 
 def test_a_missing_frame_is_a_gap():
@@ -178,7 +178,7 @@ def test_nan_rows_come_out_as_nan_and_are_never_learnt_from():
     pipeline = stack()
     outputs = [pipeline.process(frame) for frame in frames]
     assert sum(int(np.isnan(frame.arrays["m4"].data).any(1).sum()) for frame in outputs) == 1
-    assert all(stage.online.skipped["not_finite"] == 0 for stage in pipeline.stages)
+    assert all(stage.pupil.online.skipped["not_finite"] == 0 for stage in pipeline.stages)
     assert all(np.isfinite(rows).all() for _, rows in pipeline.stages[0].teacher.memory.recent)
 
 
@@ -191,6 +191,16 @@ def test_warm_up_of_another_width_gives_no_rows():
     assert pipeline.process(frames[1]).arrays["m4"].data.shape == (2, 8)
 
 
+def test_a_gap_is_noticed_after_a_restart_before_the_first_rows():
+    frames = list(speech(1))
+    first, second = module(1), module(1)
+    first.process(with_features(frames[0], np.zeros((10, 0))))
+    second.restore(first.state())
+    for stage in (first, second):
+        stage.process(frames[2])
+        assert stage.counts()["skipped: gaps"] == 1
+
+
 def test_a_dead_channel_is_no_matter():
     frames = []
     for frame in speech(4):
@@ -198,7 +208,7 @@ def test_a_dead_channel_is_no_matter():
         frames.append(with_features(frame, rows))
     stage = module(1)
     outputs = [stage.process(frame) for frame in frames]
-    assert stage.online.updates > 0
+    assert stage.pupil.online.updates > 0
     assert np.isfinite(np.concatenate([frame.arrays["m1"].data for frame in outputs])).all()
 
 
@@ -206,7 +216,7 @@ def test_constant_features_are_skipped_and_counted():
     stage = module(1)
     for frame in speech(4):
         stage.process(with_features(frame, np.ones((10, 5))))
-    assert stage.online.updates == 0
+    assert stage.pupil.online.updates == 0
     assert stage.counts()["skipped: constant"] > 0
 
 
@@ -218,7 +228,7 @@ def test_segments_too_short_for_one_prediction_are_counted():
         out = stage.process(Frame("a", number, str(number), arrays, last=True, rate=200.0))
         assert out.arrays["m1"].n_rows == 1
     assert stage.counts()["skipped: short"] == 3
-    assert stage.online.updates == 0
+    assert stage.pupil.online.updates == 0
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,7 @@ def test_a_state_of_another_module_is_refused():
     with pytest.raises(ValueError, match=r"'m1'.*fine.*16"):
         module(1, width=16).restore(stage.state())
     state = stage.state()
-    state["module"]["weights"]["convolutions.0.weight"] = np.zeros((8, 7, 4), np.float32)
+    state["pupil"]["module"]["weights"]["convolutions.0.weight"] = np.zeros((8, 7, 4), np.float32)
     with pytest.raises(ValueError, match=r"convolutions.0.weight.*\(8, 7, 4\)"):
         module(1).restore(state)
     with pytest.raises(ValueError, match="module = 5; accepted: 1 to 4"):
@@ -266,6 +276,6 @@ def test_live_mode_skips_training_and_never_publishing(monkeypatch):
         rows += stage.process(replace(frame, time=number * 0.05)).arrays["m1"].n_rows
         expected += punctual.process(frame).arrays["m1"].n_rows
     assert stage.counts()["skipped: late"] > 0
-    assert stage.online.updates > 0
-    assert stage.online.updates + stage.counts()["skipped: late"] + 1 == stage.teacher.memory.count
+    assert stage.pupil.online.updates > 0
+    assert stage.pupil.online.updates + stage.counts()["skipped: late"] + 1 == stage.teacher.memory.count
     assert rows == expected

@@ -30,8 +30,8 @@ def test_grids_keep_their_shape_and_patches_never_mix():
     assert outputs[-1].arrays["m2"].data.shape == (5, 4, 8)
     assert outputs[-1].arrays["m2"].axes == ("grid_y", "grid_x", "component")
     assert pipeline.counts()["m2"]["updates"] == 11
-    assert pipeline.stages[0].online.module.loss.steps == 3
-    assert pipeline.stages[0].online.module.loss.columns == 4
+    assert pipeline.stages[0].pupil.online.module.loss.steps == 3
+    assert pipeline.stages[0].pupil.online.module.loss.columns == 4
     changed = frames[-1].arrays["features"].data.copy()
     changed[2, 1] += 1
     for stage in pipeline.stages:
