@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from sets import ENERGY, SETS, split
 
-from stream_infomax.learning.infomax import rules as updates
+from stream_infomax.learning.infomax import rules
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
 from stream_infomax.learning.infomax.whitening import polar
@@ -72,12 +72,12 @@ def noise(bases: list[np.ndarray], K0: int, stretches: list[np.ndarray]) -> floa
 
 def learn(rows: np.ndarray, factor: float = 1.0, **settings) -> OnlineInfomax:
     """One pass with the step, and the largest that it may be, times a factor."""
-    usual = updates.RATE, updates.LARGEST_RATE
-    updates.RATE, updates.LARGEST_RATE = usual[0] * factor, usual[1] * factor
+    usual = rules.LEARNING_RATE, rules.LARGEST_LEARNING_RATE
+    rules.LEARNING_RATE, rules.LARGEST_LEARNING_RATE = usual[0] * factor, usual[1] * factor
     learner = OnlineInfomax(**settings)
     for first in range(0, len(rows), FRAME):
         learner.partial_fit(rows[first : first + FRAME])
-    updates.RATE, updates.LARGEST_RATE = usual
+    rules.LEARNING_RATE, rules.LARGEST_LEARNING_RATE = usual
     return learner
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,9 +12,7 @@ import msgspec
 
 from stream_infomax.frames.contracts import State
 from stream_infomax.state.file import StateFileError, load, save
-from stream_infomax.state.numbered import next_number, numbered
-
-_NAME = re.compile(r"checkpoint-([0-9]+)-at-[0-9]+\.safetensors")
+from stream_infomax.state.numbered import CHECKPOINT, next_number, numbered
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +66,7 @@ def read(path: Path) -> Checkpoint:
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; a service may be writing the next one meanwhile."""
-    return [path for _, path in numbered(folder, _NAME)]
+    return [path for _, path in numbered(folder, CHECKPOINT)]
 
 
 class Checkpoints:
@@ -96,7 +93,7 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, and forget the oldest beyond `keep`."""
-        files = numbered(self.folder, _NAME)
+        files = numbered(self.folder, CHECKPOINT)
         path = self.folder / f"checkpoint-{next_number(files, 1):06d}-at-{checkpoint.processed + 1}.safetensors"
         save(path, msgspec.structs.asdict(checkpoint))
         for _, old in files[: max(0, len(files) + 1 - self.keep)]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+# A checkpoint of a service: its number, and after how many frames it was written.
+CHECKPOINT = re.compile(r"checkpoint-([0-9]+)-at-[0-9]+\.safetensors")
+
 
 def numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """Return the files in `folder` whose whole names fit `pattern`, lowest number first.

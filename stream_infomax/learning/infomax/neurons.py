@@ -4,6 +4,8 @@ Huang & Zhang 2017: a neuron fires with the Poisson rate g²/4, g = σ(βŷ + b)
 Everything here is plain numpy on arrays; the kernels hold the fused versions.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -11,7 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+Floats = NDArray[np.floating[Any]]
 Output = Literal["potential", "rate", "poisson", "halves", "log"]
 OUTPUTS: tuple[str, ...] = get_args(Output)
 
@@ -21,39 +23,39 @@ MOST_SPIKES = 20
 
 
 def start_beta(n_components: int, n_rank: int) -> float:
-    """β0 = (π/√3) sqrt(K1/K0), for which the logistic density has the potentials' variance."""
+    """Return β0 = (π/√3) sqrt(K1/K0), for which the logistic density has the potentials' variance."""
     return math.pi / math.sqrt(3) * math.sqrt(n_components / n_rank)
 
 
-def gain(y: Array, beta: Any = 1.0, bias: Any = 0.0) -> Array:
-    """g = σ(βy + b), written with tanh so that no exponential overflows."""
+def gain(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
+    """Return g = σ(βy + b), written with tanh: no exponential overflows."""
     return np.asarray(0.5 + 0.5 * np.tanh(0.5 * (beta * y + bias)))
 
 
-def density(y: Array, beta: Any = 1.0, bias: Any = 0.0) -> Array:
-    """φ = g′ = β g (1 - g), the density that the tuning function assumes."""
+def density(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
+    """Return φ = g′ = β g (1 - g), the density that the tuning function assumes."""
     g = gain(y, beta, bias)
     return np.asarray(beta * g * (1 - g))
 
 
-def minus_log_density(y: Array, beta: Any = 1.0, bias: Any = 0.0) -> Array:
-    """-ln φ, exact where φ itself underflows."""
+def minus_log_density(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
+    """Return -ln φ, exact where φ itself underflows."""
     u = np.abs(beta * y + bias)
     return np.asarray(u + 2 * np.log1p(np.exp(-u)) - np.log(beta))
 
 
-def score(y: Array, beta: Any = 1.0, bias: Any = 0.0) -> Array:
-    """ψ = -φ′/φ = β tanh((βy + b)/2)."""
+def score(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
+    """Return ψ = -φ′/φ = β tanh((βy + b)/2)."""
     return np.asarray(beta * np.tanh(0.5 * (beta * y + bias)))
 
 
-def score_slope(y: Array, beta: Any = 1.0, bias: Any = 0.0) -> Array:
-    """ψ′ = β²/2 (1 - tanh²((βy + b)/2))."""
+def score_slope(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
+    """Return ψ′ = β²/2 (1 - tanh²((βy + b)/2))."""
     return np.asarray(0.5 * beta**2 * (1 - np.tanh(0.5 * (beta * y + bias)) ** 2))
 
 
-def derivative_error(function: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> float:
-    """Largest difference of a derivative from the central difference of its function on [-8, 8].
+def derivative_error(function: Callable[[Floats], Floats], derivative: Callable[[Floats], Floats]) -> float:
+    """Return the largest difference of a derivative from the central difference of its function on [-8, 8].
 
     Every tuning function is checked with it, a user's own as well (after picard's `check_density`).
     """
@@ -64,16 +66,24 @@ def derivative_error(function: Callable[[Array], Array], derivative: Callable[[A
 
 
 def width(output: str, n_components: int) -> int:
-    """Number of columns of an output: `halves` has two for each component."""
+    """Return the number of columns of an output: `halves` has two for each component."""
     return 2 * n_components if output == "halves" else n_components
 
 
-def publish(potential: Array, output: str, amplitude: float, beta: Array, bias: Array) -> Array:
-    """Turn potentials y (n, K1) into the chosen output (n, width).
+def publish(potential: Floats, output: str, amplitude: float, beta: Floats, bias: Floats) -> Floats:
+    """Return an output (n, width) for potentials.
 
-    `amplitude` is a = sqrt(K1/K0) of y = aŷ. `potential` is y itself, `halves` its rectified halves [max(y, 0),
-    max(-y, 0)], `rate` the firing rate g²/4 at ŷ (for `poisson` too: :func:`spike_counts` draws what is published),
-    `log` the log magnitude ln(|ŷ| + 0.1).
+    Parameters
+    ----------
+    potential
+        y, (n, K1) float32.
+    output
+        "potential" is y itself, "halves" its rectified halves [max(y, 0), max(-y, 0)], "rate" the firing rate g²/4 at
+        ŷ (for "poisson" too: :func:`spike_counts` draws what is published), "log" the log magnitude ln(|ŷ| + 0.1).
+    amplitude
+        a = sqrt(K1/K0) of y = aŷ.
+    beta, bias
+        Of the neurons, (K1,) float32.
     """
     if output == "potential":
         return potential
@@ -85,12 +95,21 @@ def publish(potential: Array, output: str, amplitude: float, beta: Array, bias: 
     return np.asarray(gain(raw, beta, bias) ** 2 / np.float32(4))
 
 
-def spike_counts(rate: Array, seed: int, first: int) -> Array:
-    """Numbers of spikes (n, K1) float32 of Poisson neurons with expected numbers `rate` (n, K1), at most 1/4.
+def spike_counts(rate: Floats, seed: int, first: int) -> Floats:
+    """Return the numbers of spikes of Poisson neurons, (n, K1) float32.
 
-    The paper's neurons fire with mean g²/4 in the time that one row takes. Row i is number `first` + i of a stream;
-    the chance behind a count depends on (seed, number of the row, neuron) alone: a counter makes it (Philox; Salmon
-    et al. 2011), so that neither the cut of a stream nor a restart changes it. One uniform number is inverted a count.
+    The paper's neurons fire with mean g²/4 in the time that one row takes. The chance behind a count depends on
+    (seed, number of the row, neuron) alone: a counter makes it (Philox; Salmon et al. 2011), and neither the cut of a
+    stream nor a restart changes it. One uniform number is inverted a count.
+
+    Parameters
+    ----------
+    rate
+        Expected numbers, (n, K1), at most 1/4.
+    seed
+        Of all draws.
+    first
+        The number of the first row in its stream.
     """
     n, units = rate.shape
     counters = -(-units // 4)  # each gives four numbers

@@ -1,0 +1,106 @@
+"""Fitted: what a learner has learnt by now, as attributes in scikit-learn's manner."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_infomax.learning.infomax import neurons
+from stream_infomax.learning.infomax.learner import BlockLearner
+from stream_infomax.learning.infomax.published import Published
+
+Floats = NDArray[np.floating[Any]]
+
+
+class NotWarmError(ValueError, AttributeError):
+    """Raised where something is asked of a learner whose warm-up is not over (as scikit-learn's NotFittedError)."""
+
+
+class Fitted:
+    """The attributes of OnlineInfomax that follow from what its learner has published.
+
+    Those that need a basis raise NotWarmError while the warm-up lasts.
+    """
+
+    n_features_in_: int
+    n_rows_seen_: int
+    n_components: int | None
+    n_rank: int | None
+    output: neurons.Output
+    _learner: BlockLearner | None = None
+
+    @property
+    def components_(self) -> Floats:
+        """Filters (n_components, n_features): the transposed W of the paper."""
+        return self._published().filters
+
+    @property
+    def rotation_(self) -> Floats:
+        """C (n_rank, n_components), C Cᵀ = I: the part of the filters that is not whitening."""
+        return self._published().rotation
+
+    @property
+    def mixing_(self) -> Floats:
+        """Basis B (n_features, n_components)."""
+        return self._published().basis
+
+    @property
+    def mean_(self) -> Floats:
+        """Mean of the rows, as of the last refresh before publishing (n_features,)."""
+        return self._published().mean
+
+    @property
+    def beta_(self) -> Floats:
+        """Steepness β of every neuron (n_components,), tuned to its potentials ŷ."""
+        return self._published().beta
+
+    @property
+    def bias_(self) -> Floats:
+        """Bias b of every neuron (n_components,)."""
+        return self._published().bias
+
+    @property
+    def n_components_(self) -> int:
+        """K1."""
+        return int(self._published().filters.shape[0])
+
+    @property
+    def n_rank_(self) -> int:
+        """K0."""
+        return int(self._published().rotation.shape[0])
+
+    @property
+    def n_updates_(self) -> int:
+        """Blocks that have been learnt from."""
+        return self._learner.n_updates if self._learner is not None else 0
+
+    @property
+    def n_shortened_(self) -> int:
+        """Outlying rows that counted for less; 0 while the warm-up lasts."""
+        return self._learner.n_shortened if self._learner is not None else 0
+
+    @property
+    def objective_(self) -> float:
+        """Running Q1 (Q̂ where there are more components than dimensions) in nats; NaN before there is one."""
+        return self._learner.objective if self._learner is not None else math.nan
+
+    @property
+    def width_(self) -> int:
+        """Columns of the output."""
+        if self._learner is not None and self._learner.published is not None:
+            n_components = len(self._learner.published.filters)
+        else:
+            n_components = self.n_components or self.n_rank or self.n_features_in_
+        return neurons.width(self.output, n_components)
+
+    def _published(self) -> Published:
+        missing = ""
+        if self._learner is not None:
+            if self._learner.published is not None:
+                return self._learner.published
+            rows = max(1, self._learner.sizes.warmup - self.n_rows_seen_)
+            missing = f": {rows} more rows (that vary) are needed"
+        raise NotWarmError(f"the warm-up of {type(self).__name__} is not over{missing}")

@@ -1,0 +1,76 @@
+"""Where the state of a learner is found: in a file of its own, in a checkpoint, in the folder of a service or run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stream_infomax.state.file import StateFileError, Tree, load
+from stream_infomax.state.numbered import CHECKPOINT, numbered
+
+# Of what `OnlineInfomax.state` gives; raised when its keys or their meaning change.
+FORMAT = 4
+
+
+def learner_state(path: Path, name: str | None = None) -> Tree:
+    """Return the state of a learner.
+
+    Parameters
+    ----------
+    path
+        What `OnlineInfomax.save` wrote, a checkpoint, or the folder of a service or of a run, whose newest checkpoint
+        is taken.
+    name
+        The learner's stage, where there are several.
+
+    Raises
+    ------
+    StateFileError
+        Where there is no learner of this name or version, or no telling which; names the file.
+    """
+    found: dict[str, tuple[Path, Tree]] = {}
+    files = _checkpoints(path) if path.is_dir() else [path]
+    for file in files:
+        tree = load(file)
+        if _is_learner(tree):
+            if name is not None:
+                raise StateFileError(f"{path}: a learner's state in its own file has no name; {name!r} was asked for")
+            return _of_this_version(file, tree)
+        stages = tree.get("stages")
+        if isinstance(stages, dict):
+            found |= {stage: (file, one["learner"]) for stage, one in stages.items() if _holds_learner(one)}
+        elif not path.is_dir():
+            raise StateFileError(f"{path}: neither a learner's state nor a checkpoint of a run")
+    if not found:
+        raise StateFileError(f"{path}: no learner among its stages")
+    if name is None and len(found) > 1:
+        raise StateFileError(f"{path}: holds the learners {', '.join(found)}; `name` says which")
+    if name is not None and name not in found:
+        raise StateFileError(f"{path}: no learner {name!r}; it holds {', '.join(found)}")
+    return _of_this_version(*found[name or next(iter(found))])
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Return the newest checkpoint in a folder, or in each of the folders in it."""
+    found = []
+    for one in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        files = numbered(one, CHECKPOINT)
+        found += [path for _, path in files[-1:]]
+    if not found:
+        raise StateFileError(f"{folder}: no checkpoint in this folder, and none in the folders in it")
+    return found
+
+
+def _is_learner(tree: Any) -> bool:
+    return isinstance(tree, Mapping) and "format" in tree and "settings" in tree
+
+
+def _holds_learner(stage: Any) -> bool:
+    return isinstance(stage, Mapping) and _is_learner(stage.get("learner"))
+
+
+def _of_this_version(path: Path, tree: Tree) -> Tree:
+    if tree["format"] != FORMAT:  # the settings of another version may be others
+        raise StateFileError(f"{path}: a learner's state of format {tree['format']!r}; this version reads {FORMAT}")
+    return tree
