@@ -28,7 +28,7 @@ def run(
     Parameters
     ----------
     config
-        The TOML file.
+        The TOML file, or the name of a shipped one (for example photographs).
     in_process
         Run all stages in this process instead of one each; the features are the same to the last bit.
     fresh

@@ -41,10 +41,12 @@ class Kinds:
 
     def load(self, kind: object) -> Any:
         """Return the class of a kind; SettingError where there is none of that name, or it cannot be loaded."""
+        if not isinstance(kind, str):
+            raise SettingError("kind", kind, one_of(self.names()))
         if kind in self.own:
-            module, _, name = self.own[str(kind)].partition(":")
+            module, _, name = self.own[kind].partition(":")
             return getattr(import_module(module), name)
-        for point in entry_points(group=self.group, name=str(kind)):
+        for point in entry_points(group=self.group, name=kind):
             try:
                 return point.load()
             except (ImportError, AttributeError) as error:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from stream_infomax.configuration.load import Config, ConfigError, load
 from stream_infomax.configuration.shipped import folders
+from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import MissingExtraError, require
 
 # sun_path holds 108 bytes with the closing zero; ZeroMQ says no more than "invalid argument" beyond.
@@ -60,17 +61,15 @@ def _check_extras(config: Config) -> None:
 
 
 def _check_address(config: Config, service: str, address: str) -> None:
+    key = "source.log" if service == config.source.name else f"stage.{config.stages_of(service)[-1].name}.log"
     if "*" in address:
-        raise ConfigError(
-            f"the log of service {service!r}: address {address!r} can be bound but not connected to; "
-            f"accepted are addresses like tcp://127.0.0.1:5600 (tcp://0.0.0.0:5600 for all interfaces)"
-        )
+        accepted = "an address like tcp://127.0.0.1:5600 (tcp://0.0.0.0:5600 for all interfaces)"
+        raise ConfigError(str(SettingError(key, address, accepted, "it can be bound but not connected to")))
     file = address.removeprefix("ipc://")
     if file != address and len(file.encode()) > LONGEST_SOCKET_PATH:
-        raise ConfigError(
-            f"run.folder = {config.run.folder!r} is too deep for a socket: {file} has {len(file.encode())} "
-            f"bytes, accepted are {LONGEST_SOCKET_PATH}; choose a shorter path, or tcp addresses"
-        )
+        problem = f"too deep for a socket: {file} has {len(file.encode())} bytes of {LONGEST_SOCKET_PATH}"
+        accepted = "a shorter path, or tcp addresses of all logs"
+        raise ConfigError(str(SettingError("run.folder", config.run.folder, accepted, problem)))
 
 
 def service_script(name: str) -> Path:

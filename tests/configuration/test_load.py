@@ -1,10 +1,14 @@
 """Configuration: what is wrong is named by its path, its value and what would be accepted."""
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stream_infomax.configuration.load import ConfigError, load, to_builtins
+from stream_infomax.configuration.load import ConfigError, convert, load, to_builtins
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 MINIMAL = """
@@ -125,6 +129,38 @@ def test_stages_of_a_service_stand_together(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"stage\.c\.service = 'one': .*accepted: stages of one service that follow"):
         load(write(tmp_path, text))
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["tcp://x", "\0"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 3, True, "", "\0"])
+@pytest.mark.parametrize("key", ["kind", "name", "service", "log", "carry", "memory", "start"])
+def test_any_value_of_any_type_is_named(key: str, value: Any) -> None:
+    tree = to_builtins(load("known_sources"))
+    tree["stage"][0][key] = value
+    with suppress(ConfigError):
+        assert convert(tree).stage[0].kind == "learner"
+
+
+@given(data=st.data())
+def test_whatever_stands_there_is_taken_or_named(data: st.DataObject) -> None:
+    tree = to_builtins(load(data.draw(st.sampled_from(CONFIGS))))
+    node: Any = tree
+    while True:
+        keys = range(len(node)) if isinstance(node, list) else list(node)
+        key = data.draw(st.sampled_from(keys)) if len(keys) else None
+        if key is None or not isinstance(node[key], dict | list) or data.draw(st.booleans()):
+            break
+        node = node[key]
+    if key is not None:
+        node[key] = data.draw(ANYTHING)
+    with suppress(ConfigError):
+        assert convert(to_builtins(convert(tree))) == convert(tree)
 
 
 def test_no_file_and_no_toml(tmp_path: Path) -> None:
