@@ -10,6 +10,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
+from inspect import isclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,20 @@ ROOMS = {
     "transport": ("Reading a running pipeline", "What a service publishes, from another program."),
     "configuration": ("Configuration", "From a TOML file to a pipeline."),
     "plots": ("Pictures", "Pictures of what was learnt."),
+    "kinds": ("Writing a source, a stage or a sink", "The contracts, and what helps to keep them."),
+}
+# What another package needs to add a kind; CONTRIBUTING.md has an example of each.
+FOR_KINDS = {
+    "stream_infomax.frames.contracts": (),
+    "stream_infomax.frames.measure": ("Measure",),
+    "stream_infomax.frames.gaps": ("Streams", "incoming", "is_unsettled"),
+    "stream_infomax.state.kept": ("Kept",),
+    "stream_infomax.settings.record": ("Settings", "make"),
+    "stream_infomax.settings.stage": ("StageSettings",),
+    "stream_infomax.settings.configured": ("configured_by",),
+    "stream_infomax.settings.types": ("Doc",),
+    "stream_infomax.settings.error": ("SettingError",),
+    "stream_infomax.settings.extras": ("optional", "require", "MissingExtraError"),
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 REPOSITORY_FILES = ("CONTRIBUTING.md", "CHANGELOG.md")
@@ -84,6 +100,11 @@ def _names() -> dict[str, list[tuple[str, str, str]]]:
             thing = getattr(package, name)
             home = f"{thing.__module__}.{thing.__qualname__}"
             names.setdefault(home.split(".")[1], []).append((name, home, thing.__doc__ or ""))
+    for module_name, chosen in FOR_KINDS.items():
+        module = import_module(module_name)
+        own = (name for name, thing in vars(module).items() if isclass(thing) and thing.__module__ == module_name)
+        for name in chosen or (name for name in own if name not in stream_infomax.__all__):
+            names.setdefault("kinds", []).append((name, f"{module_name}.{name}", getattr(module, name).__doc__ or ""))
     unknown = names.keys() - ROOMS.keys()
     if unknown:
         raise PluginError(f"docs/hooks.py, ROOMS: no title for {', '.join(sorted(unknown))}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import textwrap
 from importlib import import_module
 from typing import Any
 
@@ -17,8 +19,19 @@ KINDS = {
 }
 
 
+# Lines of a session in Python, outside a section of examples.
+SESSION = re.compile(r"(?:^ *(?:>>>|\.\.\.).*\n?)+", re.MULTILINE)
+
+
 class Settings(griffe.Extension):
-    """Takes docstring and signature of a class with settings from the class itself."""
+    """Takes docstring and signature of a class with settings from the class itself, and shows sessions as code."""
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Look at every docstring."""
+        if obj.docstring is not None:
+            text, heading, examples = obj.docstring.value.partition("Examples\n--------\n")
+            text = SESSION.sub(lambda found: f"```pycon\n{textwrap.dedent(found[0]).rstrip()}\n```\n", text)
+            obj.docstring.value = text + heading + examples
 
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         """Look at the class once its members are known."""

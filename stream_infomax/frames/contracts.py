@@ -90,7 +90,6 @@ class Pipeline:
     """Stages in a row.
 
         >>> from stream_infomax.frames.frame import Frame
-    from stream_infomax.frames.measure import Measure
         >>> list(Pipeline([])([Frame(stream="a", offset=0)]))[0].offset
         0
     """

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from stream_infomax.plots import order
 from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, new_figure, panel
@@ -248,6 +249,8 @@ def recovery(product: npt.ArrayLike, distance: float | None = None) -> Figure:
     figure = new_figure(6.9, 6.6, "What was recovered of the known sources", note)
     axes = panel(figure, 0.75, 0.6, 5.0, 5.0)
     image = axes.imshow(heard, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("source", fontsize=9.5, color=INK)
     axes.set_ylabel("filter", fontsize=9.5, color=INK)
     figure.colorbar(image, cax=panel(figure, 5.95, 0.6, 0.15, 5.0)).outline.set_visible(False)
