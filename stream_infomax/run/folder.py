@@ -149,9 +149,9 @@ class RunFolder:
             run = secrets.token_hex(8)
             self._write(Record(format=FORMAT, id=run, in_process=in_process, config=to_builtins(config), summary=None))
         _replace(self.pipeline, tomli_w.dumps(_without_none(to_builtins(config))))
-        if record is None:
-            return "new"
-        return "unfinished" if record.summary is None else "finished"
+        if record is not None and record.summary is not None:
+            return "finished"
+        return "unfinished" if record is not None and self._has_frames(names_in(record.config)) else "new"
 
     @property
     def id(self) -> str:

@@ -46,6 +46,8 @@ def files(folder: Path) -> list[str]:
 def test_new_then_unfinished_then_finished(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "run"
     assert opened(folder) == "new"
+    assert opened(folder) == "new", "there is no frame yet"
+    with_frames(folder / "source")
     assert opened(folder) == "unfinished"
     RunFolder(folder).finish({"frames": 7})
     assert opened(folder) == "finished"
@@ -78,6 +80,7 @@ def test_what_differs_is_named(tmp_path: Path, changes: dict[str, Any], words: s
 @pytest.mark.parametrize("changes", [{"run_keep": 9}, {"source_pace": "live"}, {"stage_half_life": 5.0}])
 def test_what_may_change_may(tmp_path: Path, changes: dict[str, Any]) -> None:
     opened(tmp_path / "run")
+    with_frames(tmp_path / "run" / "source")
     assert opened(tmp_path / "run", **changes) == "unfinished"
 
 
