@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 import pytest
 import zmq
+from helpers.commands import ENVIRONMENT, Ended, call, child_of, command, started
 from helpers.extras import needs
 from helpers.wire import status
 
@@ -45,37 +45,6 @@ rate = {rate}
 name = "learner"
 kind = "learner"
 """
-ENVIRONMENT = {**os.environ, "PYTHONWARNINGS": "error"}
-
-
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    code: int
-    output: str
-    errors: str
-
-
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-P", "-m", "stream_infomax.cli", *map(str, arguments)]
-
-
-def call(*arguments: object, folder: Path) -> Ended:
-    done = subprocess.run(
-        command(*arguments), capture_output=True, text=True, cwd=folder, env=ENVIRONMENT, timeout=150, check=False
-    )
-    return Ended(done.returncode, done.stdout, done.stderr)
-
-
-@contextmanager
-def started(*arguments: object, folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """Start a command; yield its process and what it prints."""
-    with subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder
-    ) as process:
-        assert process.stdout is not None
-        yield process, process.stdout
 
 
 def write_config(folder: Path, run: str = "run", frames: int = 60, rate: float = 1000.0) -> Path:
@@ -241,13 +210,6 @@ class TestDeath:
         assert "learner: restarting (restart 1)\n" in lines
         assert any("60 frames, none lost" in line for line in lines)
         np.testing.assert_array_equal(basis(tmp_path / "run", "learner"), basis(finished.run, "learner"))
-
-
-def child_of(parent: int, words: str) -> int:
-    """Return the child process whose command line holds `words`."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    (found,) = (int(child) for child in children if words in Path(f"/proc/{child}/cmdline").read_text())
-    return found
 
 
 class TestFailure:
