@@ -99,7 +99,7 @@ class TestRun:
         assert summary["frames"] == 60
         assert [Path(path).parent.name for path in summary["checkpoints"]] == ["source", "learner"]
         assert all(f"run/{service}/checkpoint-" in words for service in ("source", "learner"))
-        assert summary["measures"]["learner.objective"][0] == 60 * 64
+        assert [of["position"] for of in summary["measures"] if of["kind"] == "objective"] == [60 * 64]
 
     def test_features_are_kept(self, finished: Finished) -> None:
         with np.load(finished.folder / "features.npz") as features:
