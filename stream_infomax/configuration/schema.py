@@ -9,7 +9,7 @@ import msgspec
 from stream_infomax.configuration.kinds import SINKS, SOURCES, STAGES, Kinds
 from stream_infomax.configuration.load import own_keys
 from stream_infomax.configuration.tables import Run, SinkTable, SourceTable, StageTable, Table
-from stream_infomax.settings.memory import PATTERN, Memory
+from stream_infomax.settings.memory import LARGEST, PATTERN, Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.words import bare, doc_of
 
@@ -74,7 +74,7 @@ def _key(field: msgspec.structs.FieldInfo) -> dict[str, Any]:
 def _custom(kind: type) -> dict[str, Any]:
     if kind is not Memory:
         raise NotImplementedError(kind)
-    return {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "integer", "minimum": 0}]}
+    return {"anyOf": [{"type": "string", "pattern": PATTERN}, {"type": "integer", "minimum": 0, "maximum": LARGEST}]}
 
 
 def _plain(node: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, Name, NameOrNothing, NotNegative, Positive
+from stream_infomax.settings.types import Doc, Name, NameOrNothing, Positive, SeedNumber
 
 # Who reads the last service's log, where what it publishes is kept.
 RECORDER = "recorder"
@@ -41,7 +41,7 @@ class Run(Settings, frozen=True, kw_only=True):
     """What holds for the whole run."""
 
     folder: Annotated[str, Doc("The folder of everything that the run writes.")]
-    seed: Annotated[NotNegative, Doc("Of every random choice of every source and stage.")] = 0
+    seed: Annotated[SeedNumber, Doc("Of every random choice of every source and stage.")] = 0
     policy: Annotated[
         Literal["wait", "drop-oldest"],
         Doc("What a full log does: make its source or stage wait, or drop its oldest frames and count them."),

@@ -8,7 +8,8 @@ from typing import Self
 from stream_infomax.settings.error import SettingError
 
 UNITS = {"B": 1, "kB": 10**3, "KiB": 1 << 10, "MB": 10**6, "MiB": 1 << 20, "GB": 10**9, "GiB": 1 << 30}
-PATTERN = rf"^[0-9]+(\.[0-9]+)? ?({'|'.join(UNITS)})$"
+PATTERN = rf"^[0-9]{{1,15}}(\.[0-9]{{1,9}})? ?({'|'.join(UNITS)})(?!\n)$"
+LARGEST = 1 << 50  # a petabyte: more is a slip, and breaks what multiplies it
 ACCEPTED = f'a number with a unit of {", ".join(UNITS)}, for example "24 MiB", or a whole number of bytes'
 
 
@@ -34,12 +35,15 @@ class Memory(int):
     """
 
     def __new__(cls, value: object) -> Self:
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return super().__new__(cls, value)
-        if isinstance(value, str) and re.match(PATTERN, value):
+        n_bytes = -1
+        if isinstance(value, int) and not isinstance(value, bool):
+            n_bytes = value
+        elif isinstance(value, str) and re.match(PATTERN, value):
             number = value.rstrip("BkKMGi ")
-            return super().__new__(cls, round(float(number) * UNITS[value[len(number) :].strip()]))
-        raise SettingError("", value, ACCEPTED)
+            n_bytes = round(float(number) * UNITS[value[len(number) :].strip()])
+        if not 0 <= n_bytes <= LARGEST:
+            raise SettingError("", value, ACCEPTED)
+        return super().__new__(cls, n_bytes)
 
     def __str__(self) -> str:
         exact = [unit for unit, size in UNITS.items() if self and self % size == 0]

@@ -81,6 +81,8 @@ def _convert(key: str, value: Any, kind: Any) -> Any:
         value = value.item()
     if isinstance(value, str) and "\0" in value:
         raise SettingError(key, value, in_words(kind), "holds a zero byte")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise SettingError(key, value, in_words(kind), "too large")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(key, value, in_words(kind), "not finite")
     try:

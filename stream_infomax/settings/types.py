@@ -31,4 +31,5 @@ def Doc(text: str) -> Meta:
     return Meta(description=text)
 
 
-Seed = Annotated[NotNegative, Doc("Of every random choice; in a configuration that of `[run]`.")]
+SeedNumber = Annotated[int, Meta(ge=0, lt=2**32)]
+Seed = Annotated[SeedNumber, Doc("Of every random choice; in a configuration that of `[run]`.")]

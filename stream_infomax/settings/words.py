@@ -73,5 +73,5 @@ def _choices(values: Iterable[Any]) -> str:
 
 def _bounds(node: types.IntType | types.FloatType) -> list[str]:
     signs = ((">=", node.ge), (">", node.gt), ("<=", node.le), ("<", node.lt))
-    bounds = [f"{sign} {value:g}" for sign, value in signs if value is not None]
+    bounds = [f"{sign} {value}" for sign, value in signs if value is not None]
     return [" and ".join(bounds)] if bounds else []

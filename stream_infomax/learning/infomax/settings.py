@@ -11,7 +11,7 @@ from stream_infomax.learning.infomax.neurons import Output
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
-from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat
+from stream_infomax.settings.types import Doc, Positive, PositiveFloat, SeedNumber
 
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
@@ -86,6 +86,6 @@ class EstimatorSettings(InfomaxSettings, frozen=True, kw_only=True):
     """Parameters of OnlineInfomax."""
 
     random_state: Annotated[
-        NotNegative | None,
+        SeedNumber | None,
         Doc("Seed of the start, of what is drawn from the memory, and of spikes; None draws one."),
     ] = 0
