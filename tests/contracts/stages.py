@@ -56,7 +56,7 @@ class Example:
         return f"{self.kind} {self.form}".strip()
 
 
-SMALL = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16}
+SMALL = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16, "every": 3}
 MEL = {"form": "log-mel", "n_mels": 5, "length": 4, "hop": 3}
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.classifier import ClassifierStage
 
@@ -132,22 +131,6 @@ def test_streams_do_not_mix():
         for position in (0, 3, 1, 4, 2, 5):
             mixed.process(replace(six[position], offset=-1))
     assert np.array_equal(in_turn.examiners["z"].classifier.weights, mixed.examiners["z"].classifier.weights)
-
-
-@pytest.mark.parametrize("cut", [1, 20, 50])
-def test_a_restored_stage_goes_on_with_the_same_bits(cut):
-    frames = [replace(f, labels={}) if number % 5 == 2 else f for number, f in enumerate(words(30, streams=("a", "b")))]
-    whole, first, second = (stage(levels=("raw", "z")) for _ in range(3))
-    expected = [whole.process(frame) for frame in frames]
-    for frame in frames[:cut]:
-        first.process(frame)
-    saved = first.state()
-    for frame in frames[cut : cut + 5]:
-        first.process(frame)
-    second.restore(saved)
-    for frame, out in zip(frames[cut:], expected[cut:], strict=True):
-        assert wire.encode(second.process(frame)) == wire.encode(out)
-    assert (second.measures(), second.counts()) == (whole.measures(), whole.counts())
 
 
 def test_nan_rows_are_left_out_and_segments_of_nothing_else_are_counted():

@@ -50,23 +50,6 @@ def test_live_output_is_the_window_output():
     np.testing.assert_allclose(np.concatenate(live), whole, atol=1e-6)
 
 
-@pytest.mark.parametrize("cut", [5, 31, 60])
-def test_a_restored_stack_goes_on_with_the_same_bits(cut):
-    frames = list(speech(streams=("a", "b")))
-    whole = stack()
-    expected = [whole.process(frame) for frame in frames]
-    first = stack()
-    for frame in frames[:cut]:
-        first.process(frame)
-    saved = first.state()
-    for frame in frames[cut : cut + 9]:  # goes on and is killed: must not touch what was saved
-        first.process(frame)
-    second = stack()
-    second.restore(saved)
-    same_frames(expected[cut:], [second.process(frame) for frame in frames[cut:]])
-    same_state(whole.state(), second.state())
-
-
 def test_modules_behind_a_wire_learn_the_same_weights():
     """Each module fed with what its predecessor's frames are after bytes: forward messages are all there is."""
     frames = list(speech())
@@ -141,20 +124,6 @@ def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
     assert all(stage.streams.counts["new_encoder"] == 1 for stage in pipeline.stages)
     assert all(stage.pupil.online.raised > 0 for stage in pipeline.stages)
     assert out.encoder not in ids
-
-
-def test_stop_and_restart_of_the_same_encoder_changes_nothing():
-    frames = list(speech(6))
-    first, second = module(1), module(1)
-    for frame in frames:
-        first.process(frame)
-    for frame in frames[:30]:
-        second.process(frame)
-    late_label = Frame(stream="a", offset=-1, segment="a0", labels={"digit": "3"})
-    assert second.process(late_label) == late_label
-    for frame in frames[30:]:
-        second.process(frame)
-    assert first.pupil.online.updates == second.pupil.online.updates
 
 
 def test_a_missing_frame_is_a_gap():

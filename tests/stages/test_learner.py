@@ -51,17 +51,6 @@ def test_a_frame_is_encoded_before_it_is_learnt_from() -> None:
     np.testing.assert_array_equal(learner.process(sequence[-1]).arrays["learner"].data, expected)
 
 
-def test_the_input_travels_on_only_where_it_is_carried() -> None:
-    frame = frames(1)[0]
-    assert list(stage().process(frame).arrays) == ["learner"]
-    assert list(LearnerStage("learner", "x", ("x",)).process(frame).arrays) == ["x", "learner"]
-
-
-def test_a_late_label_passes_unchanged() -> None:
-    label = Frame("s", 3, segment="one", labels={"digit": "7"})
-    assert stage().process(label) == label
-
-
 def test_set_aside_rows_come_out_as_nan_and_are_counted() -> None:
     learner = stage(n_components=K)
     sequence = frames(30)
@@ -139,17 +128,3 @@ def test_the_information_of_every_frame_is_in_the_status() -> None:
     assert len(set(bits)) == 10
     running = {measure.kind: measure.value for measure in learner.measures()}["information"]
     assert np.all(np.abs(bits - running) < 0.2 * running)
-
-
-def test_it_resumes_in_the_middle_of_a_block_to_the_bit() -> None:
-    sequence = frames(40, rows=37)
-    whole = stage(memory=4096)
-    expected = [whole.process(frame).arrays["learner"].data for frame in sequence]
-    first = stage(memory=4096)
-    for frame in sequence[:17]:
-        first.process(frame)
-    second = stage(memory=4096)
-    second.restore(first.state())
-    for frame, wanted in zip(sequence[17:], expected[17:], strict=True):
-        np.testing.assert_array_equal(second.process(frame).arrays["learner"].data, wanted)
-    assert (second.measures(), second.counts()) == (whole.measures(), whole.counts())

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.logmel import LogMel
 from stream_infomax.stages.windows import WindowsStage
-from stream_infomax.state import file as state_file
 
 Samples = npt.NDArray[np.float32]
 RATE = 1000.0
@@ -189,16 +187,6 @@ def test_a_gap_in_the_offsets_begins_anew(mel: bool) -> None:
     assert stage.counts()["gaps"] == 1
 
 
-def test_streams_are_kept_apart() -> None:
-    left, right = cut(noise(100, seed=1), [13, 55]), cut(noise(100, seed=2), [41, 77])
-    mixed = []
-    for i, (a, b) in enumerate(zip(left, right, strict=True)):
-        mixed += [replace(a, offset=2 * i), replace(b, stream="other", offset=2 * i + 1)]
-    out = run(mixed, length=20, hop=5)
-    np.testing.assert_array_equal(rows_of(out[0::2]), rows_of(run(left, length=20, hop=5)))
-    np.testing.assert_array_equal(rows_of(out[1::2]), rows_of(run(right, length=20, hop=5)))
-
-
 def test_state_is_freed_at_the_end_of_a_stream() -> None:
     stage = WindowsStage("windows", "source")
     frames = cut(noise(100), [50])
@@ -209,22 +197,6 @@ def test_state_is_freed_at_the_end_of_a_stream() -> None:
     # A stream of the same name may then be of another kind.
     other = cut(noise(100, channels=2), [])[0]
     assert stage.process(replace(other, offset=2, rate=5.0)).rate == 5.0 / 32
-
-
-def test_a_late_label_is_passed_on_and_is_no_gap() -> None:
-    stage = WindowsStage("windows", "source", length=20, hop=20)
-    frames = cut(noise(100), [50])
-    label = Frame(stream="mic", offset=1, segment="z", labels={"digit": "3"})
-    out = [stage.process(frame) for frame in (frames[0], label, replace(frames[1], offset=2))]
-    assert out[1] == label
-    np.testing.assert_array_equal(rows_of([out[0], out[2]]), np.stack(naive_windows(noise(100), 20, 20))[:, :, 0])
-
-
-def test_arrays_are_carried() -> None:
-    frame = cut(noise(100), [])[0]
-    out = WindowsStage("windows", "source", ("source", "absent")).process(frame)
-    assert list(out.arrays) == ["source", "windows"]
-    assert out.labels == frame.labels
 
 
 def test_integer_samples_without_a_channel_axis() -> None:
@@ -339,16 +311,6 @@ def test_a_setting_that_cannot_be_used_is_named(keywords: dict[str, Any], messag
 def test_an_analysis_that_the_rate_does_not_allow_is_named(keywords: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(cut(noise(100), []), **{**MEL, **keywords})
-
-
-@pytest.mark.parametrize("keywords", [{"length": 30, "hop": 7}, pytest.param(MEL, marks=speech)])
-def test_the_state_can_be_kept_in_a_checkpoint(tmp_path: Path, keywords: dict[str, Any]) -> None:
-    frames = cut(noise(200), [77, 120])
-    first, second = (WindowsStage("windows", "source", **keywords) for _ in range(2))
-    first.process(frames[0])
-    state_file.save(tmp_path / "state", first.state())
-    second.restore(state_file.load(tmp_path / "state"))
-    assert wire.encode(second.process(frames[1])) == wire.encode(first.process(frames[1]))
 
 
 @speech
