@@ -89,9 +89,9 @@ class Encoder(Stage, Protocol):
 class Pipeline:
     """Stages in a row.
 
-        >>> from stream_infomax.frames.frame import Frame
-        >>> list(Pipeline([])([Frame(stream="a", offset=0)]))[0].offset
-        0
+    >>> from stream_infomax.frames.frame import Frame
+    >>> list(Pipeline([])([Frame(stream="a", offset=0)]))[0].offset
+    0
     """
 
     def __init__(self, stages: Sequence[Stage], name: str = "pipeline") -> None:

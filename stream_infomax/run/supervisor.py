@@ -195,27 +195,41 @@ class Supervisor:
         while not self._over.is_set():
             start = loop.time()
             code, how = await self._live(process)
+            if code and code > 0 and process.asked_to_stop:  # it was not killed: it could not save
+                self._give_up(process, f"{how} when it was asked to stop", code == USELESS_TO_RESTART)
+                return
             process.finished = code == 0 and process.said_finished
             if process.finished:
                 self._tell(process, "finished")
                 if process is self._processes[-1]:
                     return
                 await process.wanted.wait()
-            elif not self._over.is_set():
-                process.count_death(forgive=loop.time() - start >= self._patience.forgiven_after)
-                if code == USELESS_TO_RESTART or process.deaths >= self._patience.deaths:
-                    self._give_up(process, how, code == USELESS_TO_RESTART)
-                    return
-                process.restarts += 1
-                self._tell(process, "restarting")
-                pause = self._patience.pause * 2 ** (process.deaths - 1)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._over.wait(), min(pause, self._patience.longest_pause))
-            for before in self._processes[: self._processes.index(process)][-1:]:
-                if before.finished:
-                    before.wanted.set()
+            elif not self._over.is_set() and not await self._outlive(process, code, how, loop.time() - start):
+                return
+            self._wake_before(process)
         if not process.finished:
             self._tell(process, "stopped")
+
+    async def _outlive(self, process: _Process, code: int | None, how: str, seconds: float) -> bool:
+        """Take note of a death after so many seconds; return whether there is another life, after a pause."""
+        process.count_death(forgive=seconds >= self._patience.forgiven_after)
+        useless = code == USELESS_TO_RESTART
+        if useless or process.deaths >= self._patience.deaths:
+            often = f", {process.deaths} times without progress" if process.deaths > 1 and not useless else ""
+            self._give_up(process, how + often, useless)
+            return False
+        process.restarts += 1
+        self._tell(process, "restarting")
+        pause = self._patience.pause * 2 ** (process.deaths - 1)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), min(pause, self._patience.longest_pause))
+        return True
+
+    def _wake_before(self, process: _Process) -> None:
+        """Have the program before it started again where that has finished."""
+        index = self._processes.index(process)
+        if index and self._processes[index - 1].finished:
+            self._processes[index - 1].wanted.set()
 
     async def _live(self, process: _Process) -> tuple[int | None, str]:
         """Run a process once; return its exit code, None where it could not be started, and how it ended."""
@@ -253,8 +267,6 @@ class Supervisor:
                 return
 
     def _give_up(self, process: _Process, how: str, useless: bool) -> None:
-        if process.deaths > 1 and not useless:
-            how += f", {process.deaths} times without progress"
         self.fail(ServiceError(process.name, how, process.last_words(), process.log, useless))
         self._tell(process, "failed")
 

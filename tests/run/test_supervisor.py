@@ -333,6 +333,19 @@ def test_what_will_not_stop_is_killed(stage: Stage) -> None:
     assert not stage.supervisor.killed
 
 
+def test_what_cannot_save_when_it_is_asked_to_stop_is_named(stage: Stage) -> None:
+    cannot = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit('the disk is full'))\n"
+    stage.add("source", cannot + READY + "signal.pause()")
+    stage.add("learner", OBEDIENT)
+    running: set[str] = set()
+    for name in ("source", "learner"):
+        stage.when(name, "running", lambda name=name: running.add(name) or len(running) < 2 or stage.supervisor.stop())
+    with pytest.raises(ServiceError, match="'source' ended with exit code 1 when it was asked to stop") as caught:
+        stage.run()
+    assert caught.value.last_words == "the disk is full"
+    assert [stage.states(name)[-1] for name in ("source", "learner")] == ["failed", "stopped"]
+
+
 def test_a_second_signal_kills_at_once(stage: Stage) -> None:
     stage.add(
         "source", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "signal.pause()\n" * 9
