@@ -152,3 +152,19 @@ def covariance(rows):
 def polar(C):
     values, vectors = np.linalg.eigh(C @ C.T)
     return vectors @ np.diag(values**-0.5) @ vectors.T @ C
+
+
+def histogram(Y, cells):
+    """Finite rows counted in cells of equal width in y / (1 + |y|/2), one histogram a column."""
+    counts = np.zeros((Y.shape[1], cells), int)
+    edges = np.linspace(-2, 2, cells + 1)
+    for row in Y[np.isfinite(Y).all(axis=1)]:
+        for k, y in enumerate(row):
+            counts[k, np.searchsorted(edges, y / (1 + abs(y) / 2), side="right") - 1] += 1
+    return counts
+
+
+def information(Y, slope, strength):
+    """Σ -ln φ and the bits ½ Σ log2(1 + strength φ²) of rows."""
+    phi = [slope / (4 * math.cosh(slope * y / 2) ** 2) for row in Y for y in row]  # exact far out, too
+    return -sum(math.log(value) for value in phi), sum(math.log2(1 + strength * value**2) for value in phi) / 2

@@ -104,14 +104,14 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
             raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error
 
 
-def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
+def serve(description: str, compile_kernels: Callable[[], None] | None = None) -> int:
     """Run the stages of one service as a process: what the scripts under services/ have in common.
 
     Parameters
     ----------
     description
         The script's docstring.
-    warmup
+    compile_kernels
         Called before READY.
 
     Returns
@@ -135,6 +135,6 @@ def serve(description: str, warmup: Callable[[], None] | None = None) -> int:
         pipeline,
         service_of(config, arguments.service),
         upstream,
-        warmup=warmup,
+        compile_kernels=compile_kernels,
         start=lambda: take_over(config, pipeline),
     )

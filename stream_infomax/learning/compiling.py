@@ -32,7 +32,7 @@ DAMAGED = (
 def kernel(**options: Any) -> Callable[[Function], Function]:
     """Return a decorator that compiles a function and keeps its machine code (`njit` with a cache).
 
-    Where no folder can be written, it is compiled anew in each process, with one warning. A cache file that is
+    Where no folder can be written, it is compiled again in each process, with one warning. A cache file that is
     damaged is replaced.
 
     Parameters

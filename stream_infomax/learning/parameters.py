@@ -1,5 +1,7 @@
 """What makes a class an estimator to scikit-learn (Pipeline, clone, notebook view), without importing it."""
 
+from __future__ import annotations
+
 import inspect
 from typing import Any, Self
 
@@ -12,11 +14,17 @@ class Estimator:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Every parameter of `__init__` with its value."""
+        """Return every parameter of `__init__` with its value."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters; they count from the next fresh start on. Raises ValueError for an unknown name."""
+        """Set parameters; they count from the next fresh start on.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name.
+        """
         names = self._parameter_names()
         for name, value in params.items():
             if name not in names:
@@ -30,7 +38,7 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(changed)})"
 
     def __sklearn_tags__(self) -> Any:
-        """Tags for scikit-learn, which asks for them and so is there."""
+        """Return the tags for scikit-learn, which asks for them and so is there."""
         from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
 
         return Tags(

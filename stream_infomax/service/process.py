@@ -32,7 +32,7 @@ def run(
     service: Service,
     inlet: str,
     *,
-    warmup: Callable[[], None] | None = None,
+    compile_kernels: Callable[[], None] | None = None,
     start: Callable[[], None] | None = None,
 ) -> int:
     """Run `stages` as a service until its stream ends or a signal comes. Returns the exit code.
@@ -45,15 +45,15 @@ def run(
         Name, addresses, bounds.
     inlet
         The outlet to read from, under the service's name.
-    warmup
+    compile_kernels
         Called before READY: compiles kernels, for example.
     start
         Called before READY where there is no checkpoint yet: takes over another run's state, for example.
     """
 
     def work(signals: Signals) -> bool:
-        if warmup:
-            warmup()
+        if compile_kernels:
+            compile_kernels()
         checkpoints = Checkpoints(service.folder, service.keep)
         saved = checkpoints.latest()
         if saved is None and start:

@@ -31,7 +31,7 @@ Tree: TypeAlias = dict[str, Any]
 
 
 def save(path: Path, tree: Tree) -> None:
-    """Write `tree` to `path` so that at any moment either the old file or the whole new one is there.
+    """Write `tree` to `path`: at any moment either the old file or the whole new one is there.
 
     Raises
     ------

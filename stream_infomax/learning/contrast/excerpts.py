@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from stream_infomax.state.kept import Kept
 
 Rows = NDArray[np.float32]
 
@@ -39,7 +41,7 @@ def pad(excerpts: list[Rows]) -> Batch:
     return Batch(rows, lengths)
 
 
-class Cutter:
+class Cutter(Kept):
     """Cut a stream's rows into excerpts: consecutive, of one segment, without a gap.
 
     Parameters
@@ -59,12 +61,15 @@ class Cutter:
         Where `shortest` is not between 1 and `longest`.
     """
 
+    kept = ("open",)
+    free: ClassVar = {"open": (0,)}
+
     def __init__(self, width: int, longest: int, shortest: int, dropped: Counter[str] | None = None) -> None:
         if not 1 <= shortest <= longest:
             raise ValueError(f"shortest must be between 1 and longest = {longest}; received {shortest}")
         self.longest, self.shortest = longest, shortest
         self.dropped: Counter[str] = Counter() if dropped is None else dropped
-        self.open = np.zeros((0, width), np.float32)
+        self.open: Rows = np.zeros((0, width), np.float32)
 
     def add(self, rows: Rows, last: bool) -> list[Rows]:
         """Return the excerpts (T, width) that the next rows (n, width) complete.
@@ -92,14 +97,6 @@ class Cutter:
         if len(run):
             self.dropped["short"] += 1
         return []
-
-    def state(self) -> dict[str, Any]:
-        """Return everything that `restore` needs."""
-        return {"open": self.open.copy()}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self.open = np.array(state["open"], np.float32)
 
 
 class GridCutter:

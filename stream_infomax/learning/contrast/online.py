@@ -49,6 +49,8 @@ class OnlineModule(Kept):
         ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
     """
 
+    kept = ("updates", "raised", "stuck", "score", "accuracy", "skipped")
+
     def __init__(
         self,
         channels: int,
@@ -186,12 +188,7 @@ class OnlineModule(Kept):
             "moments": {
                 str(index): {name: _array(value) for name, value in entry.items()} for index, entry in moments.items()
             },
-            "updates": self.updates,
-            "raised": self.raised,
-            "stuck": self.stuck,
-            "score": self.score,
-            "accuracy": self.accuracy,
-            "skipped": dict(self.skipped),
+            **super().state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -199,9 +196,10 @@ class OnlineModule(Kept):
 
         Raises
         ------
-        ValueError
-            Where the sizes of an array differ; names it.
+        KeyError, ValueError
+            Where something is missing, or the sizes of an array differ; names it.
         """
+        super().restore(state)
         own = self.module.state_dict()
         for name, value in own.items():
             saved = state["weights"].get(name)
@@ -217,9 +215,6 @@ class OnlineModule(Kept):
             for index, entry in state["moments"].items()
         }
         self.optimiser.load_state_dict(saved)
-        self.updates, self.raised, self.stuck = (int(state[name]) for name in ("updates", "raised", "stuck"))
-        self.score, self.accuracy = float(state["score"]), float(state["accuracy"])
-        self.skipped = dict(state["skipped"])
 
 
 def _unusable(batch: Batch, columns: int) -> str:

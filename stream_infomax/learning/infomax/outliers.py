@@ -31,7 +31,7 @@ STEP = 0.01
 TYLER_ROUNDS, ROUNDS, SETTLED = 2, 8, 0.02
 # Of the mean variance, added to every variance in the warm-up: a length in float32 makes no finer distinction.
 RIDGE = 1e-5
-# The longest that a row of the warm-up is to begin with, in typical lengths, so that float32 holds its square.
+# The longest that a row of the warm-up is to begin with, in typical lengths: float32 holds its square.
 LONGEST_FIRST = 1e4
 
 

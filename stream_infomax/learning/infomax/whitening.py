@@ -99,16 +99,26 @@ class StreamingWhitener(Kept):
         kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._product))
 
     def mean(self) -> Floats:
-        """The running mean (K,) relative to `reference`."""
+        """Return the running mean (K,) relative to `reference`."""
         return self.sum / max(self.weight, 1.0)
 
     def covariance(self) -> Floats:
-        """The running covariance (K, K)."""
+        """Return the running covariance (K, K)."""
         mean = self.mean()
         return np.asarray(self.scatter / max(self.weight, 1.0) - np.outer(mean, mean))
 
     def settle(self, n_rank: int | None, energy: float, n_components: int | None) -> int:
-        """Decide K0 once (2.49), whiten for the first time, and return K0; 0 where nothing varies yet."""
+        """Decide K0 once (2.49), whiten for the first time, and return K0; 0 where nothing varies yet.
+
+        Parameters
+        ----------
+        n_rank
+            K0 itself; None to let `energy` decide.
+        energy
+            Square root of the share of variance that the kept dimensions hold; 1 keeps the numerical rank.
+        n_components
+            K1, which K0 never exceeds; None for K0.
+        """
         self._recentre()
         covariance = self.covariance()
         values, vectors = np.linalg.eigh(covariance)
@@ -127,7 +137,7 @@ class StreamingWhitener(Kept):
         rank = max(1, min(rank, wanted, n_components or rank))
         self.settled_variance = total
         self.whiten = vectors[:, :rank] / np.sqrt(values[:rank] + self._ridge(total))
-        # The signs of eigenvectors are the library's accident: fix them, so that a start is the same everywhere.
+        # The signs of eigenvectors are the library's accident: they are fixed, and a start is the same everywhere.
         largest = self.whiten[np.argmax(np.abs(self.whiten), axis=0), np.arange(rank)]
         self.whiten *= np.where(largest < 0, -1.0, 1.0)
         self.dewhiten = covariance @ self.whiten
@@ -136,7 +146,7 @@ class StreamingWhitener(Kept):
     def refresh(self) -> bool:
         """Renew the whitening from the running covariance, and move the origin of the rows to the mean.
 
-        Returns whether that is done. Where the whitening has far to go, it takes several calls, so that none is long;
+        Returns whether that is done. Where the whitening has far to go, it takes several calls, none of them long;
         until the last of them it stays what it was.
         """
         if not len(self._target):
@@ -177,7 +187,7 @@ class StreamingWhitener(Kept):
 
 
 def diagonal(matrix: Floats) -> Floats:
-    """The diagonal of a matrix as a view that can be written to."""
+    """Return the diagonal of a matrix as a view that can be written to."""
     return np.asarray(np.einsum("ii->i", matrix))
 
 
@@ -216,13 +226,13 @@ def inverse_root(matrix: Floats) -> tuple[Floats, bool]:
 
 
 def polar(matrix: Floats) -> Floats:
-    """The nearest matrix with orthonormal rows: (C Cᵀ)^(-1/2) C."""
+    """Return the nearest matrix with orthonormal rows: (C Cᵀ)^(-1/2) C."""
     left, _, right = np.linalg.svd(matrix, full_matrices=False)
     return np.asarray(left @ right)
 
 
 def nearest_rotation(matrix: Floats) -> Floats:
-    """`polar` of a float32 matrix that is not far from it, by Newton-Schulz; a tenth of the time."""
+    """Return `polar` of a float32 matrix that is not far from it, by Newton-Schulz; a tenth of the time."""
     rotation = matrix
     for _ in range(NEWTON_SCHULZ_LIMIT):
         gram = rotation @ rotation.T
@@ -233,6 +243,6 @@ def nearest_rotation(matrix: Floats) -> Floats:
         gram *= np.float32(-0.5)
         diagonal(gram)[:] += 1
         rotation = gram @ rotation
-        if done:  # the iteration squares the error, so that this one went below float32's own
+        if done:  # the iteration squares the error: this one went below float32's own
             return rotation
     return polar(matrix.astype(np.float64)).astype(np.float32)

@@ -126,7 +126,7 @@ def transmitted_information(
 
     G = N/K0 · C Φ̂ Cᵀ + I as in :func:`conditional_entropy`. H(X̂) is the same number for every basis, and is not known
     for real data. Without `input_entropy` its upper bound is used, the entropy ½ K0 ln 2πe of a Gaussian of
-    the same covariance, so that the figure is an upper bound too: ½⟨log2 det G⟩. A tighter bound is the sum of
+    the same covariance, and the figure is an upper bound too: ½⟨log2 det G⟩. A tighter bound is the sum of
     :func:`output_entropies` of the best complete basis known; use one number for all that are compared.
 
     Parameters
@@ -315,7 +315,7 @@ class RunningInformation(Kept):
     def _add(self, Y: Floats, C: Floats) -> tuple[int, float]:
         """Add rows to the newest sums; return how many were measured and their bits.
 
-        One by one, so that the sums have the same bits however the rows were cut.
+        One by one: the sums have the same bits however the rows were cut.
         """
         n_rank, n_components = C.shape
         first = -int(self._sums[0, 0]) % self.EVERY

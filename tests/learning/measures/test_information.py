@@ -20,7 +20,6 @@ from stream_infomax.learning.measures.information import (
     output_entropies,
     transmitted_information,
 )
-from stream_infomax.learning.measures.kernels import add_information, add_to_histogram
 
 GAUSS_BITS = 0.5 * math.log2(2 * math.pi * math.e)
 LAPLACE_BITS = math.log2(2 * math.e / math.sqrt(2))
@@ -59,15 +58,6 @@ def naive_kernel_entropy(y):
 def naive_log_det(C, y, n_neurons, slope):
     G = n_neurons / len(C) * C @ np.diag(density(y, slope) ** 2) @ C.T + np.eye(len(C))
     return np.linalg.slogdet(G)[1]
-
-
-def naive_histogram(Y, cells):
-    counts = np.zeros((Y.shape[1], cells), int)
-    edges = np.linspace(-2, 2, cells + 1)
-    for row in Y[np.isfinite(Y).all(axis=1)]:
-        for k, y in enumerate(row):
-            counts[k, np.searchsorted(edges, y / (1 + abs(y) / 2), side="right") - 1] += 1
-    return counts
 
 
 # --- coefficient entropy -------------------------------------------------------------------------------------
@@ -178,25 +168,6 @@ def test_excess_kurtosis_of_two_points_and_of_a_constant():
 
 
 # --- running versions ---------------------------------------------------------------------------------------
-
-
-def test_histogram_kernel_equals_counting_one_by_one():
-    Y = laplace(300, 3).astype(np.float32) * np.array([0.1, 1, 1e6], np.float32)
-    Y[17, 1], Y[40, 0] = np.nan, np.inf
-    counts = np.zeros((3, 64), np.int32)
-    assert add_to_histogram(Y, 0, 1000, counts) == (298, 300)
-    np.testing.assert_array_equal(counts, naive_histogram(Y.astype(np.float64), 64))
-    assert add_to_histogram(Y, 10, 20, counts) == (20, 31)
-
-
-def test_information_kernel_equals_the_formula():
-    Y = (5 * laplace(50, 70)).astype(np.float32)
-    sums = np.zeros(4)
-    total = add_information(Y, 1.8, 1e4, True, sums)
-    y = Y.astype(np.float64)
-    bits = 0.5 * np.log2(1 + 1e4 * density(y, 1.8) ** 2).sum()
-    np.testing.assert_allclose(sums, [50, minus_log_density(y, 1.8).sum(), 50, bits], rtol=1e-10)
-    assert total == pytest.approx(bits)
 
 
 @pytest.mark.parametrize(
