@@ -246,11 +246,11 @@ class ContrastStage:
         return self.pupil.new_stream()
 
     def _notice_encoder(self, frame: Frame, pupil: Pupil) -> None:
-        """Start afresh where the features come from another encoder; only the weights stay."""
+        """Forget all rows where the features come from another encoder; the weights stay."""
         if self.encoder not in ("", frame.encoder):
             self.streams.counts["new_encoder"] += 1
             self.streams.clear()
-            pupil.start_afresh()
+            pupil.forget_rows()
         self.encoder = frame.encoder
 
     # --- what goes out -----------------------------------------------------------------------------------------------
@@ -278,7 +278,7 @@ class ContrastStage:
             log.warning("stage %r: the score has long been that of chance; the module predicts nothing", self.name)
 
     def _encoder_id(self, below: str) -> str:
-        # The same module on the same features has the same id wherever it runs, so that runs can be compared.
+        # It depends on settings and features only: runs can be compared.
         return f"{self.name}-{hashlib.sha256((self._described + below).encode()).hexdigest()[:12]}"
 
     # --- state -------------------------------------------------------------------------------------------------------

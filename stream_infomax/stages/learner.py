@@ -214,6 +214,6 @@ class LearnerStage:
 
 
 def _encoder_id(name: str, seed: int, parameters: dict[str, Any]) -> str:
-    # The same stage on the same stream has the same id wherever it runs, so that runs can be compared.
+    # It depends on settings only: runs can be compared.
     text = json.dumps([name, seed, parameters], sort_keys=True)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -14,11 +14,10 @@ Samples = npt.NDArray[np.float32]
 
 
 class LogMel:
-    """Log energies of mel bands: frame i from the samples of i·shift … i·shift + window - 1 alone.
+    """Log energies of mel bands, one mel frame for `window` samples every `shift` samples.
 
-    Without dither, so that the same samples give the same bits, whatever the pieces they came in and whichever
-    frame the extractor was started from (tried and tested: each mel frame depends on its own samples only).
-    Silence comes out at the extractor's floor, log(2⁻²³).
+    A mel frame depends on its own samples only: there is no dither, and neither how the samples were cut nor the
+    frame that the extractor was started with changes a bit. Silence comes out at the extractor's floor, log(2⁻²³).
 
     Parameters
     ----------
@@ -28,6 +27,13 @@ class LogMel:
         Bands, from 20 Hz to half the rate.
     window_ms, shift_ms
         Milliseconds of the analysis window (Povey) and of its step, rounded to whole samples.
+
+    Attributes
+    ----------
+    window, shift : int
+        Samples of the analysis window and of its step.
+    frames : (n, n_mels) array
+        Mel frames from the first that has not been dropped.
 
     Raises
     ------
@@ -60,7 +66,6 @@ class LogMel:
                 f"n_mels = {n_mels} with window_ms = {window_ms:g} at {rate:g} samples a second: {error}"
             ) from error
         self._n_read = 0
-        # Mel frames from the first that has not been dropped on.
         self.frames: npt.NDArray[np.float32] = np.empty((0, n_mels), np.float32)
 
     def accept(self, samples: Samples) -> None:

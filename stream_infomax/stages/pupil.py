@@ -90,8 +90,8 @@ class Pupil:
         batches = self.teacher.batches(frame, rows, stream.cutter)
         return [learnt for batch in batches if (learnt := self.online.learn(batch)) is not None]
 
-    def start_afresh(self) -> None:
-        """Forget what was learnt from rows of another meaning, except the weights."""
+    def forget_rows(self) -> None:
+        """Forget rows of another encoder, and learn faster for a while; the weights stay."""
         self.teacher.start(self.shape)
         self.online.raise_learning_rate()
 

@@ -379,7 +379,7 @@ def following(subject, change, mirrored=False):
     return streams.bits(run(subject.frozen(), change(piece))[-4:])
 
 
-def an_encoder_begins_anew_and_learns_no_more(subject):
+def an_encoder_starts_again_and_learns_no_more(subject):
     stage = subject.make()
     run(stage, subject.frames)
     if not isinstance(stage, Encoder):
@@ -447,7 +447,7 @@ CHECKS = [
     nothing_pairs_across_the_end_of_a_stream,
     nothing_pairs_across_a_change_of_the_encoder,
     nothing_pairs_across_streams,
-    an_encoder_begins_anew_and_learns_no_more,
+    an_encoder_starts_again_and_learns_no_more,
     its_settings_are_documented,
     it_measures_and_counts_in_the_types_declared,
 ]

@@ -104,7 +104,7 @@ def test_late_labels_of_known_and_unknown_segments():
     assert np.array_equal(at_once.examiners["z"].classifier.weights, late.examiners["z"].classifier.weights)
     for frame in words(1):
         late.process(replace(frame, offset=-1, labels={}))
-    late.process(Frame("a", -1, "never heard", labels={"word": "word 0"}))
+    late.process(Frame("a", -1, "unknown", labels={"word": "word 0"}))
     late.process(Frame("b", -1, "a0", labels={"word": "word 0"}))
     late.process(Frame("a", -1, "a0", labels={"speaker": "somebody"}))
     counts = late.counts()

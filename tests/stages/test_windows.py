@@ -168,14 +168,14 @@ def test_windows_never_cross_segments() -> None:
         assert [frame.segment for frame in out] == ["a", "a", "b", "b"]
 
 
-def test_the_same_segment_again_after_its_last_frame_begins_anew() -> None:
+def test_the_same_segment_again_after_its_last_frame_is_a_new_one() -> None:
     once = cut(noise(45), [])
     out = run([*once, *(replace(frame, offset=1) for frame in once)], length=30, hop=10)
     np.testing.assert_array_equal(out[0].arrays["windows"].data, out[1].arrays["windows"].data)
 
 
 @pytest.mark.parametrize("mel", [False, pytest.param(True, marks=speech)])
-def test_a_gap_in_the_offsets_begins_anew(mel: bool) -> None:
+def test_nothing_before_a_gap_in_the_offsets_is_used(mel: bool) -> None:
     keywords: dict[str, Any] = MEL if mel else {"length": 30, "hop": 10}
     samples = noise(300)
     frames = cut(samples, [100, 120])

@@ -1,4 +1,6 @@
-"""The layers of named stacks of modules; plain data, which costs no import of torch."""
+"""Layouts: the layers of named stacks of modules. Plain data: torch is not imported."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 

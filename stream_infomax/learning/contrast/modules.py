@@ -104,7 +104,7 @@ class InfoNCE(nn.Module):
         lengths
             Rows of each sequence (B,), on the CPU.
         generator
-            Draws anchors and negatives; a CPU generator, so that every device draws alike.
+            Draws anchors and negatives, on the CPU: every device draws alike.
         """
         total, width = z.shape[1:]
         z, c = z.flatten(0, 1), c.flatten(0, 1)
@@ -212,8 +212,8 @@ class ContrastModule(nn.Module):
         x
             The next rows, any number of them.
         tails
-            What the last call returned: the inputs that each convolution still needs and the GRU's state. None starts
-            afresh, with zeros before the first row.
+            What the last call returned: the inputs that each convolution still needs and the GRU's state. None is a
+            beginning, with zeros before the first row.
         """
         batch = x.shape[0]
         old = iter(tails) if tails is not None else None

@@ -167,7 +167,7 @@ class OnlineModule(Kept):
         rows
             Finite rows (B, T, channels) that follow those before; T is a multiple of the module's stride.
         tails
-            What the call before returned; None starts afresh.
+            What the call before returned; None for a beginning.
 
         Returns
         -------

@@ -27,7 +27,7 @@ def test_rows_stand_for_the_same_input_whatever_the_frames():
     np.testing.assert_allclose(np.concatenate([piece for _, piece in pieces]), c, atol=1e-6)
 
 
-def test_a_gap_gives_nan_and_starts_the_state_afresh():
+def test_a_gap_gives_nan_and_resets_the_state():
     module = OnlineModule(3, (Conv(4, 2, 8), Recurrent(8)), 4)
     rows = walk(40)
     rows[13] = np.nan
