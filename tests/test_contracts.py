@@ -24,9 +24,10 @@ def source(tmp_path_factory):
     return cache(lambda example: sources.Subject(sources.EXAMPLES[example], tmp_path_factory.mktemp("source")))
 
 
-def test_every_kind_has_an_example():
-    assert kinds.STAGES.keys() == {example.kind for example in stages.EXAMPLES}
-    assert kinds.SOURCES.keys() == {example.kind for example in sources.EXAMPLES}
+@pytest.mark.parametrize(("of", "room"), [(kinds.STAGES, stages), (kinds.SOURCES, sources)], ids=["stages", "sources"])
+def test_every_kind_has_an_example(of, room):
+    lacking = of.keys() - {example.kind for example in room.EXAMPLES}
+    assert not lacking, f"add an Example of {sorted(lacking)} to EXAMPLES of {room.__name__}"
 
 
 @every(stages.EXAMPLES)

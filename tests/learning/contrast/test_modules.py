@@ -1,6 +1,8 @@
 """InfoNCE against a naive twin, causal modules, and the isolation of one module from another."""
 
 import math
+import pickle
+from copy import deepcopy
 
 import pytest
 from helpers.extras import extra
@@ -241,6 +243,15 @@ def test_same_seed_same_bits_and_the_global_generator_is_left_alone():
     other = [level.prediction.loss for level in GreedyInfoMax(4, seed=4)(x)]
     assert all(torch.equal(a, b) for a, b in zip(losses, again, strict=True))
     assert not any(torch.equal(a, b) for a, b in zip(losses, other, strict=True))
+
+
+@pytest.mark.parametrize("again", [deepcopy, lambda stack: pickle.loads(pickle.dumps(stack))], ids=["copy", "pickle"])
+def test_a_copy_draws_on_as_the_original(again):
+    stack, x = GreedyInfoMax(4, seed=3), torch.linspace(-1, 1, 3 * 64 * 4).view(3, 64, 4)
+    stack(x)
+    copy = again(stack)
+    expected, found = ([level.prediction.loss for level in each(x)] for each in (stack, copy))
+    assert all(torch.equal(one, other) for one, other in zip(expected, found, strict=True))
 
 
 def test_steps_ahead():
