@@ -30,6 +30,10 @@ def test_every_kind_has_an_example(of, room):
     assert not lacking, f"add an Example of {sorted(lacking)} to EXAMPLES of {room.__name__}"
 
 
+def test_no_sink_goes_unchecked():
+    assert not kinds.SINKS, "the sinks need contracts/sinks.py: checks of full, accept, save, drained, and EXAMPLES"
+
+
 @every(stages.EXAMPLES)
 @checks(stages.CHECKS)
 def test_stage(check, example, tmp_path):
