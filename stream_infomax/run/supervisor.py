@@ -203,7 +203,8 @@ class Supervisor:
                 self._tell(process, "finished")
                 if process is self._processes[-1]:
                     return
-                await process.wanted.wait()
+                if self._has_reader(process):
+                    await process.wanted.wait()
             elif not self._over.is_set() and not await self._outlive(process, code, how, loop.time() - start):
                 return
             self._wake_before(process)
@@ -224,6 +225,11 @@ class Supervisor:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), min(pause, self._patience.longest_pause))
         return True
+
+    def _has_reader(self, process: _Process) -> bool:
+        """Return whether the program behind it is there; one that is being restarted may need it again."""
+        reader = self._processes[self._processes.index(process) + 1]
+        return reader.ready or not reader.restarts
 
     def _wake_before(self, process: _Process) -> None:
         """Have the program before it started again where that has finished."""
@@ -260,6 +266,7 @@ class Supervisor:
                 continue
             if line.startswith(b"READY "):
                 late.cancel()
+                process.ready = True
                 self._tell(process, "running")
             elif line.startswith(b"FINISHED "):
                 process.said_finished = True
@@ -306,6 +313,7 @@ class _Process:
         # Whether it or one behind it has come further since its last death.
         self.advanced = False
         self.asked_to_stop = False
+        self.ready = False
         self.said_finished = False
         self.finished = False
         # Set where it is to be started again though it has finished.
@@ -314,8 +322,7 @@ class _Process:
         self._log_start = 0
 
     async def start(self) -> Life:
-        self.said_finished = False
-        self.finished = False
+        self.ready = self.said_finished = self.finished = False
         self.wanted.clear()
         self._life = None
         with self.log.open("ab") as log:

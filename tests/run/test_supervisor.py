@@ -277,6 +277,24 @@ def test_a_grandchild_does_not_hide_the_end(stage: Stage) -> None:
     assert stage.run() is True
 
 
+def test_who_finishes_while_its_reader_is_restarted_is_started_again(stage: Stage) -> None:
+    """The reader may have fallen back to an older checkpoint, and nobody else has what it needs."""
+    gate, lives = stage.folder / "gate", stage.folder / "lives"
+    os.mkfifo(gate)
+    stage.add("source", READY + f"open({str(gate)!r}).read()\n" + FINISHED)
+    once = f"import os\nif not os.path.exists({str(lives)!r}):\n    open({str(lives)!r}, 'w')\n    exit(1)\n"
+    stage.add("learner", once + OBEDIENT)
+    stage.when("learner", "restarting", lambda: gate.write_text("go on"))
+
+    def second_life() -> None:
+        if stage.states("source").count("starting") == 2:
+            stage.supervisor.stop()
+
+    stage.when("source", "running", second_life)
+    assert stage.run(Patience(pause=0.01, stop=0.5)) is False
+    assert stage.states("source")[:4] == ["starting", "running", "finished", "starting"]
+
+
 def test_a_line_without_end_is_passed_over(stage: Stage) -> None:
     stage.add("source", "print('x' * 1_000_000)\n" + FINISHES)
     assert stage.run() is True
