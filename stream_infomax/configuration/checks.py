@@ -55,13 +55,12 @@ def _check_arrays(config: Config) -> None:
     """Check that every array that a stage reads or passes on is in its incoming frame."""
     arrays = {config.source.name}
     for stage in config.stage:
-        read = stage.settings.reads(config.input_of(stage))
-        key = "input" if read == (config.input_of(stage),) else "levels"
-        for where, names in ((key, read), ("carry", stage.carry)):
+        read = {**stage.settings.reads(config.input_of(stage)), "carry": stage.carry}
+        for key, names in read.items():
             for name in names:
                 if name not in arrays:
                     raise SettingError(
-                        f"stage.{stage.name}.{where}",
+                        f"stage.{stage.name}.{key}",
                         name,
                         f"{one_of(sorted(arrays))}; what stands further up must be carried by every stage between",
                         "no such array reaches it",

@@ -11,9 +11,9 @@ from stream_infomax.settings.record import Settings
 class StageSettings(Settings, frozen=True, kw_only=True):
     """The record of a stage's settings. A stage that differs from what stands here says so in its own record."""
 
-    def reads(self, input: str) -> tuple[str, ...]:
-        """Return the names of the arrays that the stage reads."""
-        return (input,)
+    def reads(self, input: str) -> Mapping[str, tuple[str, ...]]:
+        """Return the names of the arrays that the stage reads, by the key that names them."""
+        return {"input": (input,)}
 
     def adds(self, name: str) -> tuple[str, ...]:
         """Return the names of the arrays that a stage called `name` publishes."""

@@ -83,7 +83,7 @@ class AudioSettings(Settings, frozen=True, kw_only=True):
 class AudioSource:
     """Recordings, file after file, each file one segment of one stream.
 
-    Files are read in blocks, never whole. What is readable and how long it is gets settled here, once, so that
+    Files are read in blocks, never whole. Which of them are readable, and how long each is, is settled once:
     ``frames(start)`` gives the same frames from any offset on.
 
     Parameters

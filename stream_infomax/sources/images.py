@@ -93,7 +93,7 @@ class ImageSource:
     """Rectangles cut out of pictures; grey or colour values from 0 to 1.
 
     Pictures stay in memory as they are stored (8-bit ones at a byte a value). Random choices of a frame come from
-    a generator seeded by (seed, offset), so that any frame can be had at once.
+    a generator seeded by (seed, offset): any frame can be made at once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""SyntheticSource: known independent sources, mixed, so that what is learnt can be compared with the truth."""
+"""SyntheticSource: known independent sources, mixed: what is learnt can be compared with the truth."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SyntheticSettings(Settings, frozen=True, kw_only=True):
 class SyntheticSource:
     """Independent sources of unit variance, mixed by a square matrix that may turn with time.
 
-    The rows of a frame are drawn from a generator seeded by (seed, offset), so that any frame can be had at once.
+    The rows of a frame are drawn from a generator seeded by (seed, offset): any frame can be made at once.
 
     Parameters
     ----------

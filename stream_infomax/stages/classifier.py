@@ -59,9 +59,9 @@ class ClassifierSettings(StageSettings, frozen=True, kw_only=True):
             warning="" if self.target in incoming.labels or not self.learn else lacking,
         )
 
-    def reads(self, input: str) -> tuple[str, ...]:
+    def reads(self, input: str) -> Mapping[str, tuple[str, ...]]:
         """Return the arrays of all levels."""
-        return tuple("+".join(self.levels).split("+")) if self.levels else (input,)
+        return {"levels": tuple("+".join(self.levels).split("+"))} if self.levels else {"input": (input,)}
 
 
 @configured_by(ClassifierSettings)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_infomax.configuration.load import ConfigError, convert, load, to_builtins
@@ -147,6 +147,7 @@ def test_any_value_of_any_type_is_named(key: str, value: Any) -> None:
         assert convert(tree).stage[0].kind == "learner"
 
 
+@settings(deadline=None)  # the first example imports the kinds
 @given(data=st.data())
 def test_whatever_stands_there_is_taken_or_named(data: st.DataObject) -> None:
     tree = to_builtins(load(data.draw(st.sampled_from(CONFIGS))))
