@@ -43,12 +43,13 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
         """Return the features, and whether the warm-up ends within the data."""
         if incoming.width is None:
             return None
-        self.check_memory(incoming.width)
+        if not incoming.at_most:
+            self.check_memory(incoming.width)
         n_components = self.n_components or self.n_rank or incoming.width
         warmup = self.rows_of_warmup(incoming.width)
         seconds = f", {warmup / incoming.rate:,.1f} s" if incoming.rate else ""
-        about = f"warm-up {warmup:,} of {incoming.rows:,} rows{seconds}"
-        is_short = self.learn and warmup > incoming.rows
+        about = f"warm-up {'at most ' if incoming.at_most else ''}{warmup:,} of {incoming.rows:,} rows{seconds}"
+        is_short = self.learn and warmup > incoming.rows and not incoming.at_most
         return replace(
             incoming,
             row=(width(self.output, n_components),),

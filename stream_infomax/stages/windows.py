@@ -68,6 +68,8 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
         if self.form == "waveform":
             span, step, shape = self.length, self.hop, (self.length, *(row if row != (1,) else ()))
         else:
+            if incoming.width != 1:
+                raise SettingError("form", self.form, f"log-mel of one channel; {incoming.width} come in")
             window, shift = (round(incoming.rate * ms / 1000) for ms in (self.window_ms, self.shift_ms))
             span, step, shape = window + (self.length - 1) * shift, self.hop * shift, (self.length, self.n_mels)
         if not step:

@@ -97,11 +97,15 @@ def test_what_it_foretells_is_what_comes(config: Path) -> None:
     [
         (
             "stage.learner.memory=10",
-            r"stage\.learner\.memory = '10 B': it holds 0 rows of 64.*at least a block",
+            r"stage\.learner\.memory = '10 B': it holds 0 rows of 128.*at least a block",
         ),
         (
             "source.labels=(?P<digit>[0-9]{9})",
             r"source\.labels = .*: fits no recording at .*example in 'no_1\.wav'",
+        ),
+        (
+            "stage.windows.form=log-mel",
+            r"stage\.windows\.form = 'log-mel'; accepted: log-mel of one channel; 2 come in",
         ),
         ("source.path=nowhere", r"source\.path = 'nowhere': no such file or folder"),
         ("stage.learner.start=nowhere", r"stage\.learner\.start = 'nowhere': .*accepted: a checkpoint, a service's"),
@@ -110,7 +114,7 @@ def test_what_it_foretells_is_what_comes(config: Path) -> None:
 )
 def test_what_cannot_work_is_named(config: Path, change: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check(config, set=(change,))
+        check(config, set=("source.channels=keep", change))
 
 
 def test_it_warns_of_a_warmup_that_does_not_end_and_of_labels_that_are_not_there(
@@ -155,3 +159,15 @@ def test_it_loads_no_library_that_learns(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_below_a_learner_whose_width_is_open_nothing_is_refused_for_it(config: Path) -> None:
+    with config.open("a", encoding="utf-8") as file:
+        file.write('[[stage]]\nname = "second"\nkind = "learner"\ninput = "learner"\nmemory = "1 kB"\n')
+    text = config.read_text(encoding="utf-8").replace("n_components = 3\n", "")
+    classifier = text[text.index('[[stage]]\nname = "classifier"') : text.index('[[stage]]\nname = "second"')]
+    config.write_text(text.replace(classifier, ""), encoding="utf-8")
+    outlines = survey(load(config))
+    assert outlines["second"] is not None
+    assert outlines["second"].at_most
+    assert outlines["second"].about.startswith("warm-up at most 1,280 of ")
