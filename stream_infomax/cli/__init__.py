@@ -48,6 +48,7 @@ for command in (run, show, probe, check, init, schema, tap, warmup):
 
 def main() -> None:
     """Run the command; say in one line what a person has to change."""
+    _open_closed_streams()
     _speak_utf8()
     try:
         code = app()
@@ -77,8 +78,17 @@ def _speak_utf8() -> None:
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # None where it is closed
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _open_closed_streams() -> None:
+    """Have something behind standard input, output and errors, or the next file that is opened would be one of them."""
+    while (number := os.open(os.devnull, os.O_RDWR)) < 3:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 def _say(text: str, code: int) -> int:

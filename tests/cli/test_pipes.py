@@ -67,3 +67,11 @@ def test_a_disk_that_takes_no_more_output_is_one_line(folder: Path, arguments: t
         )
     assert done.returncode == 1
     assert done.stderr == "stream-infomax: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_closed_streams_are_no_fault(folder: Path, arguments: tuple[str, ...]) -> None:
+    closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command(*arguments)]
+    assert subprocess.run(closed, env=ENVIRONMENT, cwd=folder, check=False).returncode == 0
+    if "run" in arguments:
+        assert '"frames": 20' in (folder / "run" / "run.json").read_text()
