@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 # Milliseconds of silence after which a person is told; a service that runs says how it is more often.
 SILENCE = 2000
@@ -27,6 +28,9 @@ def tap(address: str) -> int:
     with reader:
         try:
             if not reader.socket.poll(SILENCE):
+                if _has_finished(address):
+                    print(f"{address}: its run has finished; nothing is published any more")
+                    return 0
                 print(f"waiting for {address} …", file=sys.stderr, flush=True)
             for frame in reader:
                 arrays = "  ".join(
@@ -44,3 +48,15 @@ def tap(address: str) -> int:
         if reader.missed:
             print(f"{reader.missed} frames missed: this observer was too slow for them")
     return 0
+
+
+def _has_finished(address: str) -> bool:
+    """Return whether a socket lies in the folder of a run that has finished."""
+    from stream_infomax.configuration.load import ConfigError
+    from stream_infomax.run.folder import RunFolder
+
+    path = address.removeprefix("ipc://")
+    try:
+        return path != address and RunFolder(Path(path).parent).summary() is not None
+    except ConfigError:  # no run, or none that can be read
+        return False

@@ -329,6 +329,11 @@ class TestOtherCommands:
         assert lines[0].endswith("  ear  a.wav  0.000 s  source 3×2 float32")
         assert lines[-1] == f"{offset}  ear end  1.500 s    word=seven"
 
+    def test_tap_of_a_finished_run_does_not_wait(self, finished: Finished) -> None:
+        told = call("tap", f"ipc://{finished.run}/learner.tap", folder=finished.folder)
+        assert (told.code, told.errors) == (0, "")
+        assert "its run has finished" in told.output
+
     def test_tap_says_that_it_waits(self, tmp_path: Path) -> None:
         address = f"ipc://{tmp_path}/tap"
         with subprocess.Popen(command("tap", address), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as observer:
