@@ -1,4 +1,4 @@
-"""The command line. One command a file; what is heavy is imported where it is used, so that --help is instant."""
+"""The command line. One command a file; what is heavy is imported where it is used: --help is instant."""
 
 from __future__ import annotations
 

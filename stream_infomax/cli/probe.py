@@ -53,7 +53,7 @@ def probe(
     from stream_infomax.run.program import THREADS
     from stream_infomax.stages.classifier import ClassifierSettings
 
-    os.environ.update(THREADS)  # before numpy is there; several threads are slower on matrices so small, and round anew
+    os.environ.update(THREADS)  # before numpy is there; more threads are slower here, and round differently
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent.parent
     pipeline = RunFolder(folder).pipeline
     if not checkpoint.exists():

@@ -32,7 +32,7 @@ def run(
     in_process
         Run all stages in this process instead of one each; the features are the same to the last bit.
     fresh
-        Start anew instead of resuming what is in the run folder.
+        Start over instead of resuming what is in the run folder.
     save_features
         Keep what the last stage publishes in this .npz file.
     plain
@@ -55,7 +55,7 @@ def run(
     with folder.lock():
         found = folder.open(settings, in_process, fresh)
         if found == "finished":
-            print(f"{folder.path}: this run has finished; --fresh starts anew")
+            print(f"{folder.path}: this run has finished; --fresh starts over")
             if save_features:
                 write_features(settings, folder, in_process, save_features)
             tell(folder.summary() or {}, save_features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def warmup() -> int:
-    """Compile all kernels, so that the first run starts as fast as the later ones."""
+    """Compile all kernels: the first run then starts as fast as later ones."""
     from stream_infomax.learning.kernels import compile_kernels
 
     compile_kernels()

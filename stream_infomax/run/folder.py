@@ -1,4 +1,4 @@
-"""RunFolder: what a run keeps on disk, so that it can be resumed, told from another one and read afterwards.
+"""RunFolder: what a run keeps on disk: to be resumed, told from another one and read afterwards.
 
 run.json            the configuration, how it runs, and the summary once it has finished
 pipeline.toml       the same configuration, as the services read it
@@ -97,13 +97,13 @@ class RunFolder:
             raise ConfigError(f"run.folder = {str(self.path)!r}: {error.strerror}") from error
         except ValueError as error:  # a zero byte
             raise ConfigError(f"run.folder = {str(self.path)!r}: {error}") from error
-        with os.fdopen(number, "r+") as file:
+        with os.fdopen(number, "r+", encoding="ascii", errors="replace") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise ConfigError(
-                    f"run.folder = {str(self.path)!r} is in use by process {file.read(20).strip() or 'unknown'}"
-                ) from error
+                text = file.read(20).strip()
+                holder = text if text.isdecimal() else "unknown"
+                raise ConfigError(f"run.folder = {str(self.path)!r} is in use by process {holder}") from error
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
@@ -216,7 +216,7 @@ class RunFolder:
             return None
         except (ValueError, OSError) as error:
             raise ConfigError(
-                f"{self._record}: not readable: {error}. --fresh removes what the run wrote and starts anew"
+                f"{self._record}: not readable: {error}. --fresh removes what the run wrote and starts over"
             ) from error
         return record
 

@@ -68,7 +68,7 @@ async def _prepare(folder: RunFolder) -> None:
 async def _supervise(config: Config, folder: RunFolder, watch: Watch) -> bool:
     supervisor = Supervisor(programs(config, folder), folder.path, watch.change)
 
-    def hear(name: str, status: Status) -> None:
+    def on_status(name: str, status: Status) -> None:
         try:
             watch.hear(name, status)
         except OSError as error:
@@ -83,7 +83,7 @@ async def _supervise(config: Config, folder: RunFolder, watch: Watch) -> bool:
             await asyncio.sleep(REFRESH)
 
     names = config.services()
-    with Taps({name: config.addresses(name)[1] for name in names}, folder.id, hear) as taps:
+    with Taps({name: config.addresses(name)[1] for name in names}, folder.id, on_status) as taps:
         try:
             finished = await supervisor.run(refresh(), *(taps.listen(name) for name in names))
         finally:

@@ -35,14 +35,14 @@ class Taps:
         By the names of the services.
     run
         The id of the run.
-    hear
+    on_status
         Called with a service's name and its status.
     """
 
-    def __init__(self, addresses: Mapping[str, str], run: str, hear: Callable[[str, Status], None]) -> None:
+    def __init__(self, addresses: Mapping[str, str], run: str, on_status: Callable[[str, Status], None]) -> None:
         self.run = run
         self.refused: Counter[tuple[str, str]] = Counter()
-        self._hear = hear
+        self._on_status = on_status
         self._addresses = addresses
         self._context = zmq.asyncio.Context()
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
@@ -83,7 +83,7 @@ class Taps:
         if topic != STATUS or (status.run, status.name) != (self.run, name):
             self._refuse(name, "of another run")
             return
-        self._hear(name, status)
+        self._on_status(name, status)
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused[name, reason] += 1

@@ -110,7 +110,7 @@ class TestRun:
         before = {path: path.stat().st_mtime_ns for path in finished.run.rglob("checkpoint-*")}
         again = call("run", finished.config, folder=finished.folder)
         assert again.code == 0
-        assert "this run has finished; --fresh starts anew" in again.output
+        assert "this run has finished; --fresh starts over" in again.output
         assert "60 frames" in again.output
         assert {path: path.stat().st_mtime_ns for path in finished.run.rglob("checkpoint-*")} == before
 

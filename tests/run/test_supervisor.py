@@ -44,7 +44,7 @@ class Stage:
 
     def run(self, patience: Patience = QUICK) -> bool:
         async def main() -> bool:
-            self.supervisor = Supervisor(self.programs, self.logs, self._hear, patience)
+            self.supervisor = Supervisor(self.programs, self.logs, self._note, patience)
             return await self.supervisor.run(*self.beside)
 
         return asyncio.run(main())
@@ -55,7 +55,7 @@ class Stage:
     def states(self, name: str) -> list[str]:
         return [state for service, state, _ in self.told if service == name]
 
-    def _hear(self, name: str, state: str, restarts: int) -> None:
+    def _note(self, name: str, state: str, restarts: int) -> None:
         self.told.append((name, state, restarts))
         react = self.reactions.get((name, state))
         if react is not None:
