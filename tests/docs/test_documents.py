@@ -58,3 +58,10 @@ def test_files_that_are_named_exist(document: Path) -> None:
 def test_the_words_are_those_of_the_field(document: Path) -> None:
     text = document.read_text(encoding="utf-8").lower()
     assert not [word for word in OURS if word in text]
+
+
+def test_the_workflow_and_ci_run_the_same() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(r"run: (.*)", workflow) == ["bash .ci/run"]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"^make (\w+)", script, re.MULTILINE) == ["check", "docs", "test"]
