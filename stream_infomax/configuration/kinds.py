@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from stream_infomax.settings.error import SettingError
@@ -37,6 +36,8 @@ class Kinds:
 
     def names(self) -> list[str]:
         """Return the kinds that there are."""
+        from importlib.metadata import entry_points
+
         return [*self.own, *sorted(entry_points(group=self.group).names - self.own.keys())]
 
     def load(self, kind: object) -> Any:
@@ -46,6 +47,8 @@ class Kinds:
         if kind in self.own:
             module, _, name = self.own[kind].partition(":")
             return getattr(import_module(module), name)
+        from importlib.metadata import entry_points  # slow, and needed for others' kinds only
+
         for point in entry_points(group=self.group, name=kind):
             try:
                 return point.load()
