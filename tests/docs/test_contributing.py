@@ -59,11 +59,16 @@ def call(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def files_of(project: Path, under: str) -> list[str]:
+    """Return the Python files below a folder that the examples have added."""
+    files = [path.relative_to(project) for path in (project / under).rglob("*.py")]
+    return [str(path) for path in files if not (ROOT / path).exists()]
+
+
 def test_they_keep_every_contract(project: Path) -> None:
-    tests = [path.relative_to(project) for path in project.glob("tests/*/test_*.py")]
-    own = [str(path) for path in tests if not (ROOT / path).exists()]
-    assert len(own) >= 2
-    wanted = "tone or smooth or every_kind_has_an_example or test_the_spectrum or test_a_step"
+    own = files_of(project, "tests")
+    assert len(own) == 2
+    wanted = "tone or smooth or levels or every_kind or test_the_spectrum or test_a_step or test_what_came_after"
     done = call(project, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_contracts.py", *own, "-k", wanted)
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)
@@ -73,8 +78,10 @@ def test_they_keep_every_contract(project: Path) -> None:
 
 def test_they_are_written_as_the_rest_is(project: Path) -> None:
     extra("ruff")
+    own = [*files_of(project, "stream_infomax"), *files_of(project, "tests")]
+    assert len(own) == 4
     for arguments in (("check",), ("format", "--check")):
-        done = call(project, "ruff", *arguments, "stream_infomax", "tests")
+        done = call(project, "ruff", *arguments, *own)
         assert done.returncode == 0, done.stdout
 
 
