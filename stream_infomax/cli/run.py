@@ -42,26 +42,31 @@ def run(
     from stream_infomax.run.program import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
+    import msgspec
+
     from stream_infomax.run.features import save_features as write_features
     from stream_infomax.run.folder import IN_PROCESS, RunFolder
-    from stream_infomax.run.summary import conclude, tell
+    from stream_infomax.run.summary import saved_summary, summarise
+    from stream_infomax.run.summary_text import print_summary
+    from stream_infomax.settings.printable import printable
     from stream_infomax.watch.history import History
-    from stream_infomax.watch.screen import Watch
+    from stream_infomax.watch.monitor import Monitor
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
     if save_features and not os.access(save_features.absolute().parent, os.W_OK):
         raise ConfigError(f"--save-features {save_features}: its folder is missing or cannot be written")
     folder = RunFolder(Path(settings.run.folder))
+    shown = printable(str(folder.path))
     with folder.lock():
         found = folder.open(settings, in_process, fresh)
         if found == "finished":
-            print(f"{folder.path}: this run has finished; --fresh starts over")
+            print(f"{shown}: this run has finished; --fresh starts over")
             if save_features:
                 write_features(settings, folder, in_process, save_features)
-            tell(folder.summary() or {}, save_features)
+            print_summary(saved_summary(folder), save_features)
             return 0
         if found == "unfinished":
-            print(f"{folder.path}: resuming")
+            print(f"{shown}: resuming")
         names = [IN_PROCESS] if in_process else settings.services()
         plain = plain or not sys.stdout.isatty()
         if in_process:
@@ -69,14 +74,14 @@ def run(
         else:
             from stream_infomax.run.processes import run as run_it
         title = f"{config} → {folder.path}"
-        with Watch(title, names, History(folder.history), plain) as watch:
-            finished = run_it(settings, folder, watch)
+        with Monitor(title, names, History(folder.history), plain) as monitor:
+            finished = run_it(settings, folder, monitor)
         if finished:
             if save_features:
                 write_features(settings, folder, in_process, save_features)
-            summary = conclude(settings, folder, watch.seconds, in_process)
-            folder.finish(summary)
-            tell(summary, save_features)
+            summary = summarise(settings, folder, monitor.seconds, in_process)
+            folder.finish(msgspec.to_builtins(summary))
+            print_summary(summary, save_features)
         else:
-            print(f"{folder.path}: stopped and saved; the same command resumes")
+            print(f"{shown}: stopped and saved; the same command resumes")
     return 0

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from stream_infomax.configuration.load import ConfigError
-
-if TYPE_CHECKING:
-    pass
 
 
 def show(checkpoint: Path, *, out: Path | None = None) -> int:
@@ -22,8 +18,9 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
         The folder for the pictures; by default the checkpoint's own.
     """
     from stream_infomax.run.learnt import stages_in
-    from stream_infomax.run.pictures import draw
+    from stream_infomax.run.pictures import draw_learners
     from stream_infomax.service.checkpoints import read
+    from stream_infomax.settings.printable import printable
     from stream_infomax.state.file import StateFileError
 
     paths = _newest(checkpoint) if checkpoint.is_dir() else [checkpoint]
@@ -33,7 +30,7 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     for path in paths:
         try:
             found = read(path)
-            pictures += draw(stages_in(found, str(path)), found.config, out or path.parent)
+            pictures += draw_learners(stages_in(found, str(path)), found.config, out or path.parent)
         except StateFileError as error:
             raise ConfigError(str(error)) from error
         except ValueError as error:
@@ -42,7 +39,7 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
         names = ", ".join(map(str, paths))
         raise ConfigError(f"no learner that has learnt a basis yet in {names}; give a later one, or a learner's")
     for picture in pictures:
-        print(picture)
+        print(printable(str(picture)))
     return 0
 
 

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from stream_infomax.plots import order
-from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, new_figure, panel
+from stream_infomax.plots import component_order as order
+from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, drawable, new_figure, panel
 
 Floats = npt.NDArray[np.float64]
 # More tiles than this are too small to see; the picture then shows an even choice of them and says so.
@@ -32,7 +31,7 @@ def components(
     filters
         The filters, shape (n_components, n_features): rows, as in ``OnlineInfomax.components_``.
     basis
-        The basis, shape (n_features, n_components): columns, as in ``OnlineInfomax.basis_``.
+        The basis, shape (n_features, n_components): columns, as in ``OnlineInfomax.mixing_``.
     axes, shape
         The geometry of one row: names and lengths of its axes, for example ("y", "x") and (12, 12).
     rate
@@ -213,48 +212,29 @@ def _scale(figure: Figure, left: float, bottom: float) -> None:
 def _matrices(both: Floats, axes_names: tuple[str, ...]) -> Figure:
     """Draw rows without a picture of their own (channels, components of a layer below) as matrices."""
     n, n_features = both.shape[1:]
+    # Outputs have like variance: a basis vector's length says how much of the signal is its component's.
+    ordered = np.argsort(-(both[1] ** 2).sum(1), kind="stable")
     side = 5.0
-    what = " × ".join(axes_names) or "feature"
-    note = f"{n} components over {n_features} inputs ({what}); colours from −largest to +largest"
-    figure = new_figure(2 * side + 1.9, side + 1.6, "What was learnt from the stream", note)
-    for i, (title, matrix) in enumerate(zip(("Filters", "Basis"), both, strict=True)):
-        axes = panel(figure, 0.75 + i * (side + 0.75), 0.6, side, side, title)
-        largest = float(np.abs(matrix).max()) or 1.0
-        axes.imshow(matrix, cmap=DIVERGING, vmin=-largest, vmax=largest, aspect="auto", interpolation="nearest")
-        axes.set_xlabel(what, fontsize=9.5, color=INK)
-        axes.set_ylabel("component" if i == 0 else "", fontsize=9.5, color=INK)
+    what = drawable(" × ".join(axes_names)) or "feature"
+    note = f"{n} components over {n_features} inputs, from the largest to the smallest share of the signal"
+    figure = new_figure(2 * side + 1.9, side + 2.05, "What was learnt from the stream", note)
+    for i, (title, matrix) in enumerate(zip(("Filters", "Basis"), both[:, ordered], strict=True)):
+        axes = panel(figure, 0.75 + i * (side + 0.75), 1.05, side, side, title)
+        extent = (-0.5, n_features - 0.5, n + 0.5, 0.5)
+        scaled = matrix / _typical(matrix)
+        axes.imshow(scaled, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
+        axes.set_xlabel(f"{what} (number in a row)", fontsize=9.5, color=INK)
+        axes.set_ylabel("component, by share of the signal" if i == 0 else "", fontsize=9.5, color=INK)
+    _scale(figure, 0.45, 0.35)
     return figure
 
 
-def recovery(product: npt.ArrayLike, distance: float | None = None) -> Figure:
-    """Draw how well filters have found known sources.
-
-    Parameters
-    ----------
-    product
-        Filters times mixing, shape (n_components, n_sources): what each filter hears of each source.
-    distance
-        The Amari distance of `product` from a scaled permutation, where it is known.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    heard = np.abs(np.asarray(product, dtype=np.float64))
-    heard /= _largest(heard)
-    heard = heard[np.argsort(heard.argmax(1), kind="stable")]
-    note = "each line is a filter; one dark field in it: the filter hears one source alone"
-    if distance is not None:
-        note += f"; Amari distance {distance:.2g}"
-    figure = new_figure(6.9, 6.6, "What was recovered of the known sources", note)
-    axes = panel(figure, 0.75, 0.6, 5.0, 5.0)
-    image = axes.imshow(heard, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("source", fontsize=9.5, color=INK)
-    axes.set_ylabel("filter", fontsize=9.5, color=INK)
-    figure.colorbar(image, cax=panel(figure, 5.95, 0.6, 0.15, 5.0)).outline.set_visible(False)
-    return figure
+def _typical(rows: Floats) -> Floats:
+    """Return the 98th percentile of each row's magnitudes, at least half its largest; 1 where all is zero."""
+    magnitudes = np.abs(rows)
+    typical = np.maximum(np.percentile(magnitudes, 98, axis=1), magnitudes.max(1) / 2)
+    result: Floats = np.where(typical > 0, typical, 1.0)[:, None]
+    return result
 
 
 def _largest(values: Floats) -> Floats:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+
+from stream_infomax.settings.printable import printable
 
 INK = "#22272e"
 QUIET = "#8a929c"
@@ -53,6 +57,17 @@ def bare(axes: Axes) -> Axes:
     for spine in axes.spines.values():
         spine.set_visible(False)
     return axes
+
+
+def drawable(text: str, most: int = 60) -> str:
+    """Return text from outside as a picture can show it: no mathematics, and escapes for what the font lacks."""
+    shown = "".join(c if _has_glyph(c) else c.encode("unicode_escape").decode() for c in printable(text, most))
+    return shown.replace("$", r"\$")
+
+
+@cache
+def _has_glyph(character: str) -> bool:
+    return bool(get_font(findfont(FontProperties())).get_char_index(ord(character)))
 
 
 def save(figure: Figure, path: Path) -> Path:

@@ -15,10 +15,10 @@ from stream_infomax.service.recorder import FrameStore
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import INTERVAL, Meter, plain_counts
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch.screen import Watch
+from stream_infomax.watch.monitor import Monitor
 
 
-def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
+def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     """Run source and stages here.
 
     Returns whether the source came to its end; False where a signal stopped it. Raises RunError where it cannot go on.
@@ -61,7 +61,7 @@ def _work(
     feed: SourceFeed,
     checkpoints: Checkpoints,
     store: FrameStore | None,
-    watch: Watch,
+    watch: Monitor,
     signals: Signals,
 ) -> None:
     meter = Meter()
@@ -102,7 +102,7 @@ def _work(
             counts=plain_counts({**feed.counts(), **pipeline.counts()}),
             **meter.read()._asdict(),
         )
-        watch.hear(IN_PROCESS, status)
+        watch.update(IN_PROCESS, status)
         watch.refresh()
 
     while not feed.finished and not signals.stop:

@@ -1,4 +1,4 @@
-"""Pictures of what the learners of a run have learnt."""
+"""Pictures of what the learners of a run have learnt, and of how the learning went."""
 
 from __future__ import annotations
 
@@ -9,10 +9,35 @@ from typing import TYPE_CHECKING, Any
 from stream_infomax.frames.contracts import Stage
 
 if TYPE_CHECKING:
+    from stream_infomax.configuration.load import Config
+    from stream_infomax.run.folder import RunFolder
+    from stream_infomax.service.checkpoints import Checkpoint
     from stream_infomax.stages.learner import LearnerStage
 
 
-def draw(stages: Iterable[Stage], config: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:
+def draw_run(
+    config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoint], stages: Mapping[str, list[Stage]]
+) -> list[Path]:
+    """Draw filters, recovery and learning curves into the folder of a run; return the paths of the pictures.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    folder
+        Of the run.
+    checkpoints, stages
+        The last checkpoint of each service, and its stages with their states.
+    """
+    pictures = []
+    alone = sum(stage.kind == "learner" for stage in config.stage) == 1
+    for service, checkpoint in checkpoints.items():
+        pictures += draw_learners(stages[service], checkpoint.config, folder.path, alone)
+        pictures += _draw_recovery(config, checkpoint, stages[service], folder.path)
+    return pictures + _draw_learning_curves(folder)
+
+
+def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:
     """Draw filters and basis of each learner; return the paths of the pictures.
 
     Parameters
@@ -34,6 +59,34 @@ def draw(stages: Iterable[Stage], config: Mapping[str, Any], folder: Path, alone
         figure = plots.components(learner.components_, learner.mixing_, stage.row_axes, stage.row_shape, _rate(config))
         pictures.append(plots.save(figure, folder / ("filters.png" if alone else f"filters-{stage.name}.png")))
     return pictures
+
+
+def _draw_learning_curves(folder: RunFolder) -> list[Path]:
+    """Draw the measures that have moved: a run that only encodes has none."""
+    from stream_infomax import plots
+    from stream_infomax.watch import history
+
+    curves = {curve: columns for curve, columns in history.read(folder.history).items() if len(columns["value"]) > 1}
+    if not curves:
+        return []
+    return [plots.save(plots.learning_curves(curves), folder.path / "learning_curve.png")]
+
+
+def _draw_recovery(config: Config, checkpoint: Checkpoint, stages: list[Stage], folder: Path) -> list[Path]:
+    """Where the sources are known and read directly, draw how well each filter has found one of them."""
+    from stream_infomax import plots
+    from stream_infomax.configuration.compose import source_of
+    from stream_infomax.learning.measures.information import amari_distance
+    from stream_infomax.sources.synthetic import SyntheticSource
+
+    first = next((stage for stage in learners(stages) if stage.name == config.stage[0].name), None)
+    if config.source.kind != "synthetic" or first is None:
+        return []
+    source = source_of(config)
+    assert isinstance(source, SyntheticSource)
+    product = first.learner.components_ @ source.mixing(checkpoint.processed)
+    distance = amari_distance(product) if product.shape[0] == product.shape[1] else None
+    return [plots.save(plots.recovery(product, distance), folder / "recovery.png")]
 
 
 def learners(stages: Iterable[Stage]) -> list[LearnerStage]:

@@ -15,12 +15,12 @@ from stream_infomax.run.settings import RunError, service_script
 from stream_infomax.run.supervisor import ServiceError, Supervisor
 from stream_infomax.run.taps import Taps
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch.screen import Watch
+from stream_infomax.watch.monitor import Monitor
 
 REFRESH = 0.25
 
 
-def run(config: Config, folder: RunFolder, watch: Watch) -> bool:
+def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     """Run every service of `config` in a process of its own.
 
     Returns
@@ -65,12 +65,12 @@ async def _prepare(folder: RunFolder) -> None:
         print(words, file=sys.stderr, flush=True)
 
 
-async def _supervise(config: Config, folder: RunFolder, watch: Watch) -> bool:
+async def _supervise(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     supervisor = Supervisor(programs(config, folder), folder.path, watch.change)
 
     def on_status(name: str, status: Status) -> None:
         try:
-            watch.hear(name, status)
+            watch.update(name, status)
         except OSError as error:
             raise RunError(f"{folder.history}: not written: {error.strerror}") from error
         supervisor.progress(name, status.newest)

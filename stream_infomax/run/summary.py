@@ -1,195 +1,177 @@
-"""The end of a run: pictures, curves and a summary."""
+"""Summary: what came of a run, from the last checkpoints of its services."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from math import isnan
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
-from stream_infomax.configuration.compose import source_of
-from stream_infomax.configuration.load import Config
+from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.contracts import Stage
 from stream_infomax.frames.measure import Measure
-from stream_infomax.learning.classifier.scores import Score
+from stream_infomax.learning.classifier.scores import Figures
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
-from stream_infomax.run.pictures import draw, learners
+from stream_infomax.run.pictures import draw_run
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.stages.classifier import ClassifierStage
 from stream_infomax.stages.learner import LearnerStage
-from stream_infomax.watch import history
-from stream_infomax.watch.board import clock
+from stream_infomax.watch.history import History
 
-# What the summary says of each level of a classifier: over the last segments, and over all.
-SHARES = ("", "_no_change", "_majority", "_kappa_temporal")
-FIGURES = (*(f"{over}{share}" for over in ("window", "overall") for share in SHARES), "chance", "window_size", "scored")
-Scores: TypeAlias = dict[str, dict[str, float | None]]
 S = TypeVar("S", bound=Stage)
 
 
-def conclude(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> dict[str, Any]:
-    """Draw what was learnt into the run folder and return the summary of the run."""
+class Accuracies(msgspec.Struct, frozen=True, kw_only=True):
+    """Shares of segments named right before their label was learnt; None where there were none.
+
+    Attributes
+    ----------
+    n
+        Segments.
+    accuracy
+        Of the classifier.
+    no_change, majority_class
+        Of the baselines "the same label as last time" and "the most frequent label so far".
+    kappa_temporal
+        How far the accuracy is from "no change" (0) to always right (1).
+    """
+
+    n: int
+    accuracy: float | None
+    no_change: float | None
+    majority_class: float | None
+    kappa_temporal: float | None
+
+
+class LevelScore(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of one level of a classifier.
+
+    Attributes
+    ----------
+    recent, overall
+        Over the last segments, and over all.
+    chance
+        The share that is right by chance.
+    """
+
+    recent: Accuracies
+    overall: Accuracies
+    chance: float | None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a run, as it stands in run.json.
+
+    Attributes
+    ----------
+    seconds
+        Over all its starts.
+    frames
+        That the last service has read.
+    lost
+        Frames that never came, by reason.
+    measures
+        Where each measure ended.
+    scores
+        By classifier and level.
+    unlabelled
+        Classifiers that predicted segments and got no label for any, and the label they waited for.
+    warming_up
+        Learners that have no basis yet, and the rows they have had.
+    pictures, checkpoints
+        Their paths.
+    undrawn
+        Why there are no pictures; empty where there are.
+    """
+
+    seconds: float
+    frames: int
+    lost: dict[str, int]
+    measures: list[Measure]
+    scores: dict[str, dict[str, LevelScore]]
+    unlabelled: dict[str, str]
+    warming_up: dict[str, int]
+    pictures: list[str]
+    checkpoints: list[str]
+    undrawn: str
+
+
+def summarise(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> Summary:
+    """Complete the history of a run that has finished, draw its pictures, and return its summary."""
     names = [IN_PROCESS] if in_process else config.services()
     paths = {name: checkpoints_in(folder.path / name)[-1] for name in names}
     checkpoints = {name: read(path) for name, path in paths.items()}
-    stages = {name: stages_in(checkpoint, str(paths[name])) for name, checkpoint in checkpoints.items()}
+    learnt = {name: stages_in(checkpoint, str(paths[name])) for name, checkpoint in checkpoints.items()}
+    stages = [stage for own in learnt.values() for stage in own]
     # The last status may have been missed; the checkpoints know how it ended.
-    measures = [measure for own in stages.values() for stage in own for measure in stage.measures()]
-    with closing(history.History(folder.history)) as kept:
-        kept.append(seconds, measures)
-    pictures, undrawn = [], ""
+    measures = [measure for stage in stages for measure in stage.measures()]
+    with closing(History(folder.history)) as history:
+        history.append(seconds, measures, final=True)
+    pictures, undrawn = _pictures(config, folder, checkpoints, learnt)
+    classifiers = _of_type(stages, ClassifierStage)
+    cold = [stage for stage in _of_type(stages, LearnerStage) if not stage.is_warm]
+    return Summary(
+        seconds=round(seconds, 2),
+        frames=checkpoints[names[-1]].processed + 1,
+        lost=dict(sum((Counter(checkpoint.lost) for checkpoint in checkpoints.values()), Counter())),
+        measures=measures,
+        scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
+        unlabelled={stage.name: stage.target for stage in classifiers if stage.lacks_labels},
+        warming_up={stage.name: int(stage.counts().get("rows", 0)) for stage in cold},
+        pictures=[str(path) for path in pictures],
+        checkpoints=[str(path) for path in paths.values()],
+        undrawn=undrawn,
+    )
+
+
+def saved_summary(folder: RunFolder) -> Summary:
+    """Return the summary of a run that has finished; raises ConfigError where run.json holds none of this version."""
     try:
-        pictures = _pictures(config, folder, checkpoints, stages)
-    except MissingExtraError as error:
-        undrawn = str(error)
-    lost: Counter[str] = Counter()
-    for checkpoint in checkpoints.values():
-        lost.update(checkpoint.lost)
-    return {
-        "seconds": round(seconds, 2),
-        "frames": checkpoints[names[-1]].processed + 1,
-        "lost": dict(lost),
-        "measures": msgspec.to_builtins(measures),
-        "scores": _scores(stages),
-        "unlabelled": _unlabelled(stages),
-        "warming_up": _warming_up(stages),
-        "pictures": [str(path) for path in pictures],
-        "undrawn": undrawn,
-        "checkpoints": [str(path) for path in paths.values()],
-    }
+        return msgspec.convert(folder.summary(), Summary)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{folder.path / 'run.json'}: its summary is none of this version: {error}") from error
 
 
 def _pictures(
     config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoint], stages: Mapping[str, list[Stage]]
-) -> list[Path]:
-    """Draw filters, recovery and curves; return the paths of the pictures."""
-    from stream_infomax import plots
-
-    pictures = []
-    alone = sum(stage.kind == "learner" for stage in config.stage) == 1
-    for service, checkpoint in checkpoints.items():
-        pictures += draw(stages[service], checkpoint.config, folder.path, alone)
-        pictures += _recovery(config, checkpoint, stages[service], folder.path)
-    curves = history.read(folder.history)
-    if curves:
-        pictures.append(plots.save(plots.learning(curves), folder.path / "learning_curve.png"))
-    return pictures
+) -> tuple[list[Path], str]:
+    """Return the paths of the pictures, and why there are none."""
+    try:
+        return draw_run(config, folder, checkpoints, stages), ""
+    except MissingExtraError as error:
+        return [], str(error)
 
 
-def _of_kind(stages: Mapping[str, list[Stage]], kind: type[S]) -> list[S]:
-    return [stage for own in stages.values() for stage in own if isinstance(stage, kind)]
+def _of_type(stages: Iterable[Stage], kind: type[S]) -> list[S]:
+    return [stage for stage in stages if isinstance(stage, kind)]
 
 
-def _scores(stages: Mapping[str, list[Stage]]) -> dict[str, Scores]:
-    """Return each classifier's test-then-train figures by level, by its name; None where a figure has no value."""
-    found = {}
-    for stage in _of_kind(stages, ClassifierStage):
-        scores = {}
-        for level, score in stage.scores().items():
-            values = _figures(score)
-            scores[level] = {figure: None if isnan(values[figure]) else values[figure] for figure in FIGURES}
-        if scores:
-            found[stage.name] = scores
-    return found
+def _scores(stage: ClassifierStage) -> dict[str, LevelScore]:
+    return {
+        level: LevelScore(
+            recent=_accuracies(score.recent, score.n_recent),
+            overall=_accuracies(score.overall, score.n),
+            chance=_known(score.chance),
+        )
+        for level, score in stage.scores().items()
+    }
 
 
-def _figures(score: Score) -> dict[str, float]:
-    values: dict[str, float] = {"chance": score.chance, "window_size": score.n_recent, "scored": score.n}
-    for over, figures in (("window", score.recent), ("overall", score.overall)):
-        of = (figures.accuracy, figures.no_change, figures.majority, figures.kappa_temporal)
-        values |= {f"{over}{share}": value for share, value in zip(SHARES, of, strict=True)}
-    return values
+def _accuracies(figures: Figures, n: int) -> Accuracies:
+    return Accuracies(
+        n=n,
+        accuracy=_known(figures.accuracy),
+        no_change=_known(figures.no_change),
+        majority_class=_known(figures.majority),
+        kappa_temporal=_known(figures.kappa_temporal),
+    )
 
 
-def _unlabelled(stages: Mapping[str, list[Stage]]) -> dict[str, str]:
-    """Return the target of each classifier that predicted segments and got no label for any, by its name."""
-    return {stage.name: stage.target for stage in _of_kind(stages, ClassifierStage) if stage.lacks_labels}
-
-
-def _warming_up(stages: Mapping[str, list[Stage]]) -> dict[str, int]:
-    """Return how many rows each learner has had that has no basis yet, by its name."""
-    cold = [stage for stage in _of_kind(stages, LearnerStage) if not stage.is_warm]
-    return {stage.name: int(stage.counts().get("rows", 0)) for stage in cold}
-
-
-def _recovery(config: Config, checkpoint: Checkpoint, stages: list[Stage], folder: Path) -> list[Path]:
-    """Where the sources are known and read directly, draw how well each filter has found one of them."""
-    from stream_infomax import plots
-    from stream_infomax.learning.measures.information import amari_distance
-    from stream_infomax.sources.synthetic import SyntheticSource
-
-    first = next((stage for stage in learners(stages) if stage.name == config.stage[0].name), None)
-    if config.source.kind != "synthetic" or first is None:
-        return []
-    source = source_of(config)
-    assert isinstance(source, SyntheticSource)
-    product = first.learner.components_ @ source.mixing(checkpoint.processed)
-    distance = amari_distance(product) if product.shape[0] == product.shape[1] else None
-    return [plots.save(plots.recovery(product, distance), folder / "recovery.png")]
-
-
-def tell(summary: Mapping[str, Any], save_features: Path | None = None) -> None:
-    """Print a summary, and where the features are."""
-    losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary["lost"].items() if count)
-    print(f"finished after {clock(summary['seconds'])}: {summary['frames']:,} frames, {losses or 'none lost'}")
-    scores = summary.get("scores", {})
-    for measure in msgspec.convert(summary["measures"], list[Measure]):
-        kind = history.KINDS[measure.kind]
-        if measure.stage not in scores:
-            print(
-                f"{measure.stage}: {kind.title} {kind.text(measure.value)} after {measure.position:,} {kind.position}"
-            )
-    for name, levels in scores.items():
-        print(f"{name}: segments named rightly, each before its label was learnt")
-        _table(levels)
-    for name, target in summary.get("unlabelled", {}).items():
-        print(f"{name}: no segment had the label {target!r}")
-    for name, n_rows in summary.get("warming_up", {}).items():
-        print(f"{name}: no basis, its warm-up was not over after {n_rows:,} rows")
-    if summary.get("undrawn"):
-        print(f"no pictures: {summary['undrawn']}")
-    _list("pictures", summary["pictures"])
-    _list("checkpoints", summary["checkpoints"])
-    _list("features", [str(save_features)] if save_features else [])
-
-
-def _table(scores: Scores) -> None:
-    """Print how many segments each level named rightly, and below, in brackets, what one gets without looking."""
-    lines = [["", "of late", "kappa-temporal", "in all", "kappa-temporal"]]
-    for level, of in scores.items():
-        lines.append([level, *(write(of, over) for over in ("window", "overall") for write in (_share, _kappa))])
-    *_, last = scores.values()
-    for title, name in (("no change", "_no_change"), ("majority class", "_majority")):
-        lines.append([f"({title})", _share(last, "window", name), "", _share(last, "overall", name), ""])
-    chance = f"{last['chance']:.1%}"
-    lines.append(["(by chance)", chance, "", chance, ""])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for level, *cells in lines:
-        row = "".join(f"   {cell:{width}}" for cell, width in zip(cells, widths[1:], strict=True))
-        print(f"  {level:{widths[0]}}{row}".rstrip())
-
-
-def _share(of: Mapping[str, float | None], over: str, of_whom: str = "") -> str:
-    n_results = of["window_size" if over == "window" else "scored"]
-    return f"{of[over + of_whom]:.1%} of {n_results:,.0f}"
-
-
-def _kappa(of: Mapping[str, float | None], over: str) -> str:
-    value = of[f"{over}_kappa_temporal"]
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _list(title: str, paths: list[str]) -> None:
-    for i, path in enumerate(paths):
-        print(f"{title if i == 0 else '':12}{_near(Path(path))}")
-
-
-def _near(path: Path) -> Path:
-    """Return the path as seen from here where that is shorter."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def _known(value: float) -> float | None:
+    return None if isnan(value) else value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from stream_infomax.settings.printable import printable
+
 MISSING: Final = object()  # the value of a setting that is not there
 
 
@@ -43,8 +45,7 @@ class SettingError(ValueError):
         shown = "" if self.value is MISSING else f" = {_short(self.value)}"
         problem = f": {self.problem}" if self.problem else ""
         text = f"{self.key}{shown}{problem}; accepted: {self.accepted}"
-        # What comes from files reaches a terminal here.
-        return "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in text)
+        return printable(text)
 
 
 def _short(value: Any) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
@@ -15,61 +14,15 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_infomax.frames.measure import Kind
+from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch.history import KINDS
+from stream_infomax.watch.curve import BoundedCurve, sparkline
+from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display
+from stream_infomax.watch.service_row import HEADS, ServiceRow, losses
 
-BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 32
-RATES_OVER = 3.0
-STYLES = {
-    "starting": "yellow",
-    "running": "green",
-    "restarting": "red",
-    "stopping": "yellow",
-    "stopped": "dim",
-    "finished": "cyan",
-    "failed": "bold red",
-}
-
-
-class Curve:
-    """Values over a run of any length in bounded memory: when it is full, every second one goes."""
-
-    def __init__(self, capacity: int = 512) -> None:
-        self.values: list[float] = []
-        self.first = math.nan
-        self.last = math.nan
-        self._capacity = capacity
-        self._every = 1
-        self._count = 0
-
-    def append(self, value: float) -> None:
-        """Add a value; one that is not finite is passed over."""
-        if not math.isfinite(value):
-            return
-        if math.isnan(self.first):
-            self.first = value
-        self.last = value
-        if self._count % self._every == 0:
-            self.values.append(value)
-        self._count += 1
-        if len(self.values) >= self._capacity:
-            del self.values[1::2]
-            self._every *= 2
-
-
-def sparkline(values: Sequence[float], width: int = SPARKLINE) -> str:
-    """Return the curve of `values` in at most `width` block characters, from its least to its largest value.
-
-    >>> sparkline([3, 2, 1, 0])
-    '█▆▃▁'
-    """
-    if not values:
-        return ""
-    n = min(width, len(values))
-    points = [values[round(i * (len(values) - 1) / max(1, n - 1))] for i in range(n)]
-    least, span = min(points), max(points) - min(points)
-    return "".join(BLOCKS[round((value - least) / span * (len(BLOCKS) - 1)) if span else 0] for value in points)
+# A plain line is no longer.
+LINE = 100
 
 
 @dataclass(frozen=True)
@@ -77,51 +30,13 @@ class Spark:
     """A sparkline that takes the room that its column has."""
 
     values: Sequence[float]
+    limits: tuple[float, float] | None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        yield Text(sparkline(self.values, min(SPARKLINE, options.max_width)), "blue", no_wrap=True)
+        yield Text(sparkline(self.values, min(SPARKLINE, options.max_width), self.limits), "blue", no_wrap=True)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         return Measurement(min(8, options.max_width), min(SPARKLINE, options.max_width))
-
-
-class Row:
-    """What is known of one service; its rates are over the last seconds, as frames may come in bursts."""
-
-    def __init__(self) -> None:
-        self.state = "starting"
-        self.restarts = 0
-        self.status: Status | None = None
-        self.latency: tuple[float | None, float | None] = (None, None)
-        self._counts: deque[tuple[float, int, int]] = deque()
-
-    def update(self, status: Status) -> None:
-        """Take in a status."""
-        self.status = status
-        if status.step_p50 is not None:
-            self.latency = (status.step_p50, status.step_p99)
-        if self._counts and status.frames < self._counts[-1][1]:  # it was restarted and counts from 0 again
-            self._counts.clear()
-        self._counts.append((time.monotonic(), status.frames, status.rows))
-        while self._counts[-1][0] - self._counts[0][0] > RATES_OVER:
-            self._counts.popleft()
-
-    def rates(self) -> tuple[float, float]:
-        """Return frames and rows a second."""
-        if len(self._counts) < 2:
-            return 0.0, 0.0
-        (start, first_frames, first_rows), (end, frames, rows) = self._counts[0], self._counts[-1]
-        seconds = max(end - start, 1e-9)
-        return (frames - first_frames) / seconds, (rows - first_rows) / seconds
-
-
-@dataclass
-class Followed:
-    """The curve of a measure: whose it is, and how far it has come."""
-
-    service: str
-    position: float = -1.0
-    curve: Curve = field(default_factory=Curve)
 
 
 class Board:
@@ -133,41 +48,44 @@ class Board:
         Stands above: the configuration and the run folder.
     services
         Names of those that report, in the order of the data.
+
+    Attributes
+    ----------
+    n_frames
+        How many frames will pass, as the source says; 0 where it does not know.
     """
 
     def __init__(self, title: str, services: Sequence[str]) -> None:
-        self.title = title
-        # How many frames will pass, as the source says; 0 where it does not know.
+        self.title = printable(title)
         self.n_frames = 0
-        self.rows = {name: Row() for name in services}
-        self.measures: dict[tuple[str, str, Kind], Followed] = {}
+        self._rows = {name: ServiceRow() for name in services}
+        self._curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
+        self._services_of: dict[tuple[str, str, Kind], str] = {}
         self._last = list(services)[-1]
         self._start = time.monotonic()
         self._first: tuple[float, int] | None = None
 
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
-        row = self.rows.setdefault(name, Row())
-        row.state = state
-        row.restarts = restarts
+        self._rows.setdefault(name, ServiceRow()).change(state, restarts)
 
     def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
-        self.rows[name].update(status)
+        self._rows[name].update(status)
         self.n_frames = status.expected or self.n_frames
         if name == self._last and self._first is None and status.newest >= 0:
             self._first = (time.monotonic(), status.newest)
         for measure in status.measures:
-            followed = self.measures.setdefault(measure.curve, Followed(name))
-            if measure.position > followed.position:
-                followed.position = measure.position
-                followed.curve.append(measure.value)
+            self._services_of[measure.curve] = name
+            curve = self._curves.setdefault(measure.curve, BoundedCurve())
+            few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
+            curve.add(measure.position, math.nan if few else measure.value)
 
-    def curves(self) -> dict[tuple[str, str, Kind], Curve]:
+    def curves(self) -> dict[tuple[str, str, Kind], BoundedCurve]:
         """Return the curves of all measures, in the order of the data."""
-        services = list(self.rows)
-        ordered = sorted(self.measures.items(), key=lambda item: services.index(item[1].service))
-        return {name: followed.curve for name, followed in ordered}
+        services = list(self._rows)
+        ordered = sorted(self._curves.items(), key=lambda item: services.index(self._services_of[item[0]]))
+        return dict(ordered)
 
     @property
     def elapsed(self) -> float:
@@ -177,104 +95,91 @@ class Board:
     def __rich__(self) -> RenderableType:
         head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", self.title, "  ", (clock(self.elapsed), "dim"))
         parts: list[RenderableType] = [head, self._services()]
-        if self.measures:
+        if self._curves:
             parts += [Text(), self._learning()]
         if self.n_frames:
             parts += [Text(), self._progress()]
         return Group(*parts)
 
     def line(self) -> str:
-        """Return where the run stands, in one line for logs."""
-        done = self._done()
-        words = [f"{clock(self.elapsed)}  frame {done + 1:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
-        status = self.rows[self._last].status
-        if status:
-            words.append(f"{self.rows[self._last].rates()[0]:,.0f} frames/s")
-        lost = sum(sum(losses(row.status).values()) for row in self.rows.values() if row.status)
+        """Return where the run stands, in one line for logs: what matters most first, as much as has room."""
+        done = self._done() + 1
+        words = [clock(self.elapsed), f"frame {done:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
+        last = self._rows[self._last]
+        if last.status:
+            words.append(f"{last.throughput()[0]:,.0f} frames/s")
+        words += filter(None, [self._left()])
+        lost = sum(sum(losses(row.status).values()) for row in self._rows.values() if row.status)
         if lost:
-            words.append(f"{lost:,} frames lost")
-        # Of several of a kind in one stage, the last one has seen the most.
-        newest = {(stage, kind): curve for (stage, _, kind), curve in self.curves().items()}
-        for (stage, kind), curve in newest.items():
-            words.append(f"{stage} {KINDS[kind].title} {KINDS[kind].text(curve.last)}")
-        return "  ".join(words)
+            words.append(f"{lost:,} lost or refused")
+        # Of each stage its first kind of measure; of several of that kind the last one has seen the most.
+        newest: dict[str, tuple[Display, float]] = {}
+        for (stage, _, kind), curve in self.curves().items():
+            if stage not in newest or newest[stage][0] is KINDS[kind]:
+                newest[stage] = KINDS[kind], curve.last
+        found = [f"{printable(name)} {of.title} {of.text(value)}" for name, (of, value) in newest.items()]
+        line = printable("  ".join(words), LINE)
+        for word in reversed(found):  # the last stage has seen the most
+            head, rest = line[: len("  ".join(words))], line[len("  ".join(words)) :]
+            if len(line) + 2 + len(word) <= LINE:
+                line = f"{head}  {word}{rest}"
+        return line
 
     def _done(self) -> int:
-        status = self.rows[self._last].status
+        status = self._rows[self._last].status
         return status.newest if status else -1
 
     def _services(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        table = _table()
         table.add_column("service", min_width=9, no_wrap=True)
         table.add_column("state", min_width=10)
-        for title in ("frames/s", "rows/s", "offset", "queue", "latency p50/p99"):
-            table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("lost", justify="right")
-        for name, row in self.rows.items():
-            state = row.state if not row.restarts else f"{row.state} (restarted {row.restarts}×)"
-            table.add_row(name, Text(state, STYLES[row.state]), *_cells(row))
+        for title in HEADS:
+            table.add_column(title, justify="right", no_wrap=title != "lost")
+        for name, row in self._rows.items():
+            table.add_row(Text(printable(name)), *row.cells())
         return table
 
     def _learning(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-        for title in ("learning", "", "now"):
+        table = _table()
+        for title in ("learning", "↓ lower ↑ higher is better", "now"):
             table.add_column(title, justify="right" if title == "now" else "left", no_wrap=True)
         table.add_column("so far")
+        curves = self.curves()
         shown, kind_shown = "", ""
-        for (stage, level, of_kind), curve in self.curves().items():
-            kind = KINDS[of_kind]
-            title = f"{kind.title}: {level}" if level else kind.title
-            if level and (stage, kind.title) == (shown, kind_shown):
-                title = f"  {level}"  # the one above says of what kind
-            table.add_row("" if stage == shown else stage, title, kind.text(curve.last), Spark(curve.values))
-            shown, kind_shown = stage, kind.title
+        for (stage, level, kind), curve in curves.items():
+            display = KINDS[kind]
+            title = f"{display.title} {display.arrow}".rstrip() + (f": {printable(level)}" if level else "")
+            if level and (stage, kind) == (shown, kind_shown):
+                title = f"  {printable(level)}"  # the one above says of what kind
+            # Shares of one stage are there to be compared: they have one axis, from 0.
+            shares = [
+                value for other in curves if other[0] == stage and KINDS[other[2]].is_share
+                for value in curves[other].values
+            ]  # fmt: skip
+            limits = (0.0, max(shares, default=1.0)) if display.is_share else None
+            name = Text("" if stage == shown else printable(stage))
+            table.add_row(name, Text(title), Text(display.text(curve.last)), Spark(curve.values, limits))
+            shown, kind_shown = stage, kind
         return table
+
+    def _left(self) -> str:
+        """Return how long the run will still take at its pace so far, empty where that is not known."""
+        done = self._done() + 1
+        if self._first is None or not self._first[1] + 1 < done < self.n_frames:
+            return ""
+        seconds = (time.monotonic() - self._first[0]) * (self.n_frames - done) / (done - self._first[1] - 1)
+        return f"{clock(seconds)} left"
 
     def _progress(self) -> Table:
         done = self._done() + 1
         line = Table.grid(padding=(0, 2, 0, 0))
-        left = ""
-        if self._first is not None and done > self._first[1] + 1:
-            seconds = (time.monotonic() - self._first[0]) * (self.n_frames - done) / (done - self._first[1] - 1)
-            left = f"{clock(seconds)} left" if done < self.n_frames else ""
         bar = ProgressBar(total=self.n_frames, completed=done, width=40)
-        line.add_row(bar, f"{done:,} of {self.n_frames:,} frames", Text(left, "dim"))
+        line.add_row(bar, f"{done:,} of {self.n_frames:,} frames", Text(self._left(), "dim"))
         return line
 
 
-def losses(status: Status) -> dict[str, int]:
-    """Return how many frames a service has lost or refused, by reason."""
-    counts = {**status.lost, **{f"refused ({reason})": count for reason, count in status.refused.items()}}
-    return {reason: count for reason, count in counts.items() if count}
-
-
-def _cells(row: Row) -> list[str | Text]:
-    status = row.status
-    if not status:
-        return [""] * 6
-    lost = ", ".join(f"{count:,} {reason}" for reason, count in losses(status).items())
-    frames, rows = row.rates()
-    return [
-        f"{frames:,.0f}",
-        f"{rows:,.0f}",
-        f"{status.newest:,}",
-        f"{status.log_fill:.0%}",
-        _durations(*row.latency),
-        Text(lost, "red") if lost else Text("0", "dim"),
-    ]
-
-
-def _durations(p50: float | None, p99: float | None) -> str:
-    """Return both in the unit of the second, which is the longer one."""
-    if p50 is None or p99 is None:
-        return "– / –"
-    factor, unit = (1e3, "ms") if p99 < 1 else (1.0, "s")
-    return f"{_three_digits(factor * p50)} / {_three_digits(factor * p99)} {unit}"
-
-
-def _three_digits(value: float) -> str:
-    decimals = 2 if value < 10 else 1 if value < 100 else 0
-    return f"{value:,.{decimals}f}"
+def _table() -> Table:
+    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
 
 
 def clock(seconds: float) -> str:

@@ -1,74 +1,114 @@
-"""History: every measure of a run in a CSV file that survives restarts, and how each kind of measure is shown."""
+"""History: the measures of a run in a CSV file that survives restarts and damage and stays small."""
 
 from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeAlias, get_args
+from typing import NamedTuple, TypeAlias
 
 from stream_infomax.frames.measure import Kind, Measure
+from stream_infomax.watch.kinds import KINDS
 
 COLUMNS = ("seconds", "stage", "level", "kind", "position", "value")
+HEAD = ",".join(COLUMNS)
+# A curve is written at steps of at least 1 / POINTS of its length so far: n even steps give
+# POINTS * (1 + ln(n / POINTS)) lines.
+POINTS = 500
+# No line that was written is longer.
+LONGEST_LINE = 4096
+
+Curve: TypeAlias = tuple[str, str, Kind]
 # For each curve (stage, level, kind) its columns "seconds", "position" and "value".
-Curves: TypeAlias = dict[tuple[str, str, Kind], dict[str, list[float]]]
+Curves: TypeAlias = dict[Curve, dict[str, list[float]]]
 
 
-@dataclass(frozen=True)
-class Shown:
-    """How a kind of measure is shown: its title, its unit, what it is drawn over, and how it is written."""
+class Point(NamedTuple):
+    """One line of the file."""
 
-    title: str
-    unit: str
-    position: str
-    form: str
-    # The kind that it is drawn beside, because it is there to be compared with.
-    beside: Kind | None = None
-
-    def text(self, value: float) -> str:
-        """Return the value with its unit."""
-        return "–" if math.isnan(value) else f"{value:{self.form}}{'' if self.form.endswith('%') else f' {self.unit}'}"
+    curve: Curve
+    seconds: float
+    position: float
+    value: float
 
 
-KINDS: dict[Kind, Shown] = {
-    "objective": Shown("objective", "nats", "rows", ".2f"),
-    "entropy": Shown("coefficient entropy", "bits", "rows", ".3f"),
-    "information": Shown("information", "bits", "rows", ".1f"),
-    "score": Shown("contrast score", "nats", "frames", ".2f"),
-    "accuracy": Shown("accuracy (last 200)", "share", "frames", ".1%"),
-    "baseline": Shown("baseline", "share", "frames", ".1%", beside="accuracy"),
-}
+class Extents:
+    """Where each curve begins and how far it has come: all that must be known to write it on."""
+
+    def __init__(self) -> None:
+        self._extents: dict[Curve, tuple[float, float]] = {}
+
+    def extend(self, curve: Curve, position: float, every: bool = False) -> bool:
+        """Note that a curve has come to `position`; False where that is no step worth writing.
+
+        Parameters
+        ----------
+        curve
+            Stage, level, kind.
+        position
+            In rows or frames.
+        every
+            Whether the smallest step counts.
+        """
+        first, last = self._extents.get(curve, (position, 0.0))
+        if position <= last or (not every and position - last < (last - first) / POINTS):
+            return False
+        self._extents[curve] = first, position
+        return True
 
 
 class History:
-    """Appends a line whenever a measure has moved on.
+    """Appends a line whenever a measure has moved on by a step that shows.
+
+    Nothing is ever written over: a kill at any time leaves at most one line cut off. Lines that are damaged are passed
+    over and counted.
 
     Parameters
     ----------
     path
         The CSV file; what is in it stays.
+
+    Attributes
+    ----------
+    seconds
+        When the last line was written, in seconds since the start of the run.
+    damaged
+        Lines that could not be read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        past = read(path) if path.exists() else {}
-        # When the last line was written, in seconds since the start of the run.
-        self.seconds = max((columns["seconds"][-1] for columns in past.values()), default=0.0)
-        self._positions = {curve: columns["position"][-1] for curve, columns in past.items()}
+        self.seconds = 0.0
+        self.damaged = 0
+        self._extents = Extents()
+        for point in _points(path) if path.exists() else ():
+            if point is None or not self._extents.extend(point.curve, point.position, every=True):
+                self.damaged += 1
+            else:
+                self.seconds = max(self.seconds, point.seconds)
+        ends_well = _ends_with_a_line(path)
         self._file = path.open("a", newline="", encoding="utf-8", buffering=1)
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):  # a full disk or a crash cut a line off
-            self._file.write("\r\n")
         self._writer = csv.writer(self._file)
+        if not ends_well:  # a full disk or a crash cut a line off
+            self._file.write("\r\n")
         if path.stat().st_size == 0:
             self._writer.writerow(COLUMNS)
 
-    def append(self, seconds: float, measures: Iterable[Measure]) -> None:
-        """Write measures. Where a restart computes again what is known already, it is passed over."""
+    def append(self, seconds: float, measures: Iterable[Measure], final: bool = False) -> None:
+        """Write measures.
+
+        Parameters
+        ----------
+        seconds
+            Since the start of the run.
+        measures
+            What a restart computes again, and steps too small to show, are passed over.
+        final
+            Whether these are the last ones, which are written however small the step.
+        """
         for one in measures:
-            if one.position > self._positions.get(one.curve, 0.0):
-                self._positions[one.curve] = one.position
+            if self._extents.extend(one.curve, one.position, every=final):
                 value = f"{one.value:.9g}"
                 self._writer.writerow([f"{seconds:.2f}", one.stage, one.level, one.kind, one.position, value])
 
@@ -78,16 +118,52 @@ class History:
 
 
 def read(path: Path) -> Curves:
-    """Return the curves in a history. A last line that a crash cut off is left out."""
+    """Return the curves in a history; damaged lines are left out, and steps too small to show."""
     curves: Curves = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        for line in csv.DictReader(file):
-            if not line["value"] or line["kind"] not in get_args(Kind):
-                continue
-            kind: Kind = line["kind"]  # type: ignore[assignment]  # it was looked up
-            columns = curves.setdefault(
-                (line["stage"], line["level"], kind), {"seconds": [], "position": [], "value": []}
-            )
-            for name, values in columns.items():
-                values.append(float(line[name]))
+    extents = Extents()
+    last: dict[Curve, Point] = {}
+    for point in _points(path):
+        if point is None:
+            continue
+        last[point.curve] = max(last.get(point.curve, point), point, key=lambda one: one.position)
+        if extents.extend(point.curve, point.position):
+            _add(curves, point)
+    for point in last.values():
+        if extents.extend(point.curve, point.position, every=True):
+            _add(curves, point)
     return curves
+
+
+def _add(curves: Curves, point: Point) -> None:
+    columns = curves.setdefault(point.curve, {"seconds": [], "position": [], "value": []})
+    for name, values in columns.items():
+        values.append(getattr(point, name))
+
+
+def _points(path: Path) -> Iterator[Point | None]:
+    """Yield what each line says, None for a damaged one; never more than a line is in memory."""
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b"")):
+            text = line.decode("utf-8", "replace").strip()
+            if text and not (number == 0 and text == HEAD):
+                yield _point(text)
+
+
+def _point(text: str) -> Point | None:
+    try:
+        (fields,) = csv.reader([text])
+        seconds, stage, level, kind, position, value = fields
+        numbers = [float(number) for number in (seconds, position, value)]
+    except (ValueError, csv.Error):
+        return None
+    if "\ufffd" in text or kind not in KINDS or not all(map(math.isfinite, numbers)):
+        return None
+    return Point((stage, level, kind), *numbers)
+
+
+def _ends_with_a_line(path: Path) -> bool:
+    if not path.exists() or path.stat().st_size == 0:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, 2)
+        return file.read(1) == b"\n"

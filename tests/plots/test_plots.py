@@ -11,7 +11,7 @@ extra("PIL")
 from PIL import Image  # noqa: E402
 
 from stream_infomax import plots  # noqa: E402
-from stream_infomax.plots import order  # noqa: E402
+from stream_infomax.plots import component_order as order  # noqa: E402
 from stream_infomax.plots.components import MOST_SIGNALS, _mosaic, components  # noqa: E402
 
 
@@ -84,7 +84,7 @@ def test_recovery_lines_the_filters_up_with_their_sources(tmp_path: Path) -> Non
     product = np.array([[0.1, -4.0], [2.0, 0.2]])
     figure = plots.recovery(product, 0.07)
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), [[1, 0.1], [0.025, 1]])
-    assert "Amari distance 0.07" in figure.texts[1].get_text()
+    assert "Amari distance, of squared weights: 0.07 (0: every source found, 1: none)" in figure.texts[1].get_text()
 
 
 class TestMosaic:
@@ -127,7 +127,7 @@ class TestOrder:
         assert order.columns_for(n, aspect) == columns
 
 
-class TestLearning:
+class TestLearningCurves:
     def test_a_panel_for_each_kind_of_measure(self) -> None:
         columns = {"position": [64.0, 128.0], "value": [3.0, 2.0]}
         names = (
@@ -136,11 +136,15 @@ class TestLearning:
             ("probe", "a", "accuracy"),
             ("probe", "b", "accuracy"),
         )
-        figure = plots.learning(dict.fromkeys(names, columns))
+        figure = plots.learning_curves(dict.fromkeys(names, columns))
         titles = [axes.get_title("left") for axes in figure.axes]
-        assert titles == ["objective (nats)", "coefficient entropy (bits)", "accuracy (last 200) (share)"]
+        assert titles == [
+            "objective (nats, lower is better ↓)",
+            "coefficient entropy (bits, lower is better ↓)",
+            "accuracy (last 200, higher is better ↑)",
+        ]
         assert [line.get_label() for line in figure.axes[2].lines[::2]] == ["a", "b"]
-        assert figure.axes[0].get_title("right") == "2.00 nats"
+        assert [text.get_text() for text in figure.axes[0].texts] == ["2.00 nats"]
         np.testing.assert_array_equal(figure.axes[0].lines[0].get_xydata(), [[64, 3], [128, 2]])
 
     def test_what_one_gets_without_looking_stands_beside_each_level(self) -> None:
@@ -151,10 +155,10 @@ class TestLearning:
             ("chance", "baseline"): 0.1,
         }
         curves = {
-            ("named", level, kind): {"position": range(1, 31), "value": [1.0] + 29 * [end]}
+            ("named", level, kind): {"position": range(10, 310, 10), "value": [1.0] + 29 * [end]}
             for (level, kind), end in ends.items()
         }
-        (axes,) = plots.learning(curves).axes
+        (axes,) = plots.learning_curves(curves).axes
         legend = axes.get_legend()
         assert legend is not None
         texts = [text.get_text() for text in legend.get_texts()]
@@ -165,11 +169,46 @@ class TestLearning:
         columns = {"position": [1.0, 2.0], "value": [0.5, 0.5]}
         levels = (("mel", "accuracy"), ("no change", "baseline"))
         names = [(stage, level, kind) for stage in ("what", "who") for level, kind in levels]
-        (axes,) = plots.learning(dict.fromkeys(names, columns)).axes
+        (axes,) = plots.learning_curves(dict.fromkeys(names, columns)).axes
         texts = [text.get_text().partition("  ")[0] for text in axes.get_legend().get_texts()]
         assert texts == ["what: mel", "who: mel", "what: no change", "who: no change"]
 
     def test_a_single_point_is_enough(self, tmp_path: Path) -> None:
         plots.save(
-            plots.learning({("learner", "", "objective"): {"position": [64.0], "value": [3.0]}}), tmp_path / "curve.png"
+            plots.learning_curves({("learner", "", "objective"): {"position": [64.0], "value": [3.0]}}),
+            tmp_path / "curve.png",
         )
+
+    def test_a_first_value_far_off_is_cut_and_rows_are_logarithmic(self) -> None:
+        columns = {"position": [64.0 * 2**i for i in range(16)], "value": [5000.0, *(100.0 - i for i in range(15))]}
+        figure = plots.learning_curves({("learner", "", "objective"): columns})
+        low, high = figure.axes[0].get_ylim()
+        assert 60 < low < 86
+        assert 100 < high < 3000
+        assert figure.axes[0].get_xscale() == "log"
+
+
+class TestNamesFromOutside:
+    HOSTILE = ("_a", "$x$", "$\\frac{", "\x1b[2J\n", "文字", "\u202eabc", "x" * 999)
+
+    def test_they_are_drawn_as_text_without_a_warning(self, tmp_path: Path) -> None:
+        columns = {"position": [1.0, 200.0], "value": [0.5, 0.5]}
+        curves = {("probe", level, kind): columns for level in self.HOSTILE for kind in ("accuracy", "baseline")}
+        curves |= {(level, "", "score"): columns for level in self.HOSTILE}
+        figure = plots.learning_curves(curves)
+        plots.save(figure, tmp_path / "curve.png")
+        for axes in figure.axes:
+            assert len(axes.get_legend().get_texts()) == len(axes.lines) - len(self.HOSTILE)
+
+    def test_axes_of_rows_too(self, tmp_path: Path) -> None:
+        filters = np.eye(3)
+        plots.save(components(filters, filters, ("$\\frac{文\x1b",), (3,)), tmp_path / "filters.png")
+
+
+def test_each_component_of_a_matrix_has_its_own_scale_and_the_largest_share_comes_first() -> None:
+    filters = np.array([[1000.0, 0, 0, 500], [0, 0.001, 0.002, 0], [1, 1, -1, 1]])
+    basis = np.array([[0.001, 0, 0, 0], [0, 100.0, 0, 0], [0, 0, 1, 0]]).T
+    figure = components(filters, basis, ("channel",), (4,))
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    assert np.abs(shown).max(1) == pytest.approx([1, 1, 1], rel=0.1)
+    assert np.abs(shown[0]).argmax() == 2, "the second component has the largest share of the signal"

@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from helpers.extras import needs
 
 from stream_infomax.cli.run import run
-from stream_infomax.run.summary import tell
+from stream_infomax.configuration.load import ConfigError
+from stream_infomax.run.folder import RunFolder
+from stream_infomax.run.summary import saved_summary
+from stream_infomax.run.summary_text import lines, print_summary
 from stream_infomax.watch.history import read
 
 pytestmark = needs("skimage", "PIL")
@@ -55,26 +59,60 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_each_level_stands_beside_those_who_do_not_look(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    summary = json.loads((finished / "run.json").read_text())["summary"]
-    scores = summary["scores"]["classifier"]
-    assert [(level, of["scored"]) for level, of in scores.items()] == [("patches", 40), ("patches+learner", 16)]
-    for of in scores.values():
-        no_change = of["overall_no_change"]
-        assert of["window"] == of["overall"] < 1
-        assert of["overall_kappa_temporal"] == pytest.approx((of["overall"] - no_change) / (1 - no_change))
-        assert 0 < of["chance"] < 0.5
-    tell(summary)
-    lines = capsys.readouterr().out.splitlines()
-    start = lines.index("classifier: segments named rightly, each before its label was learnt")
-    of = scores["patches"]
-    share, kappa = f"{of['overall']:.1%} of 40", f"{of['overall_kappa_temporal']:.2f}"
-    assert lines[start + 2].split() == ["patches", *share.split(), kappa, *share.split(), kappa]
-    assert [line.partition("  ")[0] for line in map(str.strip, lines[start + 4 : start + 7])] == [
-        "(no change)",
-        "(majority class)",
-        "(by chance)",
+def test_each_level_stands_beside_the_baselines(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = saved_summary(RunFolder(finished))
+    scores = summary.scores["classifier"]
+    assert [(level, score.overall.n) for level, score in scores.items()] == [("patches", 40), ("patches+learner", 16)]
+    for score in scores.values():
+        of = score.overall
+        assert score.recent == of
+        assert of.accuracy is not None
+        assert of.no_change is not None
+        assert of.kappa_temporal == pytest.approx((of.accuracy - of.no_change) / (1 - of.no_change))
+        assert score.chance is not None
+        assert 0 < score.chance < 0.5
+    print_summary(summary)
+    printed = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 100 for line in printed if str(finished) not in line)
+    start = printed.index("classifier: accuracy, each segment before its label is learnt")
+    of = scores["patches"].overall
+    share, kappa = f"{of.accuracy:.1%}", f"{of.kappa_temporal:.2f}"
+    assert printed[start + 2].split() == ["patches", share, kappa, share, "of", "40", kappa]
+    assert [line.partition("   ")[0].strip() for line in printed[start + 4 : start + 7]] == [
+        "baseline: no change",
+        "baseline: majority class",
+        "baseline: chance",
     ]
+
+
+def test_nothing_in_a_summary_is_obeyed_by_a_terminal(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hostile = "\x1b]0;x\x07\n[bold]"
+    summary = saved_summary(RunFolder(finished))
+    scores = {hostile: {hostile: summary.scores["classifier"]["patches"]}}
+    changes = {"lost": {hostile: 3}, "unlabelled": {hostile: hostile}, "pictures": [hostile], "scores": scores}
+    summary = msgspec.structs.replace(summary, **changes)
+    print_summary(summary, Path(hostile))
+    printed = capsys.readouterr().out
+    assert all(line.isprintable() for line in printed.splitlines())
+    assert len(printed.splitlines()) == len(list(lines(summary, Path(hostile))))
+
+
+def test_a_summary_that_cannot_be_read_is_named(finished: Path, tmp_path: Path) -> None:
+    record = json.loads((finished / "run.json").read_text())
+    record["summary"]["frames"] = "many"
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ConfigError, match=r"run\.json: its summary is none of this version: .*frames"):
+        saved_summary(RunFolder(tmp_path))
+
+
+def test_a_run_that_only_encodes_draws_no_learning_curve(finished: Path, tmp_path: Path) -> None:
+    config = tmp_path / "pipeline.toml"
+    (start,) = (finished / "in-process").glob("*.safetensors")
+    text = CONFIG.partition('[[stage]]\nname = "classifier"')[0].format(folder=tmp_path / "run")
+    config.write_text(text.replace('carry = ["patches"]', f'carry = ["patches"]\nlearn = false\nstart = "{start}"'))
+    assert run(config, in_process=True, plain=True) == 0
+    assert (tmp_path / "run" / "filters.png").exists()
+    assert not (tmp_path / "run" / "learning_curve.png").exists()
 
 
 def test_the_columns_of_the_features_file_have_names(finished: Path) -> None:

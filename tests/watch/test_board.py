@@ -1,7 +1,5 @@
-"""The live view: what stands on it, and the curves behind it, which survive restarts."""
+"""The live view and the plain lines: what stands there, how wide they are, and what is not alarming."""
 
-import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +8,8 @@ from rich.console import Console
 
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch.board import Board, Curve, Row, clock, sparkline
-from stream_infomax.watch.history import History, read
+from stream_infomax.watch.board import LINE, Board, clock
+from stream_infomax.watch.service_row import ServiceRow
 
 
 def status(newest: int, **changes: Any) -> Status:
@@ -37,6 +35,50 @@ def drawn(board: Board, width: int = 140) -> str:
     return console.export_text()
 
 
+class TestRow:
+    def test_a_service_whose_buffer_is_full_waits_for_the_next_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr("stream_infomax.watch.service_row.time.monotonic", lambda: now)
+        board = Board("x", ["source", "learner"])
+        board.change("source", "running", 0)
+        board.update("source", status(99, log_fill=1.0))
+        board.update("source", status(99, log_fill=1.0))
+        assert "running" in drawn(board)
+        now += 2.0
+        text = drawn(board)
+        assert "waiting" in text
+        assert "100%" not in text
+        board.update("source", status(100, log_fill=1.0))
+        assert "waiting" not in drawn(board)
+
+    def test_the_state_of_one_that_stopped_or_whose_buffer_has_room_stays(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        now = 100.0
+        monkeypatch.setattr("stream_infomax.watch.service_row.time.monotonic", lambda: now)
+        for said, state in (("stopping", status(9, log_fill=1.0)), ("running", status(9, log_fill=0.5))):
+            row = ServiceRow()
+            row.change(said, 0)
+            row.update(state)
+            now += 9.0
+            assert row.state == said
+
+
+HOSTILE = "[/x] \x1b[2J\x1b]0;title\x07\u202e\n[bold]"
+
+
+class TestHostileText:
+    def test_nothing_of_a_name_is_obeyed_or_taken_for_markup(self) -> None:
+        board = Board(HOSTILE, [HOSTILE])
+        board.change(HOSTILE, "running", 0)
+        measures = [Measure(HOSTILE, HOSTILE, "accuracy", 0.5, 99), Measure(HOSTILE, "", "objective", 0.5, 99)]
+        board.update(HOSTILE, status(99, lost={HOSTILE: 2}, measures=measures))
+        text = drawn(board, width=400)
+        assert text.count("[/x] \\x1b[2J\\x1b]0;title\\x07\\u202e\\n[bold]") >= 4
+        assert all(line.isprintable() for line in text.splitlines())
+        assert board.line().isprintable()
+
+
 class TestBoard:
     def test_shows_every_service_and_the_learning(self) -> None:
         board = Board("photographs.toml", ["source", "learner"])
@@ -46,7 +88,6 @@ class TestBoard:
         text = drawn(board)
         for words in (
             "running (restarted 2×)",
-            "25%",
             "1.20 / 310 ms",
             "3 gone, 1 refused (request)",
             "180.10 nats",
@@ -68,22 +109,61 @@ class TestBoard:
         board.update("learner", status(99, lost={"gone": 3}))
         line = board.line()
         assert "frame 100 of 400" in line
-        assert "3 frames lost" in line
+        assert "3 lost or refused" in line
         assert "learner objective 180.10 nats" in line
 
-    def test_rates_are_over_the_last_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_line_for_logs_is_never_long(self) -> None:
+        names = [f"service{i}" for i in range(9)]
+        board = Board("x", names)
+        for name in names:
+            measures = [Measure(f"{name}-{i}", "", "score", 0.7, 1500) for i in range(4)]
+            board.update(name, status(1_234_567, lost={"gone": 10**9}, expected=10**9, measures=measures))
+            assert 60 < len(board.line()) <= LINE
+        short = Board("x", ["learner", "probe"])
+        short.update("learner", status(99))
+        short.update("probe", status(99, measures=[Measure("probe", "a", "accuracy", 0.5, 100)]))
+        for words in ("learner objective 180.10 nats", "probe accuracy (last 200) 50.0%"):
+            assert words in short.line()
+
+    def test_the_first_shares_of_a_handful_of_results_are_not_shown(self) -> None:
+        board = Board("x", ["probe"])
+        board.update("probe", status(1, measures=[Measure("probe", "a", "accuracy", 1.0, 2)]))
+        assert "100.0%" not in drawn(board)
+        board.update("probe", status(99, measures=[Measure("probe", "a", "accuracy", 0.25, 100)]))
+        assert "25.0%" in drawn(board)
+        assert board.curves()["probe", "a", "accuracy"].values == [0.25]
+
+    def test_shares_of_one_stage_have_one_axis_from_zero(self) -> None:
+        board = Board("x", ["probe"])
+        for newest in range(99, 131):
+            values = {"good": 0.8, "poor": 0.1}
+            measures = [Measure("probe", level, "accuracy", value, newest) for level, value in values.items()]
+            board.update("probe", status(newest, measures=measures))
+        lines = drawn(board).splitlines()
+        assert any("good" in line and line.rstrip().endswith("███") for line in lines)
+        assert any("poor" in line and line.rstrip().endswith("▂▂▂") for line in lines)
+
+    def test_it_says_which_direction_is_good(self) -> None:
+        board = Board("x", ["learner"])
+        board.update("learner", status(9))
+        text = drawn(board)
+        assert "objective ↓" in text
+        assert "information ↑" in text
+        assert "lower" in text
+
+    def test_throughput_is_over_the_last_seconds(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 100.0
-        monkeypatch.setattr("stream_infomax.watch.board.time.monotonic", lambda: now)
-        row = Row()
+        monkeypatch.setattr("stream_infomax.watch.service_row.time.monotonic", lambda: now)
+        row = ServiceRow()
         for newest in range(0, 1000, 10):  # 10 frames each 0.1 s
             row.update(status(newest))
             now += 0.1
-        assert row.rates() == pytest.approx((100.0, 25600.0))
-        now += 10.0
+        assert row.throughput() == pytest.approx((100.0, 25600.0))
+        now += 20.0
         row.update(status(990))
-        assert row.rates() == (0.0, 0.0)
+        assert row.throughput() == (0.0, 0.0)
         row.update(status(5))  # restarted: the counts begin anew
-        assert row.rates() == (0.0, 0.0)
+        assert row.throughput() == (0.0, 0.0)
 
     def test_a_curve_moves_only_when_there_is_something_new(self) -> None:
         board = Board("x", ["learner"])
@@ -125,69 +205,9 @@ class TestBoard:
     def test_no_latency_where_no_frame_came(self) -> None:
         board = Board("x", ["learner"])
         board.update("learner", status(-1, step_p50=None, step_p99=None))
-        assert "– / –" in drawn(board)
-
-
-class TestCurve:
-    def test_memory_is_bounded_and_the_shape_stays(self) -> None:
-        curve = Curve(capacity=64)
-        for value in range(10_000):
-            curve.append(float(value))
-        assert len(curve.values) <= 64
-        assert curve.values == sorted(curve.values)
-        assert curve.last == 9999
-        steps = {after - before for before, after in zip(curve.values, curve.values[1:], strict=False)}
-        assert len(steps) == 1
-
-    def test_what_is_not_finite_is_passed_over(self) -> None:
-        curve = Curve()
-        for value in (math.nan, 1.0, math.inf):
-            curve.append(value)
-        assert curve.values == [1.0]
-
-    @pytest.mark.parametrize(
-        ("values", "line"), [([], ""), ([1.0], "▁"), ([2.0, 2.0], "▁▁"), ([0.0, 7.0], "▁█"), ([7.0, 3.0, 0.0], "█▄▁")]
-    )
-    def test_sparkline(self, values: list[float], line: str) -> None:
-        assert sparkline(values) == line
-
-    def test_a_long_curve_keeps_its_ends(self) -> None:
-        line = sparkline(list(range(1000)), width=16)
-        assert len(line) == 16
-        assert line[0] == "▁"
-        assert line[-1] == "█"
+        assert " –" in drawn(board)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01")])
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
-
-
-def objective(position: int, value: float) -> Measure:
-    return Measure("learner", "", "objective", value, position)
-
-
-class TestHistory:
-    def test_goes_on_after_a_restart_without_repeating_itself(self, tmp_path: Path) -> None:
-        path = tmp_path / "history.csv"
-        first = History(path)
-        first.append(1.0, [objective(64, 5.0)])
-        first.append(2.0, [objective(64, 5.0)])
-        first.append(3.0, [objective(128, 4.0)])
-        first.close()
-        second = History(path)
-        assert second.seconds == 3.0
-        second.append(4.0, [objective(96, 4.5)])  # computed again from the checkpoint
-        second.append(5.0, [objective(192, 3.0)])
-        second.close()
-        columns = {"seconds": [1.0, 3.0, 5.0], "position": [64.0, 128.0, 192.0], "value": [5.0, 4.0, 3.0]}
-        assert read(path) == {("learner", "", "objective"): columns}
-
-    def test_a_line_that_was_cut_off_is_left_out(self, tmp_path: Path) -> None:
-        path = tmp_path / "history.csv"
-        path.write_text("seconds,stage,level,kind,position,value\n1.0,learner,,objective,64,5\n2.0,learner,,obj")
-        assert read(path)["learner", "", "objective"]["value"] == [5.0]
-        after = History(path)
-        after.append(3.0, [objective(128, 4.0)])
-        after.close()
-        assert read(path)["learner", "", "objective"]["value"] == [5.0, 4.0]

@@ -1,7 +1,8 @@
-"""Watch: what a run shows and notes while it goes: the live view or plain lines, and the history."""
+"""Monitor: what a run shows and notes while it goes: the live view or plain lines, and the history."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -9,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 
+from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import Board
 from stream_infomax.watch.history import History
@@ -17,8 +19,8 @@ from stream_infomax.watch.history import History
 LINE_EVERY = 2.0
 
 
-class Watch:
-    """Takes in states and statuses, shows them, and keeps the learners' curves.
+class Monitor:
+    """Takes in states and statuses, shows them, and keeps the measures.
 
     Parameters
     ----------
@@ -27,7 +29,7 @@ class Watch:
     services
         Names in the order of the data.
     history
-        Where the curves go.
+        Where the measures go.
     plain
         Lines instead of the live view.
     """
@@ -40,7 +42,10 @@ class Watch:
         self._line = ""
         self._live = None if plain else Live(self.board, console=Console(), auto_refresh=False, transient=True)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Monitor:
+        if self._history.damaged:
+            path, count = printable(str(self._history.path)), self._history.damaged
+            print(f"{path}: passed over {count:,} damaged lines; the curves lack them", file=sys.stderr, flush=True)
         if self._live:
             self._live.start()
         return self
@@ -60,9 +65,9 @@ class Watch:
         """Take note of a service's new state."""
         self.board.change(name, state, restarts)
         if not self._live:
-            print(f"{name}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
+            print(f"{printable(name)}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
 
-    def hear(self, name: str, status: Status) -> None:
+    def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
         self.board.update(name, status)
         self._history.append(self.seconds, status.measures)

@@ -1,0 +1,79 @@
+"""A summary as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from stream_infomax.run.summary import Accuracies, LevelScore, Summary
+from stream_infomax.settings.printable import printable
+from stream_infomax.watch.board import clock
+from stream_infomax.watch.kinds import KINDS
+
+
+def print_summary(summary: Summary, save_features: Path | None = None) -> None:
+    """Print a summary, and where the features are."""
+    for line in lines(summary, save_features):
+        print(printable(line))
+
+
+def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
+    """Return a summary line by line."""
+    losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary.lost.items() if count)
+    yield f"finished after {clock(summary.seconds)}: {summary.frames:,} frames, {losses or 'none lost'}"
+    for measure in summary.measures:
+        kind = KINDS[measure.kind]
+        if measure.stage not in summary.scores:
+            better = f", {kind.better} is better" if kind.better else ""
+            after = f"{measure.position:,} {kind.over}"
+            yield f"{measure.stage}: {kind.title} {kind.text(measure.value)} after {after}{better}"
+    for name, levels in summary.scores.items():
+        yield f"{name}: accuracy, each segment before its label is learnt"
+        yield from _table(levels)
+    for name, target in summary.unlabelled.items():
+        yield f"{name}: no segment had the label {target!r}"
+    for name, n_rows in summary.warming_up.items():
+        yield f"{name}: no basis, its warm-up was not over after {n_rows:,} rows"
+    if summary.undrawn:
+        yield f"no pictures: {summary.undrawn}"
+    yield from _paths("pictures", summary.pictures)
+    yield from _paths("checkpoints", summary.checkpoints)
+    yield from _paths("features", [str(save_features)] if save_features else [])
+
+
+def _table(levels: Mapping[str, LevelScore]) -> Iterator[str]:
+    """Return the accuracy of each level, and below it the baselines."""
+    *_, last = levels.values()
+    rows = [["", f"last {last.recent.n:,}", "kappa", f"all {last.overall.n:,}", "kappa"]]
+    for level, score in levels.items():
+        # A level whose rows come later has had fewer segments.
+        few = f" of {score.overall.n:,}" if score.overall.n != last.overall.n else ""
+        rows.append([printable(level, 40), *_cells(score.recent), *_cells(score.overall, few)])
+    rows.append(["baseline: no change", _share(last.recent.no_change), "", _share(last.overall.no_change), ""])
+    rows.append(
+        ["baseline: majority class", _share(last.recent.majority_class), "", _share(last.overall.majority_class), ""]
+    )
+    rows.append(["baseline: chance", _share(last.chance), "", _share(last.chance), ""])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for level, *cells in rows:
+        row = "".join(f"   {cell:{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        yield f"  {level:{widths[0]}}{row}".rstrip()
+    yield "  kappa: kappa-temporal, from 0 (as good as no change) to 1 (always right)"
+
+
+def _cells(of: Accuracies, few: str = "") -> list[str]:
+    return [_share(of.accuracy) + few, "–" if of.kappa_temporal is None else f"{of.kappa_temporal:.2f}"]
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1%}"
+
+
+def _paths(title: str, paths: Sequence[str]) -> Iterator[str]:
+    for i, path in enumerate(paths):
+        yield f"{title if i == 0 else '':12}{_near(Path(path))}"
+
+
+def _near(path: Path) -> Path:
+    """Return the path as seen from here where that is shorter."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,31 @@
+"""Text from outside (names of files, streams and segments, labels, messages) as a terminal or a picture may show it."""
+
+from __future__ import annotations
+
+
+def printable(text: str, most: int | None = None, keep: str = "") -> str:
+    r"""Return `text` with everything invisible or active escaped.
+
+    Escaped are control characters (C0 and C1, so no escape sequence, title or line break gets through), formatting
+    characters such as bidirectional overrides and zero-width joiners, lone surrogates, and unassigned code points.
+
+    Parameters
+    ----------
+    text
+        Anything.
+    most
+        The most characters to return; what is longer ends in an ellipsis.
+    keep
+        Characters that stay as they are, for example a line break.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2Jb\n")
+    'a\\x1b[2Jb\\n'
+    >>> printable("Ünïcode stays", most=8)
+    'Ünïcode…'
+    """
+    if most is not None and len(text) > most:
+        text = text[: most - 1] + "…"
+    shown = "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
+    return shown if most is None or len(shown) <= most else shown[: most - 1] + "…"
