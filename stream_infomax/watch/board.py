@@ -115,7 +115,7 @@ class Board:
         # Of each stage its first kind of measure; of several of that kind the last one has seen the most.
         newest: dict[str, tuple[Display, float]] = {}
         for (stage, _, kind), curve in self.curves().items():
-            if stage not in newest or newest[stage][0] is KINDS[kind]:
+            if not math.isnan(curve.last) and (stage not in newest or newest[stage][0] is KINDS[kind]):
                 newest[stage] = KINDS[kind], curve.last
         found = [f"{printable(name)} {of.title} {of.text(value)}" for name, (of, value) in newest.items()]
         line = printable("  ".join(words), LINE)
@@ -165,7 +165,7 @@ class Board:
     def _left(self) -> str:
         """Return how long the run will still take at its pace so far, empty where that is not known."""
         done = self._done() + 1
-        if self._first is None or not self._first[1] + 1 < done < self.n_frames:
+        if self._first is None or not self._first[1] + FEW_FRAMES < done < self.n_frames:
             return ""
         seconds = (time.monotonic() - self._first[0]) * (self.n_frames - done) / (done - self._first[1] - 1)
         return f"{clock(seconds)} left"
