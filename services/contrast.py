@@ -6,7 +6,7 @@ batch for the next module) to its own outlet and its tap. Any number of modules 
 
 import sys
 
-from stream_infomax.configuration.compose import serve
+from stream_infomax.configuration.serving import serve
 
 if __name__ == "__main__":
     sys.exit(serve(__doc__))

@@ -5,7 +5,7 @@ Reads the outlet of the service before it; writes frames with encoded features t
 
 import sys
 
-from stream_infomax.configuration.compose import serve
+from stream_infomax.configuration.serving import serve
 from stream_infomax.learning.kernels import compile_kernels
 
 if __name__ == "__main__":

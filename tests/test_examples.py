@@ -12,7 +12,7 @@ import zmq
 from helpers.extras import needs
 from helpers.wire import status
 
-from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.run.program import THREADS
 from stream_infomax.transport.tap import Tap
@@ -95,7 +95,7 @@ def test_watch_a_tap(tmp_path: Path) -> None:
             pass  # until it listens
         tap.attend()
         arrays = {"ear": Array(np.full((2, 3), 0.5, np.float32), ("time", "channel"))}
-        tap.frame("log", 0, wire.encode(Frame("ear", 0, arrays=arrays, end=True)), 0.0)
+        tap.frame(Output(Frame("ear", 0, arrays=arrays, end=True)))
         tap.status(status(0, finished=True))
         output, _ = observer.communicate(timeout=60)
     tap.release()

@@ -108,14 +108,18 @@ def _encode(config: Config, states: Mapping[str, Any], random: bool) -> tuple[Ve
     import numpy as np
 
     from stream_infomax.configuration.compose import source_of
+    from stream_infomax.frames.contracts import Seekable
     from stream_infomax.learning.classifier.pooling import Pooling
 
     pipeline = _encoder(config, states, random)
+    source = source_of(config)
+    if not isinstance(source, Seekable):
+        raise ConfigError(f"source.kind = {config.source.kind!r} is live; a probe reads its source again")
     levels = [stage.name for stage in pipeline.stages]
     open_segments: dict[str, dict[str, Pooling]] = {}
     vectors: Vectors = {}
     labels: dict[str, Mapping[str, str]] = {}
-    for frame in source_of(config).frames():
+    for frame in source.frames():
         out = pipeline.process(frame)
         pools = open_segments.setdefault(frame.segment, {})
         for name, array in out.arrays.items():

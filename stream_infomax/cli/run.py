@@ -34,7 +34,7 @@ def run(
     fresh
         Start over instead of resuming what is in the run folder.
     save_features
-        Keep what the last stage publishes in this .npz file.
+        Keep the arrays of all stages but windows in this .npz file.
     plain
         Print lines instead of the live view (as where the output is no terminal).
     """
@@ -53,6 +53,8 @@ def run(
     from stream_infomax.watch.monitor import Monitor
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
+    if save_features and save_features.suffix != ".npz":
+        raise ConfigError(f"--save-features {save_features}: accepted is a name that ends in .npz")
     if save_features and not os.access(save_features.absolute().parent, os.W_OK):
         raise ConfigError(f"--save-features {save_features}: its folder is missing or cannot be written")
     folder = RunFolder(Path(settings.run.folder))
@@ -67,7 +69,7 @@ def run(
             return 0
         if found == "unfinished":
             print(f"{shown}: resuming")
-        names = [IN_PROCESS] if in_process else settings.services()
+        names = [IN_PROCESS] if in_process else [*settings.services(), *settings.sinks()]
         plain = plain or not sys.stdout.isatty()
         if in_process:
             from stream_infomax.run.one_process import run as run_it

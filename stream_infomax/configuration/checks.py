@@ -40,6 +40,12 @@ def _check_names(config: Config) -> None:
 def _check_services(config: Config) -> None:
     services = [config.source.name, *(stage.service_name for stage in config.stage)]
     keys = ["source.name", *(f"stage.{stage.name}.{'service' if stage.service else 'name'}" for stage in config.stage)]
+    for sink in config.sink:
+        if sink.service_name in services:
+            key = f"sink.{sink.service_name}.name"
+            raise SettingError(key, sink.service_name, "another name than those of services and other sinks")
+        services.append(sink.service_name)
+        keys.append(f"sink.{sink.service_name}.name")
     for i, (key, name) in enumerate(zip(keys, services, strict=True)):
         if name in RESERVED:
             raise SettingError(key, name, f"another name than {one_of(RESERVED)}", "taken in the run folder")

@@ -82,7 +82,13 @@ STAGES = Kinds(
         "classifier": "stream_infomax.stages.classifier:ClassifierStage",
     },
 )
-SINKS = Kinds("stream_infomax.sinks", {})
+SINKS = Kinds(
+    "stream_infomax.sinks",
+    {
+        "npz": "stream_infomax.sinks.npz:NpzSink",
+        "nothing": "stream_infomax.sinks.nothing:NothingSink",
+    },
+)
 
 # The script under services/ that runs a service, by the kind of its last stage; that of other packages' kinds.
 SCRIPTS = {"windows": "learner", "learner": "learner", "contrast": "contrast", "classifier": "classifier"}

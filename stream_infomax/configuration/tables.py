@@ -14,7 +14,7 @@ from stream_infomax.settings.record import Settings
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Name, NameOrNothing, Positive, SeedNumber
 
-# Who reads the last service's log, where what it publishes is kept.
+# The sink that keeps what is published, for ``--save-features``.
 RECORDER = "recorder"
 
 
@@ -50,7 +50,13 @@ class Run(Settings, frozen=True, kw_only=True):
         Positive, Doc("Frames between two checkpoints; frames and not seconds, which makes a run repeatable.")
     ] = 512
     keep: Annotated[Positive, Doc("Checkpoints that each service keeps.")] = 3
-    record: Annotated[bool, Doc("Whether a collector keeps what the last service publishes.")] = False
+    record: Annotated[
+        bool,
+        Doc(
+            "Whether the arrays of all stages but windows are passed on to the end and kept in the run folder, as with "
+            "`--save-features`."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if not self.folder:
@@ -102,7 +108,16 @@ class StageTable(Table, frozen=True, kw_only=True):
 
 
 class SinkTable(Table, frozen=True, kw_only=True):
-    """What every sink has."""
+    """What every sink has. Each is a process of its own that reads what the last service publishes."""
+
+    name: Annotated[NameOrNothing, Doc("Name of its process and of its folder in the run folder; empty: its kind.")] = (
+        ""
+    )
+
+    @property
+    def service_name(self) -> str:
+        """The process that this sink runs in."""
+        return self.name or self.kind
 
 
 class Config(Settings, frozen=True, kw_only=True):
@@ -117,12 +132,22 @@ class Config(Settings, frozen=True, kw_only=True):
         """Return the names of the processes in the order of the data, the source's first."""
         return list(dict.fromkeys([self.source.name, *(stage.service_name for stage in self.stage)]))
 
+    def sinks(self) -> list[str]:
+        """Return the names of the sinks' processes, which all read the last service."""
+        return [*([RECORDER] if self.run.record else []), *(sink.service_name for sink in self.sink)]
+
     def stages_of(self, service: str) -> tuple[StageTable, ...]:
         """Return the stages that run in `service`. Raises ConfigError where there is no such service."""
         stages = tuple(stage for stage in self.stage if stage.service_name == service)
         if not stages:
             raise ConfigError(f"no service {service!r}; there are {self.services()[1:]}")
         return stages
+
+    def carry_of(self, stage: StageTable) -> tuple[str, ...]:
+        """Return what a stage passes on: what its table lists and, where it is recorded, what the stages before add."""
+        before = self.stage[: self.stage.index(stage)] if self.run.record else ()
+        kept = [name for other in before for name in other.settings.kept(other.name)]
+        return tuple(dict.fromkeys([*stage.carry, *kept]))
 
     def input_of(self, stage: StageTable) -> str:
         """Return the name of the array that a stage reads."""
@@ -134,24 +159,28 @@ class Config(Settings, frozen=True, kw_only=True):
         return self.source.log if service == self.source.name else self.stages_of(service)[-1].log
 
     def addresses(self, service: str) -> tuple[str, str]:
-        """Return the addresses of the outlet and of the tap of `service`."""
-        log = self.log_of(service)
+        """Return the addresses of the outlet and of the tap of `service`; a sink has no outlet."""
         folder = Path(self.run.folder).resolve()
+        if service in self.sinks():
+            return "", f"ipc://{folder}/{service}.tap"
+        log = self.log_of(service)
         return (
             log.bind or f"ipc://{folder}/{service}.outlet",
             log.tap or f"ipc://{folder}/{service}.tap",
         )
 
     def readers_of(self, service: str) -> tuple[str, ...]:
-        """Return the names under which the log of `service` is read: the next service, or the recorder."""
+        """Return the names under which the log of `service` is read: the next service, or the sinks."""
+        if service in self.sinks():
+            return ()
         services = self.services()
         following = services[services.index(service) + 1 :]
-        return tuple(following[:1]) or ((RECORDER,) if self.run.record else ())
+        return tuple(following[:1] or self.sinks())
 
     def upstream_of(self, service: str) -> str:
         """Return the service that `service` reads from."""
         services = self.services()
-        return services[services.index(service) - 1]
+        return services[-1] if service in self.sinks() else services[services.index(service) - 1]
 
 
 class ConfigError(ValueError):

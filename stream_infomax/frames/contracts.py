@@ -1,10 +1,11 @@
-"""The contracts that everything meets: what a source and a stage are. Pipeline: stages in a row in one process."""
+"""The contracts that everything meets: what a source, a stage and a sink are. Pipeline: stages in a row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Measure
 
@@ -14,18 +15,10 @@ State: TypeAlias = dict[str, Any]
 Counts: TypeAlias = Mapping[str, float]
 
 
-class Seekable(Protocol):
-    """A source that gives frames from any offset on, the same ones each time."""
+class Source(Protocol):
+    """What seekable and live sources have in common."""
 
     name: str
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
-        ...
-
-    def frames(self, start: int = 0) -> Iterator[Frame]:
-        """Yield the frames `start`, `start` + 1, …; the last of each stream has `end`."""
-        ...
 
     def state(self) -> State:
         """Return what tells whether the same offsets still mean the same data."""
@@ -37,6 +30,50 @@ class Seekable(Protocol):
 
     def counts(self) -> Counts:
         """Return how many of what it has read, passed over and mended so far."""
+        ...
+
+
+@runtime_checkable
+class Seekable(Source, Protocol):
+    """A source that gives frames from any offset on, the same ones each time."""
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+        ...
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """Yield the frames `start`, `start` + 1, …; the last of each stream has `end`."""
+        ...
+
+
+@runtime_checkable
+class Live(Source, Protocol):
+    """A source that gives each frame once, when it comes. It never waits: the loop does, on its `sockets`.
+
+    Its frames have no offset; they get one on arrival. After a restart the offsets go on behind those that were
+    given before, and what came meanwhile is lost.
+    """
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """ZeroMQ sockets and file descriptors that become readable when there may be a frame."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether no frame will come any more."""
+        ...
+
+    def receive(self) -> Frame | None:
+        """Return the next frame, None where none is there yet."""
+        ...
+
+    def due(self) -> float:
+        """Return the seconds until `receive` is to be called although no socket says so; infinite for never."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the device."""
         ...
 
 
@@ -84,6 +121,138 @@ class Encoder(Stage, Protocol):
             Encode as before any learning, where the stage can.
         """
         ...
+
+
+class Arrival(NamedTuple):
+    """A frame that has come, when the step before sent it, and when the source first had it (0: not known)."""
+
+    frame: Frame
+    sent: float
+    origin: float
+
+
+class Output:
+    """What the stages made of a frame.
+
+    Attributes
+    ----------
+    frame
+        The frame.
+    log
+        The id of the log whose offset it has.
+    origin
+        When the source first had it, in seconds of the wall clock; 0 where that is not known.
+    """
+
+    __slots__ = ("_parts", "frame", "log", "origin")
+
+    def __init__(self, frame: Frame, log: str = "", origin: float = 0.0) -> None:
+        self.frame = frame
+        self.log = log
+        self.origin = origin
+        self._parts: list[bytes] | None = None
+
+    @property
+    def parts(self) -> list[bytes]:
+        """The frame's bytes; they are made once, when they are first asked for."""
+        if self._parts is None:
+            self._parts = wire.encode(self.frame)
+        return self._parts
+
+
+class Mark(NamedTuple):
+    """Where a checkpoint stands: the log that is read, the offset that comes next, and whether the stream ended."""
+
+    log: str
+    next: int
+    finished: bool
+
+
+class Held(NamedTuple):
+    """What a sink holds that is not where it belongs yet, for people who watch.
+
+    `fill` goes from 0 to 1. `dropped` are frames that were given up, `committed` is each reader's position, `refused`
+    counts requests that were not granted, by reason.
+    """
+
+    frames: int = 0
+    bytes: int = 0
+    fill: float = 0.0
+    dropped: int = 0
+    committed: Mapping[str, int] = {}
+    refused: Mapping[str, int] = {}
+
+
+class Sink:
+    """Where frames end. A sink has to give `accept` and `save`; the rest is for those that wait for somebody else.
+
+    After a death the frames since the last checkpoint come again, the same bits under the same offsets. A sink whose
+    `save` was further passes over those that it has: so nothing is lost, and nothing is there twice.
+
+    Attributes
+    ----------
+    name
+        Its name.
+    address
+        Where others reach it; empty where nobody does.
+    sockets
+        What becomes readable when `attend` has something to do.
+    wanted
+        The offset that somebody needs again; the loop sets a source back to it and calls `rewind`.
+    """
+
+    name: str = "sink"
+    address: str = ""
+    sockets: Sequence[Any] = ()
+    wanted: int | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether the next frame has to wait for somebody else; a checkpoint does not help."""
+        return False
+
+    @property
+    def due(self) -> bool:
+        """Whether it wants a checkpoint now, and not only after the configured number of frames."""
+        return False
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything has reached those it is for; asked once the stream has ended."""
+        return True
+
+    def accept(self, output: Output) -> None:
+        """Take a frame; offsets grow. Raises ValueError where it cannot be taken."""
+        raise NotImplementedError
+
+    def save(self, mark: Mark) -> State:
+        """Make safe what was accepted, everything before `mark.next`, and return what the checkpoint is to hold of it.
+
+        Raises
+        ------
+        OSError
+            Where that cannot be done; there is no checkpoint then.
+        """
+        raise NotImplementedError
+
+    def restore(self, state: State, mark: Mark) -> None:
+        """Take over what `save` returned in the life before; not called in the first."""
+
+    def committed(self) -> None:
+        """The checkpoint is on disk; what it holds will not come again."""
+
+    def attend(self) -> None:
+        """Answer whoever asks for something. Called whenever a socket is ready, and every few frames."""
+
+    def rewind(self, offset: int) -> None:
+        """The source goes on with `offset`."""
+
+    def held(self) -> Held:
+        """Return what it holds."""
+        return Held()
+
+    def close(self) -> None:
+        """Let go of what is open; what was not saved is lost."""
 
 
 class Pipeline:

@@ -9,7 +9,8 @@ from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.settings import RunError
 from stream_infomax.service.checkpoints import checkpoints_in, read
-from stream_infomax.service.recorder import FrameStore, assemble
+from stream_infomax.sinks.assemble import assemble
+from stream_infomax.sinks.store import FrameStore
 from stream_infomax.stages.classifier import ClassifierStage
 
 

@@ -236,6 +236,7 @@ def names_in(config: Mapping[str, Any]) -> set[str]:
         names = {config["source"].get("name", "source")}
         for stage in config.get("stage", ()):
             names |= {stage["name"], stage.get("service") or stage["name"]}
+        names |= {sink.get("name") or sink["kind"] for sink in config.get("sink", ())}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("it holds no configuration") from error
     for name in names:

@@ -1,124 +1,93 @@
-"""A run in one process: the same stages in a row, the same features to the last bit."""
+"""A run in one process: the same loop over source, stages and sinks, the same features to the last bit."""
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from typing import Any
 
-from stream_infomax.configuration.compose import pipeline_of, source_of, take_over
-from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
-from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.configuration.compose import pipeline_of, service_of, sink_of, source_of, take_over
+from stream_infomax.configuration.load import Config, ConfigError
+from stream_infomax.frames.contracts import Output
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.settings import RunError
-from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
-from stream_infomax.service.feeds import SourceFeed
-from stream_infomax.service.recorder import FrameStore
+from stream_infomax.service.loop import Loop
+from stream_infomax.service.process import FromSource, opened
 from stream_infomax.service.signals import Signals
-from stream_infomax.service.status import INTERVAL, Meter, plain_counts
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.monitor import Monitor
 
 
-def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
-    """Run source and stages here.
+class _Observer:
+    """The monitor of a run as the observer of its loop."""
 
-    Returns whether the source came to its end; False where a signal stopped it. Raises RunError where it cannot go on.
+    sockets: Sequence[Any] = ()
+
+    def __init__(self, watch: Monitor) -> None:
+        self._watch = watch
+
+    def frame(self, output: Output) -> None:
+        """Nothing is shown of a single frame."""
+
+    def status(self, status: Status) -> None:
+        """Show how it stands."""
+        self._watch.update(IN_PROCESS, status)
+        self._watch.refresh()
+
+    def attend(self) -> None:
+        """Nobody asks for anything."""
+
+
+def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
+    """Run source, stages and sinks here.
+
+    Returns
+    -------
+    Whether the source came to its end; False where a signal stopped it.
+
+    Raises
+    ------
+    ConfigError
+        Where source, stages and sinks cannot be made, or do not fit the checkpoint.
+    RunError
+        Where a stage cannot go on.
     """
-    checkpoints = Checkpoints(folder.path / IN_PROCESS, config.run.keep)
-    store = FrameStore(folder.path / RECORDER) if config.run.record else None
-    try:
-        pipeline, feed = _prepare(config, checkpoints)
-    except (ValueError, OSError) as error:
-        raise ConfigError(str(error)) from error
-    with closing(Signals()) as signals:
+    with ExitStack() as stack:
+        signals = stack.enter_context(closing(Signals()))
+        try:
+            loop = _open(config, folder, watch, signals, stack)
+        except (ValueError, OSError) as error:
+            raise ConfigError(str(error)) from error
         watch.change(IN_PROCESS, "running", 0)
         try:
-            _work(config, pipeline, feed, checkpoints, store, watch, signals)
+            finished = loop.run()
         except ValueError as error:
             watch.change(IN_PROCESS, "failed", 0)
-            raise RunError(f"frame {feed.next - 1}: {error}") from error
-        watch.change(IN_PROCESS, "finished" if feed.finished else "stopped", 0)
-    return feed.finished
+            raise RunError(str(error)) from error
+        watch.change(IN_PROCESS, "finished" if finished else "stopped", 0)
+    return finished
 
 
-def _prepare(config: Config, checkpoints: Checkpoints) -> tuple[Pipeline, SourceFeed]:
-    """Return the stages with their saved state and the source set to what comes after it."""
+def _open(config: Config, folder: RunFolder, watch: Monitor, signals: Signals, stack: ExitStack) -> Loop:
+    """Return the loop, set to the newest checkpoint."""
     pipeline = pipeline_of(config)
-    source = source_of(config)
-    feed = SourceFeed(source, "", config.source.pace)
-    saved = checkpoints.latest()
-    if saved is None:
-        take_over(config, pipeline)
-    else:
-        source.restore(saved.source)
-        pipeline.restore(saved.stages)
-        feed.seek(saved.processed + 1)
-    return pipeline, feed
-
-
-def _work(
-    config: Config,
-    pipeline: Pipeline,
-    feed: SourceFeed,
-    checkpoints: Checkpoints,
-    store: FrameStore | None,
-    watch: Monitor,
-    signals: Signals,
-) -> None:
-    meter = Meter()
-    since = 0
-
-    def save() -> None:
-        checkpoint = Checkpoint(
-            log="",
-            processed=feed.next - 1,
-            finished=feed.finished,
-            lost={},
-            config=to_builtins(config),
-            source=feed.state(),
-            stages=pipeline.state(),
-            outputs={},
-        )
-        if store:  # before the position moves on, so that no frame is missing after a crash
-            store.flush(feed.next, feed.finished)
-        checkpoints.save(checkpoint)
-
-    def report() -> None:
-        status = Status(
-            name=IN_PROCESS,
-            run="",
-            log="",
-            processed=feed.next - 1,
-            newest=feed.next - 1,
-            committed={},
-            finished=feed.finished,
-            log_frames=0,
-            log_bytes=0,
-            log_fill=0.0,
-            dropped=0,
-            lost={},
-            refused={},
-            expected=feed.expected,
-            measures=pipeline.measures(),
-            counts=plain_counts({**feed.counts(), **pipeline.counts()}),
-            **meter.read()._asdict(),
-        )
-        watch.update(IN_PROCESS, status)
-        watch.refresh()
-
-    while not feed.finished and not signals.stop:
-        arrival = feed.receive()
-        if arrival is not None:
-            output = pipeline.process(arrival.frame)
-            if store:
-                store.add(output)
-            meter.count(output, arrival.origin, arrival.origin)
-            since += 1
-            if since == config.run.checkpoint_every:
-                save()
-                since = 0
-        elif not feed.finished:
-            signals.wait(min(feed.due(), INTERVAL))
-        if meter.due():
-            report()
-    save()
-    report()
+    service = replace(
+        service_of(config, config.source.name),
+        name=IN_PROCESS,
+        outlet="",
+        readers=(),
+        folder=folder.path / IN_PROCESS,
+    )
+    upstream = FromSource(source_of(config), config.source.pace)
+    sinks = [sink_of(config, name) for name in config.sinks()]
+    loop = opened(
+        service,
+        upstream,
+        pipeline,
+        sinks,
+        signals,
+        observer=_Observer(watch),
+        start=lambda: take_over(config, pipeline),
+    )
+    return stack.enter_context(loop)

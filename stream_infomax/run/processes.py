@@ -8,7 +8,7 @@ import sys
 import tempfile
 
 from stream_infomax.configuration.kinds import OTHER_SCRIPT, SCRIPTS
-from stream_infomax.configuration.load import RECORDER, Config, ConfigError
+from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.program import Program, module, script, start
 from stream_infomax.run.settings import RunError, service_script
@@ -74,15 +74,13 @@ async def _supervise(config: Config, folder: RunFolder, watch: Monitor) -> bool:
         except OSError as error:
             raise RunError(f"{folder.history}: not written: {error.strerror}") from error
         supervisor.progress(name, status.newest)
-        if RECORDER in status.committed:  # it has no tap of its own
-            supervisor.progress(RECORDER, status.committed[RECORDER])
 
     async def refresh() -> None:
         while True:
             watch.refresh()
             await asyncio.sleep(REFRESH)
 
-    names = config.services()
+    names = [*config.services(), *config.sinks()]
     with Taps({name: config.addresses(name)[1] for name in names}, folder.id, on_status) as taps:
         try:
             finished = await supervisor.run(refresh(), *(taps.listen(name) for name in names))
@@ -100,8 +98,8 @@ def programs(config: Config, folder: RunFolder) -> list[Program]:
         kind = "source" if name == config.source.name else SCRIPTS.get(config.stages_of(name)[-1].kind, OTHER_SCRIPT)
         command = script(service_script(kind), "--config", str(folder.pipeline), "--service", name)
         found.append(Program(name, command, folder.id))
-    if config.run.record:
-        outlet, _ = config.addresses(config.services()[-1])
-        command = module("stream_infomax.service.recorder", outlet, str(folder.path / RECORDER), RECORDER)
-        found.append(Program(RECORDER, command, folder.id))
+    for name in config.sinks():
+        place = ("--config", str(folder.pipeline), "--service", name)
+        command = module("stream_infomax.configuration.serving", *place)
+        found.append(Program(name, command, folder.id, reads=config.upstream_of(name)))
     return found

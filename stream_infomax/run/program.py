@@ -25,11 +25,15 @@ THREADS = {
 
 @dataclass(frozen=True)
 class Program:
-    """A process to start: its name, its command, and the id of the run that it belongs to."""
+    """A process to start: its name, its command, and the id of the run that it belongs to.
+
+    `reads` names the program whose output it reads; empty: the one before it.
+    """
 
     name: str
     command: Sequence[str]
     run: str = ""
+    reads: str = ""
 
 
 def module(name: str, *arguments: str) -> list[str]:

@@ -119,7 +119,7 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
     return Summary(
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
-        lost=dict(sum((Counter(checkpoint.lost) for checkpoint in checkpoints.values()), Counter())),
+        lost=_lost(config, folder, checkpoints, in_process),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
         unlabelled={stage.name: stage.target for stage in classifiers if stage.lacks_labels},
@@ -128,6 +128,15 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         checkpoints=[str(path) for path in paths.values()],
         undrawn=undrawn,
     )
+
+
+def _lost(config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoint], in_process: bool) -> dict[str, int]:
+    """Return how many frames the services never had, by reason, and what each sink missed of the last one's."""
+    lost = sum((Counter(checkpoint.lost) for checkpoint in checkpoints.values()), Counter[str]())
+    for name in [] if in_process else config.sinks():
+        newest = read(checkpoints_in(folder.path / name)[-1])
+        lost.update({f"{reason}, {name}": count for reason, count in newest.lost.items()})
+    return dict(lost)
 
 
 def saved_summary(folder: RunFolder) -> Summary:

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ class Supervisor:
         self._on_change = on_change
         self._processes = [_Process(program, folder / f"{program.name}.log") for program in programs]
         self._by_name = {process.name: process for process in self._processes}
+        # Whom each reads: the one that its program names, or the one before it. Whom nobody reads ends the run.
+        self._upstream: dict[str, _Process | None] = {}
+        for before, process, program in zip((None, *self._processes), self._processes, programs, strict=False):
+            self._upstream[process.name] = self._by_name[program.reads] if program.reads else before
+        self._last = [one for one in self._processes if one not in self._upstream.values()]
         self._over = asyncio.Event()
         self._failure: BaseException | None = None
         self._asked = False
@@ -107,8 +113,10 @@ class Supervisor:
         process = self._by_name[name]
         if offset > process.progress:
             process.progress = offset
-            for served in self._processes[: self._processes.index(process) + 1]:
+            served: _Process | None = process
+            while served is not None:
                 served.advanced = True
+                served = self._upstream[served.name]
 
     def stop(self) -> None:
         """Ask all programs to stop, save and exit; a second request kills them."""
@@ -124,7 +132,7 @@ class Supervisor:
         self._end()
 
     async def run(self, *beside: Coroutine[Any, Any, None]) -> bool:
-        """Keep the programs alive until the last has finished (True) or `stop` was called (False).
+        """Keep the programs alive until all that nobody reads have finished (True) or `stop` was called (False).
 
         SIGINT, SIGTERM and SIGHUP call `stop`.
 
@@ -145,10 +153,11 @@ class Supervisor:
             loop.add_signal_handler(number, self.stop)
         keepers = [self._task(self._keep(process)) for process in self._processes]
         others = [self._task(work) for work in beside]
-        keepers[-1].add_done_callback(lambda _: self._end())
+        for process, keeper in zip(self._processes, keepers, strict=True):
+            keeper.add_done_callback(partial(self._look, process))
         try:
             await self._over.wait()
-            finished = self._processes[-1].finished
+            finished = self._all_finished()
             if finished:  # all that the others had is committed, and they are about to end by themselves
                 await asyncio.wait(keepers, timeout=self._patience.stop)
             await self._stop_in_order(keepers)
@@ -162,6 +171,14 @@ class Supervisor:
         if self._failure is not None:
             raise self._failure
         return finished
+
+    def _all_finished(self) -> bool:
+        return all(process.finished for process in self._last)
+
+    def _look(self, process: _Process, _: asyncio.Task[None]) -> None:
+        """End the run where a program that nobody reads has ended, as soon as all of these have finished."""
+        if process in self._last and (self._all_finished() or not process.finished):
+            self._end()
 
     def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that ends the run when it fails."""
@@ -201,7 +218,7 @@ class Supervisor:
             process.finished = code == 0 and process.said_finished
             if process.finished:
                 self._tell(process, "finished")
-                if process is self._processes[-1]:
+                if process in self._last:
                     return
                 if self._has_reader(process):
                     await process.wanted.wait()
@@ -227,15 +244,15 @@ class Supervisor:
         return True
 
     def _has_reader(self, process: _Process) -> bool:
-        """Return whether the program behind it is there; one that is being restarted may need it again."""
-        reader = self._processes[self._processes.index(process) + 1]
-        return reader.ready or not reader.restarts
+        """Return whether all programs that read it are there; one that is being restarted may need it again."""
+        readers = [one for one in self._processes if self._upstream[one.name] is process]
+        return all(reader.ready or not reader.restarts for reader in readers)
 
     def _wake_before(self, process: _Process) -> None:
         """Have the program before it started again where that has finished."""
-        index = self._processes.index(process)
-        if index and self._processes[index - 1].finished:
-            self._processes[index - 1].wanted.set()
+        upstream = self._upstream[process.name]
+        if upstream is not None and upstream.finished:
+            upstream.wanted.set()
 
     async def _live(self, process: _Process) -> tuple[int | None, str]:
         """Run a process once; return its exit code, None where it could not be started, and how it ended."""

@@ -23,7 +23,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     log
-        The id of the log that was read; empty where everything runs in one process.
+        The id of the log that was read.
     processed
         The last offset that the stages have processed, -1 for none.
     finished
@@ -36,8 +36,9 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         The state of the source, where one is read: what tells whether the same offsets still mean the same data.
     stages
         The state of each stage under its name.
-    outputs
-        What `OutputLog.state` returned: readers' positions and the frames they may still ask for.
+    sinks
+        What each sink returned on saving, under its name: of a service, its log with the frames that its readers may
+        still ask for.
     """
 
     log: str
@@ -47,7 +48,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     source: State
     stages: dict[str, State]
-    outputs: dict[str, Any]
+    sinks: dict[str, State]
 
 
 def read(path: Path) -> Checkpoint:

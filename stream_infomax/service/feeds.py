@@ -1,31 +1,54 @@
-"""What a service's loop takes its frames from: an `Inlet`, or a source in the inlet's place."""
+"""What a loop takes its frames from: an `Inlet`, or a source in the inlet's place."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
-import zmq
+import msgspec
 
-from stream_infomax.frames.contracts import Counts, Seekable, State
+from stream_infomax.frames.contracts import Arrival, Counts, Live, Seekable, State
 from stream_infomax.frames.frame import Frame
-from stream_infomax.transport.inlet import Arrival
 
 Pace: TypeAlias = Literal["fast", "live"]
 
 
 class Feed(Protocol):
-    """Frames in the order of their offsets, without waiting for them."""
+    """Frames in the order of their offsets, without waiting for them.
 
-    # The offset that is expected next, and the frames that will never come, by reason.
+    Attributes
+    ----------
+    next
+        The offset that is expected next.
+    lost
+        Frames that will never come, by reason.
+    full
+        Whether upstream waits for a commit.
+    log_id
+        The id of the log; empty while an inlet has not learnt it.
+    expected
+        How many frames there will be in all; 0 where that is not known here.
+    rewinds
+        Whether it can be set back to any offset.
+    after_restart
+        Which of the offsets that the readers ask for a restarted feed goes on with, where it asks them; None where it
+        goes on with the one after the checkpoint.
+    """
+
     next: int
     lost: Counter[str]
-    # Whether upstream waits for a commit.
     full: bool
     log_id: str
-    sockets: tuple[zmq.Socket[Any], ...]
+    expected: int
+    rewinds: bool
+    after_restart: Callable[[Iterable[int]], int] | None
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """What becomes readable when there may be a frame."""
+        ...
 
     @property
     def finished(self) -> bool:
@@ -41,12 +64,16 @@ class Feed(Protocol):
         """Return the next frame, None where none is there yet."""
         ...
 
-    def attend(self) -> None:
-        """Do what is due while nothing comes."""
+    def attend(self, ready: Collection[Any]) -> None:
+        """Do what is due, after a wait of which these sockets came back as ready."""
         ...
 
     def due(self) -> float:
         """Return the seconds until something is due."""
+        ...
+
+    def seek(self, offset: int) -> None:
+        """Go on with the frame `offset`."""
         ...
 
     def commit(self, offset: int) -> None:
@@ -61,18 +88,36 @@ class Feed(Protocol):
         """Return what a source at its beginning counts, under the source's name."""
         ...
 
-    @property
-    def expected(self) -> int:
-        """How many frames there will be in all, 0 where that is not known here."""
-        ...
-
     def close(self) -> None:
         """Let go of what is open."""
         ...
 
 
-class SourceFeed:
-    """A source as a feed: nothing is committed, and it can be set back.
+class _SourceFeed:
+    """What seekable and live sources share as feeds: nothing is upstream of them."""
+
+    def __init__(self, source: Seekable | Live, log_id: str) -> None:
+        self.log_id = log_id
+        self.next = 0
+        self.lost: Counter[str] = Counter()
+        self.full = False
+        self.settled = True
+        self.state = source.state
+        self._counted = {source.name: source.counts}
+
+    def attend(self, ready: Collection[Any]) -> None:
+        """Nothing is due but the next frame."""
+
+    def commit(self, offset: int) -> None:
+        """Nobody is to be told."""
+
+    def counts(self) -> dict[str, Counts]:
+        """Return what the source counts."""
+        return {name: counts() for name, counts in self._counted.items()}
+
+
+class SeekableFeed(_SourceFeed):
+    """A seekable source as a feed.
 
     Parameters
     ----------
@@ -82,20 +127,22 @@ class SourceFeed:
         The run's id.
     pace
         ``fast``: as they are asked for; ``live``: not before their time, counted from the first frame.
+    rewinds
+        Whether it may be set back to what a reader asks for.
     """
 
-    def __init__(self, source: Seekable, log_id: str, pace: Pace = "fast") -> None:
+    def __init__(self, source: Seekable, log_id: str, pace: Pace = "fast", *, rewinds: bool = True) -> None:
         if pace not in ("fast", "live"):
             raise ValueError(f"pace {pace!r}; accepted are 'fast' and 'live'")
+        super().__init__(source, log_id)
         self.source = source
-        self.log_id = log_id
         self.pace = pace
-        self.next = 0
-        self.lost: Counter[str] = Counter()
-        self.full = False
+        self.rewinds = rewinds
+        # What no reader asks for is not read again.
+        self.after_restart: Callable[[Iterable[int]], int] | None = min if rewinds else None
+        self.expected = len(source)
         self.finished = False
-        self.settled = True
-        self.sockets: tuple[zmq.Socket[Any], ...] = ()
+        self.sockets: Sequence[Any] = ()
         self._frames: Iterator[Frame] | None = None
         self._waiting: Frame | None = None
         # The clock's reading at which frame.time would be 0.
@@ -124,32 +171,14 @@ class SourceFeed:
             return None
         self._waiting = None
         self.next += 1
-        return Arrival(frame, 0.0, time.time())
-
-    def attend(self) -> None:
-        """Nothing is due but the next frame."""
+        now = time.time()
+        return Arrival(frame, now, now)
 
     def due(self) -> float:
         """Return the seconds until the next frame's time."""
         if self._waiting is None:
             return float("inf")
         return max(0.0, self._zero + self._waiting.time - time.monotonic())
-
-    def commit(self, offset: int) -> None:
-        """Nothing is upstream of a source."""
-
-    def state(self) -> State:
-        """Return the state of the source."""
-        return self.source.state()
-
-    def counts(self) -> dict[str, Counts]:
-        """Return what the source counts."""
-        return {self.source.name: self.source.counts()}
-
-    @property
-    def expected(self) -> int:
-        """How many frames there will be in all."""
-        return len(self.source)
 
     def close(self) -> None:
         """Let the frames go."""
@@ -169,3 +198,70 @@ class SourceFeed:
         elif first:
             self._zero = time.monotonic() - frame.time
         return frame
+
+
+class LiveFeed(_SourceFeed):
+    """A live source as a feed: its frames get their offsets here, when they arrive.
+
+    Parameters
+    ----------
+    source
+        What gives the frames.
+    log_id
+        The run's id.
+    """
+
+    rewinds = False
+    expected = 0
+
+    def __init__(self, source: Live, log_id: str) -> None:
+        super().__init__(source, log_id)
+        self.source = source
+        # What a reader has read since the checkpoint is gone here; an offset never names two frames.
+        self.after_restart: Callable[[Iterable[int]], int] | None = max
+        self.sockets = source.sockets
+
+    @property
+    def finished(self) -> bool:
+        """Whether no frame will come any more."""
+        return self.source.finished
+
+    def receive(self) -> Arrival | None:
+        """Return the next frame under its offset, None where none is there yet."""
+        frame = self.source.receive()
+        if frame is None:
+            return None
+        frame = msgspec.structs.replace(frame, offset=self.next)
+        self.next += 1
+        now = time.time()
+        return Arrival(frame, now, now)
+
+    def due(self) -> float:
+        """Return the seconds until the source is to be asked again."""
+        return self.source.due()
+
+    def seek(self, offset: int) -> None:
+        """Give the next frame this offset."""
+        self.next = offset
+
+    def close(self) -> None:
+        """Let go of the device."""
+        self.source.close()
+
+
+def feed_of(source: Seekable | Live, log_id: str, pace: Pace = "fast", *, rewinds: bool = True) -> Feed:
+    """Return the feed of a source of either kind.
+
+    Raises
+    ------
+    ValueError
+        Where it is neither; names what it lacks.
+    """
+    if isinstance(source, Live):
+        return LiveFeed(source, log_id)
+    if isinstance(source, Seekable):
+        return SeekableFeed(source, log_id, pace, rewinds=rewinds)
+    raise ValueError(
+        f"{type(source).__name__} is no source: it needs `frames` (seekable) or `receive` (live), "
+        f"and what frames/contracts.py lists with it"
+    )

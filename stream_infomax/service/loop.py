@@ -1,209 +1,222 @@
-"""Loop: a service at work. Frames in, frames out, readers served, checkpoints written, and when to end."""
+"""Loop: the one loop of every service, every run in one process and every recorder: feed -> stages -> sinks."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import zmq
 
-from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.frames.contracts import Arrival, Held, Mark, Output, Pipeline, Sink
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
-from stream_infomax.service.feeds import Feed, SourceFeed
+from stream_infomax.service.feeds import Feed
 from stream_infomax.service.parent import run_id
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import Meter, plain_counts
-from stream_infomax.transport.inlet import Arrival
-from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.messages import Status
-from stream_infomax.transport.outlet import Outlet
-from stream_infomax.transport.sockets import MAX_PART_BYTES
-from stream_infomax.transport.tap import Tap
 
 # Seconds that a finished reader waits for upstream to confirm its last commit. Upstream may be gone for good.
 FAREWELL = 5.0
-# Seconds that a service which had finished before it was restarted waits to hear from its readers: one that had to
-# fall back to an older checkpoint must be told what is gone.
-REUNION = 60.0
-# Frames after which a busy service looks at what its readers ask; it must be small beside their credit.
+# Frames after which a busy loop looks at what its sinks are asked; it must be small beside a reader's credit.
 FRAMES_A_TURN = 8
 
 
+class Observer(Protocol):
+    """Who watches a loop and changes nothing: a tap, or the screen."""
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """What becomes readable when `attend` has something to do."""
+        ...
+
+    def frame(self, output: Output) -> None:
+        """Take in a frame that is done."""
+        ...
+
+    def status(self, status: Status) -> None:
+        """Take in how the loop is; called a few times a second."""
+        ...
+
+    def attend(self) -> None:
+        """Answer whoever asks for something."""
+        ...
+
+
 class Loop:
-    """One service at work."""
+    """One service at work.
+
+    Parameters
+    ----------
+    service
+        What it is called and how much it keeps.
+    feed
+        Where the frames come from.
+    stages
+        What turns frame n into frame n.
+    sinks
+        Where the frames end.
+    checkpoints
+        Where state and position are saved together.
+    observer
+        Who watches.
+    signals
+        What asks to stop.
+    saved
+        The checkpoint that feed, stages and sinks were set to; None for a loop that begins.
+    """
 
     def __init__(
         self,
         service: Service,
-        stages: Pipeline,
         feed: Feed,
-        log: OutputLog,
-        outlet: Outlet,
-        tap: Tap,
+        stages: Pipeline,
+        sinks: Sequence[Sink],
         checkpoints: Checkpoints,
+        observer: Observer,
         signals: Signals,
+        saved: Checkpoint | None = None,
     ) -> None:
         self.service = service
-        self.stages = stages
         self.feed = feed
-        self.log = log
-        self.outlet = outlet
-        self.tap = tap
+        self.stages = stages
+        self.sinks = sinks
         self.checkpoints = checkpoints
+        self.observer = observer
         self.signals = signals
         self.meter = Meter()
-        # Where the newest checkpoint stands, and the frames since.
-        self.saved = -1
+        self.finished = saved is not None and saved.finished
+        # The last offset that is in the newest checkpoint, the last that was handed on, and the frames since.
+        self.saved = self.newest = saved.processed if saved else -1
         self.since = 0
-        # A source that was restarted hears first where its readers are.
-        self.patient = False
-        self.restored = False
-        self.started = time.monotonic()
-        self.deadline = self.started + FAREWELL
-        self.busy = self._poller()
-        self.blocked = self._poller()
-        for inlet in feed.sockets:
-            self.busy.register(inlet, zmq.POLLIN)
+        self.deadline = time.monotonic() + FAREWELL
+        self._asking = {socket for sink in sinks for socket in sink.sockets}
+        self._blocked = _poller([*self._asking, *observer.sockets, signals.wakeup.fileno()])
+        self._busy = _poller([*self._asking, *observer.sockets, signals.wakeup.fileno(), *feed.sockets])
 
     def run(self) -> bool:
         """Work until the stream has ended and everybody has everything (True), or a signal comes (False)."""
-        while not (finished := self.done()) and not self.signals.stop:
-            asked = True
-            for _ in range(FRAMES_A_TURN):
-                if not self.advance():
-                    asked = self.wait()
-                    break
-                if self.signals.stop or self.meter.due():
-                    break
-            if asked:
-                self.answer()
+        while not (done := self.done()) and not self.signals.stop:
+            if self.turn():
+                self.attend()
             if self.meter.due():
                 self.report()
         if self.since:
             self.save()
         self.report()
-        return finished
-
-    def answer(self) -> None:
-        """Serve the readers."""
-        self.outlet.answer()
-        if self.outlet.rewind_to is not None:
-            self.rewind(self.outlet.rewind_to)
-        if self.outlet.owed:
-            self.save()
-            self.outlet.acknowledge()
+        return done
 
     def done(self) -> bool:
-        """Whether nobody needs this service any more."""
-        if not (self.log.drained and not self.outlet.owed):
+        """Whether nobody needs this loop any more."""
+        if not (self.finished and all(sink.drained for sink in self.sinks)):
             return False
-        now = time.monotonic()
-        if self.restored and not self.outlet.heard_all() and now < self.started + REUNION:
-            return False
-        return self.feed.settled or now > self.deadline
+        return self.feed.settled or time.monotonic() > self.deadline
+
+    def turn(self) -> bool:
+        """Process a few frames, or sleep until something can be done. Returns whether a sink may be asked something."""
+        for _ in range(FRAMES_A_TURN):
+            if not self.advance():
+                return self.wait()
+            if self.signals.stop or self.meter.due():
+                break
+        return True
 
     def advance(self) -> bool:
         """Process a frame if there is one and room for it. Returns whether something happened."""
-        if self.log.finished or self.log.full or self.patience():
+        if self.finished or any(sink.full for sink in self.sinks):
             return False
         arrival = self.feed.receive()
         if arrival is not None:
             self.step(arrival)
-            return True
-        if self.feed.finished:
-            self.finish()
-            return True
-        if self.feed.full and self.feed.next - 1 > self.saved:
+        elif self.feed.finished:
+            self.finished = True
+            self.deadline = time.monotonic() + FAREWELL
             self.save()
-            return True
-        return False
-
-    def patience(self) -> bool:
-        """Whether a restarted source still waits to hear from its readers."""
-        if self.patient and self.outlet.heard_all():
-            self.patient = False
-            wanted = self.outlet.wanted()
-            if wanted is not None and wanted > self.feed.next:
-                self.rewind(wanted)
-        return self.patient
+        elif self.feed.full and self.feed.next - 1 > self.saved:
+            self.save()
+        else:
+            return False
+        return True
 
     def step(self, arrival: Arrival) -> None:
         """Make the output frame of a frame, and hand it on."""
         frame = arrival.frame
         try:
-            output = self.stages.process(frame)
-            if output.offset != frame.offset:
-                raise ValueError(f"its output has offset {output.offset}")
-            parts = wire.encode(output)
-            if max(map(len, parts)) > MAX_PART_BYTES:
-                raise ValueError(f"an array of {max(map(len, parts))} bytes; at most {MAX_PART_BYTES} are sent")
+            output = Output(self.stages.process(frame), self.feed.log_id, arrival.origin)
+            if output.frame.offset != frame.offset:
+                raise ValueError(f"its output has offset {output.frame.offset}")
+            for sink in self.sinks:
+                sink.accept(output)
         except ValueError as error:
             raise ValueError(f"frame {frame.offset} of stream {frame.stream!r}: {error}") from error
-        if not self.outlet.log_id:
-            self.outlet.log_id = self.feed.log_id
-        self.log.append(frame.offset, parts, arrival.origin)
-        self.outlet.pump()
-        self.tap.frame(self.feed.log_id, frame.offset, parts, arrival.origin)
-        self.meter.count(output, arrival.sent, arrival.origin)
+        self.newest = frame.offset
+        self.observer.frame(output)
+        self.meter.count(output.frame, arrival.sent, arrival.origin)
         self.since += 1
         if self.since >= self.service.checkpoint_every:
             self.save()
 
-    def finish(self) -> None:
-        """Save, commit, and tell the readers that this is the end."""
-        self.log.finish(self.feed.next - 1)
-        self.save()
-        self.outlet.log_id = self.feed.log_id
-        self.outlet.announce()
-        self.deadline = time.monotonic() + FAREWELL
+    def attend(self) -> None:
+        """Let the sinks answer whoever asks for something."""
+        for sink in self.sinks:
+            sink.attend()
+            if sink.wanted is not None:
+                self.rewind(sink.wanted)
+        if any(sink.due for sink in self.sinks):
+            self.save()
 
     def rewind(self, offset: int) -> None:
-        """Set a source back (or on) to `offset`."""
-        assert isinstance(self.feed, SourceFeed)
-        self.log.rewind(offset)
+        """Set the source back (or on) to `offset`."""
         self.feed.seek(offset)
-        self.outlet.rewound()
+        self.finished = False
+        self.newest = min(self.newest, offset - 1)
+        for sink in self.sinks:
+            sink.rewind(offset)
 
     def save(self) -> None:
-        """Write a checkpoint; only then tell upstream that its frames are not needed any more."""
-        processed = self.feed.next - 1
+        """Save what the sinks have, then write a checkpoint; only then are upstream and the sinks' readers told."""
+        mark = Mark(self.feed.log_id, self.feed.next, self.finished)
+        kept = {sink.name: sink.save(mark) for sink in self.sinks}
         self.checkpoints.save(
             Checkpoint(
-                log=self.feed.log_id,
-                processed=processed,
-                finished=self.log.finished,
+                log=mark.log,
+                processed=mark.next - 1,
+                finished=self.finished,
                 lost=dict(self.feed.lost),
                 config=dict(self.service.config),
                 source=self.feed.state(),
                 stages=self.stages.state(),
-                outputs=self.log.state(),
+                sinks=kept,
             )
         )
-        self.feed.commit(processed)
-        self.saved = processed
+        self.saved = mark.next - 1
         self.since = 0
+        self.feed.commit(self.saved)
+        for sink in self.sinks:
+            sink.committed()
 
     def report(self) -> None:
-        """Publish the status."""
-        self.tap.attend()
-        log = self.log
-        self.tap.status(
+        """Tell the observer how it stands."""
+        self.observer.attend()
+        held = _together([sink.held() for sink in self.sinks])
+        self.observer.status(
             Status(
                 name=self.service.name,
                 run=run_id(),
                 log=self.feed.log_id,
                 processed=self.feed.next - 1,
-                newest=log.newest,
-                committed=dict(log.committed),
-                finished=log.finished,
-                log_frames=len(log),
-                log_bytes=log.n_bytes,
-                log_fill=max(len(log) / log.max_frames, log.n_bytes / log.max_bytes),
-                dropped=log.dropped,
+                newest=self.feed.next - 1 if self.finished else self.newest,
+                committed=dict(held.committed),
+                finished=self.finished,
+                log_frames=held.frames,
+                log_bytes=held.bytes,
+                log_fill=held.fill,
+                dropped=held.dropped,
                 lost=dict(self.feed.lost),
-                refused=dict(self.outlet.refused),
+                refused=dict(held.refused),
                 expected=self.feed.expected,
                 measures=self.stages.measures(),
                 counts=plain_counts({**self.feed.counts(), **self.stages.counts()}),
@@ -212,23 +225,41 @@ class Loop:
         )
 
     def wait(self) -> bool:
-        """Sleep until something can be done. Returns whether a reader has asked for something."""
+        """Sleep until something can be done. Returns whether somebody has asked a sink for something."""
         seconds = self.meter.remaining()
-        if self.log.full or self.patient:
-            ready = dict(self.blocked.poll(math.ceil(1000 * seconds)))
+        if not self.finished and any(sink.full for sink in self.sinks):
+            ready = dict(self._blocked.poll(math.ceil(1000 * seconds)))
         else:
-            ready = dict(self.busy.poll(math.ceil(1000 * min(seconds, self.feed.due()))))
-            if self.log.finished:
-                self.feed.receive()
-            if not self.feed.sockets or self.feed.sockets[0] not in ready:
-                self.feed.attend()
-        if self.tap.socket in ready:
-            self.tap.attend()
-        return self.outlet.socket in ready
+            ready = dict(self._busy.poll(math.ceil(1000 * min(seconds, self.feed.due()))))
+            if self.finished:
+                self.feed.receive()  # that the last commit has arrived, or a refusal
+            self.feed.attend(ready)
+        if any(socket in ready for socket in self.observer.sockets):
+            self.observer.attend()
+        return not self._asking.isdisjoint(ready)
 
-    def _poller(self) -> zmq.Poller:
-        poller = zmq.Poller()
-        poller.register(self.outlet.socket, zmq.POLLIN)
-        poller.register(self.tap.socket, zmq.POLLIN)
-        poller.register(self.signals.wakeup.fileno(), zmq.POLLIN)
-        return poller
+
+def _poller(sockets: Sequence[Any]) -> zmq.Poller:
+    poller = zmq.Poller()
+    for socket in sockets:
+        poller.register(socket, zmq.POLLIN)
+    return poller
+
+
+def _together(held: Sequence[Held]) -> Held:
+    """Return what several sinks hold, as if they were one."""
+    if len(held) == 1:
+        return held[0]
+    committed: dict[str, int] = {}
+    refused: Counter[str] = Counter()
+    for one in held:
+        committed.update(one.committed)
+        refused.update(one.refused)
+    return Held(
+        frames=sum(one.frames for one in held),
+        bytes=sum(one.bytes for one in held),
+        fill=max((one.fill for one in held), default=0.0),
+        dropped=sum(one.dropped for one in held),
+        committed=committed,
+        refused=refused,
+    )

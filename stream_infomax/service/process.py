@@ -1,52 +1,96 @@
-"""What the scripts under services/ call: `run` for a stage, `run_source` for a source."""
+"""How a process starts: `opened` gives its loop, `run` is what the scripts under services/ call."""
 
 from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, closing
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import zmq
 
-from stream_infomax.frames.contracts import Pipeline, Seekable
+from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
-from stream_infomax.service.feeds import Feed, Pace, SourceFeed
-from stream_infomax.service.loop import Loop
+from stream_infomax.service.feeds import Feed, Pace, feed_of
+from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.parent import end_with_parent
+from stream_infomax.service.published import Published
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.state.file import StateFileError
 from stream_infomax.transport.inlet import Inlet
-from stream_infomax.transport.log import OutputLog
-from stream_infomax.transport.outlet import Outlet
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
 
-__all__ = ["Service", "guard", "run", "run_source"]
+__all__ = ["FromLog", "FromSource", "Service", "guard", "opened", "run"]
+
+
+class Upstream(Protocol):
+    """Where a service's frames come from: a recipe for its feed."""
+
+    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
+        """Return the feed, set to what comes after the checkpoint."""
+        ...
+
+
+@dataclass(frozen=True)
+class FromLog:
+    """The log of another service, at the `address` of its outlet."""
+
+    address: str
+
+    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
+        """Return an inlet, which reads under the service's name."""
+        log, start = (saved.log, saved.processed + 1) if saved else ("", 0)
+        return Inlet(context, self.address, service.name, log, start)
+
+
+@dataclass(frozen=True)
+class FromSource:
+    """A source; `pace` says whether a seekable one's frames wait for their time.
+
+    In `wait` it is read again from whatever offset a reader asks for.
+    """
+
+    source: Seekable | Live
+    pace: Pace = "fast"
+
+    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
+        """Return the source as a feed. A source that begins makes the log's id."""
+        log = saved.log if saved else secrets.token_hex(8)
+        if saved:
+            self.source.restore(saved.source)
+        feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait")
+        if saved:
+            feed.seek(saved.processed + 1)
+        return feed
 
 
 def run(
-    stages: Pipeline,
     service: Service,
-    inlet: str,
+    upstream: Upstream,
+    stages: Pipeline | None = None,
+    sinks: Sequence[Sink] = (),
     *,
     compile_kernels: Callable[[], None] | None = None,
     start: Callable[[], None] | None = None,
 ) -> int:
-    """Run `stages` as a service until its stream ends or a signal comes. Returns the exit code.
+    """Be a service until its stream ends or a signal comes. Returns the exit code.
 
     Parameters
     ----------
-    stages
-        What turns frame n into frame n.
     service
         Name, addresses, bounds.
-    inlet
-        The outlet to read from, under the service's name.
+    upstream
+        Where its frames come from.
+    stages
+        What turns frame n into frame n; None: frames pass as they are.
+    sinks
+        Where they end, beside the service's own log.
     compile_kernels
-        Called before READY: compiles kernels, for example.
+        Called before READY.
     start
         Called before READY where there is no checkpoint yet: takes over another run's state, for example.
     """
@@ -54,51 +98,74 @@ def run(
     def work(signals: Signals) -> bool:
         if compile_kernels:
             compile_kernels()
-        checkpoints = Checkpoints(service.folder, service.keep)
-        saved = checkpoints.latest()
-        if saved is None and start:
-            start()
-        processed, log_id = _check(saved, service, stages)
-
-        def connect(context: zmq.Context[Any]) -> Inlet:
-            return Inlet(context, inlet, service.name, log_id, processed + 1)
-
-        return _serve(service, stages, checkpoints, saved, log_id, connect, signals)
+        with opened(service, upstream, stages or Pipeline([]), sinks, signals, start=start) as loop:
+            address = next((sink.address for sink in loop.sinks if sink.address), service.tap)
+            print(f"READY {service.name} {address}", flush=True)
+            return loop.run()
 
     return guard(service.name, work)
 
 
-def run_source(source: Seekable, service: Service, *, pace: Pace = "fast") -> int:
-    """Run `source` as a service until it ends or a signal comes. Returns the exit code.
+@contextmanager
+def opened(
+    service: Service,
+    upstream: Upstream,
+    stages: Pipeline,
+    sinks: Sequence[Sink],
+    signals: Signals,
+    *,
+    observer: Observer | None = None,
+    start: Callable[[], None] | None = None,
+) -> Iterator[Loop]:
+    """Set everything to what the newest checkpoint says, open the sockets, and give the loop.
 
     Parameters
     ----------
-    source
-        What gives the frames, from any offset on.
-    service
-        Name, addresses, bounds. In `wait` the source is read again from whatever offset a reader asks for.
-    pace
-        ``fast`` or ``live``: whether a frame waits for its time.
+    observer
+        Who watches instead of the service's tap.
+
+    Raises
+    ------
+    ValueError
+        Where the checkpoint is of another configuration, or does not fit.
+    StreamError
+        Where an address cannot be bound or connected to.
     """
-
-    def work(signals: Signals) -> bool:
-        checkpoints = Checkpoints(service.folder, service.keep)
-        saved = checkpoints.latest()
-        stages = Pipeline([])  # the frames are done already
-        processed, log_id = _check(saved, service, stages)
+    checkpoints = Checkpoints(service.folder, service.keep)
+    saved = checkpoints.latest()
+    if saved is not None:
+        _restore(stages, saved, service)
+    elif start:
+        start()
+    with ExitStack() as stack:
+        context: zmq.Context[Any] = zmq.Context()
+        reserved = stack.enter_context(ExitStack())
+        stack.callback(context.destroy, LINGER_MS)  # before the addresses are given free
+        feed = upstream.open(context, service, saved)
+        stack.callback(feed.close)
+        ends = list(sinks)
+        for sink in ends:
+            stack.callback(sink.close)
+        if service.outlet:
+            published = Published(context, service, feed.log_id, rewinds=feed.rewinds, after_restart=feed.after_restart)
+            reserved.callback(published.outlet.release)
+            ends.insert(0, published)
+        if observer is None:
+            tap = Tap(context, service.tap)
+            reserved.callback(tap.release)
         if saved is not None:
-            source.restore(saved.source)
-        feed = SourceFeed(source, log_id or secrets.token_hex(8), pace)
-        feed.seek(processed + 1)
-        return _serve(service, stages, checkpoints, saved, feed.log_id, lambda _: feed, signals)
+            feed.lost.update(saved.lost)
+            mark = Mark(saved.log, saved.processed + 1, saved.finished)
+            for sink in ends:
+                sink.restore(saved.sinks.get(sink.name, {}), mark)
+        loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
+        if saved is None and feed.log_id:
+            loop.save()  # the log's id must be on disk before anyone sees it
+        yield loop
 
-    return guard(service.name, work)
 
-
-def _check(saved: Checkpoint | None, service: Service, stages: Pipeline) -> tuple[int, str]:
-    """Give `stages` their saved state back; return the last offset processed and the log's id."""
-    if saved is None:
-        return -1, ""
+def _restore(stages: Pipeline, saved: Checkpoint, service: Service) -> None:
+    """Give `stages` their saved state back."""
     changed = differences(saved.config, service.config, service.may_change)
     if changed:
         raise ValueError(
@@ -111,7 +178,6 @@ def _check(saved: Checkpoint | None, service: Service, stages: Pipeline) -> tupl
         raise ValueError(
             f"the checkpoint in {service.folder} does not hold {error}: another version wrote it"
         ) from error
-    return saved.processed, saved.log
 
 
 def guard(name: str, work: Callable[[Signals], bool]) -> int:
@@ -134,40 +200,3 @@ def guard(name: str, work: Callable[[Signals], bool]) -> int:
     if finished:
         print(f"FINISHED {name}", flush=True)
     return 0
-
-
-def _serve(
-    service: Service,
-    stages: Pipeline,
-    checkpoints: Checkpoints,
-    saved: Checkpoint | None,
-    log_id: str,
-    connect: Callable[[zmq.Context[Any]], Feed],
-    signals: Signals,
-) -> bool:
-    """Open the sockets and loop. Returns whether the stream has ended and everybody has everything."""
-    log = OutputLog(service.readers, max_frames=service.log_frames, max_bytes=service.log_bytes, policy=service.policy)
-    if saved is not None:
-        log.restore(saved.outputs)
-        if saved.finished:
-            log.finish(saved.processed)
-    with ExitStack() as stack:
-        context: zmq.Context[Any] = zmq.Context()
-        reserved = stack.enter_context(ExitStack())
-        stack.callback(context.destroy, LINGER_MS)  # before the addresses are given free
-        feed = connect(context)
-        seekable = isinstance(feed, SourceFeed) and service.policy == "wait"
-        outlet = Outlet(context, service.outlet, log, log_id, seekable=seekable)
-        reserved.callback(outlet.release)
-        tap = Tap(context, service.tap)
-        reserved.callback(tap.release)
-        loop = Loop(service, stages, feed, log, outlet, tap, checkpoints, signals)
-        if saved is not None:
-            loop.saved = saved.processed
-            loop.restored = True
-            loop.patient = seekable
-            feed.lost.update(saved.lost)
-        elif isinstance(feed, SourceFeed):
-            loop.save()  # the log's id must be on disk before anyone sees it
-        print(f"READY {service.name} {outlet.address}", flush=True)
-        return loop.run()

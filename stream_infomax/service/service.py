@@ -19,7 +19,7 @@ class Service:
     name
         Its name: what it reads under, and the first word after READY.
     outlet, tap
-        The addresses to bind.
+        The addresses to bind; an empty outlet for a service that publishes nothing and has other sinks.
     folder
         Where its checkpoints lie, nobody else's.
     readers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 from types import FrameType
@@ -25,10 +24,6 @@ class Signals:
         self._write.setblocking(False)
         self._before = {number: signal.signal(number, self._handle) for number in stop_signals()}
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not on after a signal."""
-        select.select([self.wakeup], [], [], seconds)
 
     def close(self) -> None:
         """Put back what was there before."""

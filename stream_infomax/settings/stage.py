@@ -19,6 +19,10 @@ class StageSettings(Settings, frozen=True, kw_only=True):
         """Return the names of the arrays that a stage called `name` publishes."""
         return (name,)
 
+    def kept(self, name: str) -> tuple[str, ...]:
+        """Return the names of its arrays that are passed on to the end where features are kept."""
+        return self.adds(name)
+
     def check_place(self, input: str, below: Mapping[str, Settings]) -> None:
         """Check what the stage needs of the stages below it, which are given in the order of the data.
 

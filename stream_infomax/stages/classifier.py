@@ -76,7 +76,7 @@ class ClassifierStage:
     Parameters
     ----------
     name
-        The name of the stage and of the array it adds: ("time", "component"), (rows, classes).
+        The name of the stage and of the array it adds: ("item", "component"), (rows, classes).
     input
         The array to read where no level is listed.
     carry
@@ -116,7 +116,7 @@ class ClassifierStage:
                 row = probabilities[None].astype(np.float32)
                 labels = {**labels, self.name: self.examiners[self._published].classifier.classes[int(row.argmax())]}
         self.streams.leave(frame)
-        return frame.extend({self.name: Array(row, ("time", "component"))}, self.carry, rate=0.0, labels=labels)
+        return frame.extend({self.name: Array(row, ("item", "component"))}, self.carry, labels=labels)
 
     @property
     def _published(self) -> str:

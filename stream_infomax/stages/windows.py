@@ -51,6 +51,10 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
         if self.form == "grid" and self.stride > self.patch:
             raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
 
+    def kept(self, name: str) -> tuple[str, ...]:
+        """Return nothing: windows are cut from the data, and many times as large."""
+        return ()
+
     def outline(self, incoming: Outline) -> Outline | None:
         """Return the windows or patches that the settings make."""
         row = incoming.row

@@ -6,16 +6,16 @@ import logging
 import secrets
 import time
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
 
 import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.frames.contracts import Arrival, Counts, State
+from stream_infomax.frames.frame import FrameError
 from stream_infomax.transport import messages
 from stream_infomax.transport.messages import Commit, Fetch, Full, Gone, Refused, Sent
 from stream_infomax.transport.sockets import HEARTBEAT_TIMEOUT_MS, RefusedError, StreamError, receive, set_options
@@ -27,14 +27,6 @@ SILENCE = 1.0
 PATIENCE = 2 * HEARTBEAT_TIMEOUT_MS / 1000
 
 _log = logging.getLogger(__name__)
-
-
-class Arrival(NamedTuple):
-    """A frame that has come, when it was sent, and when the source first had it (0: not known)."""
-
-    frame: Frame
-    sent: float
-    origin: float
 
 
 class Inlet:
@@ -55,6 +47,11 @@ class Inlet:
     credit
         The most frames under way.
     """
+
+    # What a loop wants to know of its feed: only the source knows how many there will be, and can be set back.
+    expected = 0
+    rewinds = False
+    after_restart: Callable[[Iterable[int]], int] | None = None
 
     def __init__(
         self,
@@ -125,8 +122,10 @@ class Inlet:
             if arrival is not None:
                 return arrival
 
-    def attend(self) -> None:
-        """Repeat the request after a reconnection and after silence; to be called when nothing comes."""
+    def attend(self, ready: Collection[Any] = ()) -> None:
+        """Repeat the request after a reconnection and after silence; nothing is due while frames are there."""
+        if self.socket in ready:
+            return
         reconnected = False
         while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
             event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
@@ -152,10 +151,10 @@ class Inlet:
         """Nothing is counted here but what is `lost`."""
         return {}
 
-    @property
-    def expected(self) -> int:
-        """The source knows."""
-        return 0
+    def seek(self, offset: int) -> None:
+        """Ask for `offset` next."""
+        self.next = offset
+        self._fetch(again=True)
 
     def close(self) -> None:
         """Close the sockets."""

@@ -152,4 +152,5 @@ Answer: TypeAlias = Sent | Gone | Full | Alive | Refused
 encode = msgspec.msgpack.Encoder().encode
 decode_status = msgspec.msgpack.Decoder(Status).decode
 decode_request = msgspec.msgpack.Decoder(Fetch | Commit).decode
+decode_sent = msgspec.msgpack.Decoder(Sent).decode
 decode_answer = msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode

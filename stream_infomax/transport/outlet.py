@@ -116,9 +116,9 @@ class Outlet(Bound):
         """Whether every reader has asked for something since the start."""
         return all(reader.heard for reader in self._readers.values())
 
-    def wanted(self) -> int | None:
-        """Return the lowest offset that a reader has asked for, None where none has."""
-        return min((reader.cursor for reader in self._readers.values() if reader.heard), default=None)
+    def wanted(self) -> list[int]:
+        """Return the offset that each reader waits for, of those that have asked for something."""
+        return [reader.cursor for reader in self._readers.values() if reader.heard]
 
     def rewound(self) -> None:
         """Take note that the log was rewound to `rewind_to`."""

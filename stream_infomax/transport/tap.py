@@ -10,6 +10,7 @@ import msgspec
 import zmq
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import messages
 from stream_infomax.transport.messages import Status
@@ -37,6 +38,7 @@ class Tap(Bound):
         publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         set_options(publisher)
         super().__init__(publisher, address)
+        self.sockets = (self.socket,)
         self._topics: set[bytes] = set()
         self._watched = False
 
@@ -54,12 +56,12 @@ class Tap(Bound):
                 self._topics.discard(change[1:])
         self._watched = any(FRAME[: len(topic)] == topic for topic in self._topics)
 
-    def frame(self, log_id: str, offset: int, parts: Sequence[bytes], origin: float) -> None:
+    def frame(self, output: Output) -> None:
         """Publish a frame, if anyone listens."""
         if not self._watched:
             return
-        head = messages.encode(messages.Sent(log_id, offset, time.time(), origin))
-        send(self.socket, (FRAME, head, *parts))
+        head = messages.encode(messages.Sent(output.log, output.frame.offset, time.time(), output.origin))
+        send(self.socket, (FRAME, head, *output.parts))
 
     def status(self, status: Status) -> None:
         """Publish numbers for people who watch."""
@@ -74,6 +76,16 @@ class TapReader:
 
     A frame that an observer is too slow for is missed and counted in `missed`. After a restart of the service an offset
     can come twice, with the same bytes.
+
+    Attributes
+    ----------
+    sent, origin
+        When the newest frame was sent, and when the source first had it, in seconds of the wall clock of the machine
+        that says so; 0 where that is not known. ``time.time() - tap.origin`` is a frame's latency.
+    status
+        The newest status, None before the first.
+    missed, refused
+        Frames that were missed, and messages that were none.
 
     Parameters
     ----------
@@ -90,8 +102,8 @@ class TapReader:
 
     def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
         self.address = address
-        # The newest status.
         self.status: Status | None = None
+        self.sent = self.origin = 0.0
         self.missed = 0
         self.refused = 0
         self._newest: int | None = None
@@ -127,10 +139,12 @@ class TapReader:
             if topic == STATUS and len(parts) == 1:
                 self.status = messages.decode_status(parts[0])
                 return self.status
+            head = messages.decode_sent(parts[0])
             frame = wire.decode(parts[1:])
-        except (FrameError, msgspec.DecodeError, UnicodeDecodeError):
+        except (FrameError, msgspec.DecodeError, UnicodeDecodeError, IndexError):
             self.refused += 1
             return None
+        self.sent, self.origin = head.sent, head.origin
         self._jump(frame.offset)
         self._newest = frame.offset if self._newest is None else max(self._newest, frame.offset)
         return frame

@@ -135,9 +135,7 @@ def test_start_takes_a_checkpoint_a_services_folder_or_a_runs(config: Path, tmp_
         states = {name: state for name, state in taught.state().items() if name in names}
         kept = Checkpoints(tmp_path / "other" / service, 3)
         kept.save(
-            Checkpoint(
-                log="", processed=number, finished=True, lost={}, config={}, source={}, stages=states, outputs={}
-            )
+            Checkpoint(log="", processed=number, finished=True, lost={}, config={}, source={}, stages=states, sinks={})
         )
     (checkpoint,) = (tmp_path / "other" / "learner").iterdir()
     for start in (checkpoint, checkpoint.parent, tmp_path / "other"):

@@ -22,7 +22,7 @@ from helpers.wire import status
 
 from stream_infomax.cli import app
 from stream_infomax.configuration.load import ConfigError
-from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.pictures import learners
@@ -320,12 +320,10 @@ class TestOtherCommands:
             while not select.select([observer.stdout], [], [], 0.02)[0]:  # until it listens
                 tap.attend()
                 arrays = {"source": Array(np.zeros((3, 2), np.float32), ("time", "channel"))}
-                tap.frame("log", offset, wire.encode(Frame("ear", offset, "a.wav", arrays)), 0.0)
+                tap.frame(Output(Frame("ear", offset, "a.wav", arrays)))
                 offset += 1
             assert offset > 0
-            tap.frame(
-                "log", offset, wire.encode(Frame("ear", offset, end=True, time=1.5, labels={"word": "seven"})), 0.0
-            )
+            tap.frame(Output(Frame("ear", offset, end=True, time=1.5, labels={"word": "seven"})))
             tap.status(status(offset, finished=True))
             output, _ = observer.communicate(timeout=60)
         tap.release()

@@ -84,8 +84,8 @@ def test_a_service_knows_its_place(path: Path) -> None:
 
 def save(path: Path, stages: dict[str, Any]) -> None:
     """Write a checkpoint with these stages."""
-    fields = {"log": "", "processed": 0, "finished": False, "lost": {}, "config": {}, "source": {}, "outputs": {}}
-    state_file.save(path, {**fields, "stages": stages})
+    nothing = {key: {} for key in ("lost", "config", "source", "outputs", "sinks")}
+    state_file.save(path, {"log": "", "processed": 0, "finished": False, **nothing, "stages": stages})
 
 
 def test_a_state_is_taken_over_by_name(path: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from helpers.toys import Counting, Summing
 
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.service.checkpoints import Checkpoints
-from stream_infomax.service.recorder import FrameStore, assemble
+from stream_infomax.sinks.assemble import assemble
+from stream_infomax.sinks.store import FrameStore
 
 TOYS = Path(__file__).with_name("toys.py")
 LONG = 60.0
@@ -29,6 +30,7 @@ class Chain:
             "source": {**common, "readers": ["a"], "n_frames": n_frames},
             "a": {**common, "name": "a", "readers": [last]},
             "b": {**common, "name": "b", "input": "a", "inlet": self.outlet("a")},
+            "recorder": {**common, "inlet": self.outlet("a")},
         }
         self.names = ["source", "a", last]
         self.processes = {}
@@ -41,12 +43,8 @@ class Chain:
 
     def start(self, *names, **changes):
         for name in names or self.names:
-            if name == "recorder":
-                arguments = ["-m", "stream_infomax.service.recorder", self.outlet("a")]
-                arguments += [str(self.folder / "recorder"), "recorder"]
-            else:
-                settings = json.dumps({**self.settings[name], **changes})
-                arguments = [str(TOYS), "source" if name == "source" else "stage", settings]
+            settings = json.dumps({**self.settings[name], **changes})
+            arguments = [str(TOYS), name if name in ("source", "recorder") else "stage", settings]
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *arguments],
                 stdin=subprocess.PIPE,

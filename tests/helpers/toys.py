@@ -6,6 +6,7 @@ import json
 import resource
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +17,8 @@ from stream_infomax.frames.contracts import Counts, Pipeline, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
 from stream_infomax.service import loop
-from stream_infomax.service.process import Service, run, run_source
+from stream_infomax.service.process import FromLog, FromSource, Service, run
+from stream_infomax.sinks.store import FrameStore
 
 
 class Keeping(zmq.Context):
@@ -128,8 +130,10 @@ def main(role: str, settings: dict[str, Any]) -> int:
         **settings,
     )
     if role == "source":
-        return run_source(Counting(**toy), service, pace=pace)
-    return run(Pipeline([Summing(name, **toy)], name), service, inlet)
+        return run(service, FromSource(Counting(**toy), pace))
+    if role == "recorder":
+        return run(replace(service, outlet=""), FromLog(inlet), sinks=[FrameStore(service.folder)])
+    return run(service, FromLog(inlet), Pipeline([Summing(name, **toy)], name))
 
 
 if __name__ == "__main__":

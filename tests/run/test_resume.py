@@ -79,6 +79,8 @@ def test_a_recording_missing_when_the_source_is_restarted_ends_the_run(folder: P
 def test_a_recording_missing_when_it_resumes_is_named_and_nothing_starts(
     folder: Path, options: tuple[str, ...]
 ) -> None:
+    for i in range(13, 99):  # 20 s: it is stopped long before
+        sound(folder, f"{i:02d}")
     with started("run", "pipeline.toml", *options, folder=folder) as (process, lines):
         next(line for line in lines if "frames/s" in line)
         process.send_signal(signal.SIGINT)

@@ -13,6 +13,7 @@ from stream_infomax.configuration.load import ConfigError
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.summary import saved_summary
 from stream_infomax.run.summary_text import lines, print_summary
+from stream_infomax.service.checkpoints import checkpoints_in
 from stream_infomax.watch.history import read
 
 pytestmark = needs("skimage", "PIL")
@@ -107,7 +108,7 @@ def test_a_summary_that_cannot_be_read_is_named(finished: Path, tmp_path: Path) 
 
 def test_a_run_that_only_encodes_draws_no_learning_curve(finished: Path, tmp_path: Path) -> None:
     config = tmp_path / "pipeline.toml"
-    (start,) = (finished / "in-process").glob("*.safetensors")
+    *_, start = checkpoints_in(finished / "in-process")
     text = CONFIG.partition('[[stage]]\nname = "classifier"')[0].format(folder=tmp_path / "run")
     config.write_text(text.replace('carry = ["patches"]', f'carry = ["patches"]\nlearn = false\nstart = "{start}"'))
     assert run(config, in_process=True, plain=True) == 0

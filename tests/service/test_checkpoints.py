@@ -16,7 +16,7 @@ def at(position, **state):
     """Return a checkpoint after so many frames."""
     stages = {"a": state} if state else {}
     return Checkpoint(
-        log="log", processed=position - 1, finished=False, lost={}, config={}, source={}, stages=stages, outputs={}
+        log="log", processed=position - 1, finished=False, lost={}, config={}, source={}, stages=stages, sinks={}
     )
 
 
@@ -100,7 +100,7 @@ import numpy as np
 from stream_infomax.state.file import StateFileError
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 def at(position, **state):
-    fields = dict(log='', finished=False, lost={}, config={}, source={}, outputs={})
+    fields = dict(log='', finished=False, lost={}, config={}, source={}, sinks={})
     return Checkpoint(processed=position - 1, stages={'a': state}, **fields)
 checkpoints = Checkpoints(Path(sys.argv[1]))
 checkpoints.save(at(1, x=np.zeros(10)))

@@ -10,7 +10,7 @@ from helpers.toys import Counting
 
 from stream_infomax.frames.frame import Frame
 from stream_infomax.service.loop import Loop
-from stream_infomax.service.process import Service, run_source
+from stream_infomax.service.process import FromSource, Service, run
 from stream_infomax.transport.tap import STATUS, TapReader
 
 
@@ -126,7 +126,7 @@ def test_a_live_source_keeps_time_and_does_not_spin(tmp_path, monkeypatch, capsy
     wait = Loop.wait
     monkeypatch.setattr(Loop, "wait", lambda loop: (waits.append(None), wait(loop))[1])
     start = time.monotonic()
-    assert run_source(Counting(20, rate=80.0), service(tmp_path, policy="drop-oldest"), pace="live") == 0
+    assert run(service(tmp_path, policy="drop-oldest"), FromSource(Counting(20, rate=80.0), "live")) == 0
     elapsed = time.monotonic() - start
     assert elapsed >= 19 * 0.05
     assert len(waits) < 20 + 4 * elapsed + 10
@@ -150,11 +150,11 @@ class Broken(Counting):
     ids=["nothing", "another offset"],
 )
 def test_a_source_that_breaks_its_promise_is_named(tmp_path, capsys, source, words):
-    assert run_source(source, service(tmp_path)) == 2
+    assert run(service(tmp_path), FromSource(source)) == 2
     assert capsys.readouterr().err == words
 
 
 def test_signals_are_put_back(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
-    assert run_source(Counting(3), service(tmp_path)) == 0
+    assert run(service(tmp_path), FromSource(Counting(3))) == 0
     assert signal.getsignal(signal.SIGTERM) is before

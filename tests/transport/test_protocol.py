@@ -9,6 +9,7 @@ import pytest
 from helpers.wire import status
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.transport import messages
 from stream_infomax.transport.log import OutputLog
@@ -106,13 +107,13 @@ def test_the_reader_of_the_document_reads(context, tmp_path):
 def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
     tap = Tap(context, f"ipc://{tmp_path}/t")
     program = PROGRAMS[0].replace("ipc:///tmp/photographs/learner.tap", tap.address)
-    observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}))
+    observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}), daemon=True)
     observer.start()
     while not tap._watched:
         tap.socket.poll(1000)
         tap.attend()
     frame = Frame("a", 4, arrays={"learner": Array(np.zeros((3, 2), np.float32), ("time", "component"))})
-    tap.frame(LOG, 4, wire.encode(frame), 0.0)
+    tap.frame(Output(frame, LOG))
     tap.status(status(6, finished=True))
     observer.join()
     assert capsys.readouterr().out == "4 (3, 2) 0\n"

@@ -5,7 +5,7 @@ import time
 import pytest
 from helpers.wire import LOG, LONG, frame, status
 
-from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Output
 from stream_infomax.transport.sockets import StreamError
 from stream_infomax.transport.tap import FRAME, STATUS, Tap, TapReader
 
@@ -22,14 +22,14 @@ def until_heard(tap, *topics):
 @pytest.mark.parametrize("transport", ["ipc", "tcp"])  # an observer has a context of its own
 def test_a_tap_is_read_in_a_loop_until_the_end(context, tmp_path, transport):
     tap = Tap(context, f"ipc://{tmp_path}/t" if transport == "ipc" else "tcp://127.0.0.1:*")
-    tap.frame(LOG, 0, wire.encode(frame(0)), 0.0)  # nobody listens
+    tap.frame(Output(frame(0), LOG))  # nobody listens
     with TapReader(tap.address) as reader:
         until_heard(tap, FRAME, STATUS)
         for offset in (1, 2, 5, 5):
-            tap.frame(LOG, offset, wire.encode(frame(offset)), 0.0)
-        tap.frame(LOG, 6, [b"noise"], 0.0)
+            tap.frame(Output(frame(offset), LOG))
+        tap.socket.send_multipart([FRAME, b"noise"])
         tap.status(status(5))
-        tap.frame(LOG, 7, wire.encode(frame(7)), 0.0)
+        tap.frame(Output(frame(7), LOG))
         tap.status(status(9, finished=True))
         assert [frame.offset for frame in reader] == [1, 2, 5, 5, 7]
         assert reader.missed == 2 + 1 + 2
@@ -44,7 +44,7 @@ def test_a_tap_nobody_listens_to_sends_nothing(context, ipc):
     until_heard(tap, FRAME, STATUS)
     frames.close()
     until_heard(tap, STATUS)
-    tap.frame(LOG, 0, wire.encode(frame(0)), 0.0)
+    tap.frame(Output(frame(0), LOG))
     tap.status(status(0))
     assert reader.receive() == status(0)
     reader.close()

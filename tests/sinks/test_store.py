@@ -1,12 +1,15 @@
-"""The recorder's parts and the file made of them; the recorder as a process is tested in test_runtime.py."""
+"""Frames on disk in parts, and the NPZ file made of them."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from stream_infomax.frames.contracts import Mark, Output
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.service.recorder import FrameStore, assemble
+from stream_infomax.sinks.assemble import assemble
+from stream_infomax.sinks.store import FrameStore
 from stream_infomax.state.file import StateFileError
 
 
@@ -22,17 +25,16 @@ def kept(path):
 
 def test_parts_are_continued_and_nothing_is_there_twice(tmp_path):
     store = FrameStore(tmp_path / "parts")
-    store.log_id = "run"
     for offset in range(3):
-        store.add(frame(offset))
-    store.flush(3)
-    store.flush(3)
-    store.add(frame(3))  # never flushed: the process was killed
+        store.accept(Output(frame(offset)))
+    store.save(Mark("run", 3, False))
+    store.save(Mark("run", 3, False))
+    store.accept(Output(frame(3)))  # never flushed: the process was killed
     again = FrameStore(tmp_path / "parts")
-    assert (again.next, again.log_id, again.finished) == (3, "run", False)
+    assert (again.next, again.log, again.finished) == (3, "run", False)
     for offset in range(1, 6):
-        again.add(frame(offset))
-    again.flush(6, finished=True)
+        again.accept(Output(frame(offset)))
+    again.save(Mark("run", 6, True))
     assert FrameStore(tmp_path / "parts").finished
     assemble(again, tmp_path / "x.npz")
     assert list(kept(tmp_path / "x.npz")["frames/offset"]) == list(range(6))
@@ -41,8 +43,8 @@ def test_parts_are_continued_and_nothing_is_there_twice(tmp_path):
 
 def part_with(folder, offset):
     store = FrameStore(folder)
-    store.add(frame(offset))
-    store.flush(offset + 1)
+    store.accept(Output(frame(offset)))
+    store.save(Mark("run", offset + 1, False))
 
 
 def test_the_millionth_part_is_the_newest(tmp_path):
@@ -65,10 +67,10 @@ def test_a_part_taken_away_makes_no_other_be_overwritten(tmp_path):
 
 def test_every_frame_and_row_is_described(tmp_path):
     store = FrameStore(tmp_path)
-    store.add(frame(0, segment="s", time=0.5, rate=4.0, labels={"b": "ö", "a": "1"}, encoder="e", update=3))
-    store.add(Frame(stream="b", offset=1, segment="s", labels={"late": "yes"}, last=True))
-    store.add(frame(4, rows=3))
-    store.flush(5)
+    store.accept(Output(frame(0, segment="s", time=0.5, rate=4.0, labels={"b": "ö", "a": "1"}, encoder="e", update=3)))
+    store.accept(Output(Frame(stream="b", offset=1, segment="s", labels={"late": "yes"}, last=True)))
+    store.accept(Output(frame(4, rows=3)))
+    store.save(Mark("run", 5, False))
     assemble(store, tmp_path / "x.npz")
     found = kept(tmp_path / "x.npz")
     assert found["x"].dtype == np.float32
@@ -85,21 +87,69 @@ def test_every_frame_and_row_is_described(tmp_path):
     assert [json.loads(labels) for labels in found["frames/labels"]] == [{"a": "1", "b": "ö"}, {"late": "yes"}, {}]
 
 
-def test_rows_keep_their_shape_and_empty_ones_do_not_count(tmp_path):
+def test_rows_keep_their_shape(tmp_path):
     store = FrameStore(tmp_path)
     grid = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
-    store.add(frame(0, width=0))  # warm-up: nobody knows the width yet
-    store.add(Frame(stream="a", offset=1, arrays={"x": Array(grid, ("grid_y", "grid_x", "component"))}))
-    store.flush(2)
+    store.accept(Output(Frame(stream="a", offset=0, arrays={"x": Array(grid, ("grid_y", "grid_x", "component"))})))
+    store.save(Mark("run", 1, True))
     assemble(store, tmp_path / "x.npz")
     np.testing.assert_array_equal(kept(tmp_path / "x.npz")["x"], grid.reshape(6, 4))
+
+
+def test_rows_of_the_warm_up_are_rows_of_nan(tmp_path):
+    """Before a learner has settled how many outputs it has, its rows have no columns; they are rows all the same."""
+    store = FrameStore(tmp_path)
+    store.accept(Output(frame(0, rows=5, width=0)))
+    store.accept(Output(frame(1, rows=2, width=3)))
+    store.accept(Output(frame(2, rows=0, width=0)))
+    store.save(Mark("run", 3, True))
+    assemble(store, tmp_path / "x.npz")
+    found = kept(tmp_path / "x.npz")
+    assert found["x"].shape == (7, 3)
+    assert np.isnan(found["x"][:5]).all()
+    np.testing.assert_array_equal(found["x"][5:], np.ones((2, 3)))
+    np.testing.assert_array_equal(found["rows/x"], [0] * 5 + [1] * 2)
+
+
+def test_every_row_has_its_time(tmp_path):
+    store = FrameStore(tmp_path)
+    rows, item = np.zeros((4, 2), np.float32), np.zeros((1, 3), np.float32)
+    arrays = {
+        "samples": Array(np.zeros((640, 1), np.float32), ("time", "channel")),
+        "x": Array(rows, ("time", "component")),
+        "score": Array(item, ("item", "component")),
+    }
+    store.accept(Output(Frame("a", 0, arrays=arrays, time=2.0, rate=8.0)))
+    store.accept(Output(Frame("a", 1, arrays={"x": Array(rows, ("item", "component"))}, time=7.0, rate=8.0)))
+    store.save(Mark("run", 2, True))
+    assemble(store, tmp_path / "x.npz")
+    found = kept(tmp_path / "x.npz")
+    np.testing.assert_array_equal(found["times/x"], [2.0, 2.125, 2.25, 2.375, 7.0, 7.0, 7.0, 7.0])
+    np.testing.assert_array_equal(found["times/score"], [2.0])
+    assert np.isnan(found["times/samples"]).all()  # the rate of a frame is that of its newest rows
+
+
+def test_a_file_is_made_in_the_memory_of_one_part(tmp_path):
+    """Of 64 MiB in 16 parts."""
+    store = FrameStore(tmp_path)
+    for offset in range(64):
+        store.accept(Output(frame(offset, rows=1024, width=256)))
+        if offset % 4 == 3:
+            store.save(Mark("run", offset + 1, False))
+    tracemalloc.start()
+    assemble(store, tmp_path / "x.npz")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 << 20
+    with np.load(tmp_path / "x.npz") as file:
+        np.testing.assert_array_equal(file["x"][:, 0], np.repeat(np.arange(64), 1024))
 
 
 def test_rows_that_become_longer_are_filled_up(tmp_path):
     store = FrameStore(tmp_path)
     for offset, width in enumerate((1, 1, 3)):
-        store.add(frame(offset, width=width))
-    store.flush(3)
+        store.accept(Output(frame(offset, width=width)))
+    store.save(Mark("run", 3, False))
     assemble(store, tmp_path / "x.npz")
     found = kept(tmp_path / "x.npz")["x"]
     assert found.shape[1] == 3
@@ -108,8 +158,8 @@ def test_rows_that_become_longer_are_filled_up(tmp_path):
 
 def test_columns_have_the_names_of_their_classes(tmp_path):
     store = FrameStore(tmp_path)
-    store.add(frame(0, width=2))
-    store.flush(1)
+    store.accept(Output(frame(0, width=2)))
+    store.save(Mark("run", 1, False))
     assemble(store, tmp_path / "x.npz", {"x": ["brick", "löwe", "came too late"], "carried no further": ["a"]})
     found = kept(tmp_path / "x.npz")
     assert list(found["classes/x"]) == ["brick", "löwe"]
@@ -118,9 +168,9 @@ def test_columns_have_the_names_of_their_classes(tmp_path):
 
 def test_rows_that_change_their_shape_are_named(tmp_path):
     store = FrameStore(tmp_path)
-    store.add(frame(0))
-    store.add(frame(1, width=2))
-    store.flush(2)
+    store.accept(Output(frame(0)))
+    store.accept(Output(frame(1, width=2)))
+    store.save(Mark("run", 2, False))
     with pytest.raises(ValueError, match=r"array 'x' has rows of shape \(2,\) from offset 1 on, before \(3,\)"):
         assemble(store, tmp_path / "x.npz")
     assert not (tmp_path / "x.npz").exists()
@@ -130,18 +180,18 @@ def test_the_same_frames_make_the_same_file(tmp_path):
     for name in ("one", "two"):
         store = FrameStore(tmp_path / name)
         for offset in range(4):
-            store.add(frame(offset))
+            store.accept(Output(frame(offset)))
             if name == "one":
-                store.flush(offset + 1)
-        store.flush(4)
+                store.save(Mark("run", offset + 1, False))
+        store.save(Mark("run", 4, False))
         assemble(store, tmp_path / f"{name}.npz")
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
 def test_a_damaged_part_is_named(tmp_path):
     store = FrameStore(tmp_path)
-    store.add(frame(0))
-    store.flush(1)
+    store.accept(Output(frame(0)))
+    store.save(Mark("run", 1, False))
     (part,) = tmp_path.iterdir()
     part.write_bytes(part.read_bytes()[:-1])
     with pytest.raises(StateFileError, match=r"part-000000\.safetensors"):
@@ -149,9 +199,9 @@ def test_a_damaged_part_is_named(tmp_path):
 
 
 def test_large_frames_make_a_part_due(tmp_path, monkeypatch):
-    monkeypatch.setattr("stream_infomax.service.recorder.PART_BYTES", 100)
+    monkeypatch.setattr("stream_infomax.sinks.store.PART_BYTES", 100)
     store = FrameStore(tmp_path)
-    store.add(frame(0))
+    store.accept(Output(frame(0)))
     assert store.due
-    store.flush(1)
+    store.save(Mark("run", 1, False))
     assert not store.due

@@ -1,0 +1,1 @@
+"""Where frames end: one file a kind, its settings and its class."""
