@@ -67,7 +67,7 @@ def files_of(project: Path, under: str) -> list[str]:
 
 def test_they_keep_every_contract(project: Path) -> None:
     own = files_of(project, "tests")
-    assert len(own) == 2
+    assert len(own) == 3
     wanted = "tone or smooth or levels or every_kind or test_the_spectrum or test_a_step or test_what_came_after"
     done = call(project, "pytest", "-q", "-p", "no:cacheprovider", "tests/test_contracts.py", *own, "-k", wanted)
     assert done.returncode == 0, done.stdout
@@ -79,7 +79,7 @@ def test_they_keep_every_contract(project: Path) -> None:
 def test_they_are_written_as_the_rest_is(project: Path) -> None:
     extra("ruff")
     own = [*files_of(project, "stream_infomax"), *files_of(project, "tests")]
-    assert len(own) == 4
+    assert len(own) == 6
     for arguments in (("check",), ("format", "--check")):
         done = call(project, "ruff", *arguments, *own)
         assert done.returncode == 0, done.stdout
@@ -89,6 +89,9 @@ def test_they_run_in_a_pipeline(project: Path) -> None:
     done = call(project, "stream_infomax.cli", "run", "tone.toml", "--save-features", "features.npz")
     assert done.returncode == 0, done.stderr
     assert "100 frames, none lost" in done.stdout
+    levels = (project / "runs" / "tone" / "levels" / "levels.csv").read_text(encoding="utf-8").splitlines()
+    assert [line for line in levels if ",smooth," in line][-1].startswith("99,smooth,")
+    assert len(set(levels)) == len(levels) > 100
 
 
 def test_they_stand_in_the_reference(project: Path) -> None:
@@ -98,3 +101,4 @@ def test_they_stand_in_the_reference(project: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "Of the tone, in Hz." in shown.stdout
     assert "What a row keeps of the smoothed row before it." in shown.stdout
+    assert "Significant digits of a level." in shown.stdout
