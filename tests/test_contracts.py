@@ -1,9 +1,9 @@
-"""The contracts that every source and stage keeps; what they are stands in contracts/."""
+"""The contracts that every source, stage and sink keeps; what they are stands in contracts/."""
 
 from functools import cache
 
 import pytest
-from contracts import examples, kinds, sources, stages
+from contracts import examples, kinds, sinks, sources, stages
 
 
 def every(of):
@@ -25,15 +25,13 @@ def source(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("of", "room"), [(kinds.STAGES, examples), (kinds.SOURCES, sources)], ids=["stages", "sources"]
+    ("of", "room"),
+    [(kinds.STAGES, examples), (kinds.SOURCES, sources), (kinds.SINKS, sinks)],
+    ids=["stages", "sources", "sinks"],
 )
 def test_every_kind_has_an_example(of, room):
     lacking = of.keys() - {example.kind for example in room.EXAMPLES}
     assert not lacking, f"add an Example of {sorted(lacking)} to EXAMPLES of {room.__name__}"
-
-
-def test_no_sink_goes_unchecked():
-    assert not kinds.SINKS, "the sinks need contracts/sinks.py: checks of full, accept, save, drained, and EXAMPLES"
 
 
 @every(examples.EXAMPLES)
@@ -46,3 +44,12 @@ def test_stage(check, example, tmp_path):
 @checks(sources.CHECKS)
 def test_source(check, example, source):
     check(source(example))
+
+
+@every(sinks.EXAMPLES)
+@checks(sinks.CHECKS)
+def test_sink(check, example, tmp_path):
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        folder.mkdir()
+    check(*(sinks.Subject(sinks.EXAMPLES[example], folder) for folder in folders))
