@@ -12,7 +12,15 @@ def checkpoint(**learners):
     stages = {"windows": {"form": "waveform"}}
     stages |= {name: {"learner": learner.state(), "encoder": name} for name, learner in learners.items()}
     return Checkpoint(
-        log="", processed=4, finished=False, lost={}, config={}, source={}, stages=stages, outputs={"positions": {}}
+        log="",
+        processed=4,
+        finished=False,
+        lost={},
+        config={},
+        source={},
+        stages=stages,
+        outputs={"positions": {}},
+        sinks={},
     )
 
 
