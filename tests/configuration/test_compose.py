@@ -84,7 +84,7 @@ def test_a_service_knows_its_place(path: Path) -> None:
 
 def save(path: Path, stages: dict[str, Any]) -> None:
     """Write a checkpoint with these stages."""
-    nothing = {key: {} for key in ("lost", "config", "source", "outputs", "sinks")}
+    nothing = {key: {} for key in ("lost", "config", "source", "sinks")}
     state_file.save(path, {"log": "", "processed": 0, "finished": False, **nothing, "stages": stages})
 
 

@@ -11,17 +11,8 @@ from stream_infomax.state.file import StateFileError, save
 def checkpoint(**learners):
     stages = {"windows": {"form": "waveform"}}
     stages |= {name: {"learner": learner.state(), "encoder": name} for name, learner in learners.items()}
-    return Checkpoint(
-        log="",
-        processed=4,
-        finished=False,
-        lost={},
-        config={},
-        source={},
-        stages=stages,
-        outputs={"positions": {}},
-        sinks={},
-    )
+    nothing = {key: {} for key in ("lost", "config", "source", "sinks")}
+    return Checkpoint(log="", processed=4, finished=False, **nothing, stages=stages)
 
 
 @pytest.fixture
