@@ -22,6 +22,7 @@ from stream_infomax.cli.warmup import warmup
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.run.settings import RunError
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.settings.printable import log_printably, printable
 from stream_infomax.state.error import StateFileError
 
 FAILED = 1
@@ -50,6 +51,7 @@ def main() -> None:
     """Run the command; say in one line what a person has to change."""
     _open_closed_streams()
     _speak_utf8()
+    log_printably()
     try:
         code = app()
         sys.stdout.flush()
@@ -93,5 +95,5 @@ def _open_closed_streams() -> None:
 
 def _say(text: str, code: int) -> int:
     with suppress(OSError):  # the terminal is closed
-        print(f"stream-infomax: {text}", file=sys.stderr)
+        print(f"stream-infomax: {printable(text, keep=chr(10))}", file=sys.stderr)
     return code

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stream_infomax.settings.printable import printable
+
+if TYPE_CHECKING:
+    from stream_infomax.frames.frame import Frame
 
 # Milliseconds of silence after which a person is told; a service that runs says how it is more often.
 SILENCE = 2000
+# The most characters of a name or a label in a line.
+LONGEST = 80
 
 
 def tap(address: str) -> int:
@@ -29,25 +37,33 @@ def tap(address: str) -> int:
         try:
             if not reader.socket.poll(SILENCE):
                 if _has_finished(address):
-                    print(f"{address}: its run has finished; nothing is published any more")
+                    print(f"{printable(address)}: its run has finished; nothing is published any more")
                     return 0
-                print(f"waiting for {address} …", file=sys.stderr, flush=True)
+                print(f"waiting for {printable(address)} …", file=sys.stderr, flush=True)
             for frame in reader:
-                arrays = "  ".join(
-                    f"{name} {'×'.join(map(str, array.data.shape))} {array.data.dtype}"
-                    for name, array in frame.arrays.items()
-                )
-                labels = "".join(f"  {name}={text}" for name, text in frame.labels.items())
-                marks = " end" if frame.end else " last" if frame.last else ""
-                segment = f"  {frame.segment}" if frame.segment else ""
-                print(
-                    f"{frame.offset}  {frame.stream}{segment}{marks}  {frame.time:.3f} s  {arrays}{labels}", flush=True
-                )
+                print(_described(frame), flush=True)
         except KeyboardInterrupt:
             pass
         if reader.missed:
-            print(f"{reader.missed} frames missed: this observer was too slow for them")
+            print(f"{reader.missed:,} frames missed: this observer was too slow for them")
+        if reader.refused:
+            print(f"{reader.refused:,} messages passed over: they are neither a frame nor a status")
     return 0
+
+
+def _described(frame: Frame) -> str:
+    """Return a frame in one line."""
+    arrays = [
+        f"{printable(name, LONGEST)} {'×'.join(map(str, array.data.shape))} {array.data.dtype}"
+        for name, array in frame.arrays.items()
+    ]
+    labels = [f"{printable(name, LONGEST)}={printable(text, LONGEST)}" for name, text in frame.labels.items()]
+    stream = printable(frame.stream, LONGEST)
+    segment = f"  {printable(frame.segment, LONGEST)}" if frame.segment else ""
+    marks = " end" if frame.end else " last" if frame.last else ""
+    time = f"{frame.time:.3f}" if abs(frame.time) < 1e12 else f"{frame.time:.3g}"
+    head = f"{frame.offset}  {stream}{segment}{marks}  {time} s"
+    return "  ".join([head, *arrays, *labels])
 
 
 def _has_finished(address: str) -> bool:

@@ -15,6 +15,7 @@ from stream_infomax.configuration.load import Config, load
 from stream_infomax.frames.contracts import Pipeline, Sink
 from stream_infomax.service.process import FromLog, FromSource, Upstream, run
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.settings.printable import log_printably, printable
 
 
 def serve(description: str, compile_kernels: Callable[[], None] | None = None) -> int:
@@ -31,6 +32,7 @@ def serve(description: str, compile_kernels: Callable[[], None] | None = None) -
     -------
     The exit code: 0 finished or asked to stop, 1 a death, 2 where starting again would end the same way.
     """
+    log_printably()
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--config", type=Path, required=True, help="the pipeline's TOML file")
     parser.add_argument("--service", help="which of its services this process is (default: the source)")
@@ -41,7 +43,7 @@ def serve(description: str, compile_kernels: Callable[[], None] | None = None) -
         name = arguments.service or config.source.name
         upstream, stages, sinks = _parts(config, name)
     except (ValueError, MissingExtraError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(printable(f"{name}: {error}"), file=sys.stderr)
         return 2
     return run(
         service_of(config, name),

@@ -15,6 +15,7 @@ from stream_infomax.configuration.load import Config, load
 from stream_infomax.configuration.survey import survey
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.parent import end_with_parent
+from stream_infomax.settings.printable import log_printably, printable
 
 # Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
 USUAL_WARMUP = 4.0
@@ -23,10 +24,11 @@ USUAL_WARMUP = 4.0
 def main(path: Path) -> int:
     """Try what the configuration in `path` describes; return the exit code."""
     end_with_parent()
+    log_printably()
     try:
         try_out(load(path))
     except (ValueError, OSError, MemoryError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
+        print(printable(" ".join(str(error).split())), file=sys.stderr)
         return 2
     compile_all()
     return 0

@@ -14,6 +14,7 @@ from stream_infomax.run.program import Program, module, script, start
 from stream_infomax.run.settings import RunError, service_script
 from stream_infomax.run.supervisor import ServiceError, Supervisor
 from stream_infomax.run.taps import Taps
+from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.monitor import Monitor
 
@@ -62,7 +63,7 @@ async def _prepare(folder: RunFolder) -> None:
     if code:
         raise RunError(f"the run could not be prepared (exit code {code}):\n{words}")
     if words:  # warnings
-        print(words, file=sys.stderr, flush=True)
+        print(printable(words, keep="\n"), file=sys.stderr, flush=True)
 
 
 async def _supervise(config: Config, folder: RunFolder, watch: Monitor) -> bool:

@@ -19,6 +19,7 @@ from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
+from stream_infomax.settings.printable import printable
 from stream_infomax.state.file import StateFileError
 from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
@@ -194,7 +195,7 @@ def guard(name: str, work: Callable[[Signals], bool]) -> int:
         with closing(Signals()) as signals:
             finished = work(signals)
     except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
-        print(f"{name}: {error}", file=sys.stderr, flush=True)
+        print(printable(f"{name}: {error}"), file=sys.stderr, flush=True)
         same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, StateFileError)
         return 2 if same_again else 1
     if finished:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+from types import TracebackType
+from typing import TypeAlias
+
+_Raised: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
 
 def printable(text: str, most: int | None = None, keep: str = "") -> str:
     r"""Return `text` with everything invisible or active escaped.
@@ -29,3 +36,20 @@ def printable(text: str, most: int | None = None, keep: str = "") -> str:
         text = text[: most - 1] + "…"
     shown = "".join(c if c.isprintable() or c in keep else c.encode("unicode_escape").decode() for c in text)
     return shown if most is None or len(shown) <= most else shown[: most - 1] + "…"
+
+
+class _Printable(logging.Formatter):
+    """A message on one line; line breaks stay in tracebacks only."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: _Raised) -> str:
+        return printable(super().formatException(ei), keep="\n")
+
+
+def log_printably() -> None:
+    """Send warnings of all modules to stderr, as text that a terminal can show."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])

@@ -141,7 +141,7 @@ class TapReader:
                 return self.status
             head = messages.decode_sent(parts[0])
             frame = wire.decode(parts[1:])
-        except (FrameError, msgspec.DecodeError, UnicodeDecodeError, IndexError):
+        except (FrameError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
             self.refused += 1
             return None
         self.sent, self.origin = head.sent, head.origin

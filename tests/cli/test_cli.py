@@ -330,7 +330,7 @@ class TestOtherCommands:
         assert observer.returncode == 0
         lines = output.splitlines()
         assert lines[0].endswith("  ear  a.wav  0.000 s  source 3×2 float32")
-        assert lines[-1] == f"{offset}  ear end  1.500 s    word=seven"
+        assert lines[-1] == f"{offset}  ear end  1.500 s  word=seven"
 
     def test_tap_of_a_finished_run_does_not_wait(self, finished: Finished) -> None:
         told = call("tap", f"ipc://{finished.run}/learner.tap", folder=finished.folder)

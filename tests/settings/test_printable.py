@@ -1,5 +1,8 @@
 """Text from outside: what is invisible or active is escaped, the rest stays."""
 
+import subprocess
+import sys
+
 import pytest
 
 from stream_infomax.settings.printable import printable
@@ -35,3 +38,22 @@ def test_no_more_than_most_characters(text: str) -> None:
     shown = printable(text, most=10)
     assert len(shown) == 10
     assert shown.endswith("…")
+
+
+def test_warnings_of_modules_are_one_line_each_and_tracebacks_keep_theirs() -> None:
+    program = """
+import logging
+from stream_infomax.settings.printable import log_printably
+log_printably()
+logging.getLogger("a").warning("%s is broken", "\\x1b[2Ja\\nb.wav")
+try:
+    raise ValueError("\\x1b[2J")
+except ValueError:
+    logging.getLogger("a").exception("failed")
+"""
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stderr
+    lines = shown.splitlines()
+    assert lines[0] == r"\x1b[2Ja\nb.wav is broken"
+    assert lines[1] == "failed"
+    assert len(lines) > 3
+    assert all(line.isprintable() for line in lines)
