@@ -22,7 +22,12 @@ MOST_PLANES = 144
 
 
 def components(
-    filters: npt.ArrayLike, basis: npt.ArrayLike, axes: Sequence[str], shape: Sequence[int], rate: float = 0.0
+    filters: npt.ArrayLike,
+    basis: npt.ArrayLike,
+    axes: Sequence[str],
+    shape: Sequence[int],
+    rate: float = 0.0,
+    names: Sequence[str] = (),
 ) -> Figure:
     """Draw filters and basis as the geometry of a row asks for.
 
@@ -36,6 +41,8 @@ def components(
         The geometry of one row: names and lengths of its axes, for example ("y", "x") and (12, 12).
     rate
         Samples per second of audio windows; 0 where it is not known.
+    names
+        Of the values of a row, for example of EEG channels; numbers where none are given. They stand at a matrix.
 
     Returns
     -------
@@ -54,6 +61,8 @@ def components(
             f"filters of shape {rows.shape} and basis of shape {columns.shape} do not fit rows of axes {tuple(axes)} "
             f"and shape {tuple(shape)}: accepted are (n_components, {n_features}) and ({n_features}, n_components)"
         )
+    if names and len(names) != n_features:
+        raise ValueError(f"{len(names)} names for {n_features} values of a row; accepted are {n_features} or none")
     # A component and its negative are the same one: all are shown with their heavier side up.
     both = np.stack([rows, columns.T])
     both *= np.where((both[1] ** 3).sum(1) < 0, -1.0, 1.0)[:, None]
@@ -68,7 +77,7 @@ def components(
         case ("sample", "channel"):
             return _planes(both, "the signals", "channels")
         case _:
-            return _matrices(both.reshape(2, len(rows), -1), tuple(axes))
+            return _matrices(both.reshape(2, len(rows), -1), tuple(axes), names)
 
 
 def _patches(both: npt.NDArray[np.float64]) -> Figure:
@@ -209,7 +218,7 @@ def _scale(figure: Figure, left: float, bottom: float) -> None:
         axes.text(x, 0.5, text, transform=axes.transAxes, ha=align, va="center", fontsize=9, color=QUIET)
 
 
-def _matrices(both: Floats, axes_names: tuple[str, ...]) -> Figure:
+def _matrices(both: Floats, axes_names: tuple[str, ...], names: Sequence[str]) -> Figure:
     """Draw rows without a picture of their own (channels, components of a layer below) as matrices."""
     n, n_features = both.shape[1:]
     # Outputs have like variance: a basis vector's length says how much of the signal is its component's.
@@ -223,7 +232,11 @@ def _matrices(both: Floats, axes_names: tuple[str, ...]) -> Figure:
         extent = (-0.5, n_features - 0.5, n + 0.5, 0.5)
         scaled = matrix / _typical(matrix)
         axes.imshow(scaled, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
-        axes.set_xlabel(f"{what} (number in a row)", fontsize=9.5, color=INK)
+        if names:
+            size = min(9.0, 330 / n_features)
+            labels = [drawable(name, 12) for name in names]
+            axes.set_xticks(range(n_features), labels, rotation=90, fontsize=size)
+        axes.set_xlabel(what if names else f"{what} (number in a row)", fontsize=9.5, color=INK)
         axes.set_ylabel("component, by share of the signal" if i == 0 else "", fontsize=9.5, color=INK)
     _scale(figure, 0.45, 0.35)
     return figure

@@ -45,6 +45,7 @@ def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns]) -> Figure:
     -------
     matplotlib.figure.Figure
     """
+    curves = {curve: _settled(columns) if KINDS[curve[2]].is_share else columns for curve, columns in curves.items()}
     groups = {kind: _of_kind(curves, kind) for kind in KINDS if not KINDS[kind].beside}
     groups = {kind: group for kind, group in groups.items() if group}
     rivals = {kind: _of_kind(curves, *(other for other in KINDS if KINDS[other].beside == kind)) for kind in groups}
@@ -65,6 +66,12 @@ def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns]) -> Figure:
 def _of_kind(curves: Mapping[tuple[str, str, Kind], Columns], *kinds: Kind) -> Group:
     """Return the curves of some kinds of measure, by stage and level."""
     return {(stage, level): columns for (stage, level, kind), columns in curves.items() if kind in kinds}
+
+
+def _settled(columns: Columns) -> Columns:
+    """Return a curve of shares without its first ones, of a handful of results each."""
+    n_first = sum(position < FEW_FRAMES for position in columns["position"][:-1])
+    return {name: values[n_first:] for name, values in columns.items()}
 
 
 def _draw(axes: Axes, kind: Display, group: Group, rivals: Group) -> None:

@@ -212,3 +212,16 @@ def test_each_component_of_a_matrix_has_its_own_scale_and_the_largest_share_come
     shown = np.asarray(figure.axes[0].images[0].get_array())
     assert np.abs(shown).max(1) == pytest.approx([1, 1, 1], rel=0.1)
     assert np.abs(shown[0]).argmax() == 2, "the second component has the largest share of the signal"
+
+
+def test_names_of_channels_stand_at_a_matrix() -> None:
+    figure = components(np.eye(3), np.eye(3), ("channel",), (3,), names=("Fc5", "C3", "$Oz"))
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["Fc5", "C3", r"\$Oz"]
+    with pytest.raises(ValueError, match="2 names for 3 values of a row"):
+        components(np.eye(3), np.eye(3), ("channel",), (3,), names=("Fc5", "C3"))
+
+
+def test_shares_of_a_handful_of_results_are_not_drawn() -> None:
+    columns = {"position": [2.0, 10.0, 40.0, 80.0], "value": [1.0, 0.0, 0.3, 0.4]}
+    (axes,) = plots.learning_curves({("probe", "a", "accuracy"): columns}).axes
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[40, 0.3], [80, 0.4]])
