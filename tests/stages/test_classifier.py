@@ -45,7 +45,7 @@ def test_one_row_where_a_segment_ends_and_none_elsewhere():
     assert [frame.offset for frame in outputs] == list(range(len(outputs)))
     for number, frame in enumerate(outputs):
         array = frame.arrays["named"]
-        assert array.axes == ("time", "component")
+        assert array.axes == ("item", "component")
         assert array.n_rows == (number % 3 == 2 and number > 2), "no class is known when the first segment ends"
         if array.n_rows:
             assert array.data.sum() == pytest.approx(1)
