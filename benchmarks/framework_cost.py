@@ -29,7 +29,8 @@ from common import RESULTS, machine, write_table  # first: it pins the threads
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.service.process import Service, run
+from stream_infomax.service.process import FromLog, run
+from stream_infomax.service.service import Service
 from stream_infomax.service.status import Meter
 from stream_infomax.transport import messages
 from stream_infomax.transport.inlet import Inlet
@@ -77,7 +78,7 @@ def serve(folder: str) -> None:
         readers=("bench",),
         checkpoint_every=1 << 40,
     )
-    sys.exit(run(Pipeline([Identity()], "identity"), service, f"ipc://{folder}/bench.outlet"))
+    sys.exit(run(service, FromLog(f"ipc://{folder}/bench.outlet"), Pipeline([Identity()])))
 
 
 def echo(folder: str) -> None:
@@ -195,7 +196,7 @@ def parts_of_the_cost() -> dict[str, float]:
     offsets = iter(range(1 << 40))
     meter = Meter()
     work = {
-        "encode the frame": frame.to_parts,
+        "encode the frame": lambda: wire.encode(frame),
         "decode the frame": lambda: wire.decode(parts),
         "encode the transport part": lambda: messages.encode(messages.Sent("0" * 16, 1, time.time(), 0.0)),
         "decode the transport part": lambda: messages.decode_answer(head),

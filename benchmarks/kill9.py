@@ -1,9 +1,9 @@
 """Does a run whose services are killed with signal 9 at random moments end with the same basis and the same features?
 
-Patches of the photographs bundled with scikit-image -> learner -> recorder, as `stream-infomax run` starts them. One
-run is left alone; in the others a service is killed when the learner has come to a random offset, until it has been
-killed as often as asked; the supervisor restarts it. Compared are every array of the recorded features, byte
-by byte, and the learner's final state: basis, averages, whitening, memory, random state.
+Patches of the photographs bundled with scikit-image -> learner -> recorder (a sink), as `stream-infomax run`
+starts them. One run is left alone; in the others a process is killed when the learner has come to a random offset,
+until it has been killed as often as asked; the supervisor restarts it. Compared are every array of the recorded
+features, byte by byte, and the learner's final state: basis, averages, whitening, memory, random state.
 
     python benchmarks/kill9.py [--kills 20] [--frames 4000]
 """
@@ -69,8 +69,6 @@ def pid_of(run: subprocess.Popen[str], service: str) -> int | None:
     for child in Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split():
         words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
         if service in words or any(word.endswith(f"/{service}.py") for word in words):
-            return int(child)
-        if service == "recorder" and "stream_infomax.service.recorder" in words:
             return int(child)
     return None
 

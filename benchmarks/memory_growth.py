@@ -2,8 +2,8 @@
 
 Small synthetic frames go through a source's and a learner's process over sockets, as fast as they take them. The
 resident memory of both is read from /proc as the learner's status tells how many frames it has had. The learner's
-memory of past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default of 8 MB its
-pages are touched for the first time until some 200,000 of them have passed.
+memory of past rows is 1 MB, so that frames this small fill it within the first 10,000; with the default of 24 MiB
+its pages are touched for the first time until many more have passed.
 
     python benchmarks/memory_growth.py [--frames 1000000] [--memory 1]
 """
@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from common import RESULTS, machine, write_table  # first: it pins the threads
 
+from stream_infomax.transport.messages import Status
 from stream_infomax.transport.tap import STATUS, TapReader
 
 CONFIG = """
@@ -63,11 +64,14 @@ def measure(folder: Path, frames: int, memory: float) -> list[tuple[int, float, 
     )
     found = []
     with TapReader(f"ipc://{folder}/learner.tap", topics=(STATUS,)) as observer:
-        while not observer.status.get("finished") and learner.poll() is None:
+        while learner.poll() is None:
             if not observer.socket.poll(1000):
                 continue
-            observer.receive()
-            found.append((observer.status.frames, megabytes(learner), megabytes(source)))
+            status = observer.receive()
+            if isinstance(status, Status):
+                found.append((status.frames, megabytes(learner), megabytes(source)))
+                if status.finished:
+                    break
     if learner.wait() or source.wait():
         raise SystemExit("a service did not end well")
     return found
