@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,8 @@ def tap(address: str) -> int:
         reader = TapReader(address)
     except StreamError as error:
         raise ConfigError(str(error)) from error
+    # A shell starts what runs in the background with SIGINT ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with reader:
         try:
             if not reader.socket.poll(SILENCE):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zmq
-from helpers.commands import ENVIRONMENT, Ended, call, child_of, command, started
+from helpers.commands import Ended, call, child_of, command, started
 from helpers.extras import needs
 from helpers.wire import status
 
@@ -337,13 +337,19 @@ class TestOtherCommands:
         assert (told.code, told.errors) == (0, "")
         assert "its run has finished" in told.output
 
-    def test_tap_says_that_it_waits(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("shell", ["foreground", "background"])
+    def test_tap_says_that_it_waits(self, tmp_path: Path, shell: str) -> None:
+        """A shell ignores SIGINT for what it starts in the background."""
         address = f"ipc://{tmp_path}/tap"
-        with subprocess.Popen(command("tap", address), stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as observer:
-            assert observer.stderr is not None
-            assert observer.stderr.readline() == f"waiting for {address} …\n"
-            observer.send_signal(signal.SIGINT)
-            assert observer.wait(60) == 0
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN if shell == "background" else signal.SIG_DFL)
+        try:
+            with started("tap", address, folder=tmp_path) as (observer, _):
+                assert observer.stderr is not None
+                assert observer.stderr.readline() == f"waiting for {address} …\n"
+                observer.send_signal(signal.SIGINT)
+                assert observer.wait(60) == 0
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def test_help_loads_nothing_heavy(self) -> None:
         program = "import sys, stream_infomax.cli; print([m for m in sys.argv[1:] if m in sys.modules])"

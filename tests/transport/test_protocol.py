@@ -11,6 +11,7 @@ from helpers.wire import status
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.measure import Measure
 from stream_infomax.transport import messages
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.outlet import Outlet
@@ -79,6 +80,14 @@ def test_requests(name):
 def test_answers(name):
     assert [messages.encode(ANSWERS[name])] == parts(name)
     assert messages.decode_answer(parts(name)[0]) == ANSWERS[name]
+
+
+def test_the_keys_of_a_status_and_of_a_measure_are_those_of_the_document():
+    table = TEXT.split("* `status`:")[1].split("What an observer missed")[0]
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", table, re.MULTILINE)
+    assert {key for keys, _ in rows for key in re.findall(r"`(\w+)`", keys)} == set(messages.Status.__struct_fields__)
+    measure = next(text for keys, text in rows if keys == "`measures`")
+    assert re.findall(r"`(\w+)`", measure) == list(Measure.__struct_fields__)
 
 
 def test_the_reader_of_the_document_reads(context, tmp_path):
