@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from stream_infomax.frames.measure import Kind
 from stream_infomax.plots.style import INK, LINES, QUIET, drawable, new_figure, panel
 from stream_infomax.watch.curve import typical_range
-from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display
+from stream_infomax.watch.kinds import KINDS, Display
 
 # Of what stands there to be compared with.
 DASHES = (":", "-.", "--")
@@ -19,6 +19,8 @@ DASHES = (":", "-.", "--")
 FULL, HEIGHT, GAP, LEGEND = 11.15, 3.2, 1.15, 3.3
 # Rows are shown on a logarithmic axis where the last position is so many times the first.
 LONG = 20
+# Before so many frames shares are of a handful of results each.
+SETTLED = 100
 NOTE = (
     "Values depend on the data: compare within a run. First values far from all others are cut off.\n"
     "Where a measure is of sampled or recent rows, changes of about 1 % come from which rows these are."
@@ -70,7 +72,7 @@ def _of_kind(curves: Mapping[tuple[str, str, Kind], Columns], *kinds: Kind) -> G
 
 def _settled(columns: Columns) -> Columns:
     """Return a curve of shares without its first ones, of a handful of results each."""
-    n_first = sum(position < FEW_FRAMES for position in columns["position"][:-1])
+    n_first = sum(position < SETTLED for position in columns["position"][:-1])
     return {name: values[n_first:] for name, values in columns.items()}
 
 
@@ -151,4 +153,4 @@ def _ending(name: tuple[str, str], kind: Display, columns: Columns, rivals: Grou
 def _after_the_first(columns: Columns) -> Sequence[float]:
     """Return the values that are no shares of a handful of results, and always the last one."""
     pairs = zip(columns["position"], columns["value"], strict=True)
-    return [value for position, value in pairs if position >= 5 * FEW_FRAMES] or columns["value"][-1:]
+    return [value for position, value in pairs if position >= SETTLED] or columns["value"][-1:]
