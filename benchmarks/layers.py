@@ -90,7 +90,7 @@ def turn_at_random(stage: LearnerStage, seed: int) -> None:
 
 
 def scores(recordings: list[Recording], learnt: np.ndarray, tested: np.ndarray, seed: int, **settings) -> dict:
-    """Per cent of digits named rightly, of an unheard speaker and of all, at each level."""
+    """Accuracy (%) on digits of a speaker who was left out and of all, at each level."""
     digits, speakers = (np.array([r.labels[name] for r in recordings]) for name in ("digit", "speaker"))
     result = {}
     for level, vectors in features(recordings, learnt, seed, **settings).items():
@@ -141,7 +141,7 @@ def draw(results: list[dict]) -> None:
         colours = ["tab:gray" if "not" in level else "tab:blue" for level in LEVELS]
         axes.barh(places, values.mean(axis=0), xerr=values.std(axis=0, ddof=1), color=colours, height=0.7)
         axes.set_xlim(max(0.0, 5 * np.floor(values.min() / 5) - 5), min(100.0, values.max() + 2))
-        axes.set_title(f"{title}: named rightly, %", fontsize=10)
+        axes.set_title(f"{title}: accuracy, %", fontsize=10)
         axes.set_yticks(places, LEVELS)
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(common.RESULTS / "layers.png", dpi=130)

@@ -22,7 +22,7 @@ def modules_loaded_by(statement: str) -> set[str]:
 
 
 def test_arrows_run_downwards_only() -> None:
-    # In a process of its own: it sets up logging anew.
+    # In a process of its own: it sets up logging its own way.
     program = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(cache_dir=None))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False

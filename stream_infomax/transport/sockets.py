@@ -17,7 +17,7 @@ MAX_PART_BYTES = 1 << 28
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 LINGER_MS = 2000
-# Plain numbers: to combine the flags anew takes longer than to send.
+# Plain numbers: to combine the flags each time takes longer than to send.
 _NOW = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 

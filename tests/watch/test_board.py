@@ -162,7 +162,7 @@ class TestBoard:
         now += 20.0
         row.update(status(990))
         assert row.throughput() == (0.0, 0.0)
-        row.update(status(5))  # restarted: the counts begin anew
+        row.update(status(5))  # restarted: the counts begin at 0
         assert row.throughput() == (0.0, 0.0)
 
     def test_a_curve_moves_only_when_there_is_something_new(self) -> None:
