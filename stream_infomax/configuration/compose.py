@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from stream_infomax.service.process import Service
 
 # Keys that neither shape an array nor change a result that is already there.
-MAY_CHANGE = ("run.folder", "run.keep", "run.checkpoint_every", "run.record", "pace", "log.*", "half_life", "device")
+MAY_CHANGE = (
+    *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
+    *("pace", "log.*", "half_life", "device", "sink.*.path"),
+)
 
 
 def source_of(config: Config) -> Seekable | Live:

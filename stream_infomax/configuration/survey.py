@@ -19,7 +19,8 @@ def survey(config: Config) -> dict[str, Outline | None]:
     Raises
     ------
     ConfigError
-        Where the source cannot be read, a stage cannot work on what comes in, or a state does not fit its stage.
+        Where the source cannot be read, a stage cannot work on what comes in, a state does not fit its stage, or a sink
+        has no place.
     """
     source = source_of(config)
     of_array: dict[str, Outline | None] = {config.source.name: source.outline() if hasattr(source, "outline") else None}
@@ -34,4 +35,9 @@ def survey(config: Config) -> dict[str, Outline | None]:
         of_array |= dict.fromkeys(stage.settings.adds(stage.name), outline)
         if stage.start:
             take_over(config, Pipeline([stage_of(config, stage)]))
+    for sink in config.sink:
+        try:
+            sink.settings.try_out()
+        except SettingError as error:
+            raise ConfigError(str(error.under(f"sink.{sink.service_name}"))) from error
     return found

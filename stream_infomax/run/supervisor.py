@@ -237,6 +237,7 @@ class Supervisor:
             self._give_up(process, how + often, useless)
             return False
         process.restarts += 1
+        process.note(how)
         self._tell(process, "restarting")
         pause = self._patience.pause * 2 ** (process.deaths - 1)
         with suppress(TimeoutError):
@@ -355,6 +356,11 @@ class _Process:
     def count_death(self, forgive: bool) -> None:
         self.deaths = 1 if forgive or self.advanced else self.deaths + 1
         self.advanced = False
+
+    def note(self, how: str) -> None:
+        """Write into its log how it ended: one that was killed had no words of its own."""
+        with suppress(OSError), self.log.open("a", encoding="utf-8") as log:  # the next start says what is wrong
+            log.write(f"{self.name} {how}\n")
 
     def last_words(self) -> str:
         """Return the end of what this life, not an earlier one, wrote to stderr."""

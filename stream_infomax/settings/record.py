@@ -30,6 +30,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the packages, not installed with stream_infomax itself, that these settings need."""
         return ()
 
+    def try_out(self) -> None:
+        """Check what only this machine can tell, before a run starts. Raises SettingError."""
+
 
 Record = TypeVar("Record", bound=Settings)
 

@@ -24,6 +24,11 @@ class NpzSettings(Settings, frozen=True, kw_only=True):
         if not self.path.endswith(".npz"):
             raise SettingError("path", self.path, "a name that ends in .npz")
 
+    def try_out(self) -> None:
+        """Check that the file can be made."""
+        if not os.access(Path(self.path).absolute().parent, os.W_OK):
+            raise SettingError("path", self.path, "a file in a folder that is there and can be written")
+
 
 @configured_by(NpzSettings)
 class NpzSink(FrameStore):
@@ -38,9 +43,9 @@ class NpzSink(FrameStore):
     """
 
     def __init__(self, name: str, folder: Path, **settings: Any) -> None:
-        self.path = Path(make(NpzSettings, settings).path)
-        if not os.access(self.path.absolute().parent, os.W_OK):
-            raise SettingError("path", str(self.path), "a file in a folder that is there and can be written")
+        given = make(NpzSettings, settings)
+        given.try_out()
+        self.path = Path(given.path)
         super().__init__(folder, name)
 
     def save(self, mark: Mark) -> State:

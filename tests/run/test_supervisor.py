@@ -98,6 +98,7 @@ def test_what_dies_is_restarted(stage: Stage) -> None:
     assert stage.run() is True
     assert stage.states("learner") == [*["starting", "running", "restarting"] * 2, "starting", "running", "finished"]
     assert stage.told[-1] == ("learner", "finished", 2)
+    assert (stage.folder / "learner.log").read_text() == "learner was ended by SIGKILL\n" * 2
 
 
 def test_a_crash_loop_ends_the_run_with_the_last_words(stage: Stage) -> None:

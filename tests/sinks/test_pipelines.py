@@ -78,3 +78,16 @@ def test_a_file_of_another_kind_is_refused_before_anything_starts(tmp_path: Path
     assert end.code == 2
     assert "sink.first.path = 'a.csv'" in end.errors
     assert "starting" not in end.output
+
+
+def test_a_folder_that_is_missing_is_named_before_anything_starts_and_can_be_corrected(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.toml"
+    path.write_text(CONFIG.format(folder="run", first="gone/a.npz", second="b.npz"))
+    for command in ("check", "run"):
+        end = call(command, path, folder=tmp_path)
+        assert (end.code, end.errors.count("\n")) == (2, 1)
+        assert "sink.first.path = 'gone/a.npz'; accepted: a file in a folder that is there" in end.errors
+        assert "starting" not in end.output
+    path.write_text(CONFIG.format(folder="run", first="a.npz", second="b.npz"))
+    assert call("run", path, folder=tmp_path).code == 0
+    assert (tmp_path / "a.npz").exists()
