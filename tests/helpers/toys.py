@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import resource
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 import zmq
 
@@ -71,6 +73,45 @@ class Counting:
         return {"seed": self.seed}
 
 
+class Device:
+    """A live source: frame n comes when somebody pushes the number n, the last one with `end` behind it."""
+
+    name = "source"
+
+    def __init__(self, address: str) -> None:
+        self.finished = False
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.PULL)
+        self._socket.bind(address)
+        self.sockets = (self._socket,)
+        self._n_received = 0
+
+    def receive(self) -> Frame | None:
+        try:
+            number, _, end = self._socket.recv_string(zmq.NOBLOCK).partition(" ")
+        except zmq.Again:
+            return None
+        self._n_received += 1
+        self.finished = bool(end)
+        (frame,) = Counting(int(number) + 1).frames(int(number))
+        return msgspec.structs.replace(frame, offset=-1, end=self.finished, labels={"number": number})
+
+    def due(self) -> float:
+        return math.inf
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+    def state(self) -> State:
+        return {}
+
+    def restore(self, state: State) -> None:
+        """What came before is gone."""
+
+    def counts(self) -> Counts:
+        return {"received": self._n_received}
+
+
 class Summing:
     """A stage whose every output depends on every input before it, to the last bit."""
 
@@ -116,6 +157,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
     name = settings.pop("name", role)
     pace = settings.pop("pace", "fast")
     inlet = settings.pop("inlet", f"ipc://{folder}/source.outlet")
+    device = settings.pop("device", "")
     largest = settings.pop("largest_file", resource.RLIM_INFINITY)  # stands for a disk that is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
     loop.FAREWELL = settings.pop("farewell", loop.FAREWELL)
@@ -130,7 +172,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
         **settings,
     )
     if role == "source":
-        return run(service, FromSource(Counting(**toy), pace))
+        return run(service, FromSource(Device(device) if device else Counting(**toy), pace))
     if role == "recorder":
         return run(replace(service, outlet=""), FromLog(inlet), sinks=[FrameStore(service.folder)])
     return run(service, FromLog(inlet), Pipeline([Summing(name, **toy)], name))

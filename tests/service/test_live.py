@@ -1,0 +1,67 @@
+"""A live source as a service: offsets on arrival, an end, and a death after which no offset names two frames."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+import zmq
+from helpers.chains import features
+
+from stream_infomax.transport.tap import FRAME, TapReader
+
+
+@pytest.fixture
+def device(context, tmp_path):
+    """What pushes numbers to a live source."""
+    socket = context.socket(zmq.PUSH)
+    socket.connect(f"ipc://{tmp_path}/device")
+    return socket
+
+
+def live(chain, tmp_path, **settings):
+    made = chain(0, last="recorder", **settings)
+    made.settings["source"]["device"] = f"ipc://{tmp_path}/device"
+    return made
+
+
+def push(device, numbers, end=False):
+    last = list(numbers)[-1]
+    for number in numbers:
+        device.send_string(f"{number} end" if end and number == last else str(number))
+
+
+def numbers_in(kept):
+    return [int(json.loads(labels)["number"]) for labels in kept["frames/labels"]]
+
+
+def test_frames_get_their_offsets_on_arrival_and_the_stream_has_an_end(chain, device, tmp_path):
+    made = live(chain, tmp_path)
+    made.start()
+    push(device, range(100, 160), end=True)
+    made.finish()
+    kept = features(made)
+    np.testing.assert_array_equal(kept["frames/offset"], np.arange(60))
+    assert numbers_in(kept) == list(range(100, 160))
+    assert made.saved("source").finished
+
+
+def test_a_source_that_dies_goes_on_behind_what_was_read(chain, device, tmp_path):
+    made = live(chain, tmp_path)
+    made.start()
+    with TapReader(made.tap("a"), topics=(FRAME,)) as observer:
+        made.line("a")  # READY
+        sent = 0
+        while not observer.socket.poll(100):  # until the observer listens
+            push(device, [sent])
+            sent += 1
+        push(device, range(sent, sent + 50))
+        next(frame for frame in observer if frame.labels["number"] == str(sent + 49))
+    made.processes["source"].kill()
+    assert made.end("source")[0] == -signal.SIGKILL
+    made.start("source")
+    push(device, range(sent + 50, sent + 80), end=True)
+    made.finish()
+    kept = features(made)
+    assert numbers_in(kept) == list(range(sent + 80)), "all was read before the death"
+    assert np.all(np.diff(kept["frames/offset"]) > 0)
