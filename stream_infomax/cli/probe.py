@@ -89,12 +89,12 @@ def probe(
 
 def _states(folder: Path) -> Mapping[str, Any]:
     """Return the states of a run's stages under their names."""
-    from stream_infomax.service.checkpoints import checkpoints_in, read
+    from stream_infomax.service.checkpoints import read
     from stream_infomax.state.file import StateFileError
+    from stream_infomax.state.numbered import newest_checkpoints
 
     try:
-        found = [checkpoints_in(place) for place in sorted(folder.iterdir()) if place.is_dir()]
-        checkpoints = [read(paths[-1]) for paths in found if paths]
+        checkpoints = [read(path) for path in newest_checkpoints(folder)]
     except (StateFileError, OSError) as error:
         raise ConfigError(str(error)) from error
     states = {name: state for checkpoint in checkpoints for name, state in checkpoint.stages.items()}

@@ -22,8 +22,9 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     from stream_infomax.service.checkpoints import read
     from stream_infomax.settings.printable import printable
     from stream_infomax.state.file import StateFileError
+    from stream_infomax.state.numbered import newest_checkpoints
 
-    paths = _newest(checkpoint) if checkpoint.is_dir() else [checkpoint]
+    paths = newest_checkpoints(checkpoint) if checkpoint.is_dir() else [checkpoint]
     if not paths:
         raise ConfigError(f"no checkpoint in the folder {checkpoint}")
     pictures = []
@@ -41,11 +42,3 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     for picture in pictures:
         print(printable(str(picture)))
     return 0
-
-
-def _newest(folder: Path) -> list[Path]:
-    """Return the newest checkpoint in a service's folder, or that of every service in a run's."""
-    from stream_infomax.service.checkpoints import checkpoints_in
-
-    services = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
-    return [found[-1] for found in map(checkpoints_in, services) if found]

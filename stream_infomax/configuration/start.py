@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from stream_infomax.frames.contracts import State
-from stream_infomax.service.checkpoints import checkpoints_in, read
+from stream_infomax.service.checkpoints import read
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.words import one_of
 from stream_infomax.state.file import StateFileError
+from stream_infomax.state.numbered import newest_checkpoints
 
 ACCEPTED = "a checkpoint, a service's folder or a run's folder with the state of this stage"
 
@@ -31,7 +32,7 @@ def state_at(start: str, name: str) -> State:
     place = Path(start)
     found: set[str] = set()
     try:
-        for path in _newest(place) if place.is_dir() else [place]:
+        for path in newest_checkpoints(place) if place.is_dir() else [place]:
             states = read(path).stages
             if name in states:
                 return states[name]
@@ -40,9 +41,3 @@ def state_at(start: str, name: str) -> State:
         raise SettingError("start", start, ACCEPTED, str(error)) from error
     what = f"holds the stages {one_of(sorted(found))}" if found else "no checkpoint with stages there"
     raise SettingError("start", start, ACCEPTED, what)
-
-
-def _newest(folder: Path) -> list[Path]:
-    """Return the newest checkpoint in the folder of a service, or of every service in that of a run."""
-    services = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
-    return [found[-1] for found in map(checkpoints_in, services) if found]

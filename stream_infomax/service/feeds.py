@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -13,6 +13,7 @@ from stream_infomax.frames.contracts import Arrival, Counts, Live, Seekable, Sta
 from stream_infomax.frames.frame import Frame
 
 Pace: TypeAlias = Literal["fast", "live"]
+S = TypeVar("S", bound=Seekable | Live)
 
 
 class Feed(Protocol):
@@ -93,17 +94,16 @@ class Feed(Protocol):
         ...
 
 
-class _SourceFeed:
+class _SourceFeed(Generic[S]):
     """What seekable and live sources share as feeds: nothing is upstream of them."""
 
-    def __init__(self, source: Seekable | Live, log_id: str) -> None:
+    def __init__(self, source: S, log_id: str) -> None:
+        self.source = source
         self.log_id = log_id
         self.next = 0
         self.lost: Counter[str] = Counter()
         self.full = False
         self.settled = True
-        self.state = source.state
-        self._counted = {source.name: source.counts}
 
     def attend(self, ready: Collection[Any]) -> None:
         """Nothing is due but the next frame."""
@@ -111,12 +111,22 @@ class _SourceFeed:
     def commit(self, offset: int) -> None:
         """Nobody is to be told."""
 
+    def state(self) -> State:
+        """Return the state of the source."""
+        return self.source.state()
+
     def counts(self) -> dict[str, Counts]:
         """Return what the source counts."""
-        return {name: counts() for name, counts in self._counted.items()}
+        return {self.source.name: self.source.counts()}
+
+    def _arrived(self, frame: Frame) -> Arrival:
+        """Return the frame as it leaves here, now."""
+        self.next += 1
+        now = time.time()
+        return Arrival(frame, now, now)
 
 
-class SeekableFeed(_SourceFeed):
+class SeekableFeed(_SourceFeed[Seekable]):
     """A seekable source as a feed.
 
     Parameters
@@ -135,7 +145,6 @@ class SeekableFeed(_SourceFeed):
         if pace not in ("fast", "live"):
             raise ValueError(f"pace {pace!r}; accepted are 'fast' and 'live'")
         super().__init__(source, log_id)
-        self.source = source
         self.pace = pace
         self.rewinds = rewinds
         # What no reader asks for is not read again.
@@ -170,9 +179,7 @@ class SeekableFeed(_SourceFeed):
             self._waiting = frame
             return None
         self._waiting = None
-        self.next += 1
-        now = time.time()
-        return Arrival(frame, now, now)
+        return self._arrived(frame)
 
     def due(self) -> float:
         """Return the seconds until the next frame's time."""
@@ -200,7 +207,7 @@ class SeekableFeed(_SourceFeed):
         return frame
 
 
-class LiveFeed(_SourceFeed):
+class LiveFeed(_SourceFeed[Live]):
     """A live source as a feed: its frames get their offsets here, when they arrive.
 
     Parameters
@@ -216,7 +223,6 @@ class LiveFeed(_SourceFeed):
 
     def __init__(self, source: Live, log_id: str) -> None:
         super().__init__(source, log_id)
-        self.source = source
         # What a reader has read since the checkpoint is gone here; an offset never names two frames.
         self.after_restart: Callable[[Iterable[int]], int] | None = max
         self.sockets = source.sockets
@@ -231,10 +237,7 @@ class LiveFeed(_SourceFeed):
         frame = self.source.receive()
         if frame is None:
             return None
-        frame = msgspec.structs.replace(frame, offset=self.next)
-        self.next += 1
-        now = time.time()
-        return Arrival(frame, now, now)
+        return self._arrived(msgspec.structs.replace(frame, offset=self.next))
 
     def due(self) -> float:
         """Return the seconds until the source is to be asked again."""

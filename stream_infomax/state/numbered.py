@@ -26,6 +26,12 @@ def numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     return sorted((int(match[1]), path) for match, path in found)
 
 
+def newest_checkpoints(folder: Path) -> list[Path]:
+    """Return the newest checkpoint in the folder of a service, or of every service in that of a run."""
+    services = [folder, *sorted(place for place in folder.iterdir() if place.is_dir())]
+    return [files[-1][1] for service in services if (files := numbered(service, CHECKPOINT))]
+
+
 def next_number(files: list[tuple[int, Path]], first: int) -> int:
     """Return the number after the last one that was given, `first` where none was; gaps stay."""
     return files[-1][0] + 1 if files else first

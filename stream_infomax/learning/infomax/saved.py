@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_infomax.state.file import StateFileError, Tree, load
-from stream_infomax.state.numbered import CHECKPOINT, numbered
+from stream_infomax.state.numbered import newest_checkpoints
 
 # Of what `OnlineInfomax.state` gives; raised when its keys or their meaning change.
 FORMAT = 4
@@ -52,11 +52,8 @@ def learner_state(path: Path, name: str | None = None) -> Tree:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    """Return the newest checkpoint in a folder, or in each of the folders in it."""
-    found = []
-    for one in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        files = numbered(one, CHECKPOINT)
-        found += [path for _, path in files[-1:]]
+    """Return the newest checkpoints in a folder; raises StateFileError where there is none."""
+    found = newest_checkpoints(folder)
     if not found:
         raise StateFileError(f"{folder}: no checkpoint in this folder, and none in the folders in it")
     return found
