@@ -8,63 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
+from helpers.programs import FINISHED, FINISHES, OBEDIENT, READY, Stage
 
 from stream_infomax.run.program import THREADS, Program
-from stream_infomax.run.supervisor import Patience, ServiceError, Supervisor
-
-QUICK = Patience(pause=0.01, longest_pause=0.05, ready=30.0, stop=10.0)
-READY = "print('READY service ipc://somewhere', flush=True)\n"
-# A service that serves until it is asked to stop, and then exits 0.
-OBEDIENT = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: exit(0))\n" + READY + "signal.pause()\n"
-FINISHED = "print('FINISHED service', flush=True)\n"
-FINISHES = READY + FINISHED
-
-
-class Stage:
-    """Scripts in a folder, the supervisor over them and everything it told."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.programs: list[Program] = []
-        self.told: list[tuple[str, str, int]] = []
-        self.reactions: dict[tuple[str, str], Callable[[], None]] = {}
-        self.beside: list[Coroutine[Any, Any, None]] = []
-        self.logs = folder
-        self.supervisor: Supervisor
-
-    def add(self, name: str, script: str) -> None:
-        path = self.folder / f"{name}.py"
-        path.write_text(textwrap.dedent(script))
-        self.programs.append(Program(name, [sys.executable, "-P", str(path)]))
-
-    def run(self, patience: Patience = QUICK) -> bool:
-        async def main() -> bool:
-            self.supervisor = Supervisor(self.programs, self.logs, self._note, patience)
-            return await self.supervisor.run(*self.beside)
-
-        return asyncio.run(main())
-
-    def when(self, name: str, state: str, react: Callable[[], None]) -> None:
-        self.reactions[name, state] = react
-
-    def states(self, name: str) -> list[str]:
-        return [state for service, state, _ in self.told if service == name]
-
-    def _note(self, name: str, state: str, restarts: int) -> None:
-        self.told.append((name, state, restarts))
-        react = self.reactions.get((name, state))
-        if react is not None:
-            react()
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+from stream_infomax.run.supervisor import Patience, ServiceError
 
 
 def test_the_run_ends_when_the_last_service_has_finished(stage: Stage) -> None:
@@ -318,69 +268,6 @@ def test_a_service_that_never_gets_ready_is_killed(stage: Stage) -> None:
     stage.add("source", "import signal; signal.pause()")
     with pytest.raises(ServiceError, match="was ended by SIGKILL, 2 times"):
         stage.run(Patience(deaths=2, pause=0.01, ready=0.3))
-
-
-def test_stop_goes_in_the_order_of_the_data(stage: Stage) -> None:
-    for name in ("source", "learner", "classifier"):
-        stage.add(name, OBEDIENT)
-    running: set[str] = set()
-
-    def all_run(name: str) -> Callable[[], None]:
-        def react() -> None:
-            running.add(name)
-            if len(running) == 3:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-        return react
-
-    for name in ("source", "learner", "classifier"):
-        stage.when(name, "running", all_run(name))
-    assert stage.run() is False
-    endings = [(name, state) for name, state, _ in stage.told if state in ("stopping", "stopped")]
-    assert endings == [
-        (name, state) for name in ("source", "learner", "classifier") for state in ("stopping", "stopped")
-    ]
-
-
-def test_what_will_not_stop_is_killed(stage: Stage) -> None:
-    stage.add(
-        "source", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "signal.pause()\n" * 9
-    )
-    stage.when("source", "running", lambda: stage.supervisor.stop())
-    assert stage.run(Patience(stop=0.2)) is False
-    assert stage.states("source")[-1] == "stopped"
-    assert not stage.supervisor.killed
-
-
-def test_what_cannot_save_when_it_is_asked_to_stop_is_named(stage: Stage) -> None:
-    cannot = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit('the disk is full'))\n"
-    stage.add("source", cannot + READY + "signal.pause()")
-    stage.add("learner", OBEDIENT)
-    running: set[str] = set()
-    for name in ("source", "learner"):
-        stage.when(name, "running", lambda name=name: running.add(name) or len(running) < 2 or stage.supervisor.stop())
-    with pytest.raises(ServiceError, match="'source' ended with exit code 1 when it was asked to stop") as caught:
-        stage.run()
-    assert caught.value.last_words == "the disk is full"
-    assert [stage.states(name)[-1] for name in ("source", "learner")] == ["failed", "stopped"]
-
-
-def test_a_second_signal_kills_at_once(stage: Stage) -> None:
-    stage.add(
-        "source", "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "signal.pause()\n" * 9
-    )
-    stage.when("source", "running", lambda: os.kill(os.getpid(), signal.SIGINT))
-    stage.when("source", "stopping", lambda: os.kill(os.getpid(), signal.SIGINT))
-    assert stage.run(Patience(stop=60.0)) is False
-    assert stage.supervisor.killed
-
-
-def test_stop_during_the_pause_before_a_restart(stage: Stage) -> None:
-    stage.add("source", "exit(1)")
-    stage.when("source", "restarting", lambda: stage.supervisor.stop())
-    assert stage.run(Patience(pause=60.0, longest_pause=60.0)) is False
-    assert stage.states("source").count("starting") == 1
-    assert stage.states("source")[-1] == "stopped"
 
 
 def test_threads_are_pinned_for_every_service(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
