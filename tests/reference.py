@@ -168,3 +168,23 @@ def information(Y, slope, strength):
     """Σ -ln φ and the bits ½ Σ log2(1 + strength φ²) of rows."""
     phi = [slope / (4 * math.cosh(slope * y / 2) ** 2) for row in Y for y in row]  # exact far out, too
     return -sum(math.log(value) for value in phi), sum(math.log2(1 + strength * value**2) for value in phi) / 2
+
+
+def robust_moments(values, most, bound=8.0, start=32, piece=64):
+    """Mean and variance of one channel, given as one block of rows, held at the bound before they enter."""
+    first = np.array(values[:start])
+    centre = np.median(first)
+    reach = bound * 1.4826 * np.median(np.abs(first - centre))
+    if reach > 0:
+        first = np.array([min(max(value, centre - reach), centre + reach) for value in first])
+    count, mean, variance = len(first), first.mean(), first.var()
+    for begin in range(start, len(values), piece):
+        rows = np.array(values[begin : begin + piece])
+        reach = bound * math.sqrt(variance)
+        rows = np.array([min(max(value, mean - reach), mean + reach) for value in rows])
+        count = min(count, most)
+        both = count + len(rows)
+        middle = (count * mean + rows.sum()) / both
+        variance = (count * (variance + (mean - middle) ** 2) + ((rows - middle) ** 2).sum()) / both
+        count, mean = both, middle
+    return mean, variance

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stream_infomax.frames.frame import Frame
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
 from stream_infomax.learning.contrast.shapes import Shape
-from stream_infomax.learning.measures.moments import RunningMoments
+from stream_infomax.learning.measures.moments import RobustMoments
 from stream_infomax.stages.batches import from_frame
 
 Rows = npt.NDArray[np.float32]
@@ -52,12 +52,12 @@ class OwnExcerpts:
         self.draws = 0
         self.counts: Counter[str] = Counter(late=0, short=0, not_finite=0)
         self.shape: Shape
-        self.moments: RunningMoments
+        self.moments: RobustMoments
 
     def start(self, shape: Shape) -> None:
         """Get ready for rows of this shape, which have no past."""
         self.shape = shape
-        self.moments = RunningMoments(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
+        self.moments = RobustMoments(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
         self.memory.clear()
 
     def watch(self, rows: Rows) -> None:

@@ -167,6 +167,12 @@ def feed_moments(one: Any, i: int) -> list[np.ndarray]:
     return [one.standardised(rows)]
 
 
+def robust_moments() -> Any:
+    from stream_infomax.learning.measures.moments import RobustMoments
+
+    return RobustMoments(6, half_life=200.0, renew=128)
+
+
 def panel() -> Any:
     from stream_infomax.learning.measures.panel import Panel
 
@@ -317,6 +323,7 @@ HELD: dict[str, Held] = {
     "entropy": Held(entropy, feed_entropy, 9),
     "information": Held(information, feed_information, 9),
     "moments": Held(moments, feed_moments),
+    "robust moments": Held(robust_moments, feed_moments),
     "panel before its first row": Held(panel, feed_panel, 0),
     "panel": Held(panel, feed_panel),
     "pooling": Held(pooling, feed_pooling),

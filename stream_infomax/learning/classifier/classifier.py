@@ -7,16 +7,19 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.measures.moments import RunningMoments
+from stream_infomax.learning.measures.moments import RobustMoments
 from stream_infomax.state.kept import Kept
 
 Vector = NDArray[np.float64]
+
+RENEW = 128  # vectors of a much smaller scale after which the scale is taken to have changed for good
 
 
 class OnlineClassifier(Kept):
     """Multinomial logistic regression, one step of Adam for each labelled vector.
 
-    Features are standardised by their running mean and deviation. A class gets its weights when its first label comes.
+    Features are standardised by their running mean and deviation, which no single vector can sway, and held within 8
+    deviations, so that no single vector blows the weights up. A class gets its weights when its first label comes.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ class OnlineClassifier(Kept):
         self.width = width
         self.learning_rate, self.penalty = learning_rate, penalty
         self.keep = 1.0 if half_life is None else 0.5 ** (1 / half_life)
-        self.moments = RunningMoments(width, half_life)
+        self.moments = RobustMoments(width, half_life, RENEW)
         self.classes: list[str] = []
         self.steps = 0
         self.weights: Vector = np.zeros((0, width + 1))

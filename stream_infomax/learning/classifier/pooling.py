@@ -30,7 +30,7 @@ class Pooling(RunningMoments):
         """Return mean and deviation (2·width,); NaN where no finite row has come."""
         if self.rows == 0:
             return np.full(2 * len(self.mean), np.nan)
-        return np.concatenate([self.mean, np.sqrt(self.variance)])
+        return np.concatenate([self.mean, np.where(self.alive, np.sqrt(self.variance), 0.0)])
 
 
 def pool(rows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

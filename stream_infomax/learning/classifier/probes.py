@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.measures.moments import RunningMoments
+from stream_infomax.learning.measures.moments import RobustMoments
 from stream_infomax.settings.extras import optional
 
 with optional():
@@ -52,7 +52,7 @@ class LinearProbe:
         self.classes_, index = np.unique(np.asarray(labels), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"a probe needs two classes or more; received {list(self.classes_)}")
-        self.moments = RunningMoments(features.shape[1])
+        self.moments = RobustMoments(features.shape[1])
         self.moments.update(features)
         x = np.concatenate([self.moments.standardised(features), np.ones((len(features), 1), np.float32)], 1)
         one_hot = np.eye(len(self.classes_), dtype=np.float32)[index]

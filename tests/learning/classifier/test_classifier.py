@@ -92,3 +92,34 @@ def test_labels_are_texts_and_features_finite():
         classifier.learn(np.array([1.0, np.nan]), "1")
     with pytest.raises(ValueError, match="shape \\(3,\\)"):
         classifier.learn(np.ones(3), "1")
+
+
+@pytest.mark.parametrize("half_life", [None, 500])
+@pytest.mark.parametrize("kind", ["vector", "first vector", "channel", "burst", "louder", "softer", "offset"])
+def test_no_vector_spoils_the_others_and_another_scale_is_followed(kind, half_life):
+    features, labels = clouds(2400)
+    clean = features.copy()
+    match kind:
+        case "vector":
+            features[1200] *= 1e6
+        case "first vector":
+            features[0] *= 1e6
+        case "channel":
+            features[1200, 0] = 1e6
+        case "burst":
+            features[1200:1220] *= 1000
+        case "louder":
+            features[1200:] *= 1000
+        case "softer":
+            features[1200:] /= 1000
+        case "offset":
+            features = 1e6 + 3 * features
+    hits = {}
+    for name, rows in (("clean", clean), ("other", features)):
+        classifier = OnlineClassifier(6, half_life=half_life)
+        hits[name] = []
+        for x, label in zip(rows, labels, strict=True):
+            hits[name].append(classifier.predict(x) == label)
+            classifier.learn(x, label)
+        assert np.abs(classifier.weights).max() < 3
+    assert np.mean(hits["other"][-600:]) >= np.mean(hits["clean"][-600:]) - 0.02
