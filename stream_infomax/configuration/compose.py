@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
-    *("pace", "log.*", "half_life", "device", "sink.*.path"),
+    *("pace", "log.*", "half_life", "adapt", "false_alarm_rows", "device", "sink.*.path"),
 )
 
 

@@ -16,7 +16,7 @@ from stream_infomax.learning.infomax.fitted import Fitted
 from stream_infomax.learning.infomax.learner import BlockLearner, Sizes
 from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.infomax.saved import FORMAT, learner_state
-from stream_infomax.learning.infomax.settings import EstimatorSettings
+from stream_infomax.learning.infomax.settings import Adapt, EstimatorSettings
 from stream_infomax.learning.parameters import Estimator
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import make
@@ -59,6 +59,8 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         Numbers of rows not learnt from, by reason.
     n_shortened_ : int
         Outlying rows that were shortened before they were learnt from.
+    events_ : list of Event
+        The newest 64 events (position, kind, text): changes of the stream and what was done about them.
     objective_ : float
         Running Q1 = -⟨Σ ln φ(ŷ_k)⟩ in nats at β0, b = 0, on rows before they are learnt from (2.83); lower is better.
         Q̂ (2.98) where there are more components than dimensions.
@@ -94,6 +96,8 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         block: int = 64,
         memory: int | str = 24 << 20,
         half_life: float | None = None,
+        adapt: Adapt = "fixed",
+        false_alarm_rows: float = 1e7,
         output: neurons.Output = "potential",
         warmup: int | None = None,
         random_state: int | None = 0,
@@ -104,6 +108,8 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         self.block = block
         self.memory = memory
         self.half_life = half_life
+        self.adapt = adapt
+        self.false_alarm_rows = false_alarm_rows
         self.output = output
         self.warmup = warmup
         self.random_state = random_state
@@ -185,6 +191,12 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         aside = learner.take(X)
         self.n_set_aside_["not finite"] += aside
         self.n_rows_seen_ += len(X) - aside
+
+    def resume(self) -> Self:
+        """End a hold (`adapt="hold"` after a change): learning goes on with the next row."""
+        if self._learner is not None:
+            self._learner.resume()
+        return self
 
     # ---------------------------------------------------------------- encoding
 
@@ -350,6 +362,8 @@ class OnlineInfomax(Fitted, Estimator, Kept):
                 block=settings.rows_a_block(n_features),
                 memory=int(settings.memory),
                 half_life=settings.half_life,
+                adapt=settings.adapt,
+                false_alarm_rows=settings.false_alarm_rows,
                 warmup=settings.rows_of_warmup(n_features),
                 seed=seed,
             )

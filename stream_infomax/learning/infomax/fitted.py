@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import neurons
+from stream_infomax.learning.infomax.events import Event
 from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.published import Published
 
@@ -81,6 +82,11 @@ class Fitted:
     def n_shortened_(self) -> int:
         """Outlying rows that counted for less; 0 while the warm-up lasts."""
         return self._learner.n_shortened if self._learner is not None else 0
+
+    @property
+    def events_(self) -> list[Event]:
+        """The newest 64 events, oldest first."""
+        return self._learner.events.since(0) if self._learner is not None else []
 
     @property
     def objective_(self) -> float:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.complete import CompleteRule
+from stream_infomax.learning.infomax.events import Events
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule
-from stream_infomax.learning.infomax.settings import REPLAYS
+from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
 from stream_infomax.learning.infomax.warm_up import Unit, WarmUp, unit_of
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.file import copied
@@ -45,6 +46,8 @@ class Sizes:
     block: int
     memory: int
     half_life: float | None
+    adapt: Adapt
+    false_alarm_rows: float
     warmup: int
     seed: int
 
@@ -63,6 +66,8 @@ class BlockLearner(Kept):
         Blocks so far, those of the warm-up included.
     objective
         Running mean of the objective at rows before they are learnt from, in nats; NaN before there is one.
+    events
+        What happened to it.
     published
         The basis; None while the warm-up lasts.
     """
@@ -70,6 +75,7 @@ class BlockLearner(Kept):
     kept = (
         "n_updates",
         "objective",
+        "events",
         "_n_watched",
         "_origin",
         "_scale",
@@ -83,6 +89,7 @@ class BlockLearner(Kept):
         self.sizes = sizes
         self.n_updates = 0
         self.objective = math.nan
+        self.events = Events()
         self.published: Published | None = None
         self._n_watched = 0
         self._origin: Floats = np.zeros(sizes.n_features)
@@ -105,6 +112,9 @@ class BlockLearner(Kept):
     def n_shortened(self) -> int:
         """Outlying rows so far."""
         return self._rule.reach.n_shortened if self._rule is not None else 0
+
+    def resume(self) -> None:
+        """End a hold."""
 
     def take(self, rows: Floats) -> int:
         """Learn from rows (n, K), after every whole block; return how many were set aside as not finite."""

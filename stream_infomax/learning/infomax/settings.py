@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -12,6 +12,8 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.types import Doc, Positive, PositiveFloat, SeedNumber
+
+Adapt: TypeAlias = Literal["fixed", "follow", "hold"]
 
 # Blocks learnt from the memory for each new one.
 REPLAYS = 4
@@ -48,6 +50,16 @@ class InfomaxSettings(Settings, frozen=True, kw_only=True):
         PositiveFloat | None,
         Doc("Rows after which the weight of an observation halves, for streams that change."),
     ] = None
+    adapt: Annotated[
+        Adapt,
+        Doc(
+            "What a change of the stream does. `fixed`: it is reported. `follow`: what was learnt before counts less. "
+            "`hold`: learning stops until a person resumes it."
+        ),
+    ] = "fixed"
+    false_alarm_rows: Annotated[
+        PositiveFloat, Doc("Rows of a stream that does not change between two changes reported in error.")
+    ] = 1e7
     output: Annotated[
         Output,
         Doc(

@@ -1,0 +1,31 @@
+"""Event: something that happened to a stage and that a person should hear of."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo"]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, and where in the stream.
+
+    Attributes
+    ----------
+    stage
+        The stage's name.
+    position
+        Rows that the stage had seen.
+    kind
+        ``change`` of the stream; ``hold`` and ``resume`` of learning; ``quarantine`` of bad rows and their
+        ``release``; ``undo`` of what was learnt.
+    text
+        One plain sentence with its numbers.
+    """
+
+    stage: str
+    position: int
+    kind: Happening
+    text: str
