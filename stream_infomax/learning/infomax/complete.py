@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
 from stream_infomax.learning.infomax.whitening import diagonal, nearest_rotation
 
@@ -37,7 +38,7 @@ class CompleteRule(Rule):
 
     Parameters
     ----------
-    whiten, dewhiten, half_life
+    whiten, dewhiten, horizon
         As for :class:`~stream_infomax.learning.infomax.rules.Rule`.
     seed
         Of the random C to start with.
@@ -54,8 +55,8 @@ class CompleteRule(Rule):
 
     kept: ClassVar[tuple[str, ...]] = (*Rule.kept, "filters", "means", "drift")
 
-    def __init__(self, whiten: Floats, dewhiten: Floats, seed: int, half_life: float | None) -> None:
-        super().__init__(whiten, dewhiten, whiten.shape[1], half_life)
+    def __init__(self, whiten: Floats, dewhiten: Floats, seed: int, horizon: Horizon) -> None:
+        super().__init__(whiten, dewhiten, whiten.shape[1], horizon)
         self.filters: Floats = self.whiten @ random_rotation(self.n_rank, self.n_rank, seed)
         self.average = self.filters.copy()
         self.means: Floats = np.repeat([[1.5], [1.0], [1.0]], self.n_rank, axis=1)
@@ -78,28 +79,28 @@ class CompleteRule(Rule):
         """κ of every unit (K0,)."""
         return np.asarray(self.means[0] - self.linear)
 
-    def step(self, rows: Floats, n_new: int, learnt: int) -> Step:
+    def step(self, rows: Floats, n_new: int) -> Step:
         self._make_room(len(rows))
         y = self._project(rows)
         shortened = self.reach.shorten(rows[:n_new], y[:n_new])
-        psi, curvature = self._score(y, n_new, learnt)
+        psi, curvature = self._score(y, n_new)
         gradient = np.matmul(psi.T, y, out=self._gradient)
-        turn = self._turn(gradient, curvature, self.learning_rate(len(rows), n_new, learnt) / len(rows))
-        self._advance(turn, self.share(n_new, learnt))
+        turn = self._turn(gradient, curvature, self.learning_rate(len(rows), n_new) / len(rows))
+        self._advance(turn, self.share(n_new))
         return Step(shortened.rows, y[:n_new], shortened.lengths, shortened.bound)
 
     def _project(self, rows: Floats) -> Floats:
         """Return ŷ (n, K0)."""
         return np.matmul(rows, self.filters, out=self._y)
 
-    def _score(self, y: Floats, n_new: int, learnt: int) -> tuple[Floats, Floats]:
+    def _score(self, y: Floats, n_new: int) -> tuple[Floats, Floats]:
         """Return the weighted scores (n, K0) of potentials and |κ| (K0,); the running means follow."""
         psi, means = self._scores, np.empty((3, self.n_rank), np.float32)
         linear = self.linear
         curvature = self.means[0] - linear
         sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
         kernels.score_block(y, self.beta, sign, linear.astype(np.float32), psi, means)
-        self.means += n_new / min(SIGN_PRIOR_ROWS + learnt, SIGN_ROWS + n_new) * (means - self.means)
+        self.means += n_new / min(SIGN_PRIOR_ROWS + self.horizon.rows, SIGN_ROWS + n_new) * (means - self.means)
         return psi, np.abs(curvature).astype(np.float32)
 
     def _turn(self, gradient: Floats, curvature: Floats, rate: float) -> Floats:

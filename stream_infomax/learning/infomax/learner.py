@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.complete import CompleteRule
 from stream_infomax.learning.infomax.events import Events
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Published
@@ -68,6 +69,8 @@ class BlockLearner(Kept):
         Running mean of the objective at rows before they are learnt from, in nats; NaN before there is one.
     events
         What happened to it.
+    horizon
+        How many rows count.
     published
         The basis; None while the warm-up lasts.
     """
@@ -76,11 +79,11 @@ class BlockLearner(Kept):
         "n_updates",
         "objective",
         "events",
+        "horizon",
         "_n_watched",
         "_origin",
         "_scale",
         "_warm_up",
-        "_settled_at",
         "_next_refresh",
         "_next_publication",
     )
@@ -90,6 +93,7 @@ class BlockLearner(Kept):
         self.n_updates = 0
         self.objective = math.nan
         self.events = Events()
+        self.horizon = Horizon(sizes.half_life)
         self.published: Published | None = None
         self._n_watched = 0
         self._origin: Floats = np.zeros(sizes.n_features)
@@ -101,7 +105,6 @@ class BlockLearner(Kept):
         self._warm_up = WarmUp(sizes.n_features, sizes.warmup)
         self._whitener: StreamingWhitener | None = None
         self._rule: Rule | None = None
-        self._settled_at = 0
         self._next_refresh = 0
         self._next_publication = 0
         self._memory: RowMemory | None = None
@@ -156,9 +159,9 @@ class BlockLearner(Kept):
         if self._memory is not None:
             shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
             # Rows that hardly count any more are not learnt from again.
-            recent = None if self.sizes.half_life is None else int(self.sizes.half_life)
-            self._memory.draw(shift, self._rows[size:], recent)
-        step = rule.step(self._rows, size, (self.n_updates - self._settled_at) * size)
+            self._memory.draw(shift, self._rows[size:], self.horizon.recent)
+        self.horizon.rows += size
+        step = rule.step(self._rows, size)
         whitener.add(step.rows)
         if self._memory is not None:
             self._memory.add(step.rows + shift)  # relative to the origin, which stays
@@ -183,16 +186,16 @@ class BlockLearner(Kept):
         """End the warm-up, unless too little varies yet: decide K0 and K1, whiten, start C at random."""
         sizes = self.sizes
         settled = self._warm_up.settle(
-            Unit(self._origin, self._scale), sizes.half_life, sizes.n_rank, sizes.energy, sizes.n_components
+            Unit(self._origin, self._scale), self.horizon, sizes.n_rank, sizes.energy, sizes.n_components
         )
         if settled is None:
             return
         self._whitener, rows, n_shortened = settled
         if self._memory is not None:
             self._memory.add(rows)
-        self._rule = make_rule(self._whitener, sizes.n_components or self._whitener.n_rank, sizes)
+        self._rule = make_rule(self._whitener, sizes.n_components or self._whitener.n_rank, sizes, self.horizon)
         self._rule.reach.n_shortened = n_shortened
-        self._settled_at = self.n_updates
+        self.horizon.first = float(self.n_updates * sizes.block)
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         self._publish(self._whitener, self._rule)
 
@@ -203,9 +206,7 @@ class BlockLearner(Kept):
 
     def _after(self, growth: float, least: int) -> int:
         """Return the block after which to act again: a share of the blocks that count from now."""
-        blocks = float(self.n_updates)
-        if self.sizes.half_life is not None:
-            blocks = min(blocks, self.sizes.half_life / self.sizes.block)
+        blocks = self.horizon.in_all / self.sizes.block
         return self.n_updates + max(least, int(growth * blocks))
 
     def _watch(self, value: float) -> None:
@@ -238,17 +239,17 @@ class BlockLearner(Kept):
         if "rule" not in state:
             return
         self.published = Published(**copied(state["published"]))
-        self._whitener = StreamingWhitener(self._origin, self._scale, self.sizes.half_life)
+        self._whitener = StreamingWhitener(self._origin, self._scale, self.horizon)
         with within("whitener"):
             self._whitener.restore(state["whitener"])
-        self._rule = make_rule(self._whitener, len(self.published.filters), self.sizes)
+        self._rule = make_rule(self._whitener, len(self.published.filters), self.sizes, self.horizon)
         with within("rule"):
             self._rule.restore(state["rule"])
 
 
-def make_rule(whitener: StreamingWhitener, n_components: int, sizes: Sizes) -> Rule:
+def make_rule(whitener: StreamingWhitener, n_components: int, sizes: Sizes, horizon: Horizon) -> Rule:
     """Return algorithm 1 where there are as many components as dimensions, algorithm 2 where there are more."""
     whiten, dewhiten = whitener.whiten, whitener.dewhiten
     if n_components == whitener.n_rank:
-        return CompleteRule(whiten, dewhiten, sizes.seed, sizes.half_life)
-    return OvercompleteRule(whiten, dewhiten, n_components, sizes.seed, sizes.half_life)
+        return CompleteRule(whiten, dewhiten, sizes.seed, horizon)
+    return OvercompleteRule(whiten, dewhiten, n_components, sizes.seed, horizon)

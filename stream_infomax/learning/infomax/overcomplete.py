@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
 from stream_infomax.learning.infomax.whitening import diagonal, nearest_rotation
 
@@ -31,7 +32,7 @@ class OvercompleteRule(Rule):
 
     Parameters
     ----------
-    whiten, dewhiten, n_components, half_life
+    whiten, dewhiten, n_components, horizon
         As for :class:`~stream_infomax.learning.infomax.rules.Rule`.
     seed
         Of the random C to start with.
@@ -57,8 +58,8 @@ class OvercompleteRule(Rule):
         "statistics_rows",
     )
 
-    def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, seed: int, half_life: float | None) -> None:
-        super().__init__(whiten, dewhiten, n_components, half_life)
+    def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, seed: int, horizon: Horizon) -> None:
+        super().__init__(whiten, dewhiten, n_components, horizon)
         self.rotation: Floats = random_rotation(self.n_rank, n_components, seed)
         self.average = self.rotation.copy()
         # ⟨φ⟩ before any row: what matters is only that it is the same for all units.
@@ -68,15 +69,15 @@ class OvercompleteRule(Rule):
         self.statistics_rows = 0.0
         self._moving, self._pulled, self._other = (np.zeros_like(self.rotation) for _ in range(3))
 
-    def step(self, rows: Floats, n_new: int, learnt: int) -> Step:
+    def step(self, rows: Floats, n_new: int) -> Step:
         x = rows @ self.whiten
         shortened = self.reach.shorten(rows[:n_new], x[:n_new])
         self._make_room(len(x))
         y = np.matmul(x, self.rotation, out=self._y)
         inverse = np.linalg.inv(self._weighted_gram()).astype(np.float32)
         direction = self._direction(x, y, inverse, n_new)
-        direction *= np.float32(STEP_FACTOR * self.learning_rate(len(rows), n_new, learnt))
-        self._advance(direction, self.share(n_new, learnt))
+        direction *= np.float32(STEP_FACTOR * self.learning_rate(len(rows), n_new))
+        self._advance(direction, self.share(n_new))
         return Step(shortened.rows, y[:n_new], shortened.lengths, shortened.bound)
 
     def _weighted_gram(self) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.outliers import Reach
 from stream_infomax.learning.infomax.tuning import Tuning
@@ -54,8 +55,8 @@ class Rule(Kept):
         The whitening V to start in, and Σ V, the transpose of its inverse; both (K, K0).
     n_components
         K1.
-    half_life
-        Rows after which what was learnt counts half; None for streams that do not change.
+    horizon
+        Rows that count. The learner's own: whoever holds it sees it change, and it is not part of the state here.
 
     Attributes
     ----------
@@ -67,29 +68,26 @@ class Rule(Kept):
         β and b of the neurons that are published.
     reach
         How far rows reach.
-    n_steps
-        Steps so far.
     """
 
     average: Floats
-    kept: ClassVar[tuple[str, ...]] = ("average", "tuning", "reach", "n_steps")
+    kept: ClassVar[tuple[str, ...]] = ("average", "tuning", "reach")
 
-    def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, half_life: float | None) -> None:
+    def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, horizon: Horizon) -> None:
         self.whiten: Floats = whiten.astype(np.float32)
         self.dewhiten: Floats = dewhiten.astype(np.float32)
         self.n_rank = whiten.shape[1]
         self.n_components = n_components
-        self.half_life = half_life
+        self.horizon = horizon
         self.beta = start_beta(n_components, self.n_rank)
         self.tuning = Tuning(n_components, self.beta)
         self.reach = Reach()
-        self.n_steps = 0
         # What a step writes before it reads it: memory that is new to the process costs as much as a pass over it.
         self._y: Floats = np.zeros((0, n_components), np.float32)
         self._scores: Floats = np.zeros((0, n_components), np.float32)
 
-    def step(self, rows: Floats, n_new: int, learnt: int) -> Step:
-        """Learn from a batch of rows.
+    def step(self, rows: Floats, n_new: int) -> Step:
+        """Learn from a batch of rows, the new ones of which the horizon counts already.
 
         Parameters
         ----------
@@ -97,8 +95,6 @@ class Rule(Kept):
             (n, K) float32, relative to the mean; they stay as they are.
         n_new
             The first so many are new, the others were drawn from the memory.
-        learnt
-            Rows of the stream by now, the new ones included.
         """
         raise NotImplementedError
 
@@ -119,22 +115,19 @@ class Rule(Kept):
         if len(self._y) != n:
             self._y, self._scores = (np.zeros((n, self.n_components), np.float32) for _ in range(2))
 
-    def learning_rate(self, n: int, n_new: int, learnt: int) -> float:
+    def learning_rate(self, n: int, n_new: int) -> float:
         """Return the length of a step from n rows: it falls with the square root of the rows that count."""
-        horizon = learnt if self.half_life is None else min(learnt, self.half_life)
-        decay = math.sqrt(1 + horizon / (DECAY_ROWS * self.n_rank))
+        decay = math.sqrt(1 + self.horizon.length / (DECAY_ROWS * self.n_rank))
         return float(min(LARGEST_LEARNING_RATE, LEARNING_RATE * math.sqrt(n * n_new) / self.n_rank / decay))
 
-    def share(self, n_new: int, learnt: int) -> float:
-        """Count a step, and return the newest C's share of the average.
+    def share(self, n_new: int) -> float:
+        """Return the share of the newest C, after a step from so many new rows, in the average.
 
         Weights grow polynomially (Shamir & Zhang 2013) to forget the start. The power falls from 3 to 1 as rows come
         in: forgetting matters early, the number of steps averaged later.
         """
-        self.n_steps += 1
-        steps = float(self.n_steps) if self.half_life is None else min(self.n_steps, self.half_life / n_new)
-        power = 1 + 2 / (1 + learnt / (1000 * self.n_rank))
-        return float((power + 1) / (power + max(1.0, steps)))
+        power = 1 + 2 / (1 + self.horizon.rows / (1000 * self.n_rank))
+        return float((power + 1) / (power + max(1.0, self.horizon.length / n_new)))
 
 
 def random_rotation(n_rank: int, n_components: int, seed: int) -> Floats:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import shorten_first, typical
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.kept import Kept
@@ -84,7 +85,7 @@ class WarmUp(Kept):
         return sum(map(len, self._parts)) >= self.length
 
     def settle(
-        self, unit: Unit, half_life: float | None, n_rank: int | None, energy: float, n_components: int | None
+        self, unit: Unit, horizon: Horizon, n_rank: int | None, energy: float, n_components: int | None
     ) -> tuple[StreamingWhitener, Floats, int] | None:
         """Decide the rank and whiten for the first time; None where too little varies yet.
 
@@ -97,7 +98,7 @@ class WarmUp(Kept):
             self.rows = rows[varying]
             return None
         shortened, n_shortened = shorten_first(rows)
-        whitener = StreamingWhitener(unit.origin, unit.scale, half_life)
+        whitener = StreamingWhitener(unit.origin, unit.scale, horizon)
         whitener.add(shortened)
         if whitener.settle(n_rank, energy, n_components) == 0:
             self.rows = rows[:1].copy()

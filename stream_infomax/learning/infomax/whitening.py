@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
@@ -40,8 +41,8 @@ class StreamingWhitener(Kept):
         Where rows are counted from at first, (K,): they arrive as (x - reference) * scale.
     scale
         See there.
-    half_life
-        Rows after which the weight of a row halves; None to forget nothing.
+    horizon
+        Says what is forgotten. The learner's own: it is not part of the state here.
 
     Attributes
     ----------
@@ -66,9 +67,9 @@ class StreamingWhitener(Kept):
     )
     free: ClassVar = {"whiten": (1,), "dewhiten": (1,), "_target": (0, 1), "_approach": (0, 1)}
 
-    def __init__(self, reference: Floats, scale: float = 1.0, half_life: float | None = None) -> None:
+    def __init__(self, reference: Floats, scale: float = 1.0, horizon: Horizon | None = None) -> None:
         n_features = reference.shape[0]
-        self.half_life = half_life
+        self.horizon = horizon or Horizon()
         self.reference: Floats = np.array(reference, np.float64)
         self.scale = scale
         self.weight = 0.0
@@ -89,8 +90,8 @@ class StreamingWhitener(Kept):
 
     def add(self, rows: Floats) -> None:
         """Take in a block of rows (n, K), float32, relative to `reference` and scaled."""
-        if self.half_life is not None:
-            decay = 0.5 ** (len(rows) / self.half_life)
+        decay = self.horizon.decay(len(rows))
+        if decay < 1:
             self.weight *= decay
             self.sum *= decay
             self.scatter *= decay

@@ -5,6 +5,7 @@ import pytest
 import reference
 
 from stream_infomax.learning.infomax.complete import CompleteRule
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule, largest_eigenvalue, retracted
 
 RNG = np.random.default_rng(0)
@@ -14,8 +15,8 @@ WHITE = np.eye(K, dtype=np.float32), np.eye(K, dtype=np.float32)
 
 def make_rule(components, seed=0):
     if components == K:
-        return CompleteRule(*WHITE, seed, None)
-    return OvercompleteRule(*WHITE, components, seed, None)
+        return CompleteRule(*WHITE, seed, Horizon())
+    return OvercompleteRule(*WHITE, components, seed, Horizon())
 
 
 def on_a_sphere(n):
@@ -28,15 +29,21 @@ def on_a_sphere(n):
     return x
 
 
+def learn(rule, x):
+    rule.horizon.rows += len(x)
+    return rule.step(x, len(x))
+
+
 def taken_step(rule, x, learnt):
     before = rule.rotation.astype(np.float64)
-    rule.step(x.astype(np.float32), len(x), learnt)
+    rule.horizon.rows = learnt
+    rule.step(x.astype(np.float32), len(x))
     return before, rule.rotation.astype(np.float64) - before
 
 
 def test_algorithm_1_steps_along_the_constrained_gradient():
     x = on_a_sphere(40)
-    rule = CompleteRule(*WHITE, 0, None)
+    rule = CompleteRule(*WHITE, 0, Horizon())
     rule.means[0] += RNG.uniform(0, 3, K)
     size = np.abs(rule.curvature)
     learnt = 10**12  # so small a step that its second order vanishes
@@ -51,7 +58,7 @@ def test_algorithm_1_steps_along_the_constrained_gradient():
 def test_algorithm_2_steps_along_the_constrained_gradient():
     x = on_a_sphere(40)
     row = np.full(len(x), 1 / len(x))
-    rule = OvercompleteRule(*WHITE, 7, 0, None)
+    rule = OvercompleteRule(*WHITE, 7, 0, Horizon())
     zeros = np.zeros(7)
     C = rule.rotation.astype(np.float64)
     rule.density = reference.overcomplete_block(x @ C, rule.beta, row, zeros, zeros)[1][0]
@@ -68,7 +75,7 @@ def test_rotations_stay_orthonormal_whatever_comes(components, scale):
     rule = make_rule(components)
     for i in range(100):
         x = (scale * RNG.standard_t(1.5, size=(16, K))).astype(np.float32)
-        rule.step(x, 16, 16 * i)
+        learn(rule, x)
     np.testing.assert_allclose(np.linalg.svd(rule.rotation, compute_uv=False), 1, atol=0.25)
     np.testing.assert_allclose(rule.published() @ rule.published().T, np.eye(K), atol=1e-5)
 
@@ -81,24 +88,24 @@ def test_the_start_is_orthonormal_and_seeded():
 
 
 def test_the_sign_of_a_score_follows_the_data():
-    rule = CompleteRule(WHITE[0][:2, :2], WHITE[1][:2, :2], 0, None)
+    rule = CompleteRule(WHITE[0][:2, :2], WHITE[1][:2, :2], 0, Horizon())
     rule.filters = np.eye(2, dtype=np.float32)
     for i in range(100):
         x = np.stack([RNG.laplace(scale=0.5**0.5, size=200), RNG.uniform(-(3**0.5), 3**0.5, size=200)], axis=1)
-        rule.step(x.astype(np.float32), 200, 200 * i)
+        learn(rule, x.astype(np.float32))
     assert np.sign(rule.curvature).tolist() == [1, -1]
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
 def test_a_variance_that_is_not_one_changes_no_sign(scale):
-    rule = CompleteRule(WHITE[0][:3, :3], WHITE[1][:3, :3], 0, None)
+    rule = CompleteRule(WHITE[0][:3, :3], WHITE[1][:3, :3], 0, Horizon())
     rule.filters = np.eye(3, dtype=np.float32)
     for i in range(100):
         x = np.stack(
             [RNG.laplace(size=200) / 2**0.5, RNG.standard_normal(200), RNG.uniform(-1, 1, 200) * 3**0.5], axis=1
         )
         rule.filters = np.eye(3, dtype=np.float32)
-        rule.step((scale * x).astype(np.float32), 200, 200 * i)
+        learn(rule, (scale * x).astype(np.float32))
     laplace, normal, uniform = rule.curvature
     assert laplace > 0.05
     assert uniform < -0.02
@@ -115,16 +122,16 @@ def test_a_renewed_whitening_carries_the_rotation_over(components):
     np.testing.assert_allclose(rule.published(), average, atol=1e-6)
     x = RNG.laplace(size=(50, K)).astype(np.float32)
     same = make_rule(components)
-    same.step(x @ whiten, 50, 1000)
-    rule.step(x, 50, 1000)
+    learn(same, x @ whiten)
+    learn(rule, x)
     np.testing.assert_allclose(rule.rotation, same.rotation, atol=1e-5)
 
 
 def test_turns_that_add_up_leave_the_lengths_as_they_are():
-    rule = CompleteRule(*WHITE, 0, None)
+    rule = CompleteRule(*WHITE, 0, Horizon())
     worst = 0.0
     for i in range(300):
-        rule.step(RNG.laplace(size=(20, K)).astype(np.float32), 20, 20 * i)
+        learn(rule, RNG.laplace(size=(20, K)).astype(np.float32))
         values = np.linalg.svd(rule.rotation, compute_uv=False)
         worst = max(worst, float(np.abs(values - 1).max()))
     assert worst < 0.15

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.whitening import StreamingWhitener, inverse_root, nearest_rotation, polar
 
 
@@ -60,7 +61,7 @@ def test_a_refresh_takes_the_nearest_whitening():
 def test_a_lower_rank_follows_the_leading_directions():
     rng = np.random.default_rng(0)
     first = rng.standard_normal((2000, 4)) * [5, 4, 1, 0.5]
-    whitener = StreamingWhitener(np.zeros(4), half_life=200.0)
+    whitener = StreamingWhitener(np.zeros(4), horizon=Horizon(200.0))
     feed(whitener, first)
     assert whitener.settle(2, 1.0, None) == 2
     assert np.abs(whitener.whiten[2:]).max() < 0.02
@@ -81,7 +82,7 @@ def test_rank_by_energy(energy, rank):
 
 
 def test_half_life_forgets():
-    whitener = StreamingWhitener(np.zeros(5), half_life=100.0)
+    whitener = StreamingWhitener(np.zeros(5), horizon=Horizon(100.0))
     feed(whitener, correlated(1000, offset=7.0))
     feed(whitener, correlated(2000, seed=1, offset=-3.0))
     np.testing.assert_allclose(whitener.mean(), -3.0, atol=2.0)
@@ -128,14 +129,14 @@ def test_polar_and_inverse_root():
 
 
 def test_a_whitening_that_had_far_to_go_is_exact_after_some_refreshes():
-    whitener = StreamingWhitener(np.zeros(5), half_life=1000.0)
+    whitener = StreamingWhitener(np.zeros(5), horizon=Horizon(1000.0))
     feed(whitener, correlated(1000))
     whitener.settle(None, 1.0, None)
     feed(whitener, correlated(1000, seed=1) * [1, 1, 1, 1, 3])
     before = whitener.whiten
     assert not whitener.refresh()
     np.testing.assert_array_equal(whitener.whiten, before)
-    again = StreamingWhitener(np.zeros(5), half_life=1000.0)
+    again = StreamingWhitener(np.zeros(5), horizon=Horizon(1000.0))
     again.restore(whitener.state())
     while not whitener.refresh():
         assert not again.refresh()
