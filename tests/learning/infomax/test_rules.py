@@ -73,7 +73,7 @@ def test_algorithm_2_steps_along_the_constrained_gradient():
 @pytest.mark.parametrize("scale", [1.0, 1e3, 1e-3])
 def test_rotations_stay_orthonormal_whatever_comes(components, scale):
     rule = make_rule(components)
-    for i in range(100):
+    for _i in range(100):
         x = (scale * RNG.standard_t(1.5, size=(16, K))).astype(np.float32)
         learn(rule, x)
     np.testing.assert_allclose(np.linalg.svd(rule.rotation, compute_uv=False), 1, atol=0.25)
@@ -90,7 +90,7 @@ def test_the_start_is_orthonormal_and_seeded():
 def test_the_sign_of_a_score_follows_the_data():
     rule = CompleteRule(WHITE[0][:2, :2], WHITE[1][:2, :2], 0, Horizon())
     rule.filters = np.eye(2, dtype=np.float32)
-    for i in range(100):
+    for _i in range(100):
         x = np.stack([RNG.laplace(scale=0.5**0.5, size=200), RNG.uniform(-(3**0.5), 3**0.5, size=200)], axis=1)
         learn(rule, x.astype(np.float32))
     assert np.sign(rule.curvature).tolist() == [1, -1]
@@ -100,7 +100,7 @@ def test_the_sign_of_a_score_follows_the_data():
 def test_a_variance_that_is_not_one_changes_no_sign(scale):
     rule = CompleteRule(WHITE[0][:3, :3], WHITE[1][:3, :3], 0, Horizon())
     rule.filters = np.eye(3, dtype=np.float32)
-    for i in range(100):
+    for _i in range(100):
         x = np.stack(
             [RNG.laplace(size=200) / 2**0.5, RNG.standard_normal(200), RNG.uniform(-1, 1, 200) * 3**0.5], axis=1
         )
@@ -130,7 +130,7 @@ def test_a_renewed_whitening_carries_the_rotation_over(components):
 def test_turns_that_add_up_leave_the_lengths_as_they_are():
     rule = CompleteRule(*WHITE, 0, Horizon())
     worst = 0.0
-    for i in range(300):
+    for _i in range(300):
         learn(rule, RNG.laplace(size=(20, K)).astype(np.float32))
         values = np.linalg.svd(rule.rotation, compute_uv=False)
         worst = max(worst, float(np.abs(values - 1).max()))
