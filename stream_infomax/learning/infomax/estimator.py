@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 
-from stream_infomax.learning.infomax import kernels, neurons
-from stream_infomax.learning.infomax.fitted import Fitted
+from stream_infomax.learning.infomax import neurons
+from stream_infomax.learning.infomax.encoding import Encoding
 from stream_infomax.learning.infomax.learner import BlockLearner, Sizes
-from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.infomax.saved import FORMAT, learner_state
 from stream_infomax.learning.infomax.settings import Adapt, EstimatorSettings
-from stream_infomax.learning.parameters import Estimator
+from stream_infomax.learning.rows import Names, names_of
+from stream_infomax.learning.threads import one_thread
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import make
 from stream_infomax.state import file
@@ -29,7 +30,7 @@ SETTINGS_THAT_SHAPE = ("n_components", "n_rank", "energy", "block", "memory", "o
 
 
 @configured_by(EstimatorSettings)
-class OnlineInfomax(Fitted, Estimator, Kept):
+class OnlineInfomax(Encoding, Kept):
     """Neural population infomax, learnt from a stream in one pass.
 
     The rows x (n_features K) are whitened as their running covariance allows (rank K0), and a rotation C of the
@@ -47,14 +48,20 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         Mean of the rows, float64.
     rotation_ : ndarray of shape (n_rank, n_components)
         C, the part of the filters that is not whitening; C Cᵀ = I.
+    whitening_ : ndarray of shape (n_rank, n_features)
+        Vᵀ, the other part: components_ = sqrt(n_components_/n_rank_) rotation_.T @ whitening_.
     beta_, bias_ : ndarray of shape (n_components,)
         Of the neurons' g = σ(β ŷ + b) behind "rate" and "poisson", tuned online (stage 2 of the paper).
     n_features_in_, n_components_, n_rank_ : int
         K, K1, K0.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns, where the first rows were a table with such names.
     width_ : int
         Columns of the output.
     n_rows_seen_, n_updates_ : int
-        Rows and blocks learnt from.
+        Rows and blocks learnt from; `n_samples_seen_` and `n_iter_` are scikit-learn's names for them.
+    batch_size_ : int
+        Rows of a block: `block`, or more where it had to be raised.
     n_set_aside_ : dict
         Numbers of rows not learnt from, by reason.
     n_shortened_ : int
@@ -85,7 +92,7 @@ class OnlineInfomax(Fitted, Estimator, Kept):
 
     n_rows_seen_: int
     n_set_aside_: dict[str, int]
-    _seed: int
+    _started: EstimatorSettings
 
     def __init__(
         self,
@@ -100,7 +107,7 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         false_alarm_rows: float = 1e7,
         output: neurons.Output = "potential",
         warmup: int | None = None,
-        random_state: int | None = 0,
+        random_state: int | np.random.RandomState | np.random.Generator | None = 0,
     ) -> None:
         self.n_components = n_components
         self.n_rank = n_rank
@@ -117,7 +124,10 @@ class OnlineInfomax(Fitted, Estimator, Kept):
     # ---------------------------------------------------------------- learning
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Forget everything, then learn from X in one pass.
+        """Forget everything, then learn from X in one pass; X is all there is.
+
+        Where X is over before the warm-up, the basis is that of the rows there are, with a warning. What is published
+        at the end holds all that was learnt; `partial_fit` publishes every so many rows.
 
         Further passes bring more where rows are few: ``for _ in range(4): learner.partial_fit(X)``. Five passes over
         an EEG recording lowered the objective from 49.9 to 46.4, 44.7, 44.0 and 43.5 nats.
@@ -125,17 +135,37 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         Parameters
         ----------
         X
-            Rows, (n, n_features).
+            Rows, (n, n_features): an array or a table.
         y
             Not used.
 
         Raises
         ------
         ValueError
-            Where X is no matrix of real numbers, or a parameter is not accepted.
+            Where X is no matrix of real numbers, or nothing in it varies, or a parameter is not accepted. The learner
+            stays what it was.
         """
-        self._learner = None
-        return self.partial_fit(X)
+        rows = self._rows(X, fresh=True)
+        if not len(rows):
+            raise ValueError(f"X has 0 sample(s) (shape={rows.shape}) while a minimum of 1 is required")
+        with self._as_before_where_refused(), one_thread():
+            self._learner = None
+            learner = self._begun(X, rows)
+            self._learn(rows, learner)
+            warmup = learner.sizes.warmup
+            early = learner.published is None
+            if not learner.finish():
+                raise ValueError(
+                    f"n_samples={len(rows)}, of which {self.n_rows_seen_} are finite, and nothing varies; accepted are "
+                    "two different rows or more"
+                )
+            if early:
+                warnings.warn(
+                    f"the data end before the warm-up of {warmup} rows: the basis is a whitening from "
+                    f"{self.n_rows_seen_} rows; partial_fit goes on from there, with the same rows too",
+                    stacklevel=2,
+                )
+        return self
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
         """Learn from the rows of X; those with NaN or infinities are set aside and counted.
@@ -143,18 +173,23 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         Parameters
         ----------
         X
-            Rows, (n, n_features).
+            Rows, (n, n_features): an array or a table.
         y
             Not used.
 
         Raises
         ------
         ValueError
-            Where X is no matrix of real numbers or has another width than before, or a parameter is not accepted.
+            Where X is no matrix of real numbers, has another width or other columns than before, or a parameter is
+            not accepted.
         """
-        X = self._check(X)
-        self._learn(X, self._begun(X))
+        rows, learner = self._taken(X)
+        self._learn(rows, learner)
         return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Floats:
+        """Return ``fit(X).transform(X)``."""
+        return self.fit(X).transform(X)
 
     def partial_fit_transform(self, X: Any, y: Any = None) -> Floats:
         """Encode the rows of X with the basis as it stands, then learn from them.
@@ -162,33 +197,34 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         Parameters
         ----------
         X
-            Rows, (n, n_features).
+            Rows, (n, n_features): an array or a table.
         y
             Not used.
 
         Returns
         -------
         ndarray of shape (n, width_)
-            float32. Rows that are not finite, and all rows of a call that begins before the warm-up is over, come out
-            as NaN. Their width is the final one, unless neither `n_components` nor `n_rank` is given and the rank turns
-            out to be smaller than n_features.
+            float32; a table after `set_output`. Rows that are not finite, and all rows of a call that begins before
+            the warm-up is over, come out as NaN. Their width is the final one, unless neither `n_components` nor
+            `n_rank` is given and the rank turns out to be smaller than n_features.
 
         Raises
         ------
         ValueError
             As `partial_fit`.
         """
-        X = self._check(X)
-        learner = self._begun(X)
+        rows, learner = self._taken(X)
         if learner.published is None:
-            encoded = np.full((len(X), self.width_), np.nan, np.float32)
+            encoded = np.full((len(rows), self.width_), np.nan, np.float32)
         else:
-            encoded = self._encode(X, learner.published, self.n_rows_seen_ + sum(self.n_set_aside_.values()))
-        self._learn(X, learner)
-        return encoded
+            encoded = self._encode(rows, learner.published, self.n_rows_seen_ + sum(self.n_set_aside_.values()))
+        tabled = self._tabled(encoded, X)
+        self._learn(rows, learner)
+        return tabled
 
     def _learn(self, X: Floats, learner: BlockLearner) -> None:
-        aside = learner.take(X)
+        with one_thread():
+            aside = learner.take(X)
         self.n_set_aside_["not finite"] += aside
         self.n_rows_seen_ += len(X) - aside
 
@@ -198,91 +234,25 @@ class OnlineInfomax(Fitted, Estimator, Kept):
             self._learner.resume()
         return self
 
-    # ---------------------------------------------------------------- encoding
-
-    def transform(self, X: Any, first: int = 0) -> Floats:
-        """Encode the rows of X with the published basis.
-
-        Parameters
-        ----------
-        X
-            Rows, (n, n_features).
-        first
-            The number of the first row in its stream, by which spikes are drawn.
-
-        Returns
-        -------
-        ndarray of shape (n, width_)
-            float32. Rows that are not finite come out as NaN.
-
-        Raises
-        ------
-        NotWarmError
-            While the warm-up lasts; names how many rows are missing.
-        ValueError
-            Where X is no matrix of real numbers of the width known.
-        """
-        published = self._published()
-        return self._encode(self._check(X), published, first)
-
-    def inverse_transform(self, Y: Any) -> Floats:
-        """Return the rows x ≈ mean_ + B y for potentials (3.110).
-
-        Parameters
-        ----------
-        Y
-            Potentials, (n, n_components).
-
-        Returns
-        -------
-        ndarray of shape (n, n_features)
-            float32.
-
-        Raises
-        ------
-        NotWarmError
-            While the warm-up lasts.
-        ValueError
-            Where `output` is not "potential", or Y has another width.
-        """
-        if self.output != "potential":
-            raise ValueError(f"inverse_transform needs output='potential'; this learner has output={self.output!r}")
-        published = self._published()
-        Y = np.asarray(Y, np.float32)
-        if Y.ndim != 2 or Y.shape[1] != published.basis.shape[1]:
-            raise ValueError(f"Y has shape {Y.shape}; accepted is (n, {published.basis.shape[1]})")
-        return np.asarray(Y @ published.basis.T + published.mean.astype(np.float32), np.float32)
-
-    def _encode(self, X: Floats, published: Published, first: int) -> Floats:
-        finite = np.empty(len(X), np.bool_)
-        centred = np.empty(X.shape, np.float32)
-        n_finite = kernels.centre_rows(X, published.mean, finite, centred)
-        potential = centred @ published.filters.T
-        encoded = neurons.publish(potential, self.output, published.amplitude, published.beta, published.bias)
-        if self.output == "poisson":
-            encoded = neurons.spike_counts(encoded, self._seed, first)
-        if n_finite < len(X):
-            encoded[~finite] = np.nan
-        return encoded
-
-    def get_feature_names_out(self, input_features: Any = None) -> Floats:
-        """Return the names of the output's columns (scikit-learn)."""
-        return np.array([f"onlineinfomax{i}" for i in range(self.width_)], dtype=object)
-
     # ---------------------------------------------------------------- state
 
     def state(self) -> dict[str, Any]:
-        """Return everything needed to go on with the same bits: a nested dict of arrays and JSON values."""
-        settings = asdict(self._settings())
-        settings["memory"] = int(settings["memory"])
-        state: dict[str, Any] = {"format": FORMAT, "settings": settings}
-        if self._learner is not None:
-            state["n_features"] = self.n_features_in_
-            state["n_rows_seen"] = self.n_rows_seen_
-            state["n_set_aside"] = dict(self.n_set_aside_)
-            state["seed"] = self._seed
-            state["learner"] = self._learner.state()
-        return state
+        """Return everything needed to go on with the same bits: a nested dict of arrays and JSON values.
+
+        Its settings are those that the learner was started with; `output` is what it is now.
+        """
+        if self._learner is None:
+            return {"format": FORMAT, "settings": _plain(self._settings())}
+        return {
+            "format": FORMAT,
+            "settings": _plain(replace(self._started, output=self._output())),
+            "n_features": self.n_features_in_,
+            "feature_names": list(getattr(self, "feature_names_in_", [])),
+            "n_rows_seen": self.n_rows_seen_,
+            "n_set_aside": dict(self.n_set_aside_),
+            "seed": self._seed,
+            "learner": self._learner.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state.
@@ -291,7 +261,7 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         ------
         KeyError, ValueError
             Where the state is of another version, a setting that shapes the result differs, or something does not fit
-            or is missing; names it.
+            or is missing; names it. The learner stays what it was.
         """
         if state.get("format") != FORMAT:
             raise ValueError(f"state format {state.get('format')!r}; this version reads {FORMAT}")
@@ -299,14 +269,16 @@ class OnlineInfomax(Fitted, Estimator, Kept):
         for name in SETTINGS_THAT_SHAPE:
             if state["settings"][name] != settings[name]:
                 raise ValueError(f"{name} is {settings[name]!r} here and {state['settings'][name]!r} in the state")
-        self._learner = None
-        if "learner" not in state:
-            return
-        learner = self._start(int(state["n_features"]), int(state["seed"]))
-        self.n_rows_seen_ = int(state["n_rows_seen"])
-        self.n_set_aside_ = {str(reason): int(count) for reason, count in state["n_set_aside"].items()}
-        with within("learner"):
-            learner.restore(state["learner"])
+        with self._as_before_where_refused():
+            self._learner = None
+            if "learner" not in state:
+                return
+            n_features, names = int(state["n_features"]), [str(name) for name in state["feature_names"]]
+            learner = self._start(n_features, int(state["seed"]), np.array(names, object) if names else None)
+            self.n_rows_seen_ = int(state["n_rows_seen"])
+            self.n_set_aside_ = {str(reason): int(count) for reason, count in state["n_set_aside"].items()}
+            with within("learner"):
+                learner.restore(state["learner"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the state as safetensors, whole or not at all.
@@ -342,15 +314,19 @@ class OnlineInfomax(Fitted, Estimator, Kept):
 
     # ---------------------------------------------------------------- beginnings
 
-    def _begun(self, X: Floats) -> BlockLearner:
-        if self._learner is not None:
-            return self._learner
-        seed = self._settings().random_state
-        if seed is None:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
-        return self._start(X.shape[1], int(seed))
+    def _taken(self, X: Any) -> tuple[Floats, BlockLearner]:
+        """Return the rows of X, and what learns from them."""
+        rows = self._rows(X, fresh=self._learner is None)
+        self._output()
+        return rows, self._learner or self._begun(X, rows)
 
-    def _start(self, n_features: int, seed: int) -> BlockLearner:
+    def _begun(self, X: Any, rows: Floats) -> BlockLearner:
+        seed = self.random_state
+        if seed is None or isinstance(seed, np.random.RandomState | np.random.Generator):
+            seed = drawn(seed)
+        return self._start(rows.shape[1], int(seed), names_of(X))
+
+    def _start(self, n_features: int, seed: int, names: Names | None) -> BlockLearner:
         settings = self._settings()
         settings.check_memory(n_features)
         learner = BlockLearner(
@@ -369,23 +345,27 @@ class OnlineInfomax(Fitted, Estimator, Kept):
             )
         )
         self._learner = learner
+        self._started = settings
         self._seed = seed
-        self.n_features_in_ = n_features
+        self._know(n_features, names)
         self.n_rows_seen_ = 0
         self.n_set_aside_ = {"not finite": 0}
         return learner
 
-    def _check(self, X: Any) -> Floats:
-        """Return X as a C-contiguous float32 or float64 matrix of the width known."""
-        X = np.asarray(X)
-        if X.ndim != 2 or X.shape[1] == 0 or X.dtype.kind not in "fiub":
-            raise ValueError(f"X has shape {X.shape} and dtype {X.dtype}; accepted are real numbers (n, n_features)")
-        if X.dtype not in (np.float32, np.float64):
-            X = X.astype(np.float64)
-        if self._learner is not None and X.shape[1] != self.n_features_in_:
-            raise ValueError(f"X has {X.shape[1]} features; this learner has learnt from {self.n_features_in_}")
-        return np.ascontiguousarray(X)
-
     def _settings(self) -> EstimatorSettings:
         """Return the parameters as they are now; raises SettingError where one is not accepted."""
-        return make(EstimatorSettings, self.get_params())
+        given = self.get_params()
+        if isinstance(given["random_state"], np.random.RandomState | np.random.Generator):
+            given["random_state"] = None  # a seed is drawn from it at the start
+        return make(EstimatorSettings, given)
+
+
+def drawn(source: np.random.RandomState | np.random.Generator | None) -> int:
+    """Return a seed from a generator, or from the system."""
+    if isinstance(source, np.random.RandomState):
+        return int(source.randint(2**31))
+    return int((source or np.random.default_rng()).integers(2**32))
+
+
+def _plain(settings: EstimatorSettings) -> dict[str, Any]:
+    return asdict(settings) | {"memory": int(settings.memory)}

@@ -12,12 +12,13 @@ from stream_infomax.learning.infomax import neurons
 from stream_infomax.learning.infomax.events import Event
 from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.published import Published
+from stream_infomax.learning.scikit import NotFittedError
 
 Floats = NDArray[np.floating[Any]]
 
 
-class NotWarmError(ValueError, AttributeError):
-    """Raised where something is asked of a learner whose warm-up is not over (as scikit-learn's NotFittedError)."""
+class NotWarmError(NotFittedError):
+    """Raised where something is asked of a learner whose warm-up is not over."""
 
 
 class Fitted:
@@ -28,10 +29,9 @@ class Fitted:
 
     n_features_in_: int
     n_rows_seen_: int
-    n_components: int | None
-    n_rank: int | None
     output: neurons.Output
     _learner: BlockLearner | None = None
+    _seed: int
 
     @property
     def components_(self) -> Floats:
@@ -52,6 +52,12 @@ class Fitted:
     def mean_(self) -> Floats:
         """Mean of the rows, as of the last refresh before publishing (n_features,)."""
         return self._published().mean
+
+    @property
+    def whitening_(self) -> Floats:
+        """Vᵀ (n_rank, n_features): components_ = sqrt(n_components/n_rank) rotation_ᵀ whitening_."""
+        published = self._published()
+        return np.asarray(published.rotation @ published.filters / np.float32(published.amplitude))
 
     @property
     def beta_(self) -> Floats:
@@ -79,6 +85,21 @@ class Fitted:
         return self._learner.n_updates if self._learner is not None else 0
 
     @property
+    def n_iter_(self) -> int:
+        """As `n_updates_`, under scikit-learn's name."""
+        return self.n_updates_
+
+    @property
+    def n_samples_seen_(self) -> int:
+        """As `n_rows_seen_`, under scikit-learn's name."""
+        return self.n_rows_seen_
+
+    @property
+    def batch_size_(self) -> int:
+        """Rows between two updates: `block`, or more where it was raised."""
+        return self._begun_learner().sizes.block
+
+    @property
     def n_shortened_(self) -> int:
         """Outlying rows that counted for less; 0 while the warm-up lasts."""
         return self._learner.n_shortened if self._learner is not None else 0
@@ -99,14 +120,18 @@ class Fitted:
         if self._learner is not None and self._learner.published is not None:
             n_components = len(self._learner.published.filters)
         else:
-            n_components = self.n_components or self.n_rank or self.n_features_in_
+            sizes = self._begun_learner().sizes
+            n_components = sizes.n_components or sizes.n_rank or sizes.n_features
         return neurons.width(self.output, n_components)
 
+    def _begun_learner(self) -> BlockLearner:
+        if self._learner is None:
+            raise NotWarmError(f"the warm-up of {type(self).__name__} is not over: no row has come")
+        return self._learner
+
     def _published(self) -> Published:
-        missing = ""
-        if self._learner is not None:
-            if self._learner.published is not None:
-                return self._learner.published
-            rows = max(1, self._learner.sizes.warmup - self.n_rows_seen_)
-            missing = f": {rows} more rows (that vary) are needed"
-        raise NotWarmError(f"the warm-up of {type(self).__name__} is not over{missing}")
+        learner = self._begun_learner()
+        if learner.published is None:
+            rows = f"{learner.n_missing} more rows (that vary) are needed"
+            raise NotWarmError(f"the warm-up of {type(self).__name__} is not over: {rows}")
+        return learner.published

@@ -116,6 +116,11 @@ class BlockLearner(Kept):
         """Outlying rows so far."""
         return self._rule.reach.n_shortened if self._rule is not None else 0
 
+    @property
+    def n_missing(self) -> int:
+        """Rows until the warm-up is over, where all of them vary; 0 where it is."""
+        return self._warm_up.missing(self.sizes.block) - self._filled if self._whitener is None else 0
+
     def resume(self) -> None:
         """End a hold."""
 
@@ -134,10 +139,29 @@ class BlockLearner(Kept):
                 self._end_block()
         return aside
 
+    def finish(self) -> bool:
+        """Take what has come for all there is: end the warm-up with it, and publish what has been learnt.
+
+        Learning goes on as it would have. Returns whether there is a basis: there is none where nothing varies.
+        """
+        if self._whitener is None:
+            if self._filled:
+                if self.n_updates == 0:
+                    self._begin(self._filled)
+                self.n_updates += 1
+                self._warm_up.add(self._rows[: self._filled])
+                self._filled = 0
+            self._warm_up.drop_repeated()
+            if len(self._warm_up.rows):
+                self._settle()
+        elif self._rule is not None:
+            self.published = Published.of(self._whitener, self._rule)
+        return self.published is not None
+
     def _end_block(self) -> None:
         """Learn from a block that is full."""
         if self.n_updates == 0:
-            self._begin()
+            self._begin(self.sizes.block)
         self.n_updates += 1
         if self._whitener is None or self._rule is None:
             self._warm_up.add(self._rows[: self.sizes.block])
@@ -169,10 +193,9 @@ class BlockLearner(Kept):
             rule.tuning.follow(lengthened(step.y, step.lengths, step.bound))
             self._watch(rule.objective(step))
 
-    def _begin(self) -> None:
-        """Take origin and unit from the first block, and make room for the float32 rows of a step."""
-        size = self.sizes.block
-        first = self._rows
+    def _begin(self, size: int) -> None:
+        """Take origin and unit from the first `size` rows, and make room for the float32 rows of a step."""
+        first = self._rows[:size]
         unit = unit_of(first)
         self._origin, self._scale = unit
         self._make_room()

@@ -99,5 +99,8 @@ class EstimatorSettings(InfomaxSettings, frozen=True, kw_only=True):
 
     random_state: Annotated[
         SeedNumber | None,
-        Doc("Seed of the start, of what is drawn from the memory, and of spikes; None draws one."),
+        Doc(
+            "Seed of the start, of what is drawn from the memory, and of spikes. None draws one; from a RandomState or "
+            "a Generator of NumPy's one is drawn at every fresh start."
+        ),
     ] = 0

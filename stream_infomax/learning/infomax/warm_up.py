@@ -74,15 +74,33 @@ class WarmUp(Kept):
     @rows.setter
     def rows(self, rows: Floats) -> None:
         self._parts = [rows]
+        self._n_varying = int(np.count_nonzero(_varying(rows)))
 
     def add(self, rows: Floats) -> None:
         """Keep a block of rows (n, K)."""
+        last = next((part[-1:] for part in reversed(self._parts) if len(part)), rows[:0])
+        self._n_varying += int(np.count_nonzero(_varying(np.concatenate([last, rows])))) - len(last)
         self._parts.append(rows.copy())
 
     @property
     def over(self) -> bool:
         """Whether so many rows have come."""
         return sum(map(len, self._parts)) >= self.length
+
+    def drop_repeated(self) -> None:
+        """Keep only the rows that differ from the one before."""
+        rows = self.rows
+        self.rows = rows[_varying(rows)]
+
+    def missing(self, block: int) -> int:
+        """Return the rows until the warm-up is over, in whole blocks, where all that come vary."""
+        kept, varying, more = sum(map(len, self._parts)), self._n_varying, 0
+        while True:
+            blocks = max(1, -((kept - self.length) // block))
+            kept, varying, more = kept + blocks * block, varying + blocks * block, more + blocks * block
+            if varying >= VARYING * kept:
+                return more
+            kept = varying
 
     def settle(
         self, unit: Unit, horizon: Horizon, n_rank: int | None, energy: float, n_components: int | None
@@ -92,7 +110,7 @@ class WarmUp(Kept):
         Returns the whitening, the rows (n, K) with outlying ones shortened, and how many of them were.
         """
         rows = self.rows
-        varying = np.append(True, np.any(rows[1:] != rows[:-1], axis=1))
+        varying = _varying(rows)
         # The rank is decided once: a few rows after a silence, or between silences, must not decide it.
         if np.count_nonzero(varying) < VARYING * len(rows):
             self.rows = rows[varying]
@@ -105,3 +123,8 @@ class WarmUp(Kept):
             return None
         self.rows = rows[:0].copy()
         return whitener, shortened, n_shortened
+
+
+def _varying(rows: Floats) -> NDArray[np.bool_]:
+    """Return which rows (n, K) differ from the one before; the first does."""
+    return np.append(np.ones(min(1, len(rows)), np.bool_), np.any(rows[1:] != rows[:-1], axis=1))
