@@ -14,6 +14,7 @@ from stream_infomax import __version__
 from stream_infomax.cli.check import check
 from stream_infomax.cli.init import init
 from stream_infomax.cli.probe import probe
+from stream_infomax.cli.replay import replay
 from stream_infomax.cli.run import run
 from stream_infomax.cli.schema import schema
 from stream_infomax.cli.show import show
@@ -43,7 +44,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, show, probe, check, init, schema, tap, warmup):
+for command in (run, replay, show, probe, check, init, schema, tap, warmup):
     app.command(command)
 
 

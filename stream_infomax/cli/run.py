@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
-
-from stream_infomax.run.settings import Changes, read
-
-Flag = Annotated[bool, Parameter(negative=())]
+from stream_infomax.run.settings import Changes, Flag, read
 
 
 def run(
@@ -42,15 +36,12 @@ def run(
     from stream_infomax.run.program import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
-    import msgspec
-
     from stream_infomax.run.features import save_features as write_features
-    from stream_infomax.run.folder import IN_PROCESS, RunFolder
-    from stream_infomax.run.summary import saved_summary, summarise
+    from stream_infomax.run.folder import RunFolder
+    from stream_infomax.run.summary import saved_summary
     from stream_infomax.run.summary_text import print_summary
+    from stream_infomax.run.whole import carry_on
     from stream_infomax.settings.printable import printable
-    from stream_infomax.watch.history import History
-    from stream_infomax.watch.monitor import Monitor
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
     if save_features and save_features.suffix != ".npz":
@@ -69,21 +60,7 @@ def run(
             return 0
         if found == "unfinished":
             print(f"{shown}: resuming")
-        names = [IN_PROCESS] if in_process else [*settings.services(), *settings.sinks()]
-        plain = plain or not sys.stdout.isatty()
-        if in_process:
-            from stream_infomax.run.one_process import run as run_it
-        else:
-            from stream_infomax.run.processes import run as run_it
         title = f"{config} → {folder.path}"
-        with Monitor(title, names, History(folder.history), plain) as monitor:
-            finished = run_it(settings, folder, monitor)
-        if finished:
-            if save_features:
-                write_features(settings, folder, in_process, save_features)
-            summary = summarise(settings, folder, monitor.seconds, in_process)
-            folder.finish(msgspec.to_builtins(summary))
-            print_summary(summary, save_features)
-        else:
-            print(f"{shown}: stopped and saved; the same command resumes")
+        again = "the same command"
+        carry_on(settings, folder, in_process, title=title, again=again, plain=plain, save_features=save_features)
     return 0

@@ -42,6 +42,25 @@ WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pi
 BEFORE = ("lock", "run.json.tmp")
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a run was forked.
+
+    Attributes
+    ----------
+    run, folder
+        Id and folder of the run that it was until then.
+    offset
+        The first frame of its own.
+    changes
+        By stage, the settings that are others from there on, in words.
+    """
+
+    run: str
+    folder: str
+    offset: int
+    changes: dict[str, list[str]]
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What run.json holds.
 
@@ -57,6 +76,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         The configuration as plain values.
     summary
         What came of it; None before the end.
+    origin
+        Where it was forked; None for a run that began by itself.
     """
 
     format: int
@@ -64,6 +85,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     in_process: bool
     config: dict[str, Any]
     summary: dict[str, Any] | None
+    origin: Origin | None = None
 
 
 class RunFolder:
@@ -146,25 +168,46 @@ class RunFolder:
                 self._clear(names_in(record.config))
                 record = None
         if record is None:
-            run = secrets.token_hex(8)
-            self._write(Record(format=FORMAT, id=run, in_process=in_process, config=to_builtins(config), summary=None))
+            self.begin(config, in_process)
         _replace(self.pipeline, tomli_w.dumps(_without_none(to_builtins(config))))
         if record is not None and record.summary is not None:
             return "finished"
         return "unfinished" if record is not None and self._has_frames(names_in(record.config)) else "new"
 
+    def begin(self, config: Config, in_process: bool, origin: Origin | None = None) -> None:
+        """Note which run is in the folder."""
+        run = secrets.token_hex(8)
+        self._write(
+            Record(
+                format=FORMAT,
+                id=run,
+                in_process=in_process,
+                config=to_builtins(config),
+                summary=None,
+                origin=origin,
+            )
+        )
+
+    @property
+    def record(self) -> Record:
+        """What run.json holds. Raises ConfigError where there is none, or a damaged one."""
+        record = self._read()
+        if record is None:
+            raise ConfigError(f"{self.path}: no run in this folder (run.json)")
+        return record
+
     @property
     def id(self) -> str:
         """The id of the run in the folder."""
-        return self._known().id
+        return self.record.id
 
     def summary(self) -> dict[str, Any] | None:
         """Return the summary of a finished run, None before that."""
-        return self._known().summary
+        return self.record.summary
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Note that the run has finished, and its summary."""
-        self._write(msgspec.structs.replace(self._known(), summary=dict(summary)))
+        self._write(msgspec.structs.replace(self.record, summary=dict(summary)))
 
     def _names(self) -> set[str]:
         """Return the names under which the run writes, from the record or, where that is damaged, pipeline.toml."""
@@ -199,12 +242,6 @@ class RunFolder:
             _remove(self.path / f"filters-{name}.png")
         for name in WHOLE:
             _remove(self.path / name)
-
-    def _known(self) -> Record:
-        record = self._read()
-        if record is None:
-            raise ConfigError(f"run.folder = {str(self.path)!r}: its run.json is gone")
-        return record
 
     def _read(self) -> Record | None:
         try:

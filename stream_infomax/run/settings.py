@@ -23,6 +23,8 @@ Changes = Annotated[
     ),
 ]
 
+Flag = Annotated[bool, Parameter(negative=())]
+
 
 class RunError(Exception):
     """A run that cannot go on: says why, and what the service at fault had to say.
@@ -43,11 +45,16 @@ class RunError(Exception):
 def read(path: Path, changes: Sequence[str]) -> Config:
     """Return the configuration in `path`; raises ConfigError, also where a package that it needs is not installed."""
     config = load(path, changes)
+    check(config)
+    return config
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError where packages that a configuration needs are missing, or an address cannot be used."""
     _check_extras(config)
     for service in config.services():
         for address in config.addresses(service):
             _check_address(config, service, address)
-    return config
 
 
 def _check_extras(config: Config) -> None:

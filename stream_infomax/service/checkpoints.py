@@ -12,7 +12,7 @@ import msgspec
 
 from stream_infomax.frames.contracts import State
 from stream_infomax.state.file import StateFileError, load, save
-from stream_infomax.state.numbered import CHECKPOINT, next_number, numbered
+from stream_infomax.state.numbered import CHECKPOINT, frames_behind, next_number, numbered
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +68,20 @@ def read(path: Path) -> Checkpoint:
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the checkpoints in a folder, oldest first; a service may be writing the next one meanwhile."""
     return [path for _, path in numbered(folder, CHECKPOINT)]
+
+
+def newest_before(folder: Path, offset: int) -> Checkpoint | None:
+    """Return the newest readable checkpoint with no frame from `offset` on behind it, None where there is none.
+
+    A service may be pruning its checkpoints meanwhile.
+    """
+    for _, path in reversed(numbered(folder, CHECKPOINT) if folder.is_dir() else []):
+        if frames_behind(path) <= offset:
+            try:
+                return read(path)
+            except StateFileError as error:
+                _log.warning("%s; the checkpoint before it is used", error)
+    return None
 
 
 class Checkpoints:

@@ -158,7 +158,8 @@ def opened(
             feed.lost.update(saved.lost)
             mark = Mark(saved.log, saved.processed + 1, saved.finished)
             for sink in ends:
-                sink.restore(saved.sinks.get(sink.name, {}), mark)
+                if sink.name in saved.sinks:  # one that is new there begins here
+                    sink.restore(saved.sinks[sink.name], mark)
         loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import Settings
 
 
 class StageSettings(Settings, frozen=True, kw_only=True):
-    """The record of a stage's settings. A stage that differs from what stands here says so in its own record."""
+    """The record of a stage's settings. A stage that differs from what stands here says so in its own record.
+
+    Attributes
+    ----------
+    free
+        Settings with other values of which a state goes on; all others shape it.
+    """
+
+    free: ClassVar[tuple[str, ...]] = ()
 
     def reads(self, input: str) -> Mapping[str, tuple[str, ...]]:
         """Return the names of the arrays that the stage reads, by the key that names them."""

@@ -100,3 +100,23 @@ class FrameStore(Sink):
 
     def _paths(self) -> list[Path]:
         return [path for _, path in numbered(self.folder, _NAME)]
+
+
+def holds_frames(folder: Path) -> bool:
+    """Return whether a store has written into a folder."""
+    return folder.is_dir() and bool(numbered(folder, _NAME))
+
+
+def keep_before(source: Path, target: Path, offset: int, log: str) -> FrameStore:
+    """Return a store in `target` with the frames before `offset` of the one in `source`, under another log's id."""
+    store = FrameStore(target, target.name)
+    for _, path in numbered(source, _NAME):
+        part = state_file.load(path)
+        stop = min(int(part["next"]), offset)
+        frames = [(number, parts) for number, parts in unpack(part["frames"]) if store.next <= number < stop]
+        tree = {"log": log, "next": stop, "finished": False, "frames": pack(frames)}
+        state_file.save(target / path.name, tree)
+        store.next, store.log = stop, log
+        if stop == offset:
+            break
+    return store

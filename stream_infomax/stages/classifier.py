@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from msgspec.structs import replace
@@ -26,6 +26,8 @@ from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, Posit
 
 class ClassifierSettings(StageSettings, frozen=True, kw_only=True):
     """Linear classifiers on pooled segments, scored before they learn."""
+
+    free: ClassVar = ("learning_rate", "penalty", "half_life", "waiting", "learn")
 
     target: Annotated[str, Doc("The label to predict.")]
     levels: Annotated[

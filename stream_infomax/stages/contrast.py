@@ -14,7 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 class ContrastSettings(StageSettings, frozen=True, kw_only=True):
     """One gradient-isolated contrastive module: number `module` of the stack that `layout` names."""
+
+    free: ClassVar = ("negatives", "anchors", "learning_rate", "updates", "every", "rows", "live", "learn", "device")
 
     layout: Annotated[
         Literal["fine", "paired", "paper", "patches"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ WATCHED = 32
 
 class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True):
     """Online infomax."""
+
+    free: ClassVar = ("half_life", "adapt", "false_alarm_rows", "learn")
 
     learn: Annotated[bool, Doc("False: only encode.")] = True
     seed: Seed = 0

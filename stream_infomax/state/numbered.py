@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 # A checkpoint of a service: its number, and after how many frames it was written.
-CHECKPOINT = re.compile(r"checkpoint-([0-9]+)-at-[0-9]+\.safetensors")
+CHECKPOINT = re.compile(r"checkpoint-([0-9]+)-at-([0-9]+)\.safetensors")
 
 
 def numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
@@ -35,3 +35,10 @@ def newest_checkpoints(folder: Path) -> list[Path]:
 def next_number(files: list[tuple[int, Path]], first: int) -> int:
     """Return the number after the last one that was given, `first` where none was; gaps stay."""
     return files[-1][0] + 1 if files else first
+
+
+def frames_behind(path: Path) -> int:
+    """Return after how many frames a checkpoint was written, as its name has it."""
+    match = CHECKPOINT.fullmatch(path.name)
+    assert match is not None
+    return int(match[2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -115,6 +115,17 @@ class History:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def keep_until(source: Path, target: Path, positions: Mapping[str, float]) -> None:
+    """Write the history of a run, as far as each stage's curves go up to its position, into a new file."""
+    with target.open("x", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for point in _points(source) if source.exists() else ():
+            if point is not None and point.position <= positions.get(point.curve[0], -1):
+                value = f"{point.value:.9g}"
+                writer.writerow([f"{point.seconds:.2f}", *point.curve, int(point.position), value])
 
 
 def read(path: Path) -> Curves:

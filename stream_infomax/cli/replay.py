@@ -1,0 +1,59 @@
+"""``stream-infomax replay``: a run from one of its frames on, with other settings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from stream_infomax.run.settings import Changes, Flag, check
+
+
+def replay(
+    run: Path,
+    *,
+    from_: Annotated[int, Parameter(name="--from")],
+    set: Changes = (),  # noqa: A002  (the option's name)
+    to: Path | None = None,
+    plain: Flag = False,
+) -> int:
+    """Go back to a frame of a run, and go on from there with other settings, as a run of its own in a new folder.
+
+    The run, finished or under way, is left as it is. Up to that frame all is as it was, to the last bit. A setting that
+    shapes what a stage has learnt makes it and those behind it begin anew there.
+
+    Parameters
+    ----------
+    run
+        The folder of a run.
+    from_
+        The offset of the first frame under the new settings.
+    to
+        The new folder; by default RUN-from-OFFSET, beside the run.
+    plain
+        Print lines instead of the live view (as where the output is no terminal).
+    """
+    from stream_infomax.run.program import THREADS
+
+    os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.run.folder import RunFolder
+    from stream_infomax.run.replay import changed, fork, past_run, told
+    from stream_infomax.run.whole import carry_on
+    from stream_infomax.settings.printable import printable
+
+    past = past_run(run)
+    place = run.resolve()
+    config = changed(past, to or run.with_name(f"{place.name}-from-{from_}"), set)
+    check(config)
+    moment, fates = fork(past, config, from_)
+    folder = RunFolder(Path(config.run.folder))
+    with folder.lock():
+        folder.open(config, past.in_process, fresh=False)
+        for line in told(past, folder.path, moment, fates):
+            print(printable(line), flush=True)
+        again = f"stream-infomax run {folder.pipeline}" + (" --in-process" if past.in_process else "")
+        title = f"{run} from {from_:,} → {folder.path}"
+        carry_on(config, folder, past.in_process, title=title, again=again, plain=plain)
+    return 0

@@ -1,0 +1,62 @@
+"""A run from its folder to its summary: what `run` and `replay` share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from stream_infomax.configuration.load import Config
+from stream_infomax.run.features import save_features as write_features
+from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.summary import summarise
+from stream_infomax.run.summary_text import print_summary
+from stream_infomax.settings.printable import printable
+from stream_infomax.watch.history import History
+from stream_infomax.watch.monitor import Monitor
+
+
+def carry_on(
+    config: Config,
+    folder: RunFolder,
+    in_process: bool,
+    *,
+    title: str,
+    again: str,
+    plain: bool = False,
+    save_features: Path | None = None,
+) -> None:
+    """Run what is in a folder, which is locked, to its end or to a signal, and say what came of it.
+
+    Parameters
+    ----------
+    title
+        Stands above the live view.
+    again
+        What resumes it where a signal stops it.
+    plain
+        Lines instead of the live view.
+    save_features
+        Where the features go.
+
+    Raises
+    ------
+    ConfigError, RunError
+        Where it cannot be run, or cannot go on.
+    """
+    if in_process:
+        from stream_infomax.run.one_process import run
+    else:
+        from stream_infomax.run.processes import run
+    names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
+    with Monitor(title, names, History(folder.history), plain or not sys.stdout.isatty()) as monitor:
+        finished = run(config, folder, monitor)
+    if not finished:
+        print(printable(f"{folder.path}: stopped and saved; {again} resumes"))
+        return
+    if save_features:
+        write_features(config, folder, in_process, save_features)
+    summary = summarise(config, folder, monitor.seconds, in_process)
+    folder.finish(msgspec.to_builtins(summary))
+    print_summary(summary, save_features)
