@@ -47,7 +47,9 @@ def _leave() -> None:
     with _lock:
         _inside -= 1
         if _inside == 0:
-            _limit.restore_original_limits()
+            # Twice: where another thread of the program set it, threadpoolctl takes it from that one first.
+            for _ in range(2):
+                _limit.restore_original_limits()
 
 
 @functools.cache

@@ -13,18 +13,19 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.measure import Kind, Measure
-from stream_infomax.learning.classifier.classifier import OnlineClassifier
 from stream_infomax.learning.classifier.examiner import Examiner
 from stream_infomax.learning.classifier.pooling import Pooling
 from stream_infomax.learning.classifier.scores import Score
+from stream_infomax.learning.classifier.settings import SoftmaxSettings
+from stream_infomax.learning.classifier.softmax import SoftmaxRegression
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
+from stream_infomax.settings.types import Doc, Positive
 
 
-class ClassifierSettings(StageSettings, frozen=True, kw_only=True):
+class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=True):
     """Linear classifiers on pooled segments, scored before they learn."""
 
     free: ClassVar = ("learning_rate", "penalty", "half_life", "waiting", "learn")
@@ -37,12 +38,6 @@ class ClassifierSettings(StageSettings, frozen=True, kw_only=True):
             "published. Where none is listed, the input."
         ),
     ] = ()
-    learning_rate: Annotated[PositiveFloat, Doc("Of Adam.")] = 2e-3
-    penalty: Annotated[NotNegativeFloat, Doc("Of the squared weights.")] = 1e-4
-    half_life: Annotated[
-        PositiveFloat | None,
-        Doc("Labelled segments after which what was learnt counts half; without it nothing is forgotten."),
-    ] = None
     waiting: Annotated[Positive, Doc("Segments without a label that are kept for labels that come late.")] = 1000
     learn: Annotated[bool, Doc("False: predict only; no label is used.")] = True
 
@@ -180,7 +175,7 @@ class ClassifierStage:
         return probabilities
 
     def _new_examiner(self, width: int) -> Examiner:
-        classifier = OnlineClassifier(
+        classifier = SoftmaxRegression(
             width, learning_rate=self.learning_rate, penalty=self.penalty, half_life=self.half_life
         )
         return Examiner(classifier, self.waiting)

@@ -101,10 +101,22 @@ def feed_few(one: Any, i: int) -> list[np.ndarray]:
 def classifier() -> Any:
     from stream_infomax import OnlineClassifier
 
-    return OnlineClassifier(6, half_life=100.0)
+    return OnlineClassifier(half_life=100.0)
 
 
 def feed_classifier(one: Any, i: int) -> list[np.ndarray]:
+    rows = rows_of(i, 9)
+    one.partial_fit(rows, (rows[:, 0] > i).astype(int))
+    return [one.predict_proba(rows), one.predict(rows), one.classes_]
+
+
+def softmax() -> Any:
+    from stream_infomax.learning.classifier.softmax import SoftmaxRegression
+
+    return SoftmaxRegression(6, half_life=100.0)
+
+
+def feed_softmax(one: Any, i: int) -> list[np.ndarray]:
     features = rows_of(i, 1)[0].astype(np.float64)
     made = one.probabilities(features)
     one.learn(features, f"class {i % 4}")
@@ -125,7 +137,7 @@ def feed_score(one: Any, i: int) -> list[np.ndarray]:
 def examiner() -> Any:
     from stream_infomax.learning.classifier.examiner import Examiner
 
-    return Examiner(classifier(), waiting=4)
+    return Examiner(softmax(), waiting=4)
 
 
 def feed_examiner(one: Any, i: int) -> list[np.ndarray]:
@@ -318,6 +330,8 @@ HELD: dict[str, Held] = {
     "learner in a refresh": Held(in_a_refresh, feed_few, 0),
     "classifier": Held(classifier, feed_classifier),
     "classifier before its first label": Held(classifier, feed_classifier, 0),
+    "softmax regression": Held(softmax, feed_softmax),
+    "softmax regression before its first label": Held(softmax, feed_softmax, 0),
     "score": Held(score, feed_score, 7),
     "examiner": Held(examiner, feed_examiner, 9),
     "entropy": Held(entropy, feed_entropy, 9),

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stream_infomax.learning.classifier.classifier import OnlineClassifier, Vector
 from stream_infomax.learning.classifier.scores import Score
+from stream_infomax.learning.classifier.softmax import SoftmaxRegression, Vector
 from stream_infomax.state.kept import Kept
 
 
@@ -34,7 +34,7 @@ class Examiner(Kept):
 
     kept = ("classifier", "score", "counts")
 
-    def __init__(self, classifier: OnlineClassifier, waiting: int = 1000) -> None:
+    def __init__(self, classifier: SoftmaxRegression, waiting: int = 1000) -> None:
         self.classifier = classifier
         self.score = Score()
         self.limit = waiting

@@ -1,125 +1,115 @@
-"""The online classifier, its test-then-train score, and labels that come late."""
+"""OnlineClassifier: labels of every kind, tables, and that what is refused changes nothing."""
 
 import numpy as np
 import pytest
 from helpers.clouds import clouds
 
 from stream_infomax.learning.classifier.classifier import OnlineClassifier
+from stream_infomax.learning.classifier.softmax import SoftmaxRegression
+from stream_infomax.learning.scikit import NotFittedError
 
 
-def test_it_learns_separable_classes_in_one_pass():
-    features, labels = clouds(1500)
-    classifier = OnlineClassifier(6, learning_rate=1e-2)
-    right = []
-    for x, label in zip(features, labels, strict=True):
-        right.append(classifier.predict(x) == label)
-        classifier.learn(x, label)
-    assert right[0] is False
-    assert np.mean(right[-500:]) > 0.93
+@pytest.fixture(scope="module")
+def labelled():
+    features, labels = clouds(600)
+    return np.array(features), np.array(labels)
 
 
-def test_its_gradient_is_that_of_the_surprise():
-    """The first step of Adam goes by the sign of the gradient: compare with a numerical derivative."""
-    features, labels = clouds(40, seed=3)
-    classifier = OnlineClassifier(6, penalty=0.0)
-    for x, label in zip(features, labels, strict=True):
-        classifier.learn(x, label)
-    classifier.moment[:] = classifier.square[:] = 0
-    classifier.steps = 0
-    x, label = features[0], labels[0]
-    before = classifier.weights.copy()
-    classifier.learn(x, label)
-    step = classifier.weights - before
-    z = classifier._standardised(x)
-    index = classifier.classes.index(label)
-
-    def surprise(weights):
-        logits = weights @ z
-        return np.log(np.exp(logits).sum()) - logits[index]
-
-    for row, column in [(0, 0), (1, 3), (2, 6)]:
-        shift = np.zeros_like(before)
-        shift[row, column] = 1e-5
-        slope = (surprise(before + shift) - surprise(before - shift)) / 2e-5
-        assert np.sign(step[row, column]) == -np.sign(slope)
-        assert classifier.moment[row, column] == pytest.approx(0.1 * slope, rel=1e-4)
+def test_partial_fit_is_the_softmax_regression_row_by_row(labelled):
+    X, y = labelled
+    classifier, plain = OnlineClassifier(learning_rate=1e-2), SoftmaxRegression(X.shape[1], learning_rate=1e-2)
+    for part in np.split(np.arange(len(X)), [1, 30, 333]):
+        classifier.partial_fit(X[part], y[part])
+    for x, label in zip(X, y, strict=True):
+        plain.learn(x, label)
+    probabilities = np.array([plain.probabilities(x) for x in X])
+    np.testing.assert_allclose(classifier.predict_proba(X), probabilities[:, np.argsort(plain.classes)], atol=1e-12)
+    assert classifier.score(X, y) > 0.9
+    assert classifier.n_samples_seen_ == len(X)
 
 
-def test_classes_come_as_they_come_and_one_class_is_no_error():
-    classifier = OnlineClassifier(2)
-    assert classifier.predict(np.zeros(2)) == ""
-    assert len(classifier.probabilities(np.zeros(2))) == 0
-    classifier.learn(np.array([1.0, 2.0]), "a")
-    assert classifier.predict(np.zeros(2)) == "a"
-    assert classifier.probabilities(np.zeros(2)).tolist() == [1.0]
-    classifier.learn(np.array([-1.0, 2.0]), "b")
-    assert classifier.classes == ["a", "b"]
-    assert classifier.probabilities(np.zeros(2)).sum() == pytest.approx(1)
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array(["b", "a", "cc"]),
+        np.array(["b", "a", "cc"], object),
+        np.array([10, -2, 3]),
+        np.array([2.0, 0.0, 1.0]),
+        np.array([True, False, True]),
+        [7, 8, 9],
+    ],
+)
+def test_labels_of_every_kind_come_back_as_they_were(labelled, names):
+    X, y = labelled
+    wanted = np.array([names[int(label[-1]) % 3] for label in y], getattr(names, "dtype", None))
+    classifier = OnlineClassifier().fit(X, wanted)
+    np.testing.assert_array_equal(classifier.classes_, np.unique(wanted))
+    predicted = classifier.predict(X)
+    assert set(predicted) <= set(wanted)
+    np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1)
+    assert classifier.score(X, wanted) == np.mean(predicted == wanted)
 
 
-def test_a_dead_feature_has_no_say():
-    classifier = OnlineClassifier(3, penalty=0.0)
-    for x, label in zip(*clouds(50, width=2), strict=True):
-        classifier.learn(np.append(x, 7.0), label)
-    assert not classifier.weights[:, 2].any()
-    probe = np.array([0.3, 0.1, 7.0])
-    assert np.array_equal(classifier.probabilities(probe), classifier.probabilities(np.array([0.3, 0.1, 107.0])))
+def test_a_fit_does_not_depend_on_the_order_of_classes(labelled):
+    X, y = labelled
+    order = np.argsort(y, kind="stable")
+    assert OnlineClassifier().fit(X[order], y[order]).score(X, y) > 0.9
 
 
-def test_forgetting_follows_a_change_faster():
-    features, labels = clouds(800, classes=2, seed=1)
-    swapped = ["class 1" if label == "class 0" else "class 0" for label in labels]
-    hits = {}
-    for half_life in (None, 50):
-        classifier = OnlineClassifier(6, learning_rate=1e-2, half_life=half_life)
-        for x, label in zip(features, labels, strict=True):
-            classifier.learn(x, label)
-        hits[half_life] = 0
-        for x, label in zip(features[:60], swapped, strict=False):
-            hits[half_life] += classifier.predict(x) == label
-            classifier.learn(x, label)
-    assert hits[50] > hits[None]
-    with pytest.raises(ValueError, match="half_life"):
-        OnlineClassifier(2, half_life=0)
+def test_classes_may_be_named_beforehand_and_come_later(labelled):
+    X, y = labelled
+    classifier = OnlineClassifier().partial_fit(X[:1], y[:1], classes=["class 0", "class 9"])
+    probabilities = classifier.predict_proba(X[:2])
+    assert probabilities.shape == (2, len(classifier.classes_))
+    assert (probabilities[:, classifier.classes_ == "class 9"] == 0).all()
+    classifier.partial_fit(X, y)
+    assert set(classifier.classes_) == {*y, "class 9"}
+    with pytest.raises(NotFittedError, match="no label"):
+        OnlineClassifier().partial_fit(X[:0], y[:0]).predict(X)
 
 
-def test_labels_are_texts_and_features_finite():
-    classifier = OnlineClassifier(2)
-    classifier.learn(np.ones(2), "1")
-    with pytest.raises(TypeError, match="received 1 of type int"):
-        classifier.learn(np.ones(2), 1)
-    with pytest.raises(ValueError, match="2 finite numbers"):
-        classifier.learn(np.array([1.0, np.nan]), "1")
-    with pytest.raises(ValueError, match="shape \\(3,\\)"):
-        classifier.learn(np.ones(3), "1")
+def test_columns_in_another_order_are_refused(labelled):
+    pandas = pytest.importorskip("pandas")
+    X, y = labelled
+    frame = pandas.DataFrame(X, columns=list("abcdef"))
+    classifier = OnlineClassifier().fit(frame, pandas.Series(y))
+    np.testing.assert_array_equal(classifier.predict(frame), OnlineClassifier().fit(X, y).predict(X))
+    for method in (classifier.predict, classifier.predict_proba, lambda rows: classifier.partial_fit(rows, y)):
+        with pytest.raises(ValueError, match="same order"):
+            method(frame[list("fedcba")])
 
 
-@pytest.mark.parametrize("half_life", [None, 500])
-@pytest.mark.parametrize("kind", ["vector", "first vector", "channel", "burst", "louder", "softer", "offset"])
-def test_no_vector_spoils_the_others_and_another_scale_is_followed(kind, half_life):
-    features, labels = clouds(2400)
-    clean = features.copy()
-    match kind:
-        case "vector":
-            features[1200] *= 1e6
-        case "first vector":
-            features[0] *= 1e6
-        case "channel":
-            features[1200, 0] = 1e6
-        case "burst":
-            features[1200:1220] *= 1000
-        case "louder":
-            features[1200:] *= 1000
-        case "softer":
-            features[1200:] /= 1000
-        case "offset":
-            features = 1e6 + 3 * features
-    hits = {}
-    for name, rows in (("clean", clean), ("other", features)):
-        classifier = OnlineClassifier(6, half_life=half_life)
-        hits[name] = []
-        for x, label in zip(rows, labels, strict=True):
-            hits[name].append(classifier.predict(x) == label)
-            classifier.learn(x, label)
-        assert np.abs(classifier.weights).max() < 3
-    assert np.mean(hits["other"][-600:]) >= np.mean(hits["clean"][-600:]) - 0.02
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (None, "y is None"),
+        (np.linspace(0, 1, 600), "Unknown label type: continuous"),
+        (np.full(600, np.nan), "Unknown label type"),
+        (np.array(["a", 1] * 300, object), "labels of the types int, str"),
+        (np.zeros((600, 2), int), r"shape \(600, 2\)"),
+        (np.zeros(599, int), "inconsistent numbers of samples: 600, 599"),
+        (np.zeros(600, "M8[s]"), "dtype datetime64"),
+        (np.zeros(600, int), "y has whole numbers; labels so far were texts"),
+    ],
+)
+def test_what_is_refused_changes_nothing(labelled, y, message):
+    X, right = labelled
+    classifier = OnlineClassifier().partial_fit(X, right)
+    before = classifier.predict_proba(X)
+    with pytest.raises(ValueError, match=message):
+        classifier.partial_fit(X, y)
+    if "so far" not in message:
+        with pytest.raises(ValueError, match=message):
+            classifier.fit(X, y)
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        classifier.fit(np.where(np.arange(6) == 2, np.nan, X), right)
+    with pytest.raises(ValueError, match="half_life = 0"):
+        classifier.set_params(half_life=0).fit(X, right)
+    np.testing.assert_array_equal(classifier.predict_proba(X), before)
+
+
+def test_a_column_of_labels_is_taken_with_a_warning(labelled):
+    X, y = labelled
+    with pytest.warns(UserWarning, match="column-vector"):
+        classifier = OnlineClassifier().fit(X, y[:, None])
+    assert classifier.score(X, y) > 0.9

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from helpers.clouds import clouds
 
-from stream_infomax.learning.classifier.classifier import OnlineClassifier
 from stream_infomax.learning.classifier.examiner import Examiner
+from stream_infomax.learning.classifier.softmax import SoftmaxRegression
 
 
 def test_prediction_comes_before_the_label():
-    examiner = Examiner(OnlineClassifier(1))
+    examiner = Examiner(SoftmaxRegression(1))
     examiner.segment("s", np.ones(1), "a")
     assert examiner.score.overall.accuracy == 0
     examiner.segment("t", np.ones(1), "a")
@@ -17,7 +17,7 @@ def test_prediction_comes_before_the_label():
 
 
 def test_late_labels_score_the_prediction_that_was_made_then():
-    at_once, late = Examiner(OnlineClassifier(6)), Examiner(OnlineClassifier(6))
+    at_once, late = Examiner(SoftmaxRegression(6)), Examiner(SoftmaxRegression(6))
     features, labels = clouds(30)
     for number, (x, label) in enumerate(zip(features, labels, strict=True)):
         at_once.segment(str(number), x, label)
@@ -33,7 +33,7 @@ def test_late_labels_score_the_prediction_that_was_made_then():
 
 
 def test_labels_for_unknown_segments_and_segments_without_labels_are_counted():
-    examiner = Examiner(OnlineClassifier(1), waiting=3)
+    examiner = Examiner(SoftmaxRegression(1), waiting=3)
     assert not examiner.label("never seen", "a")
     for number in range(5):
         examiner.segment(str(number), np.ones(1), None)
@@ -50,10 +50,10 @@ def test_labels_for_unknown_segments_and_segments_without_labels_are_counted():
 
 def test_restored_examiner_goes_on_alike():
     features, labels = clouds(80)
-    one = Examiner(OnlineClassifier(6, half_life=30), waiting=10)
+    one = Examiner(SoftmaxRegression(6, half_life=30), waiting=10)
     for number in range(40):
         one.segment(str(number), features[number], labels[number] if number % 3 else None)
-    other = Examiner(OnlineClassifier(6, half_life=30), waiting=10)
+    other = Examiner(SoftmaxRegression(6, half_life=30), waiting=10)
     other.restore(one.state())
     for number in range(40, 80):
         left = one.segment(str(number), features[number], labels[number])
@@ -62,4 +62,4 @@ def test_restored_examiner_goes_on_alike():
     assert one.score.overall == other.score.overall
     assert one.counts == other.counts
     with pytest.raises(ValueError, match=r"classifier\.moments\.mean: an array of shape \(6,\)"):
-        Examiner(OnlineClassifier(5)).restore(one.state())
+        Examiner(SoftmaxRegression(5)).restore(one.state())

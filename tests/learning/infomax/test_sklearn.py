@@ -39,6 +39,31 @@ def test_last_step_of_a_pipeline(digits):
     np.testing.assert_array_equal(model.fit_transform(X), features)
 
 
+def test_a_search_over_parameters_in_two_processes(digits):
+    from sklearn.model_selection import GridSearchCV
+
+    rows = digits[0][:, 10:20]
+    search = GridSearchCV(OnlineInfomax(n_rank=8), {"block": [32, 64], "memory": [0, "1 MiB"]}, cv=3, n_jobs=2)
+    search.fit(rows)
+    assert search.best_params_["memory"] == "1 MiB"
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.score(rows) == search.score(rows)
+
+
+def test_errors_are_scikit_learns_and_travel_between_processes():
+    import pickle
+
+    from sklearn.exceptions import NotFittedError
+
+    from stream_infomax.learning.infomax.fitted import NotWarmError
+
+    with pytest.raises(NotFittedError) as caught:
+        OnlineInfomax().transform(np.zeros((1, 2)))
+    again = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+    assert isinstance(again, NotWarmError)
+    assert str(again) == str(caught.value)
+
+
 def test_clone_is_fresh(digits):
     from sklearn.base import clone
 
