@@ -1,65 +1,53 @@
 """One thread while learning, and what was there before afterwards."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
-import threading
 
 import pytest
-from threadpoolctl import threadpool_info
+from helpers import threads as scenes
 
-from stream_infomax.learning import threads
-
-
-def blas():
-    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+from stream_infomax.learning.threads import VARIABLES
 
 
 @pytest.fixture
-def free(monkeypatch):
-    """Two threads of BLAS, and no variable that says anything."""
-    for name in threads.VARIABLES:
+def observed(monkeypatch):
+    """Runs a scene in a process that begins without any variable that says how many threads there are."""
+    for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    with threads._controller().limit(limits=2, user_api="blas"):
-        if set(blas()) != {2}:
-            pytest.skip("this BLAS has one thread")
-        yield
+
+    def run(scene, *given, **variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            before, inside, after = pool.apply(scenes.observed, (scene, *given))
+        assert before == after
+        if set(before) == {1}:
+            pytest.skip("BLAS has one thread here")
+        return set(before), set(inside)
+
+    return run
 
 
-def test_one_thread_while_it_lasts(free):
-    with threads.one_thread():
-        assert set(blas()) == {1}
-        with threads.one_thread():
-            pass
-        assert set(blas()) == {1}
-    assert set(blas()) == {2}
-    with pytest.raises(ZeroDivisionError), threads.one_thread():
-        _ = 1 / 0
-    assert set(blas()) == {2}
+@pytest.mark.parametrize(
+    ("scene", "given"),
+    [
+        (scenes.nested, ()),
+        (scenes.side_by_side, ("main",)),
+        (scenes.side_by_side, ("other",)),
+        (scenes.many, ()),
+    ],
+)
+def test_one_thread_until_the_last_has_left(observed, scene, given):
+    assert observed(scene, *given)[1] == {1}
 
 
-def test_threads_of_a_program_that_learn_side_by_side_leave_what_was_there(free):
-    inside, leave = threading.Event(), threading.Event()
-
-    def learn():
-        with threads.one_thread():
-            inside.set()
-            leave.wait(10)
-
-    other = threading.Thread(target=learn)
-    with threads.one_thread():
-        other.start()
-        assert inside.wait(10)
-    assert set(blas()) == {1}
-    leave.set()
-    other.join()
-    assert set(blas()) == {2}
-
-
-def test_a_variable_decides_instead(free, monkeypatch):
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
-    with threads.one_thread():
-        assert set(blas()) == {2}
+def test_small_products_and_a_variable_that_is_set_leave_it_alone(observed):
+    before, inside = observed(scenes.few)
+    assert before == inside
+    before, inside = observed(scenes.nested, OPENBLAS_NUM_THREADS="2")
+    assert before == inside
 
 
 def test_learning_takes_one_core():
@@ -70,6 +58,6 @@ def test_learning_takes_one_core():
         "c, w = time.process_time(), time.perf_counter(); m.partial_fit(X); m.transform(X); m.fit(X); "
         "print((time.process_time() - c) / (time.perf_counter() - w))"
     )
-    env = {name: value for name, value in os.environ.items() if name not in threads.VARIABLES}
+    env = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert float(out.stdout) < 1.1

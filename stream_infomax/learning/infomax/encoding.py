@@ -170,7 +170,7 @@ class Encoding(Fitted, Estimator):
         finite = np.empty(len(X), np.bool_)
         centred = np.empty(X.shape, np.float32)
         n_finite = kernels.centre_rows(X, published.mean, finite, centred)
-        with one_thread():
+        with one_thread(len(X) * published.filters.size):
             potential = centred @ published.filters.T
         encoded = neurons.publish(potential, output, published.amplitude, published.beta, published.bias)
         if output == "poisson":

@@ -148,13 +148,15 @@ class OnlineInfomax(Encoding, Kept):
         rows = self._rows(X, fresh=True)
         if not len(rows):
             raise ValueError(f"X has 0 sample(s) (shape={rows.shape}) while a minimum of 1 is required")
-        with self._as_before_where_refused(), one_thread():
+        with self._as_before_where_refused():
             self._learner = None
             learner = self._begun(X, rows)
             self._learn(rows, learner)
             warmup = learner.sizes.warmup
             early = learner.published is None
-            if not learner.finish():
+            with one_thread(learner.sizes.multiplications):
+                finished = learner.finish()
+            if not finished:
                 raise ValueError(
                     f"n_samples={len(rows)}, of which {self.n_rows_seen_} are finite, and nothing varies; accepted are "
                     "two different rows or more"
@@ -223,7 +225,7 @@ class OnlineInfomax(Encoding, Kept):
         return tabled
 
     def _learn(self, X: Floats, learner: BlockLearner) -> None:
-        with one_thread():
+        with one_thread(learner.sizes.multiplications):
             aside = learner.take(X)
         self.n_set_aside_["not finite"] += aside
         self.n_rows_seen_ += len(X) - aside

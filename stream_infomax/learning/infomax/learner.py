@@ -52,6 +52,12 @@ class Sizes:
     warmup: int
     seed: int
 
+    @property
+    def multiplications(self) -> int:
+        """Of the largest product."""
+        rows = max(self.warmup, (1 + REPLAYS) * self.block)
+        return rows * self.n_features * max(self.n_features, self.n_components or 0)
+
 
 class BlockLearner(Kept):
     """Learns after whole blocks of finite rows, however they come: the cut of a stream changes nothing.
