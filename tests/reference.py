@@ -188,3 +188,27 @@ def robust_moments(values, most, bound=8.0, start=32, piece=64):
         variance = (count * (variance + (mean - middle) ** 2) + ((rows - middle) ** 2).sum()) / both
         count, mean = both, middle
     return mean, variance
+
+
+def block_signals(y, lengths, sign, share, power):
+    """Mean ln r, mean s|u| and ln mean (p - 1)², u the rows at unit root mean square, and the new p."""
+    u = y / np.sqrt(np.mean(y**2, axis=1, keepdims=True))
+    power = (1 - share) * power + share * np.mean(u**2, axis=0)
+    level = np.mean(np.clip(np.log(lengths), -5, 5))
+    return np.array([level, np.mean(sign * np.abs(u)), np.log(np.mean((power - 1) ** 2))]), power
+
+
+def cusum(values, mean, deviation, slack=0.5, winsor=5.0):
+    """The sum of a one-sided CUSUM after each value."""
+    total, sums = 0.0, []
+    for value in values:
+        z = min(max((value - mean) / deviation, -winsor), winsor)
+        total = max(0.0, total + z - slack)
+        sums.append(total)
+    return np.array(sums)
+
+
+def neighbours(values, length):
+    """Sum and number of squared differences of neighbouring batch means."""
+    means = np.array([np.mean(values[i : i + length]) for i in range(0, len(values) - length + 1, length)])
+    return np.sum(np.diff(means) ** 2), max(len(means) - 1, 0)

@@ -84,6 +84,11 @@ def in_a_refresh() -> Any:
     raise AssertionError("no refresh was caught half way")
 
 
+def before_a_change() -> Any:
+    """A learner that follows and has a reference: the pieces that come are of another mixing."""
+    return learner(adapt="follow").partial_fit(rows_of(0, 16_000, seed=1))
+
+
 def feed_learner(one: Any, i: int) -> list[np.ndarray]:
     made = one.partial_fit_transform(rows_of(i, 101))
     return [made, one.components_, one.mean_] if hasattr(one, "components_") else [made]
@@ -324,6 +329,7 @@ HELD: dict[str, Held] = {
     "learner in the warm-up": Held(learner, feed_few, 8),
     "learner in a block": Held(learner, feed_learner, 9),
     "learner with a half-life": Held(half_life, feed_learner, 9),
+    "learner after a change": Held(before_a_change, feed_learner, 5),
     "learner without a memory": Held(no_memory, feed_learner, 9),
     "learner, overcomplete": Held(overcomplete, feed_learner, 9),
     "learner with spikes": Held(spikes, feed_learner, 9),

@@ -74,9 +74,14 @@ class Charts(Kept):
         Whether a fall of the signal counts as well as a rise, for each of S signals.
     blocks
         Between two false alarms of all charts together.
+
+    Attributes
+    ----------
+    calm
+        Whether no chart is half way to an alarm.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ("_charts", "_sums", "_batches", "_calm")
+    kept: ClassVar[tuple[str, ...]] = ("calm", "_charts", "_sums", "_batches", "_n_calm")
 
     def __init__(self, two_sided: tuple[bool, ...], blocks: float) -> None:
         n = len(two_sided)
@@ -86,12 +91,13 @@ class Charts(Kept):
         self._sums: Floats = np.zeros((n, 2))
         self._batches: Floats = np.zeros((n, SCALES, 5))
         self._batches[:, :, 2] = math.nan
-        self._calm = 0
+        self._n_calm = 0
+        self.calm = True
 
     @property
     def ready(self) -> bool:
-        """Whether there is a reference."""
-        return bool(self._charts[0, DEVIATION] > 0)
+        """Whether there is a reference for the first signal."""
+        return self.knows(0)
 
     @property
     def means(self) -> Floats:
@@ -101,10 +107,11 @@ class Charts(Kept):
     def add(self, values: Floats) -> Alarm | None:
         """Take in a block's signals (S,); return what the highest chart has found, where it is above the threshold."""
         highest = signal_kernels.follow_charts(values, self._two_sided, self._charts, self._sums, self._batches)
+        self.calm = 2 * highest < self.threshold
         if highest > self.threshold:
             return self._alarm()
-        self._calm += 1
-        if self._sums[0, 1] >= max(CALM, RENEWAL * self._calm) and 2 * highest < self.threshold:
+        self._n_calm += 1
+        if self.calm and self._sums[0, 1] >= max(CALM, RENEWAL * self._n_calm):
             self.hold()
         return None
 
@@ -123,17 +130,26 @@ class Charts(Kept):
         variances = np.where(known, self._batches[:, :, 3] / np.maximum(2 * self._batches[:, :, 4], 1), 0)
         return np.asarray(np.sqrt((variances * BASE ** np.arange(SCALES)).max(axis=1)) + 1e-9)
 
-    def clear(self) -> None:
-        """Begin anew after a change: no reference for so many blocks as one needs; what is known of wandering stays."""
-        self._charts[:] = 0
+    def knows(self, signal: int) -> bool:
+        """Whether there is a reference for a signal."""
+        return bool(self._charts[signal, DEVIATION] > 0)
+
+    def clear(self, signals: tuple[int, ...] = ()) -> None:
+        """Begin anew after a change: all signals, or some, have no reference until there is a new one.
+
+        What is known of wandering stays.
+        """
+        self.dismiss()
+        self._charts[list(signals) or slice(None)] = 0
         self._sums[:] = 0
         self._batches[:, :, :2] = 0
         self._batches[:, :, 2] = math.nan
-        self._calm = 0
+        self._n_calm = 0
 
     def dismiss(self) -> None:
-        """Let an alarm pass that was none: its charts begin anew from the same reference."""
+        """Begin the charts anew from the same reference."""
         self._charts[:, UP:] = 0
+        self.calm = True
 
     def _alarm(self) -> Alarm:
         sums = np.maximum(self._charts[:, UP], self._charts[:, DOWN])

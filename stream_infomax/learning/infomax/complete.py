@@ -98,8 +98,8 @@ class CompleteRule(Rule):
         psi, means = self._scores, np.empty((3, self.n_rank), np.float32)
         linear = self.linear
         curvature = self.means[0] - linear
-        sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
-        kernels.score_block(y, self.beta, sign, linear.astype(np.float32), psi, means)
+        self.sign = np.where(curvature < 0, np.float32(-1), np.float32(1))
+        kernels.score_block(y, self.beta, self.sign, linear.astype(np.float32), psi, means)
         self.means += n_new / min(SIGN_PRIOR_ROWS + self.horizon.rows, SIGN_ROWS + n_new) * (means - self.means)
         return psi, np.abs(curvature).astype(np.float32)
 
@@ -140,6 +140,12 @@ class CompleteRule(Rule):
         np.exp(np.negative(u, out=u), out=u)
         total += 2 * np.sum(np.log1p(u, out=u), dtype=np.float64)
         return float(total) / len(u) - self.n_components * math.log(self.beta)
+
+    def turn_to(self, rotation: Floats) -> None:
+        """Go on from another C (K0, K0), which is its average as well."""
+        self.filters[:] = self.whiten @ rotation
+        self.average[:] = self.filters
+        self.drift = 0.0
 
     def renew(self, whiten: Floats, dewhiten: Floats) -> None:
         """Carry C and its average over to another whitening."""

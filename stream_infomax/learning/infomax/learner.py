@@ -11,16 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.learning.infomax.archive import Entry
+from stream_infomax.learning.infomax.basis import Basis
 from stream_infomax.learning.infomax.complete import CompleteRule
-from stream_infomax.learning.infomax.events import Events
+from stream_infomax.learning.infomax.events import Events, Happening
+from stream_infomax.learning.infomax.examination import Examination, Verdict, judge
+from stream_infomax.learning.infomax.follow import World, follow, in_words
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Published
 from stream_infomax.learning.infomax.replay import RowMemory
-from stream_infomax.learning.infomax.rules import Rule
+from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
 from stream_infomax.learning.infomax.warm_up import Unit, WarmUp, unit_of
+from stream_infomax.learning.infomax.watch import LEAST_LOSS, Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.file import copied
 from stream_infomax.state.kept import Kept, within
@@ -70,7 +75,9 @@ class BlockLearner(Kept):
     Attributes
     ----------
     n_updates
-        Blocks so far, those of the warm-up included.
+        Blocks that were learnt from, those of the warm-up included.
+    n_seen
+        Finite rows in the blocks so far.
     objective
         Running mean of the objective at rows before they are learnt from, in nats; NaN before there is one.
     events
@@ -87,6 +94,7 @@ class BlockLearner(Kept):
         "events",
         "horizon",
         "_n_watched",
+        "n_seen",
         "_origin",
         "_scale",
         "_warm_up",
@@ -97,6 +105,7 @@ class BlockLearner(Kept):
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
         self.n_updates = 0
+        self.n_seen = 0
         self.objective = math.nan
         self.events = Events()
         self.horizon = Horizon(sizes.half_life)
@@ -111,6 +120,7 @@ class BlockLearner(Kept):
         self._warm_up = WarmUp(sizes.n_features, sizes.warmup)
         self._whitener: StreamingWhitener | None = None
         self._rule: Rule | None = None
+        self._stream: Watch | None = None
         self._next_refresh = 0
         self._next_publication = 0
         self._memory: RowMemory | None = None
@@ -128,22 +138,32 @@ class BlockLearner(Kept):
         return self._warm_up.missing(self.sizes.block) - self._filled if self._whitener is None else 0
 
     def resume(self) -> None:
-        """End a hold."""
+        """End a hold: what has changed is found out from the rows that follow."""
+        if self._stream is not None and self._whitener is not None and self._stream.held:
+            self._stream.resume(Unit(self._whitener.reference, self._whitener.scale))
+            self.events.add(self.n_seen, "resume", "learning goes on with the rows that follow")
 
     def take(self, rows: Floats) -> int:
         """Learn from rows (n, K), after every whole block; return how many were set aside as not finite."""
         start, aside, size = 0, 0, self.sizes.block
         while start < len(rows):
             before = start - self._filled
-            reference = self._origin if self._whitener is None else self._whitener.reference
-            start, self._filled = kernels.take_rows(
-                rows, start, reference, self._scale, self._rows[:size], self._filled
-            )
+            origin, scale = self._unit()
+            start, self._filled = kernels.take_rows(rows, start, origin, scale, self._rows[:size], self._filled)
             aside += start - self._filled - before
             if self._filled == size:
                 self._filled = 0
                 self._end_block()
         return aside
+
+    def _unit(self) -> Unit:
+        """Return how the rows of the block under way are counted."""
+        if self._whitener is None or self._stream is None:
+            return Unit(self._origin, self._scale)
+        examination = self._stream.examination
+        if examination is not None and examination.pauses:
+            return examination.unit
+        return Unit(self._whitener.reference, self._whitener.scale)
 
     def finish(self) -> bool:
         """Take what has come for all there is: end the warm-up with it, and publish what has been learnt.
@@ -155,6 +175,7 @@ class BlockLearner(Kept):
                 if self.n_updates == 0:
                     self._begin(self._filled)
                 self.n_updates += 1
+                self.n_seen += self._filled
                 self._warm_up.add(self._rows[: self._filled])
                 self._filled = 0
             self._warm_up.drop_repeated()
@@ -168,13 +189,20 @@ class BlockLearner(Kept):
         """Learn from a block that is full."""
         if self.n_updates == 0:
             self._begin(self.sizes.block)
+        self.n_seen += self.sizes.block
+        if self._stream is not None and self._stream.held:
+            return
         self.n_updates += 1
-        if self._whitener is None or self._rule is None:
+        if self._whitener is None or self._rule is None or self._stream is None:
             self._warm_up.add(self._rows[: self.sizes.block])
             if self._warm_up.over:
                 self._settle()
             return
-        self._learn(self._whitener, self._rule)
+        if self._stream.examination is not None:
+            self._examine(self._stream, self._stream.examination)
+            if self._stream.examination is None or self._stream.examination.pauses:
+                return
+        self._learn(self._whitener, self._rule, self._stream)
         # Never both after one block: no pause is long.
         if self.n_updates >= self._next_refresh:
             if self._whitener.refresh():
@@ -183,7 +211,7 @@ class BlockLearner(Kept):
         elif self.n_updates >= self._next_publication:
             self._publish(self._whitener, self._rule)
 
-    def _learn(self, whitener: StreamingWhitener, rule: Rule) -> None:
+    def _learn(self, whitener: StreamingWhitener, rule: Rule, stream: Watch) -> None:
         """Take a step, and let whitening, memory, tuning and objective have what it learnt from."""
         size = self.sizes.block
         if self._memory is not None:
@@ -198,6 +226,60 @@ class BlockLearner(Kept):
         if self.n_updates % OBJECTIVE_EVERY == 0:
             rule.tuning.follow(lengthened(step.y, step.lengths, step.bound))
             self._watch(rule.objective(step))
+        if stream.examination is None:
+            self._look(stream, rule, step)
+
+    def _look(self, stream: Watch, rule: Rule, step: Step) -> None:
+        """Look whether the stream has changed."""
+        found = stream.add(step, rule)
+        if not found:
+            return
+        if self.sizes.adapt == "fixed":
+            self.events.add(self.n_seen, "change", found)
+            stream.charts.clear()
+        else:
+            rows = self._unit().absolute(self._rows[: self.sizes.block])
+            stream.examine(found, rows, self.sizes.adapt == "follow")
+
+    def _examine(self, stream: Watch, examination: Examination) -> None:
+        """Gather a block after an alarm; with the last one, conclude what has happened and act upon it."""
+        examination.add(self._unit().absolute(self._rows[: self.sizes.block]))
+        if not examination.over or self.published is None or self._rule is None:
+            return
+        archive = stream.archive
+        earlier = [entry.basis for entry in archive.earlier]
+        verdict = judge(examination.absolute(), Basis.of(self.published, self._rest()), earlier)
+        lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign)
+        if verdict.kind == "none" and lost < LEAST_LOSS:
+            stream.dismiss()
+        elif not examination.follows:
+            stream.examination, stream.held = None, True
+            self.events.add(self.n_seen, "hold", f"{examination.about}: {in_words(verdict)}; learning waits")
+        else:
+            self._follow(stream, verdict, lost, examination.about)
+
+    def _follow(self, stream: Watch, verdict: Verdict, lost: float, about: str) -> None:
+        """Act upon a change of the stream."""
+        whitener, rule = self._whitener, self._rule
+        if whitener is None or rule is None:
+            return
+        entry = stream.archive.return_to(verdict.which) if verdict.kind == "earlier" else None
+        world = World(whitener, rule, self.horizon, self._memory, self._origin)
+        follow(world, verdict, lost, entry)
+        self._origin, self._scale = world.origin, whitener.scale
+        self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
+        self._publish(whitener, rule)
+        if entry is None:
+            stream.archive.leave()
+        else:
+            self.published = entry.published
+        stream.moved(verdict.kind == "new" or lost >= LEAST_LOSS)
+        kind: Happening = "change" if entry is None else "undo"
+        self.events.add(self.n_seen, kind, f"{about}: {in_words(verdict)}; {self.horizon.length:,.0f} rows count on")
+
+    def _rest(self) -> float:
+        """Return the mean variance of a direction that the whitening leaves out."""
+        return self._whitener.rest() if self._whitener is not None else 0.0
 
     def _begin(self, size: int) -> None:
         """Take origin and unit from the first `size` rows, and make room for the float32 rows of a step."""
@@ -225,11 +307,18 @@ class BlockLearner(Kept):
         self._rule = make_rule(self._whitener, sizes.n_components or self._whitener.n_rank, sizes, self.horizon)
         self._rule.reach.n_shortened = n_shortened
         self.horizon.first = float(self.n_updates * sizes.block)
+        self._stream = self._watching(self._rule)
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         self._publish(self._whitener, self._rule)
 
+    def _watching(self, rule: Rule) -> Watch:
+        return Watch(self.sizes.n_features, rule.n_components, self.sizes.false_alarm_rows / self.sizes.block)
+
     def _publish(self, whitener: StreamingWhitener, rule: Rule) -> None:
         self.published = Published.of(whitener, rule)
+        stream = self._stream
+        if stream is not None and stream.charts.calm and stream.examination is None:
+            stream.archive.offer(Entry(self.published, self._rest(), self.horizon.in_all))
         enough = max(REFRESH_BLOCKS, min(PUBLISH_BLOCKS, PUBLISH_ROWS // self.sizes.block))
         self._next_publication = self._after(PUBLISH_GROWTH, enough)
 
@@ -248,7 +337,8 @@ class BlockLearner(Kept):
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs to go on with the same bits."""
-        parts = {"memory": self._memory, "whitener": self._whitener, "rule": self._rule, "published": self.published}
+        parts: dict[str, Kept | None] = {"memory": self._memory, "whitener": self._whitener, "rule": self._rule}
+        parts |= {"published": self.published, "stream": self._stream}
         return {
             **super().state(),
             "pending": self._rows[: self._filled].copy(),
@@ -274,6 +364,11 @@ class BlockLearner(Kept):
         self._rule = make_rule(self._whitener, len(self.published.filters), self.sizes, self.horizon)
         with within("rule"):
             self._rule.restore(state["rule"])
+        self._stream = self._watching(self._rule)
+        with within("stream"):
+            self._stream.restore(state["stream"])
+        if self.sizes.adapt != "hold":
+            self.resume()
 
 
 def make_rule(whitener: StreamingWhitener, n_components: int, sizes: Sizes, horizon: Horizon) -> Rule:

@@ -78,6 +78,10 @@ class Reach(Kept):
         """The longest r that stays as it is."""
         return max(BOUND, BOUND_OF_SHARE * self.length)
 
+    def settle(self, lengths: Floats) -> None:
+        """Take the reach of rows with lengths r (n,) as that of the stream from now on."""
+        self.length = max(float(np.quantile(lengths, 1 - SHARE)), 1e-3)
+
     def shorten(self, rows: Floats, whitened: Floats) -> Shortened:
         """Shorten what is outlying of a block, and follow its lengths.
 

@@ -124,6 +124,11 @@ class OvercompleteRule(Rule):
         """Return Q̂ in nats at the running D, to which the rows of the last step belong."""
         return -0.5 * float(np.linalg.slogdet(self._weighted_gram())[1])
 
+    def turn_to(self, rotation: Floats) -> None:
+        """Go on from another C (K0, K1), which is its average as well."""
+        self.rotation[:] = rotation
+        self.average[:] = rotation
+
     def renew(self, whiten: Floats, dewhiten: Floats) -> None:
         """Go on in another whitening: C and its average stay as they are."""
         self.whiten[:], self.dewhiten[:] = whiten, dewhiten

@@ -32,22 +32,27 @@ class RowMemory(Kept):
     ----------
     rows
         A ring: as many rows as there is room for, (n, K) float32.
-    written, draws
-        Rows that have come, and draws that were made.
+    written, draws, since
+        Rows that have come, draws that were made, and the row from which on they are drawn.
     """
 
-    kept = ("written", "draws")
+    kept = ("written", "draws", "since")
 
     def __init__(self, n_bytes: int, n_features: int, seed: int) -> None:
         self.rows: Floats = np.zeros((n_bytes // (4 * n_features), n_features), np.float32)
         self.seed = seed
         self.written = 0
         self.draws = 0
+        self.since = 0
 
     @property
     def filled(self) -> int:
         """How many rows can be drawn."""
-        return min(self.written, len(self.rows))
+        return min(self.written - self.since, len(self.rows))
+
+    def forget(self) -> None:
+        """Draw no row any more that is there now; the next draw comes after the next row."""
+        self.since = self.written
 
     def add(self, rows: Floats) -> None:
         """Put a block of rows (n, K) in the place of the oldest."""
@@ -68,7 +73,7 @@ class RowMemory(Kept):
 
     def state(self) -> dict[str, Any]:
         """Return the rows that are there, and the two counters."""
-        return super().state() | {"rows": self.rows[: self.filled].copy()}
+        return super().state() | {"rows": self.rows[: min(self.written, len(self.rows))].copy()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned; raises ValueError where the rows do not fit."""

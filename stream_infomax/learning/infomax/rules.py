@@ -68,6 +68,8 @@ class Rule(Kept):
         β and b of the neurons that are published.
     reach
         How far rows reach.
+    sign
+        Of the units' scores, (K1,) float32.
     """
 
     average: Floats
@@ -82,6 +84,7 @@ class Rule(Kept):
         self.beta = start_beta(n_components, self.n_rank)
         self.tuning = Tuning(n_components, self.beta)
         self.reach = Reach()
+        self.sign: Floats = np.ones(n_components, np.float32)
         # What a step writes before it reads it: memory that is new to the process costs as much as a pass over it.
         self._y: Floats = np.zeros((0, n_components), np.float32)
         self._scores: Floats = np.zeros((0, n_components), np.float32)
@@ -104,6 +107,10 @@ class Rule(Kept):
 
     def renew(self, whiten: Floats, dewhiten: Floats) -> None:
         """Carry C and its average over to another whitening."""
+        raise NotImplementedError
+
+    def turn_to(self, rotation: Floats) -> None:
+        """Go on from another C, which is its average as well."""
         raise NotImplementedError
 
     def published(self) -> Floats:

@@ -71,9 +71,9 @@ def follow_charts(values: Floats, two_sided: NDArray[np.bool_], charts: Floats, 
     """Take a block's signals (S,) into CUSUM charts and into what is known of their wandering; float64.
 
     `charts` is (S, COLUMNS); `sums` (S, 2) gathers the values for the next reference, winsorised, and their number;
-    `batches` (S, SCALES, 5) holds for each time scale the sum and number of parts of the batch under way, the mean of the
-    batch before (NaN where there is none), and the sum and number of squared differences of neighbouring batches. Returns
-    the highest of all sums of the charts, 0 before there is a reference.
+    `batches` (S, SCALES, 5) holds for each time scale the sum and number of parts of the batch under way, the mean of
+    the batch before (NaN where there is none), and the sum and number of squared differences of neighbouring batches.
+    Returns the highest of all sums of the charts, 0 before there is a reference.
     """
     highest = 0.0
     for s in range(len(values)):
@@ -111,3 +111,11 @@ def follow_charts(values: Floats, two_sided: NDArray[np.bool_], charts: Floats, 
             batch[0] = batch[1] = 0
             batch[2] = mean
     return highest
+
+
+def call_all() -> None:
+    """Call every kernel with every type it is called with, which compiles it."""
+    y, unit, values = np.ones((3, 3), np.float32), np.ones(3, np.float32), np.zeros(3)
+    block_signals(y, unit, unit, 1.0, unit.copy(), values)
+    charts, batches = np.zeros((3, COLUMNS)), np.zeros((3, SCALES, 5))
+    follow_charts(values, np.ones(3, np.bool_), charts, np.zeros((3, 2)), batches)

@@ -32,6 +32,10 @@ class Unit(NamedTuple):
         with np.errstate(over="ignore"):
             return np.clip((first - self.origin) * self.scale, -LONGEST, LONGEST).astype(np.float32)
 
+    def absolute(self, rows: Floats) -> Floats:
+        """Return rows (n, K) of this unit in their own units, float64."""
+        return np.asarray(rows.astype(np.float64) / self.scale + self.origin)
+
 
 def unit_of(first: Floats) -> Unit:
     """Return the unit that fits the first block (n, K) float64: later rows are near it, whatever they measure."""

@@ -165,6 +165,42 @@ class StreamingWhitener(Kept):
             self._target = self._approach = np.zeros((0, 0))
         return exact
 
+    def rest(self) -> float:
+        """Return the mean variance, in the units of x, of a direction that the whitening leaves out; 0 for none."""
+        left = len(self.whiten) - self.n_rank
+        if left == 0:
+            return 0.0
+        by = np.reshape(self.scale, (-1, 1))
+        total = float(np.sum(diagonal(self.covariance()) / np.square(by[:, 0])))
+        return max(total - float(np.square(self.dewhiten / by).sum()), 0.0) / left
+
+    def rescale(self, mean: Floats, factors: Floats) -> Floats:
+        """Go on with rows of another mean (K,), whose channels are larger by factors (K,): only their unit changes.
+
+        Returns the mean that they had before.
+        """
+        self._recentre()
+        before, self.reference = self.reference, np.array(mean, np.float64)
+        self.scale = self.scale / float(factors[0])
+        return before
+
+    def move(self, mean: Floats, scale: Any, whiten: Floats, dewhiten: Floats, covariance: Floats) -> None:
+        """Go on from another mean (K,), V, Σ V (K, K0) and Σ (K, K), given in the units of x, as of one row."""
+        by = np.reshape(scale, (-1, 1))
+        self.reference, self.scale = np.array(mean, np.float64), scale
+        self.whiten, self.dewhiten = whiten / by, dewhiten * by
+        self.scatter = covariance * by * np.reshape(scale, (1, -1))
+        self.sum, self.weight = np.zeros(len(mean)), 1.0
+        self.settled_variance = float(np.trace(self.scatter))
+        self._target = self._approach = np.zeros((0, 0))
+
+    def weigh(self, weight: float) -> None:
+        """Let what is known count as much as so many rows."""
+        factor = weight / max(self.weight, 1e-300)
+        self.sum *= factor
+        self.scatter *= factor
+        self.weight = weight
+
     def _destination(self) -> tuple[Floats, Floats]:
         """Return the covariance to whiten, and the whitening that a refresh begins with."""
         self._recentre()

@@ -1,0 +1,182 @@
+"""Examination: after an alarm rows are gathered, and of several explanations the best is found."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_infomax.learning.infomax.basis import Basis
+from stream_infomax.learning.infomax.outliers import shorten_first
+from stream_infomax.learning.infomax.warm_up import Unit, unit_of
+from stream_infomax.state.kept import Kept
+
+Floats = NDArray[np.floating[Any]]
+Kind: TypeAlias = Literal["none", "level", "channels", "new", "earlier"]
+
+# Rows that are gathered for each dimension, and at least.
+ROWS_A_FEATURE, LEAST_ROWS = 10, 256
+# A unit is taken anew where rows lie so many spreads from its origin, or are so many times longer or shorter.
+FAR, OTHER = 64.0, 16.0
+# What an explanation has to gain: standard errors, and nats for each dimension.
+ERRORS, LEAST_GAIN = 3.0, 0.02
+# What another covariance has to gain a dimension: that of a few seconds always differs from that of hours.
+LEAST_GAIN_OF_NEW = 1.0
+# The least change of a level, as a factor's logarithm, that is one; and of the mean, as a length r.
+LEAST_LEVEL, LEAST_OFFSET = 0.3, 0.3
+
+
+class Verdict(NamedTuple):
+    """What the rows after an alarm say.
+
+    Attributes
+    ----------
+    kind
+        ``none``: the basis fits as it did. ``level``: all rows are larger or smaller by a factor, or lie elsewhere.
+        ``channels``: single channels are. ``new``: another covariance. ``earlier``: an earlier basis fits again.
+    basis
+        The basis that explains them best.
+    gain
+        Nats a row over the present basis.
+    factors
+        Of the channels, (K,).
+    which
+        Number of the earlier basis.
+    rows
+        The rows, outlying ones shortened, (n, K) float64.
+    """
+
+    kind: Kind
+    basis: Basis
+    gain: float
+    factors: Floats
+    which: int
+    rows: Floats
+
+
+class Examination(Kept):
+    """Gathers rows after an alarm, in a unit that fits them.
+
+    Parameters
+    ----------
+    n_features
+        K.
+    unit
+        In which rows are gathered at first.
+    about
+        What raised the alarm.
+    pauses
+        Whether learning waits for the verdict, and rows come in this unit.
+    follows
+        Whether the verdict is acted upon; else learning is held.
+
+    Attributes
+    ----------
+    origin, scale
+        The unit of the rows.
+    rows
+        (n, K) float32.
+    """
+
+    kept: ClassVar[tuple[str, ...]] = ("origin", "scale", "rows", "about", "pauses", "follows")
+    free: ClassVar = {"rows": (0,)}
+
+    def __init__(self, n_features: int, unit: Unit, about: str, pauses: bool, follows: bool) -> None:
+        self.origin: Floats = np.array(unit.origin, np.float64)
+        self.scale = unit.scale
+        self.rows: Floats = np.zeros((0, n_features), np.float32)
+        self.about = about
+        self.pauses = pauses
+        self.follows = follows
+
+    @property
+    def unit(self) -> Unit:
+        """How the rows are counted."""
+        return Unit(self.origin, self.scale)
+
+    def absolute(self) -> Floats:
+        """Return the rows (n, K) float64 in their own units."""
+        return self.unit.absolute(self.rows)
+
+    @property
+    def over(self) -> bool:
+        """Whether enough rows are there."""
+        return bool(len(self.rows) >= max(LEAST_ROWS, ROWS_A_FEATURE * self.rows.shape[1]))
+
+    def add(self, rows: Floats) -> None:
+        """Gather rows (n, K) float64, in their own units; where they do not fit the unit, it is taken anew."""
+        unit = unit_of(rows)
+        old, new = 1 / np.asarray(self.scale), 1 / np.asarray(unit.scale)
+        spread = float(np.linalg.norm(old) + np.linalg.norm(new))
+        away = float(np.linalg.norm(unit.origin - self.origin))
+        ratio = float(np.linalg.norm(new) / np.linalg.norm(old))
+        if away > FAR * spread or not 1 / OTHER < ratio < OTHER:
+            self.origin, self.scale = np.array(unit.origin), unit.scale
+            self.rows = self.rows[:0]
+            return
+        self.rows = np.concatenate([self.rows, self.unit.rows(rows)])
+
+
+def judge(gathered: Floats, present: Basis, earlier: list[Basis]) -> Verdict:
+    """Find the best explanation of rows (n, K) float64.
+
+    Likelihoods are compared on the same rows; an explanation that was fitted to them pays for its numbers (Akaike).
+    """
+    n, K = gathered.shape
+    unit = unit_of(gathered)
+    rows = unit.rows(gathered)
+    rows, _ = shorten_first(rows)
+    shortened = unit.absolute(rows)
+    mean = shortened.mean(axis=0)
+    base = present.surprise(shortened)
+    same, level, channels = np.ones(K), *factors_of(present, shortened, mean)
+    explanations: list[tuple[Kind, Basis, Floats, float, int]] = [
+        ("level", present.moved(mean, level), level, 1 + K, 0),
+        ("channels", present.moved(mean, channels), channels, 1 + K + float(np.count_nonzero(channels != level)), 0),
+        ("new", whitened_anew(present, shortened, mean), same, K + 0.5 * K * (K + 1), 0),
+        *(("earlier", basis, same, 0.0, i) for i, basis in enumerate(earlier)),
+    ]
+    best = Verdict("none", present, 0.0, same, 0, shortened)
+    for kind, basis, factors, numbers, which in explanations:
+        differences = base - basis.surprise(shortened)
+        gain = float(differences.mean()) - numbers / n
+        error = float(differences.std()) / math.sqrt(n)
+        least = LEAST_GAIN_OF_NEW if kind == "new" else LEAST_GAIN
+        if gain > best.gain and gain > ERRORS * error and gain > least * present.whiten.shape[1]:
+            best = Verdict(kind, basis, gain, factors, which, shortened)
+    if best.kind in ("level", "channels") and np.all(best.factors == 1) and offset(present, mean) < LEAST_OFFSET:
+        return Verdict("none", present, 0.0, same, 0, shortened)
+    return best
+
+
+def offset(present: Basis, mean: Floats) -> float:
+    """Return how far a mean (K,) is from that of the basis, as a length r."""
+    return float(np.linalg.norm((mean - present.mean) @ present.whiten)) / math.sqrt(present.whiten.shape[1])
+
+
+def factors_of(present: Basis, rows: Floats, mean: Floats) -> tuple[Floats, Floats]:
+    """Return by what factors (K,) all channels are larger, and each; 1 where a factor is near it."""
+    ratios = np.log(np.maximum(rows.std(axis=0), 1e-300) / np.maximum(present.deviations(), 1e-300))
+    level = math.log(max(present.level(rows, mean), 1e-300))
+    middle = float(np.median(ratios))
+    common = np.full(len(mean), level if abs(level) > LEAST_LEVEL else 0.0)
+    rest = middle if abs(middle) > LEAST_LEVEL else 0.0
+    single = np.where(np.abs(ratios - rest) > LEAST_LEVEL, ratios, rest)
+    return np.exp(common), np.exp(single)
+
+
+def whitened_anew(present: Basis, rows: Floats, mean: Floats) -> Basis:
+    """Return the basis with the covariance of rows (n, K), its whitening as near to the present one as may be."""
+    K, n_rank = present.whiten.shape
+    centred = rows - mean
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
+    values = np.maximum(values[::-1], 1e-8 * max(values.sum(), 1e-300))
+    vectors = vectors[:, ::-1][:, :n_rank]
+    whiten, dewhiten = vectors / np.sqrt(values[:n_rank]), vectors * np.sqrt(values[:n_rank])
+    # The nearest in the measure of the rows.
+    left, _, right = np.linalg.svd(dewhiten.T @ present.whiten)
+    turn = left @ right
+    rest = float(values[n_rank:].mean()) if n_rank < K else 0.0
+    return Basis(mean, whiten @ turn, dewhiten @ turn, present.rotation, rest)
