@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
 Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo"]
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happened, and where in the stream.
 
     Attributes
@@ -26,6 +26,6 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     stage: str
-    position: int
+    position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     kind: Happening
     text: str

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 import numpy.typing as npt
 
+from stream_infomax.frames.event import Event
+
 ROW_AXES = ("time", "item", "grid_y", "grid_x")
 GEOMETRY_AXES = ("y", "x", "colour", "mel", "sample", "channel", "component")
 
@@ -110,6 +112,12 @@ class Frame(msgspec.Struct, frozen=True):
         An id that changes only when features stop being comparable.
     update
         How many updates of the learner stand behind this frame.
+    basis
+        The version of the basis that the frame was encoded with; empty where there is none. Rows of one version are
+        comparable; `translate` maps those of one to those of another. Each learner that the frame went through has
+        one, the newest last, with "/" between them.
+    events
+        What happened to the stages while they learnt from this frame, the newest last.
     """
 
     stream: str
@@ -123,6 +131,8 @@ class Frame(msgspec.Struct, frozen=True):
     labels: Mapping[str, str] = msgspec.field(default_factory=dict)
     encoder: str = ""
     update: int = 0
+    basis: str = ""
+    events: tuple[Event, ...] = ()
 
     def extend(self, arrays: Mapping[str, Array], carry: Iterable[str] = (), **changes: Any) -> Frame:
         """Return the frame with a stage's `arrays` and, of its own, only those named in `carry`.

@@ -14,12 +14,14 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame, FrameError
 
 VERSION = 1
 DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int16", "int32", "int64", "uint8", "bool")}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 MAX_ARRAYS = 64
+MAX_EVENTS = 64
 
 # A header is small; a longer one is not ours, and is refused before it is parsed.
 MAX_HEADER_BYTES = 1 << 20
@@ -54,6 +56,9 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     labels: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}
     encoder: Text = ""
     update: Count = 0
+    # What most frames lack costs them nothing.
+    basis: Text | msgspec.UnsetType = msgspec.UNSET
+    events: Annotated[tuple[Event, ...], msgspec.Meta(max_length=MAX_EVENTS)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Version(msgspec.Struct):
@@ -93,6 +98,8 @@ def encode(frame: Frame) -> list[bytes]:
         labels=dict(frame.labels),
         encoder=frame.encoder,
         update=frame.update,
+        basis=frame.basis or msgspec.UNSET,
+        events=frame.events[-MAX_EVENTS:] or msgspec.UNSET,
         arrays=arrays,
     )
     return [_encoder.encode(header), *payloads]
@@ -126,6 +133,8 @@ def decode(parts: Sequence[Bytes]) -> Frame:
         labels=header.labels,
         encoder=header.encoder,
         update=header.update,
+        basis=header.basis or "",
+        events=header.events or (),
     )
 
 

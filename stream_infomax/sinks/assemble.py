@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import asdict
 
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.sinks.store import FrameStore
@@ -28,7 +29,7 @@ def assemble(store: FrameStore, path: Path, classes: Mapping[str, Sequence[str]]
     It holds each array under its name, rows first (n_rows, ...). Beside it stand ``rows/NAME``, the offset of each
     row's frame, and ``times/NAME``, the seconds of each row. For each frame there are ``frames/offset``,
     ``frames/stream``, ``frames/segment``, ``frames/time``, ``frames/rate``, ``frames/last``, ``frames/encoder``,
-    ``frames/update`` and ``frames/labels`` (as JSON).
+    ``frames/update``, ``frames/basis``, ``frames/labels`` and ``frames/events`` (both as JSON).
 
     Rows that came before a learner had settled its width are rows of NaN. Rows may become longer on the way, as a
     classifier's do when it meets a new class; the shorter ones before are filled up with NaN.
@@ -84,7 +85,8 @@ class _Index:
         self.columns: dict[str, _Column] = {}
         self._offset, self._update = numbers("q"), numbers("q")
         self._time, self._rate, self._last = numbers("d"), numbers("d"), numbers("b")
-        self._texts: dict[str, list[str]] = {"stream": [], "segment": [], "encoder": [], "labels": []}
+        self._texts: dict[str, list[str]] = {"stream": [], "segment": [], "encoder": [], "basis": []}
+        self._texts |= {"labels": [], "events": []}
         self._known: dict[str, str] = {}  # each text is held once
 
     def add(self, frame: Frame) -> None:
@@ -98,11 +100,14 @@ class _Index:
         self._rate.append(frame.rate)
         self._last.append(frame.last)
         labels = json.dumps(dict(frame.labels), ensure_ascii=False, sort_keys=True)
+        events = json.dumps([asdict(event) for event in frame.events], ensure_ascii=False)
         for key, text in (
             ("stream", frame.stream),
             ("segment", frame.segment),
             ("encoder", frame.encoder),
+            ("basis", frame.basis),
             ("labels", labels),
+            ("events", events),
         ):
             self._texts[key].append(self._known.setdefault(text, text))
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import GEOMETRY_AXES, ROW_AXES, Array, Frame, FrameError
 from stream_infomax.frames.wire import DTYPES, MAX_HEADER_BYTES
 
@@ -39,6 +40,13 @@ frames = st.builds(
     labels=st.dictionaries(texts, texts, max_size=3),
     encoder=texts,
     update=st.integers(0, 2**63 - 1),
+    basis=texts,
+    events=st.lists(
+        st.builds(
+            Event, stage=texts, position=st.integers(0, 2**63 - 1), kind=st.sampled_from(["change", "undo"]), text=texts
+        ),
+        max_size=3,
+    ).map(tuple),
 )
 
 
@@ -46,7 +54,7 @@ frames = st.builds(
 def test_a_frame_survives_its_bytes(frame):
     parts = wire.encode(frame)
     back = wire.decode(parts)
-    for name in ("stream", "offset", "segment", "end", "time", "rate", "labels", "encoder", "update"):
+    for name in ("stream", "offset", "segment", "end", "time", "rate", "labels", "encoder", "update", "basis", "events"):
         assert getattr(back, name) == getattr(frame, name)
     assert back.last == (frame.last or frame.end)
     assert list(back.arrays) == list(frame.arrays)

@@ -10,6 +10,7 @@ from helpers.wire import status
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Output
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
 from stream_infomax.transport import messages
@@ -41,6 +42,14 @@ FRAMES = {
         labels={"texture": "brick"},
         encoder="ica/7",
         update=4096,
+    ),
+    "basis": Frame(
+        stream="microphone",
+        offset=7,
+        encoder="learner-1",
+        update=3,
+        basis="0123456789ab",
+        events=(Event(stage="learner", position=640, kind="change", text="the variance doubled"),),
     ),
     "label": Frame(stream="microphone", offset=301, segment="a.wav", labels={"digit": "7"}),
 }
