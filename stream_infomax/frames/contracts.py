@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.basis import Basis, HasBasis
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Measure
 
@@ -269,6 +270,7 @@ class Pipeline:
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {names}")
+        self._with_basis = [stage for stage in self.stages if isinstance(stage, HasBasis)]
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield the output of each of `frames`."""
@@ -292,6 +294,10 @@ class Pipeline:
             raise ValueError(f"the state is of the stages {list(state)}; this pipeline has {names}")
         for stage in self.stages:
             stage.restore(state[stage.name])
+
+    def bases(self) -> list[Basis]:
+        """Return what the stages encode the next frame with, as far as they have a basis."""
+        return [basis for stage in self._with_basis if (basis := stage.basis()) is not None]
 
     def measures(self) -> list[Measure]:
         """Return the measures of all stages, in the order of the data."""

@@ -9,9 +9,11 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
+from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.measure import Kind, Measure
@@ -103,15 +105,25 @@ class LearnerStage:
         if array is None:
             return frame
         if is_unsettled(array):
-            return frame.extend({self.name: array}, self.carry, encoder=self.encoder, update=0)
+            basis = joined(frame.basis, "")
+            return frame.extend({self.name: array}, self.carry, encoder=self.encoder, update=0, basis=basis)
         self._settle_geometry(frame, array)
+        basis = joined(frame.basis, self.learner.version_ if self.is_warm else "")
+        n_events = self.learner.n_events_
         features = self._features(np.ascontiguousarray(array.rows(), dtype=np.float32))
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
             encoder=self.encoder,
             update=self.learner.n_updates_,
+            basis=basis,
+            events=(*frame.events, *self._events(n_events)),
         )
+
+    def _events(self, count: int) -> list[Event]:
+        """Return what happened after the first `count` events."""
+        n_new = self.learner.n_events_ - count
+        return [Event(stage=self.name, **asdict(event)) for event in self.learner.events_[-n_new:]] if n_new else []
 
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         warm = self.is_warm
@@ -183,6 +195,24 @@ class LearnerStage:
     def is_warm(self) -> bool:
         """Whether the warm-up is over: there is a basis."""
         return hasattr(self.learner, "components_")
+
+    def basis(self) -> Basis | None:
+        """Return the basis that the next frame is encoded with; None while the warm-up lasts."""
+        if not self.is_warm:
+            return None
+        learner = self.learner
+        return Basis(
+            stage=self.name,
+            encoder=self.encoder,
+            version=learner.version_,
+            output=learner.output,
+            amplitude=math.sqrt(learner.n_components_ / learner.n_rank_),
+            mean=learner.mean_,
+            components=learner.components_,
+            mixing=learner.mixing_,
+            beta=learner.beta_,
+            bias=learner.bias_,
+        )
 
     def measures(self) -> list[Measure]:
         """Return objective (nats) and coefficient entropy (bits) on the panel, and the information of recent rows."""

@@ -54,7 +54,19 @@ frames = st.builds(
 def test_a_frame_survives_its_bytes(frame):
     parts = wire.encode(frame)
     back = wire.decode(parts)
-    for name in ("stream", "offset", "segment", "end", "time", "rate", "labels", "encoder", "update", "basis", "events"):
+    for name in (
+        "stream",
+        "offset",
+        "segment",
+        "end",
+        "time",
+        "rate",
+        "labels",
+        "encoder",
+        "update",
+        "basis",
+        "events",
+    ):
         assert getattr(back, name) == getattr(frame, name)
     assert back.last == (frame.last or frame.end)
     assert list(back.arrays) == list(frame.arrays)

@@ -128,3 +128,34 @@ def test_the_information_of_every_frame_is_in_the_status() -> None:
     assert len(set(bits)) == 10
     running = {measure.kind: measure.value for measure in learner.measures()}["information"]
     assert np.all(np.abs(bits - running) < 0.2 * running)
+
+
+def test_a_frame_has_the_version_of_the_basis_that_it_was_encoded_with() -> None:
+    learner = stage(n_components=K)
+    versions = []
+    for frame in frames(60):
+        before = learner.basis()
+        output = learner.process(frame)
+        versions.append(output.basis)
+        assert output.basis == ("" if before is None else before.version)
+        if before is not None:
+            rows = (frame.arrays["x"].data - before.mean) @ before.components.T
+            np.testing.assert_allclose(output.arrays["learner"].data, rows, atol=1e-4)
+    changes = len(dict.fromkeys(versions))
+    assert 3 < changes < 60
+    assert versions == sorted(versions, key=list(dict.fromkeys(versions)).index)  # none comes again
+
+
+def test_each_learner_of_a_row_adds_the_version_of_its_basis() -> None:
+    first, second = stage(n_components=K), LearnerStage("second", "learner", block=16, n_components=K)
+    seen = []
+    for frame in frames(40):
+        below = first.process(frame)
+        seen.append(second.process(below).basis)
+        if below.basis:
+            assert seen[-1].split("/")[0] == below.basis
+    assert seen[0] == ""
+    assert any(text.endswith("/") for text in seen)
+    basis = second.basis()
+    assert basis is not None
+    assert all(len(version) == 12 for version in seen[-1].split("/"))

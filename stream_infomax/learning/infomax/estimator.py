@@ -52,6 +52,8 @@ class OnlineInfomax(Encoding, Kept):
         Vᵀ, the other part: components_ = sqrt(n_components_/n_rank_) rotation_.T @ whitening_.
     beta_, bias_ : ndarray of shape (n_components,)
         Of the neurons' g = σ(β ŷ + b) behind "rate" and "poisson", tuned online (stage 2 of the paper).
+    version_ : str
+        Of the published basis; rows of one version are comparable, `translate` maps those of another.
     n_features_in_, n_components_, n_rank_ : int
         K, K1, K0.
     feature_names_in_ : ndarray of shape (n_features,)

@@ -70,6 +70,11 @@ class Fitted:
         return self._published().bias
 
     @property
+    def version_(self) -> str:
+        """Of the basis and the output: 12 hexadecimal digits, others as soon as another basis is published."""
+        return self._published().version(self.output)
+
+    @property
     def n_components_(self) -> int:
         """K1."""
         return int(self._published().filters.shape[0])
@@ -108,6 +113,11 @@ class Fitted:
     def events_(self) -> list[Event]:
         """The newest 64 events, oldest first."""
         return self._learner.events.since(0) if self._learner is not None else []
+
+    @property
+    def n_events_(self) -> int:
+        """Events so far, those that are not among `events_` any more included."""
+        return self._learner.events.count if self._learner is not None else 0
 
     @property
     def objective_(self) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.infomax.rules import Rule
-from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.kept import Kept
+
+if TYPE_CHECKING:  # who only encodes needs no kernels
+    from stream_infomax.learning.infomax.rules import Rule
+    from stream_infomax.learning.infomax.whitening import StreamingWhitener
 
 Floats = NDArray[np.floating[Any]]
 
@@ -62,3 +66,22 @@ class Published(Kept):
             beta=rule.tuning.beta.astype(np.float32),
             bias=rule.tuning.bias.astype(np.float32),
         )
+
+    def version(self, output: str) -> str:
+        """Return 12 hexadecimal digits that stand for this basis and what its outputs are.
+
+        They begin the SHA-256 of the bytes of mean, filters, basis, beta and bias and of the output's name.
+        """
+        known: dict[str, str] = vars(self).setdefault("_versions", {})
+        if output not in known:
+            known[output] = version_of((self.mean, self.filters, self.basis, self.beta, self.bias), output)
+        return known[output]
+
+
+def version_of(arrays: Iterable[Floats], output: str) -> str:
+    """Return the version of mean, filters, basis, beta and bias with an output; little-endian, in C order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    digest.update(output.encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,64 @@
+"""Basis: what a stage encodes with, for those who read its rows."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+
+
+class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A basis, and from where on it holds.
+
+    Attributes
+    ----------
+    stage, encoder
+        The learner's stage, and the id on its frames.
+    version, previous
+        Of this basis, and of the one that it takes the place of; empty where that is not known.
+    offset
+        The first frame that is encoded with it, in the stage's life.
+    output
+        What the rows are: ``potential``, ``halves``, ``rate``, ``poisson`` or ``log``.
+    amplitude
+        a = sqrt(K1/K0) of y = a ŷ.
+    mean
+        μ, (K,) float64.
+    components
+        Wᵀ, (K1, K) float32: y = Wᵀ (x - μ).
+    mixing
+        B, (K, K1) float32: x ≈ μ + B y.
+    beta, bias
+        Of the neurons' g = σ(β ŷ + b), (K1,) float32.
+    """
+
+    stage: str
+    encoder: str
+    version: str
+    previous: str = ""
+    offset: int = 0
+    output: str
+    amplitude: float
+    mean: Floats
+    components: Floats
+    mixing: Floats
+    beta: Floats
+    bias: Floats
+
+
+@runtime_checkable
+class HasBasis(Protocol):
+    """A stage that encodes with a basis."""
+
+    def basis(self) -> Basis | None:
+        """Return the one that the next frame is encoded with; None where there is none yet."""
+        ...
+
+
+def joined(before: str, version: str) -> str:
+    """Return a frame's `basis` behind a stage of this version: one a learner, the newest last."""
+    return f"{before}/{version}" if before else version
