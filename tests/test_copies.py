@@ -1,13 +1,19 @@
 """Whatever holds state goes on from any copy of it with the same bits, and the original is left alone."""
 
 import copy
+import gc
+import importlib
+import inspect
 import multiprocessing
 import pickle
+import pkgutil
+import types
 
 import numpy as np
 import pytest
-from helpers.held import HELD, Held, go_on
+from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HELD, Held, go_on
 
+import stream_infomax
 from stream_infomax.state import file as state_file
 
 WAYS = ["pickle", "deepcopy", "joblib", "state", "fork", "spawn"]
@@ -85,6 +91,53 @@ def test_a_clone_begins_afresh_with_the_same_parameters(name):
     assert made.get_params() == one.get_params()
     fresh = type(one)(**one.get_params())
     same(go_on(made, held.feed, 0), go_on(fresh, held.feed, 0))
+
+
+# ---------------------------------------------------------------- none is forgotten
+
+
+def classes_with_state():
+    """Every class of the package that keeps something for another day, but those that only say how."""
+    found = set()
+    for module in pkgutil.walk_packages(stream_infomax.__path__, "stream_infomax."):
+        if not module.name.endswith("__main__"):
+            found |= {one for one in vars(importlib.import_module(module.name)).values() if inspect.isclass(one)}
+    return {
+        one
+        for one in found
+        if one.__module__.startswith("stream_infomax.")
+        and (hasattr(one, "state") or "Module" in {base.__name__ for base in one.__mro__})
+        and (hasattr(one, "restore") or not hasattr(one, "state"))
+        and not getattr(one, "_is_protocol", False)
+        and not any(other is not one and issubclass(other, one) for other in found)
+    }
+
+
+def classes_within(one):
+    """The package's classes of all objects that an object leads to."""
+    seen, todo = {}, [one]
+    while todo:
+        found = todo.pop()
+        if id(found) in seen or isinstance(
+            found, type | types.ModuleType | types.FunctionType | types.BuiltinFunctionType
+        ):
+            continue
+        seen[id(found)] = found
+        todo += gc.get_referents(found)
+    return {type(found) for found in seen.values() if type(found).__module__.startswith("stream_infomax.")}
+
+
+@pytest.mark.skipif(not (HAS_TORCH and HAS_MEL and HAS_IMAGES), reason="some classes cannot be made without extras")
+@pytest.mark.filterwarnings("ignore")
+def test_every_class_that_holds_state_is_among_those_tested():
+    tested = set()
+    for held in HELD.values():
+        one = held.make()
+        for i in range(held.before):
+            go_on(one, held.feed, i, 1)
+            tested |= classes_within(one)
+    missing = sorted(f"{one.__module__}.{one.__qualname__}" for one in classes_with_state() - tested)
+    assert not missing, "put an object that leads to each of these into tests/helpers/held.py"
 
 
 def same(made, expected):

@@ -5,16 +5,23 @@ Everything here can be sent to another process: a copy goes on there.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import importlib.util
+import shutil
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
+HAS_IMAGES = importlib.util.find_spec("PIL") is not None and importlib.util.find_spec("skimage") is not None
 HAS_MEL = importlib.util.find_spec("kaldi_native_fbank") is not None
 PIECES = 12
 
@@ -317,10 +324,88 @@ def grid_stage() -> Any:
     return WindowsStage("windows", "x", form="grid", patch=4, stride=2)
 
 
+def patches_stage() -> Any:
+    from stream_infomax import WindowsStage
+
+    return WindowsStage("windows", "x", form="patches", center=True)
+
+
+SMALL: dict[str, Any] = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16}
+
+
 def contrast_stage() -> Any:
     from stream_infomax import ContrastStage
 
-    return ContrastStage("m1", "x", width=8, rows=200, excerpt=60, anchors=32, negatives=16)
+    return ContrastStage("m1", "x", **SMALL)
+
+
+def pipeline_of_modules() -> Any:
+    """Two modules over grids of patches, of which the second learns from the batches of the first."""
+    from stream_infomax import ContrastStage, Pipeline
+
+    grid: dict[str, Any] = {**SMALL, "layout": "patches", "skip": 1}
+    return Pipeline([ContrastStage("m1", "x", module=1, **grid), ContrastStage("m2", "m1", module=2, **grid)])
+
+
+def feed_grids(one: Any, i: int) -> list[np.ndarray]:
+    given = Frame("a", i, str(i), {"x": Array(rows_of(i, 20, 3).reshape(5, 4, 3), ("grid_y", "grid_x", "component"))})
+    return out(one, msgspec.structs.replace(given, last=True))
+
+
+# ---------------------------------------------------------------- sources and logs
+
+
+@functools.cache
+def folder() -> Path:
+    """A recording and a picture, there as long as the process."""
+    import soundfile
+
+    made = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    (made / "sounds").mkdir()
+    (made / "pictures").mkdir()
+    soundfile.write(made / "sounds" / "a.wav", rows_of(0, 9000, 1) / 100, 8000)
+    if HAS_IMAGES:
+        from PIL import Image
+
+        pixels = (8 * rows_of(0, 40 * 40, 1).reshape(40, 40) + 100).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(made / "pictures" / "a.png")
+    return made
+
+
+def synthetic_source() -> Any:
+    from stream_infomax import SyntheticSource
+
+    return SyntheticSource(n_sources=4, frames=40)
+
+
+def audio_source() -> Any:
+    from stream_infomax import AudioSource
+
+    return AudioSource(folder() / "sounds", frame=100, repeat=2, order="shuffled")
+
+
+def image_source() -> Any:
+    from stream_infomax import ImageSource
+
+    return ImageSource(folder() / "pictures", frames=40, items=4)
+
+
+def feed_source(one: Any, i: int) -> list[np.ndarray]:
+    return [np.frombuffer(part, np.uint8) for part in wire.encode(next(iter(one.frames(i))))]
+
+
+def output_log() -> Any:
+    from stream_infomax.transport.log import OutputLog
+
+    return OutputLog(("a", "b"), max_frames=5, policy="drop-oldest")
+
+
+def feed_log(one: Any, i: int) -> list[np.ndarray]:
+    one.append(2 * i, [bytes([i, i])])
+    one.commit("ab"[i % 2], 2 * i - 4)
+    found = one.at_or_after(2 * i - 7)
+    return [np.array([one.newest, one.n_bytes, len(one), *one.committed.values()]), np.array(found.offset)]
 
 
 HELD: dict[str, Held] = {
@@ -352,7 +437,13 @@ HELD: dict[str, Held] = {
     "classifier stage": Held(classifier_stage, feed_rows, 17),
     "windows of a waveform": Held(waveform_stage, feed_signal),
     "windows of a grid": Held(grid_stage, feed_pictures),
+    "patches": Held(patches_stage, feed_pictures),
+    "synthetic source": Held(synthetic_source, feed_source),
+    "audio source": Held(audio_source, feed_source),
+    "output log": Held(output_log, feed_log, 9),
 }
+if HAS_IMAGES:
+    HELD["image source"] = Held(image_source, feed_source)
 if HAS_MEL:
     HELD["windows of log-mel"] = Held(mel_stage, feed_signal)
 if HAS_TORCH:
@@ -360,4 +451,5 @@ if HAS_TORCH:
         "module": Held(online_module, feed_module),
         "greedy infomax": Held(greedy, feed_greedy, 2),
         "contrast stage": Held(contrast_stage, feed_rows, 9),
+        "pipeline of modules": Held(pipeline_of_modules, feed_grids, 9),
     }
