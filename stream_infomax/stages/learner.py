@@ -90,7 +90,7 @@ class LearnerStage:
         self.carry = tuple(carry)
         self.learn = given.learn
         parameters = {key: getattr(given, key) for key in InfomaxSettings.__struct_fields__}
-        self.learner = OnlineInfomax(random_state=given.seed, **parameters)
+        self.learner = OnlineInfomax(random_state=given.seed, **parameters).set_output(transform="default")
         self.encoder = _encoder_id(name, given.seed, parameters)
         self.row_axes: tuple[str, ...] = ()
         self.row_shape: tuple[int, ...] = ()

@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,6 +95,12 @@ def in_a_refresh() -> Any:
 def before_a_change() -> Any:
     """A learner that follows and has a reference: the pieces that come are of another mixing."""
     return learner(adapt="follow").partial_fit(rows_of(0, 16_000, seed=1))
+
+
+def settled_early() -> Any:
+    """A learner that was given all there was before its warm-up was over, and is given more."""
+    with warnings.catch_warnings(action="ignore"):
+        return learner().fit(rows_of(0, 33))
 
 
 def feed_learner(one: Any, i: int) -> list[np.ndarray]:
@@ -418,6 +425,7 @@ HELD: dict[str, Held] = {
     "learner without a memory": Held(no_memory, feed_learner, 9),
     "learner, overcomplete": Held(overcomplete, feed_learner, 9),
     "learner with spikes": Held(spikes, feed_learner, 9),
+    "learner that settled early": Held(settled_early, feed_few, 3),
     "learner in a refresh": Held(in_a_refresh, feed_few, 0),
     "classifier": Held(classifier, feed_classifier),
     "classifier before its first label": Held(classifier, feed_classifier, 0),
