@@ -128,8 +128,7 @@ class OnlineInfomax(Encoding, Kept):
     def fit(self, X: Any, y: Any = None) -> Self:
         """Forget everything, then learn from X in one pass; X is all there is.
 
-        Where X is over before the warm-up, the basis is that of the rows there are, with a warning. What is published
-        at the end holds all that was learnt; `partial_fit` publishes every so many rows.
+        Where X is over before the warm-up, the basis is a whitening from the rows there are, with a warning.
 
         Further passes bring more where rows are few: ``for _ in range(4): learner.partial_fit(X)``. Five passes over
         an EEG recording lowered the objective from 49.9 to 46.4, 44.7, 44.0 and 43.5 nats.

@@ -166,9 +166,9 @@ class BlockLearner(Kept):
         return Unit(self._whitener.reference, self._whitener.scale)
 
     def finish(self) -> bool:
-        """Take what has come for all there is: end the warm-up with it, and publish what has been learnt.
+        """Take what has come for all there is: end the warm-up with it.
 
-        Learning goes on as it would have. Returns whether there is a basis: there is none where nothing varies.
+        Returns whether there is a basis: there is none where nothing varies.
         """
         if self._whitener is None:
             if self._filled:
@@ -181,8 +181,6 @@ class BlockLearner(Kept):
             self._warm_up.drop_repeated()
             if len(self._warm_up.rows):
                 self._settle()
-        elif self._rule is not None:
-            self.published = Published.of(self._whitener, self._rule)
         return self.published is not None
 
     def _end_block(self) -> None:
@@ -320,7 +318,9 @@ class BlockLearner(Kept):
         if stream is not None and stream.charts.calm and stream.examination is None:
             stream.archive.offer(Entry(self.published, self._rest(), self.horizon.in_all))
         enough = max(REFRESH_BLOCKS, min(PUBLISH_BLOCKS, PUBLISH_ROWS // self.sizes.block))
-        self._next_publication = self._after(PUBLISH_GROWTH, enough)
+        # At first whenever there are twice as many blocks: what was there before them is hardly worth a look.
+        so_far = max(1, int(self.horizon.rows) // self.sizes.block)
+        self._next_publication = self._after(PUBLISH_GROWTH, min(enough, so_far))
 
     def _after(self, growth: float, least: int) -> int:
         """Return the block after which to act again: a share of the blocks that count from now."""

@@ -145,11 +145,17 @@ def test_a_fit_of_mostly_silence_settles_with_what_varies(rows):
     assert learner.n_rank_ == 6
 
 
-def test_a_fit_publishes_all_that_was_learnt_and_changes_nothing_else(rows):
-    whole, parts = OnlineInfomax().fit(rows[:1000]), OnlineInfomax().partial_fit(rows[:1000])
-    assert whole.score(rows) > parts.score(rows) + 0.01
-    for one in (whole, parts):
-        one.partial_fit(rows[1000:])
+def test_a_fit_of_few_rows_publishes_what_it_learnt(rows):
+    scores = [OnlineInfomax().fit(rows[:n]).score(rows) for n in (100, 200, 400, 800, 1600)]
+    assert scores == sorted(scores)
+    assert scores[2] > scores[0] + 0.02
+
+
+@pytest.mark.parametrize("n", [64, 150, 1000, 3000])
+def test_a_fit_is_what_partial_fits_of_the_same_rows_are(rows, n):
+    whole, parts = OnlineInfomax().fit(rows[:n]), OnlineInfomax()
+    for start in range(0, n, 50):
+        parts.partial_fit(rows[start : min(start + 50, n)])
     assert same(whole.state(), parts.state()) is None
 
 
