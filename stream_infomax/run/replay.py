@@ -201,7 +201,7 @@ def _pass_on(frame: Frame, services: Sequence[tuple[Pipeline, int]]) -> Frame | 
 
 @dataclass(frozen=True)
 class Fate:
-    """What becomes of a stage at the fork: it goes on with these settings changed, or begins anew for a reason."""
+    """What becomes of a stage at the fork: it goes on with these settings changed, or starts afresh for a reason."""
 
     stage: Stage
     changes: tuple[str, ...] = ()
@@ -212,7 +212,7 @@ def fork_stages(past: Past, config: Config, moment: Moment) -> list[Fate]:
     """Return the stages of the fork: with the state of their namesakes, or from the beginning.
 
     A stage goes on where all settings that differ are free to (`StageSettings.free`). Where another one differs it
-    begins anew, and so do all behind it: what they read is something else then.
+    starts afresh, and so do all behind it: what they read is something else then.
     """
     fates: list[Fate] = []
     broken = ""
@@ -345,7 +345,7 @@ def told(past: Past, folder: Path, moment: Moment, fates: Sequence[Fate]) -> Ite
     yield f"{folder}: {past.folder.path} up to frame {moment.offset:,}{again}, and from there on:"
     width = max((len(fate.stage.name) for fate in fates), default=0)
     for fate in fates:
-        how = f"begins anew: {fate.anew}" if fate.anew else "goes on"
+        how = f"starts afresh: {fate.anew}" if fate.anew else "goes on"
         changes = f" with {', '.join(fate.changes)}" if fate.changes and not fate.anew else ""
         yield f"  {fate.stage.name:{width}}  {how}{changes}"
     if past.config.run.policy == "drop-oldest":

@@ -102,8 +102,8 @@ def test_what_may_change_goes_on_and_what_shapes_a_stage_begins_anew(original: t
     assert told == (
         "run-from-100: run up to frame 100 (frames 0 to 99 were computed again), and from there on:\n"
         "  first   goes on with half_life none → 2000.0\n"
-        "  second  begins anew: block 64 → 128\n"
-        "  third   begins anew: it reads what second makes"
+        "  second  starts afresh: block 64 → 128\n"
+        "  third   starts afresh: it reads what second makes"
     )
     end = stages(folder / "run-from-100")
     n_rows = {name: state["learner"]["n_rows_seen"] for name, state in end.items()}

@@ -91,7 +91,7 @@ class RobustMoments(RunningMoments):
     half_life
         As of `RunningMoments`.
     renew
-        Begin anew with the moments of so many rows, where most channels varied less than a sixteenth as much in
+        Start afresh with the moments of so many rows, where most channels varied less than a sixteenth as much in
         them. None: never, for where silence is no other scale.
 
     Attributes
@@ -131,7 +131,7 @@ class RobustMoments(RunningMoments):
             start = stop
 
     def _begin(self, rows: NDArray[np.float64]) -> None:
-        """Take the moments of all first rows anew, each held by the median deviations of them all."""
+        """Take the moments of all first rows again, each held by the median deviations of them all."""
         self._first = np.concatenate([self._first, rows])
         centre = np.median(self._first, axis=0)
         reach = BOUND * MEDIAN_DEVIATION * np.median(np.abs(self._first - centre), axis=0)
