@@ -27,6 +27,7 @@ def tap(address: str) -> int:
         The tap of a service, for example ipc://runs/photographs/learner.tap
     """
     from stream_infomax.configuration.load import ConfigError
+    from stream_infomax.frames.event import event_line
     from stream_infomax.transport.sockets import StreamError
     from stream_infomax.transport.tap import TapReader
 
@@ -45,6 +46,8 @@ def tap(address: str) -> int:
                 print(f"waiting for {printable(address)} …", file=sys.stderr, flush=True)
             for frame in reader:
                 print(_described(frame), flush=True)
+                for event in frame.events:
+                    print(f"    {printable(event_line(event), 4 * LONGEST)}", flush=True)
         except KeyboardInterrupt:
             pass
         if reader.missed:

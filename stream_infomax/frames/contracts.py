@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.basis import Basis, HasBasis
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Measure
 
@@ -121,6 +122,15 @@ class Encoder(Stage, Protocol):
         untrained
             Encode as before any learning, where the stage can.
         """
+        ...
+
+
+@runtime_checkable
+class Eventful(Stage, Protocol):
+    """A stage to which something may happen that a person should hear of."""
+
+    def events(self) -> Sequence[Event]:
+        """Return the newest events, oldest first; they are in its state."""
         ...
 
 
@@ -302,6 +312,10 @@ class Pipeline:
     def measures(self) -> list[Measure]:
         """Return the measures of all stages, in the order of the data."""
         return [measure for stage in self.stages for measure in stage.measures()]
+
+    def events(self) -> list[Event]:
+        """Return what happened to the stages that are `Eventful`, each stage's oldest first."""
+        return [event for stage in self.stages if isinstance(stage, Eventful) for event in stage.events()]
 
     def counts(self) -> dict[str, Counts]:
         """Return the counts of each stage under its name."""

@@ -8,6 +8,9 @@ import msgspec
 
 Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo"]
 
+# What a person may have to do something about.
+GRAVE: frozenset[Happening] = frozenset({"change", "hold", "quarantine", "undo"})
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What happened, and where in the stream.
@@ -29,3 +32,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
     kind: Happening
     text: str
+
+
+def event_line(event: Event) -> str:
+    """Return an event in one line, for logs and terminals.
+
+    Examples
+    --------
+    >>> event_line(Event(stage="learner", position=12800, kind="change", text="the variance doubled"))
+    'learner, row 12,800, change: the variance doubled'
+    """
+    return f"{event.stage}, row {event.position:,}, {event.kind}: {event.text}"

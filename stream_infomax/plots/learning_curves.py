@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 
+from stream_infomax.frames.event import GRAVE, Event, Happening
 from stream_infomax.frames.measure import Kind
 from stream_infomax.plots.style import INK, LINES, QUIET, drawable, new_figure, panel
 from stream_infomax.watch.curve import typical_range
@@ -15,6 +16,8 @@ from stream_infomax.watch.kinds import KINDS, Display
 
 # Of what stands there to be compared with.
 DASHES = (":", "-.", "--")
+# Of an event that a person may have to do something about, and of another.
+DASHED, DOTTED = (0, (5, 3)), (0, (1, 2))
 # Inches: a line of panels, what is between two of them, and the room of a legend beside its panel.
 FULL, HEIGHT, GAP, LEGEND = 11.15, 3.2, 1.15, 3.3
 # Rows are shown on a logarithmic axis where the last position is so many times the first.
@@ -22,9 +25,19 @@ LONG = 20
 # Before so many frames shares are of a handful of results each.
 SETTLED = 100
 NOTE = (
-    "Values depend on the data: compare within a run. First values far from all others are cut off.\n"
-    "Where a measure is of sampled or recent rows, changes of about 1 % come from which rows these are."
+    "Values depend on the data: compare within a run. First values far from all others are cut off.",
+    "Where a measure is of sampled or recent rows, changes of about 1 % come from which rows these are.",
 )
+# The letter of each kind of event, and the least distance of two letters as a share of the axis.
+LETTERS: dict[Happening, str] = {
+    "change": "C",
+    "hold": "H",
+    "resume": "R",
+    "quarantine": "Q",
+    "release": "L",
+    "undo": "U",
+}
+APART = 0.025
 # The least height of an axis of values that no share bounds, beside the values: less would show chance only.
 LEAST = 0.04
 Columns = Mapping[str, Sequence[float]]
@@ -32,7 +45,7 @@ Columns = Mapping[str, Sequence[float]]
 Group = Mapping[tuple[str, str], Columns]
 
 
-def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns]) -> Figure:
+def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns], events: Sequence[Event] = ()) -> Figure:
     """Draw the measures of a run, one panel for each kind.
 
     Measures that are there to be compared with are dashed in the panel of those that they are compared to, which has
@@ -42,6 +55,8 @@ def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns]) -> Figure:
     ----------
     curves
         For each curve (stage, level, kind) its columns ``position`` and ``value``, of one length.
+    events
+        What happened to the stages: a line with a letter where the positions are rows.
 
     Returns
     -------
@@ -55,14 +70,39 @@ def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns]) -> Figure:
     width = (FULL - 0.75) / 2
     lines = [narrow[i : i + 2] for i in range(0, len(narrow), 2)]
     lines += [[kind] for kind in groups if rivals[kind]]
-    figure = new_figure(FULL + 1.15, len(lines) * (HEIGHT + GAP) + 0.6, "How the learning went", NOTE)
+    note = "\n".join([*NOTE, *_key(events)])
+    head = 0.6 + 0.18 * len(_key(events))
+    figure = new_figure(FULL + 1.15, len(lines) * (HEIGHT + GAP) + head, "How the learning went", note)
     for i, line in enumerate(lines):
         bottom = 0.55 + (len(lines) - 1 - i) * (HEIGHT + GAP)
         for k, name in enumerate(line):
             shown, left = KINDS[name], 0.75 + k * (width + 0.75)
             room = FULL - LEGEND if rivals[name] else width
-            _draw(panel(figure, left, bottom, room, HEIGHT, shown.heading), shown, groups[name], rivals[name])
+            axes = panel(figure, left, bottom, room, HEIGHT, shown.heading)
+            _draw(axes, shown, groups[name], rivals[name])
+            if shown.over == "rows":
+                mark_events(axes, [event for event in events if event.stage in {stage for stage, _ in groups[name]}])
     return figure
+
+
+def mark_events(axes: Axes, events: Sequence[Event]) -> None:
+    """Draw a line with a letter where each event was; a letter that would touch the one before is left out."""
+    before = -1.0
+    for event in sorted(events, key=lambda event: event.position):
+        axes.axvline(event.position, color=INK, linewidth=0.8, linestyle=DASHED if event.kind in GRAVE else DOTTED)
+        left = axes.transAxes.inverted().transform(axes.transData.transform((event.position, 0)))[0]
+        if left - before >= APART:
+            box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+            text = LETTERS[event.kind]
+            axes.text(left, 0.985, text, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, bbox=box)
+            before = left
+
+
+def _key(events: Sequence[Event]) -> list[str]:
+    """Return what the letters stand for, as one line; none where nothing happened."""
+    kinds = {event.kind for event in events}
+    words = [f"{letter} {kind}" for kind, letter in LETTERS.items() if kind in kinds]
+    return [f"Lines across are events: {', '.join(words)}. The summary says more."] if words else []
 
 
 def _of_kind(curves: Mapping[tuple[str, str, Kind], Columns], *kinds: Kind) -> Group:

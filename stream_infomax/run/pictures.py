@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stream_infomax.frames.contracts import Stage
+from stream_infomax.frames.contracts import Pipeline, Stage
+from stream_infomax.frames.event import Event
 
 if TYPE_CHECKING:
     from stream_infomax.configuration.load import Config
@@ -34,7 +35,8 @@ def draw_run(
     for service, checkpoint in checkpoints.items():
         pictures += draw_learners(stages[service], checkpoint.config, folder.path, alone)
         pictures += _draw_recovery(config, checkpoint, stages[service], folder.path)
-    return pictures + _draw_learning_curves(folder)
+    events = Pipeline([stage for own in stages.values() for stage in own]).events()
+    return pictures + _draw_learning_curves(folder, events)
 
 
 def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:
@@ -61,7 +63,7 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     return pictures
 
 
-def _draw_learning_curves(folder: RunFolder) -> list[Path]:
+def _draw_learning_curves(folder: RunFolder, events: Sequence[Event]) -> list[Path]:
     """Draw the measures that have moved: a run that only encodes has none."""
     from stream_infomax import plots
     from stream_infomax.watch import history
@@ -69,7 +71,7 @@ def _draw_learning_curves(folder: RunFolder) -> list[Path]:
     curves = {curve: columns for curve, columns in history.read(folder.history).items() if len(columns["value"]) > 1}
     if not curves:
         return []
-    return [plots.save(plots.learning_curves(curves), folder.path / "learning_curve.png")]
+    return [plots.save(plots.learning_curves(curves, events), folder.path / "learning_curve.png")]
 
 
 def _draw_recovery(config: Config, checkpoint: Checkpoint, stages: list[Stage], folder: Path) -> list[Path]:

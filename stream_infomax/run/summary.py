@@ -12,10 +12,11 @@ from typing import TypeVar
 import msgspec
 
 from stream_infomax.configuration.load import Config, ConfigError
-from stream_infomax.frames.contracts import Stage
+from stream_infomax.frames.contracts import Pipeline, Stage
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.classifier.scores import Figures
-from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.folder import IN_PROCESS, Record, RunFolder
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.pictures import draw_run
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
@@ -84,6 +85,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         Classifiers that predicted segments and got no label for any, and the label they waited for.
     warming_up
         Learners that have no basis yet, and the rows they have had.
+    events
+        What happened to the learners, of each the newest 64.
+    forked
+        Where the run was forked, in words; empty where it began by itself.
     pictures, checkpoints
         Their paths.
     undrawn
@@ -100,6 +105,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     pictures: list[str]
     checkpoints: list[str]
     undrawn: str
+    events: list[Event] = msgspec.field(default_factory=list)
+    forked: str = ""
 
 
 def summarise(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> Summary:
@@ -127,6 +134,8 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         pictures=[str(path) for path in pictures],
         checkpoints=[str(path) for path in paths.values()],
         undrawn=undrawn,
+        events=Pipeline(stages).events(),
+        forked=_forked(folder.record),
     )
 
 
@@ -137,6 +146,13 @@ def _lost(config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoin
         newest = read(checkpoints_in(folder.path / name)[-1])
         lost.update({f"{reason}, {name}": count for reason, count in newest.lost.items()})
     return dict(lost)
+
+
+def _forked(record: Record) -> str:
+    if record.origin is None:
+        return ""
+    changes = [f"{name} {', '.join(words)}" for name, words in record.origin.changes.items()]
+    return f"{record.origin.folder} at frame {record.origin.offset:,}" + (f"; {'; '.join(changes)}" if changes else "")
 
 
 def saved_summary(folder: RunFolder) -> Summary:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from stream_infomax.frames.event import event_line
 from stream_infomax.run.summary import Accuracies, LevelScore, Summary
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.board import clock
 from stream_infomax.watch.kinds import KINDS
+
+# The newest of the events; run.json has more.
+SHOWN_EVENTS = 8
 
 
 def print_summary(summary: Summary, save_features: Path | None = None) -> None:
@@ -21,6 +25,8 @@ def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
     """Return a summary line by line."""
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary.lost.items() if count)
     yield f"finished after {clock(summary.seconds)}: {summary.frames:,} frames, {losses or 'none lost'}"
+    if summary.forked:
+        yield f"forked from {summary.forked}"
     for measure in summary.measures:
         kind = KINDS[measure.kind]
         if measure.stage not in summary.scores:
@@ -30,6 +36,9 @@ def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
     for name, levels in summary.scores.items():
         yield f"{name}: accuracy, each segment before its label is learnt"
         yield from _table(levels)
+    if len(summary.events) > SHOWN_EVENTS:
+        yield f"{len(summary.events) - SHOWN_EVENTS} earlier events are in run.json"
+    yield from map(event_line, summary.events[-SHOWN_EVENTS:])
     for name, target in summary.unlabelled.items():
         yield f"{name}: no segment had the label {target!r}"
     for name, n_rows in summary.warming_up.items():

@@ -17,7 +17,7 @@ from stream_infomax.service.parent import run_id
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import Meter, plain_counts
-from stream_infomax.transport.messages import Status
+from stream_infomax.transport.messages import MAX_EVENTS, Status
 
 # Seconds that a finished reader waits for upstream to confirm its last commit. Upstream may be gone for good.
 FAREWELL = 5.0
@@ -220,6 +220,7 @@ class Loop:
                 expected=self.feed.expected,
                 measures=self.stages.measures(),
                 counts=plain_counts({**self.feed.counts(), **self.stages.counts()}),
+                events=self.stages.events()[-MAX_EVENTS:],
                 **self.meter.read()._asdict(),
             )
         )

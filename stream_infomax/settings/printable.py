@@ -49,7 +49,8 @@ class _Printable(logging.Formatter):
 
 
 def log_printably() -> None:
-    """Send warnings of all modules to stderr, as text that a terminal can show."""
+    """Send warnings of all modules, and what this package has to say, to stderr, as text that a terminal can show."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("stream_infomax").setLevel(logging.INFO)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from typing import Annotated, Any, ClassVar
 
@@ -13,7 +14,7 @@ from msgspec.structs import asdict, replace
 
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.event import Event
+from stream_infomax.frames.event import GRAVE, Event, event_line
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.measure import Kind, Measure
@@ -29,6 +30,8 @@ from stream_infomax.settings.types import Doc, Seed
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
+
+log = logging.getLogger(__name__)
 
 
 class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True):
@@ -117,13 +120,8 @@ class LearnerStage:
             encoder=self.encoder,
             update=self.learner.n_updates_,
             basis=basis,
-            events=(*frame.events, *self._events(n_events)),
+            events=(*frame.events, *self._tell(n_events)),
         )
-
-    def _events(self, count: int) -> list[Event]:
-        """Return what happened after the first `count` events."""
-        n_new = self.learner.n_events_ - count
-        return [Event(stage=self.name, **asdict(event)) for event in self.learner.events_[-n_new:]] if n_new else []
 
     def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         warm = self.is_warm
@@ -141,6 +139,14 @@ class LearnerStage:
         if not warm and self.learner.n_components is None:  # their number was open
             return features[:, :0]
         return features
+
+    def _tell(self, n_before: int) -> tuple[Event, ...]:
+        """Return what has happened since there were `n_before` events; the log has a line of each."""
+        n_new = self.learner.n_events_ - n_before
+        new = self.events()[-n_new:] if n_new else []
+        for event in new:
+            log.log(logging.WARNING if event.kind in GRAVE else logging.INFO, event_line(event))
+        return tuple(new)
 
     def _watch(self, rows: npt.NDArray[np.float32]) -> None:
         """Measure rows that have not been learnt from yet, and let them into the panel."""
@@ -233,6 +239,10 @@ class LearnerStage:
         }
         position = learner.n_rows_seen_
         return [Measure(self.name, "", kind, value, position) for kind, value in values.items() if math.isfinite(value)]
+
+    def events(self) -> list[Event]:
+        """Return the newest 64 events of the learner, oldest first."""
+        return [Event(stage=self.name, **asdict(event)) for event in self.learner.events_]
 
     def counts(self) -> Counts:
         """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits)."""

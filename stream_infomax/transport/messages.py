@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.measure import Measure
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -21,6 +22,8 @@ Position = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 
 # A longer request is refused before it is parsed.
 MAX_REQUEST_BYTES = 4096
+# Of a status, which comes a few times a second.
+MAX_EVENTS = 16
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -120,6 +123,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Latency in seconds, since the step before sent a frame and since the source had it; None where none came.
     measures, counts
         What the stages measure, and what they (or the source) count, by name.
+    events
+        What happened to the stages, the newest of it, oldest first.
     """
 
     name: str
@@ -144,6 +149,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     total_p99: float | None
     measures: list[Measure]
     counts: dict[str, dict[str, float]]
+    events: Annotated[list[Event], msgspec.Meta(max_length=MAX_EVENTS)]
 
 
 Request: TypeAlias = Fetch | Commit

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from stream_infomax.frames.event import Event, event_line
 from stream_infomax.frames.measure import Kind
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
@@ -64,6 +65,9 @@ class Board:
         self._last = list(services)[-1]
         self._start = time.monotonic()
         self._first: tuple[float, int] | None = None
+        self._events: dict[str, list[Event]] = {}
+        # What a person has not been told yet, where lines are printed.
+        self._untold: list[Event] = []
 
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
@@ -81,6 +85,18 @@ class Board:
             few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
             curve.add(measure.position, math.nan if few else measure.value)
 
+        before = self._events.get(name)
+        if before != status.events:
+            # What happened before a restart, or before the first status of one that resumes, is known already.
+            known = status.events if before is None and status.newest < 0 else before or []
+            self._untold += [event for event in status.events if event not in known]
+            self._events[name] = status.events
+
+    def untold(self) -> list[Event]:
+        """Return the events that have come since the last time, at most as many as a status holds of each service."""
+        new, self._untold = self._untold, []
+        return new
+
     def curves(self) -> dict[tuple[str, str, Kind], BoundedCurve]:
         """Return the curves of all measures, in the order of the data."""
         services = list(self._rows)
@@ -97,6 +113,9 @@ class Board:
         parts: list[RenderableType] = [head, self._services()]
         if self._curves:
             parts += [Text(), self._learning()]
+        events = [events[-1] for events in self._events.values() if events]
+        if events:
+            parts += [Text(), *(Text(printable(event_line(event)), "bold", no_wrap=True, overflow="ellipsis") for event in events)]
         if self.n_frames:
             parts += [Text(), self._progress()]
         return Group(*parts)

@@ -10,6 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.live import Live
 
+from stream_infomax.frames.event import event_line
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import Board
@@ -70,6 +71,9 @@ class Monitor:
     def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
         self.board.update(name, status)
+        for event in self.board.untold():
+            if not self._live:
+                print(printable(event_line(event)), flush=True)
         self._history.append(self.seconds, status.measures)
 
     def refresh(self) -> None:

@@ -40,6 +40,7 @@ def status(newest, finished=False, **changes):
         "expected": 0,
         "measures": [],
         "counts": {},
+        "events": [],
         **Meter().read()._asdict(),
         **changes,
     }

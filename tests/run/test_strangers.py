@@ -84,6 +84,7 @@ def status(**changes: object) -> Status:
             "refused": {},
             "measures": [],
             "counts": {},
+            "events": [],
             **dict.fromkeys(counts, 0),
             **dict.fromkeys(latencies),
             **changes,
