@@ -25,7 +25,11 @@ DASHES = ("-", "--", "-.", ":")
 
 
 def differences(
-    names: tuple[str, str], curves: tuple[Curves, Curves], components: Correlations, features: Correlations, note: str = ""
+    names: tuple[str, str],
+    curves: tuple[Curves, Curves],
+    components: Correlations,
+    features: Correlations,
+    note: str = "",
 ) -> Figure:
     """Draw two runs over each other.
 
@@ -53,9 +57,7 @@ def differences(
     n_lines = max(1, -(-n_panels // 2))
     title = f"A (solid): {drawable(names[0], 40)}    B (dashed): {drawable(names[1], 40)}"
     figure = new_figure(2 * WIDTH + GAP + 2 * EDGE, n_lines * (HEIGHT + GAP) + 0.75, title, drawable(note, 120))
-    places = [
-        (EDGE + k % 2 * (WIDTH + GAP), 0.6 + (n_lines - 1 - k // 2) * (HEIGHT + GAP)) for k in range(n_panels)
-    ]
+    places = [(EDGE + k % 2 * (WIDTH + GAP), 0.6 + (n_lines - 1 - k // 2) * (HEIGHT + GAP)) for k in range(n_panels)]
     for curve, place in zip(common, places, strict=False):
         _draw_curves(figure, place, curve, [run[curve] for run in curves])
     for (title, found), place in zip(agreeing.items(), places[len(common) :], strict=True):

@@ -129,8 +129,8 @@ def _draw(axes: Axes, kind: Display, group: Group, rivals: Group) -> None:
         axes.plot(columns["position"], columns["value"], color=QUIET, linewidth=1.2, linestyle=dashes, label=label)
     axes.grid(axis="y", color="#eceff2", linewidth=0.8)
     axes.set_axisbelow(True)
-    _positions(axes, kind, group)
-    _values(axes, kind, [*group.values(), *rivals.values()])
+    position_axis(axes, kind, [*group.values()])
+    value_axis(axes, kind, [*group.values(), *rivals.values()])
     if rivals:
         legend = axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.02), frameon=False, fontsize=9, labelcolor=INK)
         legend.set_title("at the end; κ: kappa-temporal")
@@ -145,9 +145,10 @@ def _draw(axes: Axes, kind: Display, group: Group, rivals: Group) -> None:
         )
 
 
-def _positions(axes: Axes, kind: Display, group: Group) -> None:
-    first = min(columns["position"][0] for columns in group.values())
-    last = max(columns["position"][-1] for columns in group.values())
+def position_axis(axes: Axes, kind: Display, drawn: Sequence[Columns]) -> None:
+    """Set the axis of positions."""
+    first = min(columns["position"][0] for columns in drawn)
+    last = max(columns["position"][-1] for columns in drawn)
     logarithmic = kind.over == "rows" and last >= LONG * first > 0
     if logarithmic:
         axes.set_xscale("log")
@@ -161,7 +162,7 @@ def _positions(axes: Axes, kind: Display, group: Group) -> None:
     axes.margins(x=0.02)
 
 
-def _values(axes: Axes, kind: Display, drawn: Sequence[Columns]) -> None:
+def value_axis(axes: Axes, kind: Display, drawn: Sequence[Columns]) -> None:
     """Set the axis of values: what is typical of the curves, not their first values."""
     if kind.is_share:
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

@@ -62,7 +62,9 @@ def _measures(found: Difference) -> RenderableType:
     for stage, level, kind in common:
         display = KINDS[kind]
         values = [run[stage, level, kind]["value"] for run in (one, other)]
-        low, high = (pick(limit) for pick, limit in zip((min, max), zip(*map(typical_range, values), strict=True), strict=True))
+        low, high = (
+            pick(limit) for pick, limit in zip((min, max), zip(*map(typical_range, values), strict=True), strict=True)
+        )
         title = f"{display.title} {display.arrow}".rstrip() + (f": {level}" if level else "")
         if stage != before:
             table.add_row(Text(printable(stage, LONGEST), "bold"))
@@ -115,5 +117,8 @@ def _table(first: str, *others: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(first)
     for other in others:
-        table.add_column(other, justify="left" if "so far" in other or other in ("A", "B") and first.startswith("settings") else "right")
+        table.add_column(
+            other,
+            justify="left" if "so far" in other or other in ("A", "B") and first.startswith("settings") else "right",
+        )
     return table

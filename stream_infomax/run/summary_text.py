@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stream_infomax.watch.kinds import KINDS
 
 # The newest of the events; run.json has more.
 SHOWN_EVENTS = 8
+WIDTH = 80
 
 
 def print_summary(summary: Summary, save_features: Path | None = None) -> None:
@@ -38,7 +40,8 @@ def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
         yield from _table(levels)
     if len(summary.events) > SHOWN_EVENTS:
         yield f"{len(summary.events) - SHOWN_EVENTS} earlier events are in run.json"
-    yield from map(event_line, summary.events[-SHOWN_EVENTS:])
+    for event in summary.events[-SHOWN_EVENTS:]:
+        yield from textwrap.wrap(event_line(event), WIDTH, subsequent_indent="    ")
     for name, target in summary.unlabelled.items():
         yield f"{name}: no segment had the label {target!r}"
     for name, n_rows in summary.warming_up.items():

@@ -156,7 +156,7 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change
         Shell patterns of keys that are free to change, matched with the dotted path or its end: ``half_life``,
         ``log.*``, ``run.folder``.
     """
-    before, now = _flatten(saved, ""), _flatten(current, "")
+    before, now = flatten(saved, ""), flatten(current, "")
     sentences = []
     for key in sorted(before.keys() | now.keys()):
         old, new = before.get(key, "absent"), now.get(key, "absent")
@@ -166,7 +166,8 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change
     return sentences
 
 
-def _flatten(value: Any, path: str) -> dict[str, Any]:
+def flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Return a tree of plain values with dotted keys; tables in a list are told apart by their ``name``."""
     if isinstance(value, Mapping) and value:
         items = [(str(key), child) for key, child in value.items()]
     elif isinstance(value, list | tuple) and any(isinstance(child, Mapping) for child in value):
@@ -178,5 +179,5 @@ def _flatten(value: Any, path: str) -> dict[str, Any]:
         return {path: list(value) if isinstance(value, tuple) else value}
     flat: dict[str, Any] = {}
     for key, child in items:
-        flat.update(_flatten(child, f"{path}.{key}" if path else key))
+        flat.update(flatten(child, f"{path}.{key}" if path else key))
     return flat

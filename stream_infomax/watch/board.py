@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,7 +67,8 @@ class Board:
         self._start = time.monotonic()
         self._first: tuple[float, int] | None = None
         self._events: dict[str, list[Event]] = {}
-        # What a person has not been told yet, where lines are printed.
+        # Those that a person has been told of, where lines are printed, and those that come next.
+        self._told: deque[Event] = deque(maxlen=1024)
         self._untold: list[Event] = []
 
     def change(self, name: str, state: str, restarts: int) -> None:
@@ -84,16 +86,14 @@ class Board:
             curve = self._curves.setdefault(measure.curve, BoundedCurve())
             few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
             curve.add(measure.position, math.nan if few else measure.value)
-
-        before = self._events.get(name)
-        if before != status.events:
-            # What happened before a restart, or before the first status of one that resumes, is known already.
-            known = status.events if before is None and status.newest < 0 else before or []
-            self._untold += [event for event in status.events if event not in known]
-            self._events[name] = status.events
+        self._events[name] = status.events
+        # After a restart some come a second time.
+        new = [event for event in status.events if event not in self._told]
+        self._told.extend(new)
+        self._untold += new
 
     def untold(self) -> list[Event]:
-        """Return the events that have come since the last time, at most as many as a status holds of each service."""
+        """Return the events that have come since the last time."""
         new, self._untold = self._untold, []
         return new
 
@@ -115,7 +115,8 @@ class Board:
             parts += [Text(), self._learning()]
         events = [events[-1] for events in self._events.values() if events]
         if events:
-            parts += [Text(), *(Text(printable(event_line(event)), "bold", no_wrap=True, overflow="ellipsis") for event in events)]
+            lines = [printable(event_line(event)) for event in events]
+            parts += [Text(), *(Text(line, "bold", no_wrap=True, overflow="ellipsis") for line in lines)]
         if self.n_frames:
             parts += [Text(), self._progress()]
         return Group(*parts)

@@ -11,6 +11,7 @@ extra("PIL")
 from PIL import Image  # noqa: E402
 
 from stream_infomax import plots  # noqa: E402
+from stream_infomax.frames.event import Event  # noqa: E402
 from stream_infomax.plots import component_order as order  # noqa: E402
 from stream_infomax.plots.components import MOST_SIGNALS, _mosaic, components  # noqa: E402
 
@@ -225,3 +226,17 @@ def test_shares_of_a_handful_of_results_are_not_drawn() -> None:
     columns = {"position": [2.0, 50.0, 140.0, 180.0], "value": [1.0, 0.0, 0.3, 0.4]}
     (axes,) = plots.learning_curves({("probe", "a", "accuracy"): columns}).axes
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[140, 0.3], [180, 0.4]])
+
+
+def test_events_are_lines_with_letters_that_do_not_touch() -> None:
+    columns = {"position": [1000.0, 100_000.0], "value": [3.0, 2.0]}
+    curves = {("learner", "", "objective"): columns, ("contrast", "", "score"): columns}
+    positions = {"change": 20_000, "undo": 20_010, "resume": 60_000}
+    events = [Event(stage="learner", position=at, kind=kind, text="x") for kind, at in positions.items()]
+    figure = plots.learning_curves(curves, events)
+    objective, score = figure.axes
+    assert len(objective.lines) - len(score.lines) == 3
+    assert [text.get_text() for text in objective.texts if len(text.get_text()) == 1] == ["C", "R"]
+    note = next(text.get_text() for text in figure.texts if "Lines across" in text.get_text())
+    assert "C change, R resume, U undo" in note
+    assert "Lines across" not in "".join(text.get_text() for text in plots.learning_curves(curves).texts)

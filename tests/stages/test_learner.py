@@ -1,8 +1,11 @@
 """LearnerStage: features for every row, whatever comes."""
 
+import logging
+
 import numpy as np
 import pytest
 
+from stream_infomax.frames.event import event_line
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.learner import LearnerStage
 
@@ -159,3 +162,25 @@ def test_each_learner_of_a_row_adds_the_version_of_its_basis() -> None:
     basis = second.basis()
     assert basis is not None
     assert all(len(version) == 12 for version in seen[-1].split("/"))
+
+
+def test_what_happens_is_on_the_frame_that_was_learnt_from_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    learner, generator = stage(), np.random.default_rng(0)
+    rows = generator.laplace(size=(40_000, 4)).astype(np.float32)
+    rows[30_000:] = 3 * rows[30_000:] @ generator.standard_normal((4, 4)).astype(np.float32)
+    told = []
+    with caplog.at_level(logging.INFO):
+        for offset, piece in enumerate(np.split(rows, 100)):
+            array = {"x": Array(piece, ("item", "channel"))}
+            out = learner.process(Frame(stream="a", offset=offset, arrays=array))
+            told += [(offset, event) for event in out.events]
+    assert told
+    assert [event for _, event in told] == learner.events()
+    offset, event = told[0]
+    assert (event.stage, event.kind) == ("learner", "change")
+    assert offset * 400 < event.position <= (offset + 1) * 400
+    assert [record.getMessage() for record in caplog.records] == [event_line(event) for _, event in told]
+    assert caplog.records[0].levelno == logging.WARNING
+    again = stage()
+    again.restore(learner.state())
+    assert again.events() == learner.events()

@@ -6,6 +6,7 @@ import pytest
 from helpers.wire import status as said_on_tap
 from rich.console import Console
 
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import LINE, Board, clock
@@ -77,6 +78,35 @@ class TestHostileText:
         assert text.count("[/x] \\x1b[2J\\x1b]0;title\\x07\\u202e\\n[bold]") >= 4
         assert all(line.isprintable() for line in text.splitlines())
         assert board.line().isprintable()
+
+
+def happened(position: int, text: str = "rows are 1.65 times as long as before over 6 blocks") -> Event:
+    return Event(stage="learner", position=position, kind="change", text=text)
+
+
+class TestEvents:
+    def test_the_newest_stands_below_in_a_line_that_fits(self) -> None:
+        board = Board("a", ["learner"])
+        board.update("learner", status(10, events=[happened(1000), happened(12_000)]))
+        lines = drawn(board, 80).splitlines()
+        (line,) = (line for line in lines if "change" in line)
+        assert line.startswith("learner, row 12,000, change: rows are 1.65 times as long as before")
+        assert max(map(len, lines)) <= 80
+
+    def test_each_is_told_once_and_not_again_after_a_restart(self) -> None:
+        board = Board("a", ["learner"])
+        board.update("learner", status(-1))
+        board.update("learner", status(10, events=[happened(1000)]))
+        board.update("learner", status(11, events=[happened(1000), happened(2000)]))
+        assert board.untold() == [happened(1000), happened(2000)]
+        board.update("learner", status(9, events=[happened(1000)]))
+        board.update("learner", status(12, events=[happened(1000), happened(2000), happened(3000)]))
+        assert board.untold() == [happened(3000)]
+
+    def test_their_text_is_text(self) -> None:
+        board = Board("a", ["learner"])
+        board.update("learner", status(10, events=[happened(1000, "[bold]\x1b[2J\n")]))
+        assert r"[bold]\x1b[2J\n" in drawn(board, 80)
 
 
 class TestBoard:
