@@ -212,3 +212,20 @@ def neighbours(values, length):
     """Sum and number of squared differences of neighbouring batch means."""
     means = np.array([np.mean(values[i : i + length]) for i in range(0, len(values) - length + 1, length)])
     return np.sum(np.diff(means) ** 2), max(len(means) - 1, 0)
+
+
+def channel_faults(rows, usual, rails, share):
+    """Which channels stand still (1) or are cut (2), how many never vary, what is usual from now on, and the rails."""
+    n = len(rows)
+    equal = np.mean(rows[1:] == rows[:-1], axis=0)
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    extreme = np.maximum(np.sum((rows == low) | (rows == high), axis=0) - 2, 0) / n
+    near = np.maximum(np.abs(low), np.abs(high)) < 1e6
+    still = near & (equal >= 0.9) & (usual[0] < 0.5)
+    same = (np.abs(low - rails[0]) <= 1e-3 * (high - low)) | (np.abs(high - rails[1]) <= 1e-3 * (high - low))
+    blocks = np.where((extreme > 0.1 + 3 * usual[1]) & (same | (rails[2] == 0)), rails[2] + 1, 0)
+    rails = np.where(near & ~still, np.stack([low, high, blocks]), rails)
+    cut = near & ~still & (blocks >= 4)
+    if not (still | cut).any():
+        usual = usual + share * (np.stack([equal, extreme]) - usual)
+    return still + 2 * cut, int(np.sum(near & (low == high))), usual, rails

@@ -134,6 +134,10 @@ class Charts(Kept):
         """Whether there is a reference for a signal."""
         return bool(self._charts[signal, DEVIATION] > 0)
 
+    def deviation(self, signal: int) -> float:
+        """Return the deviation of a block's value in the reference; 0 where there is none."""
+        return float(self._charts[signal, DEVIATION])
+
     def clear(self, signals: tuple[int, ...] = ()) -> None:
         """Begin anew after a change: all signals, or some, have no reference until there is a new one.
 

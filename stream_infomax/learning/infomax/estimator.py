@@ -61,11 +61,13 @@ class OnlineInfomax(Encoding, Kept):
     width_ : int
         Columns of the output.
     n_rows_seen_, n_updates_ : int
-        Rows and blocks learnt from; `n_samples_seen_` and `n_iter_` are scikit-learn's names for them.
+        Finite rows that have come, and blocks learnt from. `n_samples_seen_` and `n_iter_` are scikit-learn's names
+        for them.
     batch_size_ : int
         Rows of a block: `block`, or more where it had to be raised.
     n_set_aside_ : dict
-        Numbers of rows not learnt from, by reason.
+        Numbers of rows not learnt from, by reason: "not finite"; and of the finite rows "silent" (all the same),
+        "stuck" and "clipped" (of single channels).
     n_shortened_ : int
         Outlying rows that were shortened before they were learnt from.
     events_ : list of Event
@@ -220,7 +222,7 @@ class OnlineInfomax(Encoding, Kept):
         if learner.published is None:
             encoded = np.full((len(rows), self.width_), np.nan, np.float32)
         else:
-            encoded = self._encode(rows, learner.published, self.n_rows_seen_ + sum(self.n_set_aside_.values()))
+            encoded = self._encode(rows, learner.published, self.n_rows_seen_ + self.n_set_aside_["not finite"])
         tabled = self._tabled(encoded, X)
         self._learn(rows, learner)
         return tabled
@@ -229,6 +231,7 @@ class OnlineInfomax(Encoding, Kept):
         with one_thread(learner.sizes.multiplications):
             aside = learner.take(X)
         self.n_set_aside_["not finite"] += aside
+        self.n_set_aside_ |= learner.quarantine.counts
         self.n_rows_seen_ += len(X) - aside
 
     def resume(self) -> Self:

@@ -25,7 +25,7 @@ ERRORS, LEAST_GAIN = 3.0, 0.02
 # What another covariance has to gain a dimension: that of a few seconds always differs from that of hours.
 LEAST_GAIN_OF_NEW = 1.0
 # The least change of a level, as a factor's logarithm, that is one; and of the mean, as a length r.
-LEAST_LEVEL, LEAST_OFFSET = 0.3, 0.3
+LEAST_LEVEL, LEAST_OFFSET = 0.3, 1.0
 
 
 class Verdict(NamedTuple):

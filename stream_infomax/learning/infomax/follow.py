@@ -83,7 +83,7 @@ class World:
 
 
 def follow(world: World, verdict: Verdict, lost: float, entry: Entry | None) -> None:
-    """Move a learner's world after a verdict: its outputs have lost so much of their shape; an entry is gone back to."""
+    """Move a learner's world after a verdict, with the share of their shape that outputs have lost, or to an entry."""
     if entry is not None:
         world.turn_back(verdict, entry.rows)
     elif verdict.kind == "new":

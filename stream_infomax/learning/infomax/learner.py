@@ -21,6 +21,7 @@ from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Published
+from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
@@ -84,6 +85,8 @@ class BlockLearner(Kept):
         What happened to it.
     horizon
         How many rows count.
+    quarantine
+        Keeps bad rows from being learnt from.
     published
         The basis; None while the warm-up lasts.
     """
@@ -93,6 +96,7 @@ class BlockLearner(Kept):
         "objective",
         "events",
         "horizon",
+        "quarantine",
         "_n_watched",
         "n_seen",
         "_origin",
@@ -109,6 +113,7 @@ class BlockLearner(Kept):
         self.objective = math.nan
         self.events = Events()
         self.horizon = Horizon(sizes.half_life)
+        self.quarantine = Quarantine(sizes.n_features)
         self.published: Published | None = None
         self._n_watched = 0
         self._origin: Floats = np.zeros(sizes.n_features)
@@ -188,6 +193,10 @@ class BlockLearner(Kept):
         if self.n_updates == 0:
             self._begin(self.sizes.block)
         self.n_seen += self.sizes.block
+        if self._whitener is not None and self.quarantine.holds(
+            self._rows[: self.sizes.block], self.n_seen, self.events
+        ):
+            return
         if self._stream is not None and self._stream.held:
             return
         self.n_updates += 1
@@ -196,10 +205,9 @@ class BlockLearner(Kept):
             if self._warm_up.over:
                 self._settle()
             return
-        if self._stream.examination is not None:
-            self._examine(self._stream, self._stream.examination)
-            if self._stream.examination is None or self._stream.examination.pauses:
-                return
+        examination = self._stream.examination
+        if examination is not None and not self._examine(self._stream, examination):
+            return
         self._learn(self._whitener, self._rule, self._stream)
         # Never both after one block: no pause is long.
         if self.n_updates >= self._next_refresh:
@@ -239,22 +247,29 @@ class BlockLearner(Kept):
             rows = self._unit().absolute(self._rows[: self.sizes.block])
             stream.examine(found, rows, self.sizes.adapt == "follow")
 
-    def _examine(self, stream: Watch, examination: Examination) -> None:
-        """Gather a block after an alarm; with the last one, conclude what has happened and act upon it."""
+    def _examine(self, stream: Watch, examination: Examination) -> bool:
+        """Gather a block after an alarm; with the last one, conclude what has happened and act upon it.
+
+        Returns whether the block is still to be learnt from.
+        """
         examination.add(self._unit().absolute(self._rows[: self.sizes.block]))
         if not examination.over or self.published is None or self._rule is None:
-            return
+            return not examination.pauses
         archive = stream.archive
         earlier = [entry.basis for entry in archive.earlier]
         verdict = judge(examination.absolute(), Basis.of(self.published, self._rest()), earlier)
-        lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign)
+        # In a new world nothing that the old one did is usual.
+        blocks = 0.0 if verdict.kind == "new" else len(verdict.rows) / self.sizes.block
+        lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign, blocks)
         if verdict.kind == "none" and lost < LEAST_LOSS:
             stream.dismiss()
-        elif not examination.follows:
+            return not examination.pauses
+        if not examination.follows:
             stream.examination, stream.held = None, True
             self.events.add(self.n_seen, "hold", f"{examination.about}: {in_words(verdict)}; learning waits")
         else:
             self._follow(stream, verdict, lost, examination.about)
+        return False
 
     def _follow(self, stream: Watch, verdict: Verdict, lost: float, about: str) -> None:
         """Act upon a change of the stream."""
@@ -300,6 +315,7 @@ class BlockLearner(Kept):
         if settled is None:
             return
         self._whitener, rows, n_shortened = settled
+        self.quarantine.learn_usual(rows)
         if self._memory is not None:
             self._memory.add(rows)
         self._rule = make_rule(self._whitener, sizes.n_components or self._whitener.n_rank, sizes, self.horizon)

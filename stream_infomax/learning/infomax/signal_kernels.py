@@ -23,6 +23,13 @@ MEAN, DEVIATION, UP, UP_N, UP_SUM, DOWN, DOWN_N, DOWN_SUM = range(8)
 COLUMNS = 8
 # A deviation counts for so many at most; what a block may deviate without a change.
 WINSOR, SLACK = 5.0, 0.5
+# A channel stands still where so many rows are equal to the one before and usually not so many are; it is cut where
+# more rows lie at its extremes than this share, and a multiple of the usual one.
+STILL, USUALLY_STILL = 0.9, 0.5
+CUT, CUT_TIMES = 0.1, 3.0
+# The ends lie in the same place where they differ by this share of what is between them; for so many blocks.
+SAME, CUT_BLOCKS = 1e-3, 4
+FARTHEST = 1e6
 # Time scales of a signal's wandering: batches of 4^0 … 4^(SCALES-1) blocks.
 SCALES, BASE = 6, 4
 
@@ -113,9 +120,63 @@ def follow_charts(values: Floats, two_sided: NDArray[np.bool_], charts: Floats, 
     return highest
 
 
+@kernel(fastmath=REGROUP, error_model=DIVISION)
+def channel_faults(rows: Floats, usual: Floats, rails: Floats, share: float, faults: Floats) -> tuple[int, int, int]:
+    """Find channels that stand still, or lie at their extremes, in a block more often than is usual.
+
+    `rows` (n, K) float32, n > 2. `usual` (2, K) float32 holds the shares of rows that are equal to the row before, and
+    that lie at the block's least or largest value beside the two that always do; they move by `share` towards those
+    of the block where it has no fault. `rails` (3, K) float32 holds the least and largest values of the block before,
+    and for how many blocks more values than usual have lain there, always in the same place: only then are they cut.
+    Writes 1 for a channel that stands still, 2 for one that is cut, else 0 into
+    `faults` (K,) float32, and returns how many channels stand still, how many are cut, and how many never vary. Of
+    numbers beyond FARTHEST the rounding may be all that one sees: they have no fault.
+    """
+    n, width = rows.shape
+    low, high = rows[0].copy(), rows[0].copy()
+    equal, extreme = np.zeros(width, np.float32), np.zeros(width, np.float32)
+    one, none = np.float32(1), np.float32(0)
+    for i in range(1, n):
+        before, row = rows[i - 1], rows[i]
+        for j in range(width):
+            equal[j] += one if row[j] == before[j] else none
+            low[j] = min(low[j], row[j])
+            high[j] = max(high[j], row[j])
+    for i in range(n):
+        row = rows[i]
+        for j in range(width):
+            extreme[j] += one if row[j] == low[j] or row[j] == high[j] else none
+    still, cut, constant = 0, 0, 0
+    for j in range(width):
+        equal[j] /= np.float32(n - 1)
+        extreme[j] = max(extreme[j] - np.float32(2), none) / np.float32(n)
+        faults[j] = none
+        if not max(abs(low[j]), abs(high[j])) < np.float32(FARTHEST):
+            continue
+        constant += low[j] == high[j]
+        if equal[j] >= np.float32(STILL) and usual[0, j] < np.float32(USUALLY_STILL):
+            faults[j] = one
+            still += 1
+            continue
+        near = np.float32(SAME) * (high[j] - low[j])
+        same = abs(low[j] - rails[0, j]) <= near or abs(high[j] - rails[1, j]) <= near
+        many = extreme[j] > np.float32(CUT) + np.float32(CUT_TIMES) * usual[1, j]
+        rails[0, j], rails[1, j] = low[j], high[j]
+        rails[2, j] = rails[2, j] + one if many and (same or rails[2, j] == none) else none
+        if rails[2, j] >= np.float32(CUT_BLOCKS):
+            faults[j] = np.float32(2)
+            cut += 1
+    if still + cut == 0:
+        for j in range(width):
+            usual[0, j] += np.float32(share) * (equal[j] - usual[0, j])
+            usual[1, j] += np.float32(share) * (extreme[j] - usual[1, j])
+    return still, cut, constant
+
+
 def call_all() -> None:
     """Call every kernel with every type it is called with, which compiles it."""
     y, unit, values = np.ones((3, 3), np.float32), np.ones(3, np.float32), np.zeros(3)
     block_signals(y, unit, unit, 1.0, unit.copy(), values)
+    channel_faults(y, np.zeros((2, 3), np.float32), y.copy(), 0.1, unit.copy())
     charts, batches = np.zeros((3, COLUMNS)), np.zeros((3, SCALES, 5))
     follow_charts(values, np.ones(3, np.bool_), charts, np.zeros((3, 2)), batches)

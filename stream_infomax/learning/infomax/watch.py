@@ -117,16 +117,17 @@ class Watch(Kept):
         else:
             self.charts.dismiss()
 
-    def loss(self, outputs: Floats, sign: Floats) -> float:
+    def loss(self, outputs: Floats, sign: Floats, blocks: float) -> float:
         """Return the share of what told the outputs from normal ones that rows with these outputs (n, K1) have lost.
 
-        It is the least that is likely: two standard errors below the estimate.
+        It is the least that is likely: less two standard errors, or three of what so many blocks may wander.
         """
         if not self.charts.knows(SHAPE):
             return 1.0
         size = np.sqrt(np.mean(np.square(outputs), axis=1, keepdims=True))
         shapes = np.mean(sign * np.abs(outputs) / np.maximum(size, 1e-30), axis=1)
-        shape = float(shapes.mean() - 2 * shapes.std() / math.sqrt(len(shapes)))
+        wandering = 3 * self.charts.deviation(SHAPE) / math.sqrt(blocks) if blocks else 0.0
+        shape = float(shapes.mean()) - max(2 * float(shapes.std()) / math.sqrt(len(shapes)), wandering)
         return share_lost(self.charts.means[SHAPE], shape, sign)
 
     def state(self) -> dict[str, Any]:
