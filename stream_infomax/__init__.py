@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from stream_infomax.frames.frame import Array, Frame
     from stream_infomax.learning.classifier.classifier import OnlineClassifier
     from stream_infomax.learning.contrast.modules import GreedyInfoMax, InfoNCE
+    from stream_infomax.learning.infomax.encoder import Encoder
     from stream_infomax.learning.infomax.estimator import OnlineInfomax
+    from stream_infomax.learning.infomax.translate import translate
     from stream_infomax.sources.audio import AudioSource
     from stream_infomax.sources.images import ImageSource
     from stream_infomax.sources.synthetic import SyntheticSource
@@ -32,6 +34,7 @@ _HOMES = {
     "AudioSource": "sources.audio",
     "ClassifierStage": "stages.classifier",
     "ContrastStage": "stages.contrast",
+    "Encoder": "learning.infomax.encoder",
     "Frame": "frames.frame",
     "GreedyInfoMax": "learning.contrast.modules",
     "ImageSource": "sources.images",
@@ -44,6 +47,7 @@ _HOMES = {
     "TapReader": "transport.tap",
     "WindowsStage": "stages.windows",
     "load_config": "configuration.load",
+    "translate": "learning.infomax.translate",
 }
 __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "load_config",
@@ -59,6 +63,8 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "ContrastStage",
     "ClassifierStage",
     "OnlineInfomax",
+    "Encoder",
+    "translate",
     "GreedyInfoMax",
     "InfoNCE",
     "OnlineClassifier",

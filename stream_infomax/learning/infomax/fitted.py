@@ -75,6 +75,12 @@ class Fitted:
         return self._published().version(self.output)
 
     @property
+    def seed_(self) -> int:
+        """Of everything that is drawn: `random_state`, or what was drawn from it at the start."""
+        self._begun_learner()
+        return self._seed
+
+    @property
     def n_components_(self) -> int:
         """K1."""
         return int(self._published().filters.shape[0])

@@ -29,10 +29,24 @@ def learner_state(path: Path, name: str | None = None) -> Tree:
     StateFileError
         Where there is no learner of this name or version, or no telling which; names the file.
     """
+    return learner_of(path, contents(path), name)[1]
+
+
+def contents(path: Path) -> dict[Path, Tree]:
+    """Return what a file holds, or the newest checkpoints in a folder.
+
+    Raises
+    ------
+    StateFileError
+        Where there is none, or it is damaged.
+    """
+    return {file: load(file) for file in (_checkpoints(path) if path.is_dir() else [path])}
+
+
+def learner_of(path: Path, trees: Mapping[Path, Tree], name: str | None) -> tuple[Path, Tree]:
+    """Return the state of a learner among the `contents` of `path`, and its file; raises as `learner_state`."""
     found: dict[str, tuple[Path, Tree]] = {}
-    files = _checkpoints(path) if path.is_dir() else [path]
-    for file in files:
-        tree = load(file)
+    for file, tree in trees.items():
         if _is_learner(tree):
             if name is not None:
                 raise StateFileError(f"{path}: a learner's state in its own file has no name; {name!r} was asked for")
@@ -67,7 +81,7 @@ def _holds_learner(stage: Any) -> bool:
     return isinstance(stage, Mapping) and _is_learner(stage.get("learner"))
 
 
-def _of_this_version(path: Path, tree: Tree) -> Tree:
+def _of_this_version(path: Path, tree: Tree) -> tuple[Path, Tree]:
     if tree["format"] != FORMAT:  # the settings of another version may be others
         raise StateFileError(f"{path}: a learner's state of format {tree['format']!r}; this version reads {FORMAT}")
-    return tree
+    return path, tree
