@@ -56,7 +56,7 @@ def overcomplete() -> None:
     rows = random_patches(pictures()[0], TRAIN_ROWS, SIDE, seed=0)
     rows -= rows.mean(axis=1, keepdims=True)
     note = "1024 filters of 12 × 12 pixels, patch means removed, rank 82, one pass over 100,000 patches"
-    learner = stream(OnlineInfomax(1024, n_rank=82), rows)
+    learner = stream(OnlineInfomax(1024, overcomplete=True, n_rank=82), rows)
     mosaic(learner, SIDE, "overcomplete.png", "Overcomplete basis of photographs", note)
 
 
@@ -64,7 +64,7 @@ def digits() -> None:
     """Figure 5."""
     with np.load(data_folder() / "mnist" / "mnist_train.npz") as file:
         rows = file["images"].reshape(-1, 28 * 28).astype(np.float32) / 255
-    learner = stream(OnlineInfomax(1024, energy=0.98), rows)
+    learner = stream(OnlineInfomax(1024, overcomplete=True, energy=0.98), rows)
     rank = f"rank {learner.n_rank_} (energy 0.98)"
     note = f"every fourth of 1024 filters of 28 × 28 pixels, {rank}, one pass over 60,000 digits"
     mosaic(learner, 28, "digits.png", "Overcomplete basis of handwritten digits", note, every=4)

@@ -80,7 +80,7 @@ class Judge:
 
 def run(rows: np.ndarray, held_out: np.ndarray, judge: Judge, seed: int, **settings) -> tuple[OnlineInfomax, dict]:
     """One pass, and what is measured of it."""
-    learner = OnlineInfomax(K1, n_rank=K0, random_state=seed, **settings)
+    learner = OnlineInfomax(K1, overcomplete=True, n_rank=K0, random_state=seed, **settings)
     x, R = judge.white(held_out), random_start(seed)
     tenths, outputs, seconds = [], [], 0.0
     for first in range(0, len(rows), FRAME):

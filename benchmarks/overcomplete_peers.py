@@ -54,7 +54,7 @@ def problem() -> Problem:
 
 def ours(watch: Watch) -> None:
     """One pass over the raw rows."""
-    learner = OnlineInfomax(N_COMPONENTS, n_rank=N_RANK)
+    learner = OnlineInfomax(N_COMPONENTS, overcomplete=True, n_rank=N_RANK)
     rows, backward = watch.problem.rows, watch.problem.whitening.backward
 
     def filters() -> np.ndarray:
@@ -79,7 +79,9 @@ def main() -> None:
     """Measure both and write table and plot."""
     compile_kernels()
     task = problem()
-    OnlineInfomax(N_COMPONENTS, n_rank=N_RANK).partial_fit(task.rows[:3000])  # and what compile_kernels leaves out
+    OnlineInfomax(N_COMPONENTS, overcomplete=True, n_rank=N_RANK).partial_fit(
+        task.rows[:3000]
+    )  # and what compile_kernels leaves out
     start = judge(task.start, task.held_out)
     rows = [{"learner": "random start", "CPU s": 0, **_rounded(start)}]
     curves: dict[str, list[dict[str, float]]] = {}

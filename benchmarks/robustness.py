@@ -94,7 +94,7 @@ def sizes(name: str, ratio: float) -> dict[str, int]:
     K0 = OnlineInfomax(energy=ENERGY.get(name, 1.0)).partial_fit(rows[: 12 * rows.shape[1] + 64]).n_rank_
     if ratio < 1:
         return {"n_rank": max(1, K0 // 2), "n_components": max(1, K0 // 2)}
-    return {"n_rank": K0, "n_components": int(ratio * K0)}
+    return {"n_rank": K0, "n_components": int(ratio * K0), "overcomplete": ratio > 1}
 
 
 def run_set(name: str) -> list[dict]:

@@ -60,7 +60,7 @@ def measure(K: int, K1: int | None, K0: int | None, frame: int, seconds: float, 
     rng = np.random.default_rng(0)
     rows = rng.laplace(size=(max(4 * frame, 2048), K)).astype(np.float32)
     rows = rows @ rng.standard_normal((K, K)).astype(np.float32)
-    learner = OnlineInfomax(K1, n_rank=K0, warmup=max(2 * K, 512), **settings)
+    learner = OnlineInfomax(K1, overcomplete=K1 is not None, n_rank=K0, warmup=max(2 * K, 512), **settings)
     early = 300 if K <= 256 else 160 if K <= 512 else 130
     while learner.n_updates_ < early:
         learner.partial_fit(rows)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import math
+import warnings
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
@@ -33,6 +34,8 @@ WATCHED = 32
 
 log = logging.getLogger(__name__)
 
+_Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+
 
 class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True):
     """Online infomax."""
@@ -43,6 +46,7 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.n_rank is not None and self.n_components is not None and self.n_rank > self.n_components:
             raise SettingError("n_rank", self.n_rank, f"n_rank <= n_components = {self.n_components}")
 
@@ -60,7 +64,7 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
         return replace(
             incoming,
             row=(width(self.output, n_components),),
-            at_most=incoming.at_most or self.n_components is None,
+            at_most=incoming.at_most or not self.overcomplete,
             about=about if self.learn else "",
             warning=f"the data end before the warm-up: {about}" if is_short else "",
         )
@@ -70,8 +74,9 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
 class LearnerStage:
     """Learn from each frame's rows and publish them encoded with the basis as it stood before.
 
-    One basis serves all streams. Rows that are set aside (not finite, warm-up) come out as NaN; where the warm-up
-    has still to decide how many outputs there are (no `n_components`), its rows have no columns.
+    One basis serves all streams. Rows that are set aside (not finite, warm-up) come out as NaN. The warm-up decides how
+    many outputs there are: its rows have no columns, unless `overcomplete` says that there are `n_components` whatever
+    the rank. Once rows have columns, their number stays.
 
     Parameters
     ----------
@@ -113,7 +118,10 @@ class LearnerStage:
         self._settle_geometry(frame, array)
         basis = joined(frame.basis, self.learner.version_ if self.is_warm else "")
         n_events = self.learner.n_events_
-        features = self._features(np.ascontiguousarray(array.rows(), dtype=np.float32))
+        rows = array.rows()
+        # What float32 cannot hold is centred as float64: float32 has no digits left for small signals on large offsets.
+        kind = np.result_type(rows.dtype, np.float32)
+        features = self._features(np.ascontiguousarray(rows, dtype=kind))
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
@@ -123,7 +131,7 @@ class LearnerStage:
             events=(*frame.events, *self._tell(n_events)),
         )
 
-    def _features(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _features(self, rows: _Rows) -> npt.NDArray[np.float32]:
         warm = self.is_warm
         if warm:
             self._watch(rows)
@@ -135,10 +143,15 @@ class LearnerStage:
                 )
             self._n_encoded += len(rows)
             return self.learner.transform(rows, self._n_encoded - len(rows))
-        features = self.learner.partial_fit_transform(rows)
-        if not warm and self.learner.n_components is None:  # their number was open
-            return features[:, :0]
-        return features
+        if warm:
+            return self.learner.partial_fit_transform(rows)
+        # What is to be said of the end of the warm-up belongs into the log of a run.
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always", UserWarning)
+            features = self.learner.partial_fit_transform(rows)
+        for warning in said:
+            log.warning("stage %s: %s", self.name, warning.message)
+        return features if self.learner.overcomplete else features[:, :0]
 
     def _tell(self, n_before: int) -> tuple[Event, ...]:
         """Return what has happened since there were `n_before` events; the log has a line of each."""
@@ -148,13 +161,13 @@ class LearnerStage:
             log.log(logging.WARNING if event.kind in GRAVE else logging.INFO, event_line(event))
         return tuple(new)
 
-    def _watch(self, rows: npt.NDArray[np.float32]) -> None:
+    def _watch(self, rows: _Rows) -> None:
         """Measure rows that have not been learnt from yet, and let them into the panel."""
         rows = rows[:: -(-len(rows) // WATCHED) or 1]
         self._frame_information = self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
         self._panel.add(rows)
 
-    def _potentials(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _potentials(self, rows: _Rows) -> npt.NDArray[np.float32]:
         centred = (rows - self.learner.mean_).astype(np.float32)
         return np.asarray(centred @ self.learner.components_.T)
 

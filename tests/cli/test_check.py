@@ -62,7 +62,7 @@ def test_it_says_what_the_data_and_each_stage_come_to(config: Path, capsys: pyte
     lines = {" ".join(line.split()[-8:]) for line in words.splitlines()}
     assert any(line.endswith("audio 761.1 8,000 1") for line in lines), words
     assert any(line.endswith("windows 47.06 500 64") for line in lines), words
-    assert any(line.endswith("learner 47.06 500 6") for line in lines), words
+    assert any(line.endswith("learner 47.06 500 at most 6") for line in lines), words
     assert any(line.endswith("classifier 0.1667 – at most 2") for line in lines), words
     assert "warm-up 100 of 847 rows, 0.2 s" in words
     assert "hop = 16" in words

@@ -95,7 +95,7 @@ EXAMPLES = [
     ),
     Example(
         "learner",
-        {"n_rank": 4, "n_components": 9, "block": 16, "memory": "100 kB"},
+        {"n_rank": 4, "n_components": 9, "overcomplete": True, "block": 16, "memory": "100 kB"},
         lambda: streams.stream(streams.features),
         any_cut="basis",
         form="overcomplete",

@@ -74,7 +74,7 @@ def no_memory() -> Any:
 
 
 def overcomplete() -> Any:
-    return learner(n_components=15)
+    return learner(n_components=15, overcomplete=True)
 
 
 def spikes() -> Any:

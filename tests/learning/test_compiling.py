@@ -115,7 +115,7 @@ from stream_infomax.stages.learner import LearnerStage
 X = np.random.default_rng(0).laplace(size=(800, 4))
 for n in (3, 4, 9):
     for Z in (X, X.astype("f4"), np.frombuffer(X.astype("f4").tobytes(), "f4").reshape(X.shape)):
-        stage = LearnerStage("a", "x", n_components=n)
+        stage = LearnerStage("a", "x", n_components=n, overcomplete=True)
         for rows in np.split(Z, 10):
             stage.process(Frame("s", arrays={"x": Array(rows, ("item", "component"))}))
         stage.measures()

@@ -7,6 +7,7 @@ import pytest
 
 from stream_infomax.frames.event import event_line
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.stages.learner import LearnerStage
 
 K = 8
@@ -26,7 +27,7 @@ def stage(**parameters: object) -> LearnerStage:
 
 
 def test_every_row_has_one_and_only_the_warm_up_is_nan() -> None:
-    learner = stage(n_components=K)
+    learner = stage(n_components=K, overcomplete=True)
     outputs = [learner.process(frame) for frame in frames(20)]
     assert [output.offset for output in outputs] == list(range(20))
     assert all(output.arrays["learner"].data.shape == (50, K) for output in outputs)
@@ -184,3 +185,37 @@ def test_what_happens_is_on_the_frame_that_was_learnt_from_and_in_the_log(caplog
     again = stage()
     again.restore(learner.state())
     assert again.events() == learner.events()
+
+
+def test_a_rank_below_n_components_is_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    learner = stage(n_components=K)
+    outputs = []
+    for frame in frames(20):
+        data = frame.arrays["x"].data.copy()
+        data[:, 0] = data[:, 1]
+        outputs.append(learner.process(Frame("s", frame.offset, arrays={"x": Array(data, ("time", "channel"))})))
+    widths = [output.arrays["learner"].data.shape[1] for output in outputs]
+    assert set(widths) == {0, K - 1}
+    assert widths == sorted(widths)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 1
+    assert said[0].startswith(f"stage learner: n_components = {K}, but the rows have rank {K - 1}")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int64])
+def test_rows_that_float32_cannot_hold_are_learnt_from_as_they_are(kind: type) -> None:
+    data = (1000 * np.concatenate([frame.arrays["x"].data for frame in frames(30)])).astype(np.int64) + 10**11
+    learner, first = stage(), stage()
+    parts = [data[i : i + 50].astype(kind) for i in range(0, len(data), 50)]
+    for i, part in enumerate(parts):
+        frame = Frame("s", i, arrays={"x": Array(part, ("time", "channel"))})
+        output = learner.process(frame)
+        if i == 20:
+            first.restore(learner.state())
+        if i > 20:
+            np.testing.assert_array_equal(first.process(frame).arrays["learner"].data, output.arrays["learner"].data)
+    expected = OnlineInfomax(random_state=1, block=16).partial_fit(data)
+    np.testing.assert_array_equal(learner.learner.components_, expected.components_)
+    spread = output.arrays["learner"].data.std(axis=0)
+    assert np.all((spread > 0.5) & (spread < 2))
+    assert {m.kind: m.value for m in learner.measures()} == {m.kind: m.value for m in first.measures()}

@@ -26,7 +26,17 @@ from stream_infomax.state.kept import Kept, within
 
 Floats = NDArray[np.floating[Any]]
 
-SETTINGS_THAT_SHAPE = ("n_components", "n_rank", "energy", "block", "memory", "output", "warmup", "random_state")
+SETTINGS_THAT_SHAPE = (
+    "n_components",
+    "overcomplete",
+    "n_rank",
+    "energy",
+    "block",
+    "memory",
+    "output",
+    "warmup",
+    "random_state",
+)
 
 
 @configured_by(EstimatorSettings)
@@ -35,8 +45,9 @@ class OnlineInfomax(Encoding, Kept):
 
     The rows x (n_features K) are whitened as their running covariance allows (rank K0), and a rotation C of the
     whitened space is refined after every block: the outputs transmit more and more information. Algorithm 1 of the
-    paper learns n_components = K0, algorithm 2 (overcomplete) more. Whatever the cut of the rows into calls, the same
-    rows give the same basis to the last bit.
+    paper learns n_components = K0 filters. Where `n_components` is larger than the rank there are as many as the rank,
+    and a warning; with `overcomplete` there are n_components, learnt by algorithm 2. Whatever the cut of the rows into
+    calls, the same rows give the same basis to the last bit.
 
     Attributes
     ----------
@@ -102,6 +113,7 @@ class OnlineInfomax(Encoding, Kept):
         self,
         n_components: int | None = None,
         *,
+        overcomplete: bool = False,
         n_rank: int | None = None,
         energy: float = 1.0,
         block: int = 64,
@@ -114,6 +126,7 @@ class OnlineInfomax(Encoding, Kept):
         random_state: int | np.random.RandomState | np.random.Generator | None = 0,
     ) -> None:
         self.n_components = n_components
+        self.overcomplete = overcomplete
         self.n_rank = n_rank
         self.energy = energy
         self.block = block
@@ -210,8 +223,8 @@ class OnlineInfomax(Encoding, Kept):
         -------
         ndarray of shape (n, width_)
             float32; a table after `set_output`. Rows that are not finite, and all rows of a call that begins before
-            the warm-up is over, come out as NaN. Their width is the final one, unless neither `n_components` nor
-            `n_rank` is given and the rank turns out to be smaller than n_features.
+            the warm-up is over, come out as NaN. Their width is the final one, unless the rank turns out to be smaller
+            than `n_components`, `n_rank` or n_features, whichever decides (with `overcomplete` it is the final one).
 
         Raises
         ------
@@ -230,6 +243,8 @@ class OnlineInfomax(Encoding, Kept):
     def _learn(self, X: Floats, learner: BlockLearner) -> None:
         with one_thread(learner.sizes.multiplications):
             aside = learner.take(X)
+        while learner.notes:
+            warnings.warn(learner.notes.pop(0), UserWarning, stacklevel=3)
         self.n_set_aside_["not finite"] += aside
         self.n_set_aside_ |= learner.quarantine.counts
         self.n_rows_seen_ += len(X) - aside
@@ -339,6 +354,7 @@ class OnlineInfomax(Encoding, Kept):
             Sizes(
                 n_features=n_features,
                 n_components=settings.n_components,
+                overcomplete=settings.overcomplete,
                 n_rank=settings.n_rank,
                 energy=settings.energy,
                 block=settings.rows_a_block(n_features),

@@ -85,7 +85,7 @@ class Examination(Kept):
 
     def __init__(self, n_features: int, unit: Unit, about: str, pauses: bool, follows: bool) -> None:
         self.origin: Floats = np.array(unit.origin, np.float64)
-        self.scale = unit.scale
+        self.scale: Floats = np.array(unit.scale)
         self.rows: Floats = np.zeros((0, n_features), np.float32)
         self.about = about
         self.pauses = pauses
@@ -108,12 +108,12 @@ class Examination(Kept):
     def add(self, rows: Floats) -> None:
         """Gather rows (n, K) float64, in their own units; where they do not fit the unit, it is taken anew."""
         unit = unit_of(rows)
-        old, new = 1 / np.asarray(self.scale), 1 / np.asarray(unit.scale)
+        old, new = 1 / self.scale, 1 / unit.scale
         spread = float(np.linalg.norm(old) + np.linalg.norm(new))
         away = float(np.linalg.norm(unit.origin - self.origin))
         ratio = float(np.linalg.norm(new) / np.linalg.norm(old))
         if away > FAR * spread or not 1 / OTHER < ratio < OTHER:
-            self.origin, self.scale = np.array(unit.origin), unit.scale
+            self.origin, self.scale = np.array(unit.origin), np.array(unit.scale)
             self.rows = self.rows[:0]
             return
         self.rows = np.concatenate([self.rows, self.unit.rows(rows)])

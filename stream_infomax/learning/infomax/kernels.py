@@ -32,7 +32,7 @@ POWERS = 6
 
 
 @kernel(error_model=DIVISION)
-def take_rows(rows: Floats, start: int, reference: Floats, scale: float, out: Floats, filled: int) -> tuple[int, int]:
+def take_rows(rows: Floats, start: int, reference: Floats, scale: Floats, out: Floats, filled: int) -> tuple[int, int]:
     """Write (rows - reference) * scale into `out` from row `filled` on, until either array ends.
 
     `rows` (n, K) are read from row `start` on, the difference is taken in float64. A row that is not finite in `out`
@@ -43,7 +43,7 @@ def take_rows(rows: Floats, start: int, reference: Floats, scale: float, out: Fl
         row, to = rows[start], out[filled]
         finite = True
         for j in range(width):
-            to[j] = (row[j] - reference[j]) * scale
+            to[j] = (row[j] - reference[j]) * scale[j]
             finite &= abs(to[j]) < np.inf
         filled += finite
         start += 1
@@ -313,8 +313,8 @@ def call_all() -> None:
         for writeable in (True, False):  # arrays read from a message are not writeable, and a type of their own
             rows = np.zeros((3, 3), dtype)
             rows.flags.writeable = writeable
-            take_rows(rows, 0, np.zeros(3), 1.0, y.copy(), 0)
-            take_rows(rows, 0, np.zeros(3), 1.0, np.zeros((3, 3)), 0)
+            take_rows(rows, 0, np.zeros(3), np.ones(3), y.copy(), 0)
+            take_rows(rows, 0, np.zeros(3), np.ones(3), np.zeros((3, 3)), 0)
             centre_rows(rows, np.zeros(3), np.zeros(3, np.bool_), y.copy())
     tanh(np.float32(1))
     score_block(y, 1.0, unit, unit, y.copy(), y.copy())

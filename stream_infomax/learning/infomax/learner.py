@@ -25,7 +25,7 @@ from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
-from stream_infomax.learning.infomax.warm_up import Unit, WarmUp, unit_of
+from stream_infomax.learning.infomax.warm_up import Unit, Wanted, WarmUp, unit_of
 from stream_infomax.learning.infomax.watch import LEAST_LOSS, Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.file import copied
@@ -48,6 +48,7 @@ class Sizes:
 
     n_features: int
     n_components: int | None
+    overcomplete: bool
     n_rank: int | None
     energy: float
     block: int
@@ -89,6 +90,8 @@ class BlockLearner(Kept):
         Keeps bad rows from being learnt from.
     published
         The basis; None while the warm-up lasts.
+    notes
+        What is to be said of the end of the warm-up, a sentence each; whoever says it empties the list.
     """
 
     kept = (
@@ -101,6 +104,7 @@ class BlockLearner(Kept):
         "n_seen",
         "_origin",
         "_scale",
+        "_eps",
         "_warm_up",
         "_next_refresh",
         "_next_publication",
@@ -117,7 +121,9 @@ class BlockLearner(Kept):
         self.published: Published | None = None
         self._n_watched = 0
         self._origin: Floats = np.zeros(sizes.n_features)
-        self._scale = 1.0
+        self._scale: Floats = np.ones(sizes.n_features)
+        self._eps = 0.0  # of the coarsest numbers that the rows of the warm-up came in
+        self.notes: list[str] = []
         # The rows of a step: a block as it fills, then what is drawn from the memory for it; before the unit is known
         # a block as it comes, in float64.
         self._rows: Floats = np.zeros((sizes.block, sizes.n_features))
@@ -151,6 +157,8 @@ class BlockLearner(Kept):
     def take(self, rows: Floats) -> int:
         """Learn from rows (n, K), after every whole block; return how many were set aside as not finite."""
         start, aside, size = 0, 0, self.sizes.block
+        if self._whitener is None:
+            self._eps = max(self._eps, float(np.finfo(rows.dtype).eps))
         while start < len(rows):
             before = start - self._filled
             origin, scale = self._unit()
@@ -309,16 +317,18 @@ class BlockLearner(Kept):
     def _settle(self) -> None:
         """End the warm-up, unless too little varies yet: decide K0 and K1, whiten, start C at random."""
         sizes = self.sizes
-        settled = self._warm_up.settle(
-            Unit(self._origin, self._scale), self.horizon, sizes.n_rank, sizes.energy, sizes.n_components
-        )
+        wanted = Wanted(sizes.n_rank, sizes.energy, sizes.n_components, sizes.overcomplete)
+        settled = self._warm_up.settle(Unit(self._origin, self._scale), self.horizon, wanted, self._eps)
         if settled is None:
             return
-        self._whitener, rows, n_shortened = settled
+        self._whitener, rows, n_shortened, said = settled
+        self._scale = self._whitener.scale
+        self.notes += said
         self.quarantine.learn_usual(rows)
         if self._memory is not None:
             self._memory.add(rows)
-        self._rule = make_rule(self._whitener, sizes.n_components or self._whitener.n_rank, sizes, self.horizon)
+        n_components = sizes.n_components if sizes.overcomplete else None
+        self._rule = make_rule(self._whitener, n_components or self._whitener.n_rank, sizes, self.horizon)
         self._rule.reach.n_shortened = n_shortened
         self.horizon.first = float(self.n_updates * sizes.block)
         self._stream = self._watching(self._rule)

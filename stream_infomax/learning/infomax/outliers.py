@@ -29,7 +29,7 @@ STEP = 0.01
 # Of the warm-up: rounds with Tyler's weights 1/r², which need no scale, then with those of the stream, or fewer,
 # when no factor changes by more than SETTLED any longer.
 TYLER_ROUNDS, ROUNDS, SETTLED = 2, 8, 0.02
-# Of the mean variance, added to every variance in the warm-up: a length in float32 makes no finer distinction.
+# Of every variance, added to it in the warm-up: a length in float32 makes no finer distinction.
 RIDGE = 1e-5
 # The longest that a row of the warm-up is to begin with, in typical lengths: float32 holds its square.
 LONGEST_FIRST = 1e4
@@ -125,26 +125,32 @@ def shortening(lengths: Floats, bound: float) -> Floats:
 def shorten_first(rows: Floats) -> tuple[Floats, int]:
     """Shorten what is outlying of the first rows of a stream, (n, K) float32, before anything is known of them.
 
-    Returns the rows, shortened towards their median, and how many were outlying. The covariance that gives lengths
+    Returns the rows, shortened towards their middle, and how many were outlying. The covariance that gives lengths
     starts from directions alone (the rows' signs in space), which no outlier can sway by more than its number.
     """
     median = np.median(rows, axis=0)
-    x = rows - median
+    # In float64, until no length is beyond what float32 can square: channels of which most rows are silent have
+    # deviations that say nothing of their size.
+    x = rows.astype(np.float64) - median
     spread = np.array([typical(column) for column in np.abs(x).T])
-    x /= np.where(spread > 0, spread, 1).astype(np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64))
+    x /= np.where(spread > 0, spread, 1)
+    lengths = np.sqrt(np.einsum("ij,ij->i", x, x))
     usual = typical(lengths)
     if not usual > 0:
         return rows, 0
-    held = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual)).astype(np.float32)
-    x *= held[:, None]
+    held = np.minimum(1, LONGEST_FIRST * usual / np.maximum(lengths, usual))
+    x = (x * (held / usual)[:, None]).astype(np.float32)
     squares = np.einsum("ij,ij->i", x, x)
     weights = 1 / np.maximum(squares, 1e-9 * squares.mean())
     factors = np.ones_like(squares)
     for i in range(ROUNDS):
-        scatter = (x * weights[:, None]).T @ x
-        scatter[np.diag_indices_from(scatter)] += RIDGE * np.trace(scatter) / len(scatter)
-        squares = np.einsum("ij,ij->i", x @ np.linalg.inv(scatter.astype(np.float64)).astype(np.float32), x)
+        scatter = ((x * weights[:, None]).T @ x).astype(np.float64)
+        variance = np.diagonal(scatter)
+        scatter[np.diag_indices_from(scatter)] += RIDGE * variance + 1e-12 * variance.mean()
+        # Whitened by a root of the inverse: no rounding makes a sum of squares negative.
+        root = np.linalg.inv(np.linalg.cholesky(scatter)).astype(np.float32)
+        whitened = x @ root.T
+        squares = np.einsum("ij,ij->i", whitened, whitened)
         squares *= len(x) / (weights @ squares)
         if i < TYLER_ROUNDS:
             weights = 1 / np.maximum(squares, 1e-9 * squares.mean())
@@ -157,4 +163,11 @@ def shorten_first(rows: Floats) -> tuple[Floats, int]:
         if np.abs(factors - before).max() < SETTLED:
             break
         weights = factors * factors
-    return (rows - median) * (held * factors)[:, None] + median, int(np.count_nonzero(factors < 1))
+    factors = held * factors
+    outlying = factors < 1
+    # Towards the mean of what counts, which lies among the rows: their median may lie outside of all that they span.
+    rest = rows.astype(np.float64)
+    mean = factors @ rest / factors.sum()
+    shortened = rows.copy()
+    shortened[outlying] = mean + (rest[outlying] - mean) * factors[outlying, None]
+    return shortened, int(np.count_nonzero(outlying))

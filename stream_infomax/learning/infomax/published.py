@@ -55,8 +55,8 @@ class Published(Kept):
         """Return the averaged basis in the whitening as it stands."""
         amplitude = math.sqrt(rule.n_components / rule.n_rank)
         rotation = rule.published()
-        filters = (amplitude * whitener.scale * whitener.whiten.T).astype(np.float32)
-        basis = (whitener.dewhiten / (amplitude * whitener.scale)).astype(np.float32)
+        filters = (amplitude * (whitener.scale[:, None] * whitener.whiten).T).astype(np.float32)
+        basis = (whitener.dewhiten / (amplitude * whitener.scale[:, None])).astype(np.float32)
         return cls(
             mean=whitener.reference.copy(),
             rotation=rotation,

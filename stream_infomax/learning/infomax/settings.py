@@ -28,8 +28,14 @@ class InfomaxSettings(Settings, frozen=True, kw_only=True):
 
     n_components: Annotated[
         Positive | None,
-        Doc("K1, the number of filters; without it K0. Below the rank that `energy` gives, K0 is lowered to it."),
+        Doc(
+            "K1, the number of filters; without it K0. Below the rank, K0 is lowered to it; above, there are as many "
+            "filters as dimensions and a warning, or `overcomplete`."
+        ),
     ] = None
+    overcomplete: Annotated[
+        bool, Doc("Whether `n_components` may exceed the dimensions: algorithm 2, several times the work.")
+    ] = False
     n_rank: Annotated[
         Positive | None, Doc("K0, the dimensions kept by the whitening; without it `energy` decides.")
     ] = None
@@ -71,6 +77,16 @@ class InfomaxSettings(Settings, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=2)] | None,
         Doc("Rows from which rank and first whitening are taken; without it ten times the features."),
     ] = None
+
+    def __post_init__(self) -> None:
+        if self.overcomplete and self.n_components is None:
+            raise SettingError("overcomplete", True, "true with n_components", "how many filters there are is missing")
+        if self.overcomplete or self.n_rank is None or self.n_components is None:
+            return
+        if self.n_components > self.n_rank:
+            raise SettingError(
+                "n_components", self.n_components, f"n_components <= n_rank = {self.n_rank}, or overcomplete = true"
+            )
 
     def rows_a_block(self, n_features: int) -> int:
         """Return the rows between two updates: `block`, or more where the products of an update ask for it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -21,11 +20,15 @@ VARYING = 0.25
 LONGEST = 1e38
 
 
+# Powers of two that a unit may have: numbers of float64 times these are numbers of float64, mostly.
+LARGEST_POWER = 500
+
+
 class Unit(NamedTuple):
-    """How float32 rows are counted: as (x - origin) * scale; origin (K,) float64."""
+    """How float32 rows are counted: as (x - origin) * scale; both (K,) float64."""
 
     origin: Floats
-    scale: float
+    scale: Floats
 
     def rows(self, first: Floats) -> Floats:
         """Return the rows of the first block (n, K) in this unit; what float32 cannot hold is cut."""
@@ -38,14 +41,74 @@ class Unit(NamedTuple):
 
 
 def unit_of(first: Floats) -> Unit:
-    """Return the unit that fits the first block (n, K) float64: later rows are near it, whatever they measure."""
+    """Return the unit that fits the first block (n, K) float64: later rows are near it, whatever they measure.
+
+    Each channel has its own. One that is constant in this block takes the median of the others'.
+    """
     origin = np.median(first, axis=0)
-    # Halved: no difference overflows; a square may.
+    # Halved: no difference overflows.
+    halves = np.abs(first / 2 - origin / 2)
     with np.errstate(over="ignore"):
-        lengths = np.linalg.norm(first / 2 - origin / 2, axis=1)
-    spread = 2 * typical(lengths) / math.sqrt(first.shape[1])
-    # A power of two scales without rounding: a gain of the sensor changes nothing.
-    return Unit(origin, 2.0 ** -round(math.log2(spread)) if spread > 0 else 1.0)
+        spread = np.array([typical(column) for column in halves.T])
+    varies = (spread > 0) & (spread < np.inf)
+    power = -np.round(np.log2(np.where(varies, spread, 0.5))) - 1
+    if varies.any():
+        power = np.where(varies, power, np.round(np.median(power[varies])))
+    return Unit(origin, power_of_two(power))
+
+
+def power_of_two(power: Floats) -> Floats:
+    """Return powers of two, which scale without rounding: a gain of the sensor changes nothing."""
+    return np.exp2(np.clip(power, -LARGEST_POWER, LARGEST_POWER))
+
+
+class Wanted(NamedTuple):
+    """The dimensions and filters that were asked for: see the parameters of OnlineInfomax."""
+
+    n_rank: int | None
+    energy: float
+    n_components: int | None
+    overcomplete: bool
+
+    def missed(self, whitener: StreamingWhitener) -> list[str]:
+        """Return what is to be said where the rows have not the dimensions that were wanted, a sentence each."""
+        said = []
+        n_rank, rank = whitener.n_rank, whitener.rank
+        kept = f"the rows have rank {rank}" if n_rank == rank else f"energy = {self.energy:g} keeps {n_rank} dimensions"
+        if self.n_components is not None and self.n_components > n_rank and not self.overcomplete:
+            said.append(
+                f"n_components = {self.n_components}, but {kept}: {n_rank} filters are learnt, as many as there are "
+                f"dimensions; overcomplete=True learns {self.n_components}"
+            )
+        elif self.n_rank is not None and n_rank < min(self.n_rank, self.n_components or self.n_rank):
+            said.append(f"n_rank = {self.n_rank}, but {kept}: {n_rank} dimensions are kept")
+        # Where fewer directions are wanted than there are, channels without a part are what was wanted.
+        unseen = whitener.unseen() if n_rank == rank else []
+        if unseen:
+            all_of = len(whitener.whiten)
+            said.append(f"of {all_of} channels these vary only as rounding does, and are left out: {unseen}")
+        return said
+
+
+class Settled(NamedTuple):
+    """What the warm-up has led to.
+
+    Attributes
+    ----------
+    whitener
+        The whitening, in the unit that the learner has from now on.
+    rows
+        Those of the warm-up in that unit, the outlying ones shortened, (n, K) float32.
+    n_shortened
+        How many were outlying.
+    said
+        What is to be said where the rows have not the dimensions that were wanted, a sentence each.
+    """
+
+    whitener: StreamingWhitener
+    rows: Floats
+    n_shortened: int
+    said: list[str]
 
 
 class WarmUp(Kept):
@@ -106,12 +169,10 @@ class WarmUp(Kept):
                 return more
             kept = varying
 
-    def settle(
-        self, unit: Unit, horizon: Horizon, n_rank: int | None, energy: float, n_components: int | None
-    ) -> tuple[StreamingWhitener, Floats, int] | None:
+    def settle(self, unit: Unit, horizon: Horizon, wanted: Wanted, eps: float) -> Settled | None:
         """Decide the rank and whiten for the first time; None where too little varies yet.
 
-        Returns the whitening, the rows (n, K) with outlying ones shortened, and how many of them were.
+        The rows are in a unit; `eps` is that of the coarsest numbers that they came in.
         """
         rows = self.rows
         varying = _varying(rows)
@@ -120,13 +181,22 @@ class WarmUp(Kept):
             self.rows = rows[varying]
             return None
         shortened, n_shortened = shorten_first(rows)
+        unit, shortened = in_own_unit(unit, shortened)
         whitener = StreamingWhitener(unit.origin, unit.scale, horizon)
-        whitener.add(shortened)
-        if whitener.settle(n_rank, energy, n_components) == 0:
+        whitener.begin(shortened)
+        if whitener.settle(wanted.n_rank, wanted.energy, wanted.n_components, eps) == 0:
             self.rows = rows[:1].copy()
             return None
         self.rows = rows[:0].copy()
-        return whitener, shortened, n_shortened
+        return Settled(whitener, shortened, n_shortened, wanted.missed(whitener))
+
+
+def in_own_unit(unit: Unit, rows: Floats) -> tuple[Unit, Floats]:
+    """Return the unit in which each channel of the rows (n, K) has about unit variance, and the rows in it."""
+    deviation = rows.std(axis=0, dtype=np.float64)
+    power = np.where(deviation > 0, -np.round(np.log2(np.where(deviation > 0, deviation, 1.0))), 0.0)
+    own = Unit(unit.origin, power_of_two(np.log2(unit.scale) + power))
+    return own, np.asarray(rows * (own.scale / unit.scale), np.float32)
 
 
 def _varying(rows: Floats) -> NDArray[np.bool_]:

@@ -142,7 +142,7 @@ class Watch(Kept):
         super().restore(state)
         self.examination = None
         if "examination" in state:
-            unit = Unit(np.zeros(self.n_features), state["examination"]["scale"])
+            unit = Unit(np.zeros(self.n_features), np.ones(self.n_features))
             self.examination = Examination(self.n_features, unit, "", False, False)
             with within("examination"):
                 self.examination.restore(state["examination"])

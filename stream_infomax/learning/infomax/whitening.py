@@ -10,16 +10,21 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
+from stream_infomax.learning.infomax.rank import Precision, directions
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
 
-# Directions with less than this share of the total variance are rounding noise of float32 rows, not signal.
-RANK_FLOOR = 1e-8
+# The most that is added to every variance, as a share of their sum; and as a share of the least variance that is kept.
+RIDGE, RIDGE_OF_LEAST = 1e-8, 0.01
+# Where a direction has less than this share of its channels' variance, sums in float32 say too little about it.
+WIDE_SUMS = 1e-5
 # The series of the inverse root is used for eigenvalues up to here; and for eigenvalues as near to 1 as this it leaves
 # less than 63/256 of the fifth power, which float32 rows do not notice.
 SERIES_END = 1.9
 SERIES_EXACT = 0.25
+# Rows that are widened to float64 at a time.
+FIRST_ROWS = 1024
 NEWTON_SCHULZ_LIMIT = 12
 
 
@@ -40,7 +45,7 @@ class StreamingWhitener(Kept):
     reference
         Where rows are counted from at first, (K,): they arrive as (x - reference) * scale.
     scale
-        See there.
+        Of each channel, (K,) or one for all; see there.
     horizon
         Says what is forgotten. The learner's own: it is not part of the state here.
 
@@ -51,7 +56,14 @@ class StreamingWhitener(Kept):
     whiten, dewhiten
         V and Σ V, the transpose of its inverse, (K, K0) float64; K0 = 0 before `settle`.
     settled_variance
-        The total variance in `settle`.
+        The variance of each channel in `settle`, (K,).
+    metric
+        M (K,), in the units of x: the kept directions span M Σ V (see
+        :class:`~stream_infomax.learning.infomax.rank.Directions`).
+    ridge
+        What is added to every variance while they are as in `settle`, as a share of it.
+    wide
+        Whether products are summed in float64: some directions have so little variance.
     """
 
     kept = (
@@ -60,6 +72,9 @@ class StreamingWhitener(Kept):
         "sum",
         "scatter",
         "settled_variance",
+        "metric",
+        "ridge",
+        "wide",
         "whiten",
         "dewhiten",
         "_target",
@@ -67,15 +82,19 @@ class StreamingWhitener(Kept):
     )
     free: ClassVar = {"whiten": (1,), "dewhiten": (1,), "_target": (0, 1), "_approach": (0, 1)}
 
-    def __init__(self, reference: Floats, scale: float = 1.0, horizon: Horizon | None = None) -> None:
+    def __init__(self, reference: Floats, scale: Floats | float = 1.0, horizon: Horizon | None = None) -> None:
         n_features = reference.shape[0]
         self.horizon = horizon or Horizon()
         self.reference: Floats = np.array(reference, np.float64)
-        self.scale = scale
+        self.scale: Floats = np.full(n_features, scale, np.float64)
         self.weight = 0.0
         self.sum: Floats = np.zeros(n_features)
         self.scatter: Floats = np.zeros((n_features, n_features))
-        self.settled_variance = 0.0
+        self.settled_variance: Floats = np.zeros(n_features)
+        self.metric: Floats = np.ones(n_features)
+        self.ridge = 0.0
+        self.wide = False
+        self.rank = 0
         self.whiten: Floats = np.zeros((n_features, 0))
         self.dewhiten: Floats = np.zeros((n_features, 0))
         # Of a refresh that is under way: the covariance that it leads to, and how far the whitening has come.
@@ -96,8 +115,21 @@ class StreamingWhitener(Kept):
             self.sum *= decay
             self.scatter *= decay
         self.weight += len(rows)
+        if self.wide:
+            rows = rows.astype(np.float64)
+            self.sum += rows.sum(axis=0)
+            self.scatter += rows.T @ rows
+            return
         self.sum += np.ones(len(rows), np.float32) @ rows
         kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._product))
+
+    def begin(self, rows: Floats) -> None:
+        """Take in the first rows (n, K): as `add`, but summed in float64."""
+        for start in range(0, len(rows), FIRST_ROWS):
+            part = rows[start : start + FIRST_ROWS].astype(np.float64)
+            self.weight += len(part)
+            self.sum += part.sum(axis=0)
+            self.scatter += part.T @ part
 
     def mean(self) -> Floats:
         """Return the running mean (K,) relative to `reference`."""
@@ -108,41 +140,50 @@ class StreamingWhitener(Kept):
         mean = self.mean()
         return np.asarray(self.scatter / max(self.weight, 1.0) - np.outer(mean, mean))
 
-    def settle(self, n_rank: int | None, energy: float, n_components: int | None) -> int:
+    def settle(
+        self,
+        n_rank: int | None,
+        energy: float,
+        n_components: int | None,
+        eps: float = float(np.finfo(np.float32).eps),
+    ) -> int:
         """Decide K0 once (2.49), whiten for the first time, and return K0; 0 where nothing varies yet.
 
         Parameters
         ----------
         n_rank
-            K0 itself; None to let `energy` decide.
+            K0 itself, unless the rank is lower; None to let `energy` decide.
         energy
             Square root of the share of variance that the kept dimensions hold; 1 keeps the numerical rank.
         n_components
             K1, which K0 never exceeds; None for K0.
+        eps
+            Of the coarsest numbers that the rows came in.
         """
         self._recentre()
         covariance = self.covariance()
-        values, vectors = np.linalg.eigh(covariance)
-        values, vectors = values[::-1], vectors[:, ::-1]
-        total = float(np.trace(covariance))
-        if not total > 0:
+        variance = diagonal(covariance).copy()
+        floor = Precision(eps, self.reference * self.scale).floor(variance)
+        self.rank, self.whiten, self.metric = directions(covariance, floor, self.scale, n_rank, energy, n_components)
+        if self.rank == 0:
             return 0
-        rank = int(np.sum(values > RANK_FLOOR * total))
-        if n_rank is not None:
-            wanted = n_rank
-        elif energy < 1:
-            share = np.sqrt(np.cumsum(np.maximum(values, 0)) / np.maximum(values, 0).sum())
-            wanted = int(np.searchsorted(share, energy) + 1)
-        else:
-            wanted = rank
-        rank = max(1, min(rank, wanted, n_components or rank))
-        self.settled_variance = total
-        self.whiten = vectors[:, :rank] / np.sqrt(values[:rank] + self._ridge(total))
+        self.settled_variance = variance
+        # The inverse of the least variance, as a share of what the channels have.
+        in_deviations = np.sqrt(variance)[:, None] * self.whiten
+        steepest = float(np.linalg.norm(in_deviations, 2)) ** 2
+        self.ridge = min(RIDGE * float(np.count_nonzero(variance)), RIDGE_OF_LEAST / steepest)
+        self.wide = steepest > 1 / WIDE_SUMS
         # The signs of eigenvectors are the library's accident: they are fixed, and a start is the same everywhere.
-        largest = self.whiten[np.argmax(np.abs(self.whiten), axis=0), np.arange(rank)]
+        largest = in_deviations[np.argmax(np.abs(in_deviations), axis=0), np.arange(self.n_rank)]
         self.whiten *= np.where(largest < 0, -1.0, 1.0)
         self.dewhiten = covariance @ self.whiten
-        return rank
+        return self.n_rank
+
+    def unseen(self) -> list[int]:
+        """Return the channels that vary, but have no part in what is kept: less than half of their variance."""
+        explained = np.einsum("ij,ij->i", self.dewhiten, self.dewhiten)
+        variance = self.settled_variance
+        return [int(i) for i in np.flatnonzero((variance > 0) & ~(explained > 0.5 * variance))]
 
     def refresh(self) -> bool:
         """Renew the whitening from the running covariance, and move the origin of the rows to the mean.
@@ -170,9 +211,8 @@ class StreamingWhitener(Kept):
         left = len(self.whiten) - self.n_rank
         if left == 0:
             return 0.0
-        by = np.reshape(self.scale, (-1, 1))
-        total = float(np.sum(diagonal(self.covariance()) / np.square(by[:, 0])))
-        return max(total - float(np.square(self.dewhiten / by).sum()), 0.0) / left
+        total = float(np.sum(diagonal(self.covariance()) / np.square(self.scale)))
+        return max(total - float(np.square(self.dewhiten / self.scale[:, None]).sum()), 0.0) / left
 
     def rescale(self, mean: Floats, factors: Floats) -> Floats:
         """Go on with rows of another mean (K,), whose channels are larger by factors (K,): only their unit changes.
@@ -181,17 +221,17 @@ class StreamingWhitener(Kept):
         """
         self._recentre()
         before, self.reference = self.reference, np.array(mean, np.float64)
-        self.scale = self.scale / float(factors[0])
+        self.scale = self.scale / factors
         return before
 
-    def move(self, mean: Floats, scale: Any, whiten: Floats, dewhiten: Floats, covariance: Floats) -> None:
+    def move(self, mean: Floats, scale: Floats, whiten: Floats, dewhiten: Floats, covariance: Floats) -> None:
         """Go on from another mean (K,), V, Σ V (K, K0) and Σ (K, K), given in the units of x, as of one row."""
-        by = np.reshape(scale, (-1, 1))
-        self.reference, self.scale = np.array(mean, np.float64), scale
+        by = scale[:, None]
+        self.reference, self.scale = np.array(mean, np.float64), np.array(scale)
         self.whiten, self.dewhiten = whiten / by, dewhiten * by
-        self.scatter = covariance * by * np.reshape(scale, (1, -1))
+        self.scatter = covariance * by * scale
         self.sum, self.weight = np.zeros(len(mean)), 1.0
-        self.settled_variance = float(np.trace(self.scatter))
+        self.settled_variance = diagonal(self.scatter).copy()
         self._target = self._approach = np.zeros((0, 0))
 
     def weigh(self, weight: float) -> None:
@@ -205,16 +245,21 @@ class StreamingWhitener(Kept):
         """Return the covariance to whiten, and the whitening that a refresh begins with."""
         self._recentre()
         covariance = self.scatter / max(self.weight, 1.0)
-        diagonal(covariance)[:] += self._ridge(float(np.trace(covariance)))
+        diagonal(covariance)[:] += self._ridge(diagonal(covariance))
         if self.n_rank == len(covariance):
             return covariance, self.whiten.copy()
-        # One subspace iteration: the span of Σ V is nearer to the leading eigenvectors than that of V.
-        moved = covariance @ self.whiten
+        # One subspace iteration: the span of M Σ V is nearer to the leading directions than that of V.
+        metric = self.metric * np.square(np.min(self.scale) / self.scale)
+        moved = metric[:, None] * (covariance @ self.whiten)
         return covariance, np.asarray(moved @ np.linalg.solve(moved.T @ moved, moved.T @ self.whiten))
 
-    def _ridge(self, total: float) -> float:
-        # Keeps the whitening bounded when a direction dies; the settled variance counts when all of them do.
-        return RANK_FLOOR * max(total, 1e-6 * self.settled_variance)
+    def _ridge(self, variance: Floats) -> Floats:
+        # Keeps the whitening bounded when a direction dies; the settled variance counts when most of them do.
+        varied = self.settled_variance > 0
+        if not varied.any():
+            return self.settled_variance
+        level = float(np.median(variance[varied] / self.settled_variance[varied]))
+        return self.ridge * max(level, 1e-6) * self.settled_variance
 
     def _recentre(self) -> None:
         mean = self.mean()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.state.kept import Kept
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.float32] | NDArray[np.float64]
 
 
 class Panel(Kept):
@@ -27,7 +28,7 @@ class Panel(Kept):
     Attributes
     ----------
     rows
-        The sample, at most (size, n_features) float32.
+        The sample, at most (size, n_features); float64 where rows came so, else float32.
     seen
         Finite rows that have come.
     """
@@ -58,3 +59,8 @@ class Panel(Kept):
                 if place < self.size:
                     self.rows[place] = row
         self.seen += len(rows)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned, in the precision that its rows have."""
+        self.rows = np.zeros((0, 0), np.promote_types(np.asarray(state["rows"]).dtype, np.float32))
+        super().restore(state)

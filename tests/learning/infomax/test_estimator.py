@@ -35,8 +35,8 @@ def test_a_half_life_follows_a_mixing_that_changes():
 @pytest.mark.parametrize("components", [4, 6, 15])
 @pytest.mark.parametrize("size", [1, 7, 256])
 def test_the_cut_into_calls_changes_no_bit(rows, components, size):
-    whole = OnlineInfomax(components).partial_fit(rows)
-    cut = OnlineInfomax(components)
+    whole = OnlineInfomax(components, overcomplete=True).partial_fit(rows)
+    cut = OnlineInfomax(components, overcomplete=True)
     for start in range(0, len(rows), size):
         cut.partial_fit_transform(rows[start : start + size])
     assert same(whole.state(), cut.state()) is None
@@ -46,7 +46,7 @@ def test_the_cut_into_calls_changes_no_bit(rows, components, size):
 @pytest.mark.parametrize("settings", [{}, {"memory": 0}, {"half_life": 500.0}])
 @pytest.mark.parametrize("at", [0, 1, 59, 60, 64, 101, 1500])
 def test_goes_on_from_a_state_with_the_same_bits(rows, components, settings, at, tmp_path):
-    learner = OnlineInfomax(components, **settings)
+    learner = OnlineInfomax(components, overcomplete=True, **settings)
     if at:
         learner.partial_fit(rows[:at])
     learner.save(tmp_path / "state.safetensors")
@@ -103,7 +103,7 @@ def test_potentials_are_filters_times_centred_rows_and_come_back(rows):
 
 
 def test_overcomplete_potentials_reconstruct(rows):
-    learner = OnlineInfomax(15).fit(rows)
+    learner = OnlineInfomax(15, overcomplete=True).fit(rows)
     assert learner.components_.shape == (15, 6)
     np.testing.assert_allclose(learner.inverse_transform(learner.transform(rows)), rows, atol=1e-4)
 
@@ -143,7 +143,7 @@ def test_spikes_are_poisson_numbers_of_the_rate(rows):
 
 @pytest.mark.parametrize("size", [1, 7, 256])
 def test_the_cut_into_calls_changes_no_spike(rows, size):
-    learner = OnlineInfomax(15, output="poisson").fit(rows)
+    learner = OnlineInfomax(15, overcomplete=True, output="poisson").fit(rows)
     whole = learner.transform(rows, first=5)
     cut = [learner.transform(rows[i : i + size], first=5 + i) for i in range(0, len(rows), size)]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
@@ -202,7 +202,7 @@ def test_loud_blocks_outweigh_silent_ones_in_the_tuning():
 
 def test_the_overcomplete_objective_falls():
     X, _ = mixed_sources(20_000, 6)
-    learner = OnlineInfomax(12).partial_fit(X[:640])
+    learner = OnlineInfomax(12, overcomplete=True).partial_fit(X[:640])
     first = learner.objective_
     assert learner.partial_fit(X[640:]).objective_ < first
 
@@ -231,7 +231,7 @@ def test_input_is_not_changed_and_may_be_read_only(rows):
         ({}, 64),
         ({"block": 1}, 3),
         ({"block": 1, "memory": 0}, 11),
-        ({"block": 1, "n_components": 40}, 4),
+        ({"block": 1, "n_components": 40, "overcomplete": True}, 4),
         ({"block": 7}, 7),
     ],
 )

@@ -49,7 +49,7 @@ def test_error_codes_of_any_size_among_the_first_rows_do_no_harm(rows, code):
 @pytest.mark.parametrize("components", [None, 9])
 def test_constant_and_repeated_channels(rows, components):
     X = np.concatenate([rows, np.full((len(rows), 1), 3.5, np.float32), rows[:, :1]], axis=1)
-    learner = OnlineInfomax(components).fit(X)
+    learner = OnlineInfomax(components, overcomplete=components is not None).fit(X)
     assert learner.n_rank_ == 6
     assert np.isfinite(learner.components_).all()
     np.testing.assert_allclose(learner.inverse_transform(learner.transform(X)), X, atol=1e-3)
@@ -141,6 +141,8 @@ def test_scale_and_offset_do_not_matter(rows, factor):
         ({"half_life": 0}, "half_life = 0"),
         ({"output": "voltage"}, "output = 'voltage'"),
         ({"warmup": 1}, "warmup = 1; accepted: a whole number >= 2"),
+        ({"overcomplete": True}, "overcomplete = True: how many filters there are is missing"),
+        ({"n_components": 5, "n_rank": 4}, "n_components = 5; accepted: n_components <= n_rank = 4, or overcomplete"),
         ({"block": 64.0}, r"block = 64\.0; accepted: a whole number"),
         ({"random_state": -1}, "random_state = -1"),
     ],

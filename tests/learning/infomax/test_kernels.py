@@ -21,13 +21,13 @@ BETA = 2.2
 def test_take_rows(dtype, bad, made):
     rows = (Y + 1e6).astype(dtype)
     rows[0, 0] = rows[5, 3] = rows[12, 6] = bad
-    mean = np.full(7, 1e6)
+    mean, scale = np.full(7, 1e6), np.exp2(np.arange(-3.0, 4.0))
     out, wanted = np.zeros((2, 8, 7), made)
     where = filled = 0
     expected = 0, 0
     for _ in range(2):  # `out` is full before the rows end, then it has room again
-        where, filled = kernels.take_rows(rows, where, mean, 0.25, out, filled)
-        expected = reference.take_rows(rows, expected[0], mean, 0.25, wanted, expected[1])
+        where, filled = kernels.take_rows(rows, where, mean, scale, out, filled)
+        expected = reference.take_rows(rows, expected[0], mean, scale, wanted, expected[1])
         assert (where, filled) == expected
         np.testing.assert_array_equal(out[:filled], wanted[:filled])
         expected, filled = (where, 1), 1
@@ -38,7 +38,7 @@ def test_take_rows(dtype, bad, made):
 def test_rows_that_overflow_float32_or_cancel_are_not_taken():
     rows = np.array([[1e300, 0.0], [np.inf, -np.inf], [1.0, 2.0]])
     out = np.zeros((3, 2), np.float32)
-    assert kernels.take_rows(rows, 0, np.zeros(2), 1.0, out, 0) == (3, 1)
+    assert kernels.take_rows(rows, 0, np.zeros(2), np.ones(2), out, 0) == (3, 1)
     assert out[0].tolist() == [1, 2]
 
 

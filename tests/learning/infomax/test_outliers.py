@@ -44,7 +44,7 @@ def test_outliers_change_little(settings, size):
 
 def test_outliers_leave_the_overcomplete_basis_useful():
     clean = sources(20_000) @ MIXING
-    learner = OnlineInfomax(15).fit(with_outliers(clean)[0])
+    learner = OnlineInfomax(15, overcomplete=True).fit(with_outliers(clean)[0])
     outputs = learner.transform(clean).astype(float)
     assert np.all(np.abs(outputs.var(axis=0) / (15 / K) - np.sum(learner.rotation_**2, axis=0)) < 0.2)
 
@@ -149,3 +149,35 @@ def test_first_rows_that_hardly_vary(constant):
     rows[-1] += 1
     made, n = shorten_first(rows)
     assert np.isfinite(made).all()
+
+
+def silent_and_loud(rng):
+    """First rows of channels whose size has nothing to do with what most of their rows are."""
+    n, k = int(rng.integers(2, 400)), int(rng.integers(1, 12))
+    rows = rng.laplace(size=(n, k)) @ rng.standard_normal((k, k))
+    # Each row and each channel, and some of their crossings, have a size of their own; some rows are repeated.
+    rows *= 10.0 ** rng.integers(-12, 13, size=(n, 1)) ** int(rng.random() < 0.3)
+    rows *= np.where(rng.random((n, k)) < rng.random(), 10.0 ** -rng.integers(0, 38), 1.0)
+    rows *= 10.0 ** rng.integers(-18, 19, size=k)
+    rows[:, rng.random(k) < 0.2] = rng.standard_normal()
+    return np.clip(rows[rng.integers(0, n, size=n)], -1e38, 1e38).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_first_rows_of_any_kind_stay_finite(seed):
+    rows = silent_and_loud(np.random.default_rng(seed))
+    made, n = shorten_first(rows)
+    assert made.dtype == np.float32
+    assert np.isfinite(made).all()
+    assert n <= len(rows)
+    assert np.all((made >= rows.min(axis=0)) & (made <= rows.max(axis=0)))
+
+
+def test_shortening_the_first_rows_adds_no_dimension():
+    first = sources(300)[:, :2]
+    first[::30] *= 50
+    rows = (first @ np.random.default_rng(1).standard_normal((2, 9))).astype(np.float32)
+    made, n = shorten_first(rows)
+    assert n > 0
+    values = np.linalg.svd(made - made.mean(axis=0, dtype=np.float64), compute_uv=False)
+    assert values[2] < 1e-6 * values[0]

@@ -194,7 +194,7 @@ def test_the_score_is_the_log_likelihood_of_the_neurons(rows):
 
 
 def test_the_score_of_more_components_than_dimensions_is_that_of_the_jacobian(rows):
-    learner = OnlineInfomax(9).fit(rows)
+    learner = OnlineInfomax(9, overcomplete=True).fit(rows)
     wanted = []
     for row in rows[:50].astype(float):
         drive = learner.beta_ * (learner.components_ @ (row - learner.mean_)) / np.sqrt(9 / 6) + learner.bias_
@@ -214,7 +214,7 @@ def test_the_score_rises_as_it_learns_and_names_its_units(rows):
 
 
 def test_attributes_under_scikit_learns_names(rows):
-    learner = OnlineInfomax(9, block=50).fit(rows)
+    learner = OnlineInfomax(9, overcomplete=True, block=50).fit(rows)
     assert (learner.n_iter_, learner.n_samples_seen_) == (learner.n_updates_, learner.n_rows_seen_)
     assert learner.batch_size_ == 50
     wanted = np.sqrt(9 / 6) * learner.rotation_.T @ learner.whitening_
