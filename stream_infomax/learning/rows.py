@@ -51,7 +51,8 @@ def _numbers(X: Any, rows: NDArray[np.object_]) -> Floats:
     try:
         if hasattr(X, "to_numpy") and hasattr(X, "iloc"):  # pandas knows what is missing
             return np.asarray(X.to_numpy(dtype=np.float64, na_value=np.nan))
-        return np.asarray(rows.astype(np.float64))
+        numbers: Floats = rows.astype(np.float64)  # stays masked where it is
+        return numbers
     except ValueError as error:
         raise ValueError(f"X has dtype object: {error}; {ACCEPTED}") from None
 

@@ -1,6 +1,7 @@
 """One thread of BLAS while learning: more are slower for products of these sizes, and each number rounds differently.
 
-Whoever has set one of the variables below has decided, and is left alone.
+The variable STREAM_INFOMAX_BLAS_THREADS says another number. Those of BLAS itself do not: schedulers of clusters and
+joblib set them for whatever they start.
 """
 
 from __future__ import annotations
@@ -8,14 +9,19 @@ from __future__ import annotations
 import functools
 import math
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from threadpoolctl import ThreadpoolController
 
-VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
-IS_DECIDED = any(os.environ.get(name) for name in VARIABLES)  # BLAS has read them when it was loaded, too
+from stream_infomax.settings.error import SettingError
+
+VARIABLE = "STREAM_INFOMAX_BLAS_THREADS"
+# Where all of these are 1, as in the processes of a run, nothing is left to do.
+OF_BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+IS_ONE = VARIABLE not in os.environ and all(os.environ.get(name) == "1" for name in OF_BLAS)
 # OpenBLAS takes one thread for less than 2^18.
 FEW = 1 << 17
 
@@ -49,7 +55,7 @@ class _Limit:
             self.changed.wait_for(lambda: not self.is_ending)
             self.own.limit = None
             if self.inside == 0:
-                self.own.limit = _controller().limit(limits=1, user_api="blas")
+                self.own.limit = _controller().limit(limits=wanted(), user_api="blas")
                 self.own.limit.__enter__()
             self.inside += 1
             self.own.inside = True
@@ -77,7 +83,7 @@ def one_thread(multiplications: float = math.inf) -> AbstractContextManager[None
     multiplications
         Of the largest product: few enough are done in one thread anyway.
     """
-    return nullcontext() if IS_DECIDED or multiplications < FEW else _limit.held()
+    return nullcontext() if IS_ONE or multiplications < FEW else _limit.held()
 
 
 def _forked() -> None:
@@ -87,6 +93,21 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
+
+
+@functools.cache
+def wanted() -> int:
+    """Return the number of threads to learn with.
+
+    Raises
+    ------
+    SettingError
+        Where the variable that says it is no whole number above 0.
+    """
+    text = os.environ.get(VARIABLE, "1")
+    if not re.fullmatch("[1-9][0-9]{0,3}", text):
+        raise SettingError(VARIABLE, text, "a whole number >= 1")
+    return int(text)
 
 
 @functools.cache

@@ -22,6 +22,7 @@ from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.infomax.neurons import width
 from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.learning.measures.panel import Panel
+from stream_infomax.learning.threads import one_thread
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.outline import Outline
@@ -164,7 +165,8 @@ class LearnerStage:
     def _watch(self, rows: _Rows) -> None:
         """Measure rows that have not been learnt from yet, and let them into the panel."""
         rows = rows[:: -(-len(rows) // WATCHED) or 1]
-        self._frame_information = self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
+        with one_thread():
+            self._frame_information = self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
         self._panel.add(rows)
 
     def _potentials(self, rows: _Rows) -> npt.NDArray[np.float32]:
@@ -239,12 +241,14 @@ class LearnerStage:
 
         if not self._panel.seen:
             return []
-        learner, potentials = self.learner, self._potentials(self._panel.rows)
+        learner = self.learner
         objective = learner.objective_
-        if learner.n_components_ == learner.n_rank_:
-            judged = RunningInformation()
-            judged.partial_fit(potentials, learner.rotation_)
-            objective = judged.objective
+        with one_thread():
+            potentials = self._potentials(self._panel.rows)
+            if learner.n_components_ == learner.n_rank_:
+                judged = RunningInformation()
+                judged.partial_fit(potentials, learner.rotation_)
+                objective = judged.objective
         values: dict[Kind, float] = {
             "objective": objective,
             "entropy": RunningEntropy().partial_fit(potentials).value,

@@ -9,6 +9,7 @@ import numpy as np
 
 from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.learning.classifier.softmax import SoftmaxRegression, Vector
+from stream_infomax.learning.threads import one_thread
 from stream_infomax.state.kept import Kept
 
 
@@ -49,9 +50,10 @@ class Examiner(Kept):
         if not np.isfinite(features).all():
             self.counts["empty"] += 1
             return None
-        probabilities = self.classifier.probabilities(features)
+        with one_thread():
+            probabilities, predicted = self.classifier.probabilities(features), self.classifier.predict(features)
         self.waiting.pop(key, None)
-        self.waiting[key] = (self.classifier.predict(features), features)
+        self.waiting[key] = (predicted, features)
         if label is not None:
             self.label(key, label)
         while len(self.waiting) > self.limit:
@@ -65,7 +67,8 @@ class Examiner(Kept):
             self.counts["unknown"] += 1
             return False
         predicted, features = self.waiting[key]
-        self.classifier.learn(features, label)
+        with one_thread():
+            self.classifier.learn(features, label)
         self.score.add(predicted, label)
         del self.waiting[key]
         return True

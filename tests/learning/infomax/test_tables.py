@@ -60,7 +60,7 @@ def test_missing_values_of_any_kind_are_rows_set_aside(rows):
     nullable.loc[[3, 700], "a"] = pandas.NA
     objects = X.astype(object)
     objects[3, 0] = None
-    for one in (masked, nullable, objects):
+    for one in (masked, masked.astype(object), nullable, objects):
         learner = OnlineInfomax().fit(one)
         assert learner.n_set_aside_ == {"not finite": 2}
         np.testing.assert_array_equal(learner.components_, plain.components_)
