@@ -30,7 +30,7 @@ def test_commands_exist() -> None:
     from stream_infomax.cli import app
 
     named = set(re.findall(r"stream-infomax ([a-z]+)", README))
-    assert named == {"run", "show", "probe", "check", "init", "schema", "tap", "warmup"}
+    assert named == {"run", "replay", "diff", "show", "probe", "check", "init", "schema", "tap", "warmup"}
     assert named <= set(app)
 
 

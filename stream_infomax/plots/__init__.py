@@ -1,8 +1,8 @@
 """Pictures of what was learnt. Importing this package loads matplotlib; nothing else of the package does.
 
 `components` draws filters and basis in the form that suits the geometry of a row, `learning_curves` the measures over
-the run, `recovery` how well known sources were found. They return a :class:`matplotlib.figure.Figure`; `save` writes
-it.
+the run, `recovery` how well known sources were found, `differences` two runs over each other. They return a
+:class:`matplotlib.figure.Figure`; `save` writes it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from stream_infomax.settings.extras import optional
 
 with optional():
     from stream_infomax.plots.components import components
+    from stream_infomax.plots.differences import differences
     from stream_infomax.plots.learning_curves import learning_curves
     from stream_infomax.plots.recovery import recovery
     from stream_infomax.plots.style import save
 
-__all__ = ["components", "learning_curves", "recovery", "save"]
+__all__ = ["components", "differences", "learning_curves", "recovery", "save"]

@@ -11,6 +11,7 @@ from stream_infomax.frames.event import Event
 
 if TYPE_CHECKING:
     from stream_infomax.configuration.load import Config
+    from stream_infomax.run.diff import Difference
     from stream_infomax.run.folder import RunFolder
     from stream_infomax.service.checkpoints import Checkpoint
     from stream_infomax.stages.learner import LearnerStage
@@ -37,6 +38,22 @@ def draw_run(
         pictures += _draw_recovery(config, checkpoint, stages[service], folder.path)
     events = Pipeline([stage for own in stages.values() for stage in own]).events()
     return pictures + _draw_learning_curves(folder, events)
+
+
+def draw_difference(found: Difference, path: Path) -> Path:
+    """Draw two runs over each other; return the path of the picture."""
+    import numpy as np
+
+    from stream_infomax import plots
+
+    components = {
+        name: np.array([match.correlation for match in matches if match.before is not None])
+        for name, matches in found.matched.items()
+    }
+    features = {name: agreement.correlations for name, agreement in found.features.items()}
+    names = str(found.one.place), str(found.other.place)
+    curves = found.one.curves, found.other.curves
+    return plots.save(plots.differences(names, curves, components, features, found.origin), path)
 
 
 def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Path, alone: bool = False) -> list[Path]:

@@ -1,0 +1,73 @@
+"""Two runs beside each other, in the terminal and as a picture."""
+
+from pathlib import Path
+
+import pytest
+from helpers.commands import call
+from helpers.extras import extra
+
+extra("matplotlib")
+extra("scipy")
+
+CONFIG = """
+[run]
+folder = "one"
+
+[source]
+kind = "synthetic"
+n_sources = 4
+rows = 50
+frames = 80
+rate = 0.0
+
+[[stage]]
+name = "learner"
+kind = "learner"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("diff")
+    (folder / "pipeline.toml").write_text(CONFIG)
+    for arguments in (
+        ("run", "pipeline.toml", "--in-process", "--save-features", "one.npz"),
+        ("replay", "one", "--from", 40, "--to", "fork", "--set", "stage.learner.block=32"),
+        ("replay", "one", "--from", 40, "--to", "same"),
+    ):
+        done = call(*arguments, folder=folder)
+        assert done.code == 0, done.errors
+    return folder
+
+
+def test_what_differs_is_shown_in_80_columns_and_drawn(folder: Path) -> None:
+    done = call("diff", "one", "fork", "--out", "diff.png", folder=folder)
+    assert (done.code, done.errors) == (0, "")
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert max(map(len, done.output.splitlines())) <= 80
+    assert lines[:3] == ["A one", "B fork", "B was forked from A at frame 40"]
+    assert "stage.learner.block 64 32" in lines
+    assert any(line.startswith("objective ↓ ") for line in lines)
+    assert any(line.startswith("learner 4 4 4 0 0 0 ") for line in lines), done.output
+    assert any(line.startswith("learner ") and " 40 " in line for line in lines), "features differ from there on"
+    assert (folder / "diff.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_and_its_exact_fork_differ_in_nothing(folder: Path) -> None:
+    done = call("diff", "one", "same", folder=folder)
+    assert "settings: none differ" in done.output
+    assert "100.0%" in done.output
+    assert "+0.00 " in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("one", "nothing"), "nothing: no run in this folder (run.json)"),
+        (("one", "same", "--out", "diff.jpg"), "--out diff.jpg: accepted is a name that ends in .png"),
+    ],
+)
+def test_what_cannot_be_is_named(folder: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = call("diff", *arguments, folder=folder)
+    assert (done.code, done.errors.count("\n")) == (2, 1)
+    assert says in done.errors
