@@ -49,7 +49,10 @@ def matrix(X: Any) -> Floats:
 def _numbers(X: Any, rows: NDArray[np.object_]) -> Floats:
     """Return objects as float64: numbers, booleans, what is missing in a table."""
     try:
-        if hasattr(X, "to_numpy") and hasattr(X, "iloc"):  # pandas knows what is missing
+        if hasattr(X, "to_numpy") and hasattr(X, "iloc"):  # pandas knows what is missing, but takes times for numbers
+            times = [str(name) for name, dtype in X.dtypes.items() if dtype.kind in "mM"]
+            if times:
+                raise ValueError(f"{', '.join(times)} hold times")
             return np.asarray(X.to_numpy(dtype=np.float64, na_value=np.nan))
         numbers: Floats = rows.astype(np.float64)  # stays masked where it is
         return numbers

@@ -235,7 +235,7 @@ class Encoder:
             centred = (rows - self.mean).astype(np.float32)
         centred[~finite] = 0
         with one_thread():
-            potential = centred @ self.components.T
+            potential = neurons.potentials(centred, self.components)
         encoded = neurons.publish(potential, self.output, self.amplitude, self.beta, self.bias)
         if self.output == "poisson" and self.seed is not None:
             encoded = neurons.spike_counts(encoded, self.seed, first)

@@ -171,7 +171,7 @@ class Encoding(Fitted, Estimator):
         centred = np.empty(X.shape, np.float32)
         n_finite = kernels.centre_rows(X, published.mean, finite, centred)
         with one_thread(len(X) * published.filters.size):
-            potential = centred @ published.filters.T
+            potential = neurons.potentials(centred, published.filters)
         encoded = neurons.publish(potential, output, published.amplitude, published.beta, published.bias)
         if output == "poisson":
             encoded = neurons.spike_counts(encoded, self._seed, first)

@@ -20,6 +20,8 @@ OUTPUTS: tuple[str, ...] = get_args(Output)
 LOG_FLOOR = 0.1
 # No rate g²/4 exceeds 1/4, for which more spikes than this have a probability of 10⁻²⁸.
 MOST_SPIKES = 20
+# Numbers of all filters that are few.
+FEW = 1024
 
 
 def start_beta(n_components: int, n_rank: int) -> float:
@@ -68,6 +70,17 @@ def derivative_error(function: Callable[[Floats], Floats], derivative: Callable[
 def width(output: str, n_components: int) -> int:
     """Return the number of columns of an output: `halves` has two for each component."""
     return 2 * n_components if output == "halves" else n_components
+
+
+def potentials(centred: Floats, filters: Floats) -> Floats:
+    """Return centred rows (n, K) times filters (K1, K), (n, K1) float32.
+
+    In float32 the last bit of a row depends on how many rows come with it. Where filters are few it costs nothing to
+    do without that: what is rounded from float64 does not.
+    """
+    if filters.size > FEW:
+        return np.asarray(centred @ filters.T)
+    return (centred.astype(np.float64) @ filters.T.astype(np.float64)).astype(np.float32)
 
 
 def publish(potential: Floats, output: str, amplitude: float, beta: Floats, bias: Floats) -> Floats:

@@ -86,6 +86,15 @@ def test_a_state_of_other_settings_is_refused(rows):
         OnlineInfomax(4).restore(state)
 
 
+@pytest.mark.parametrize("components", [1, 4, 6, 15])
+def test_few_filters_make_the_same_of_a_row_whatever_comes_with_it(rows, components):
+    learner = OnlineInfomax(components, overcomplete=components > 6).fit(rows)
+    whole = learner.transform(rows)
+    for size in (1, 7, 100):
+        cut = [learner.transform(rows[i : i + size]) for i in range(0, len(rows), size)]
+        np.testing.assert_array_equal(np.concatenate(cut), whole)
+
+
 def test_rows_are_encoded_before_they_are_learnt(rows):
     learner = OnlineInfomax().partial_fit(rows[:1000])
     before = learner.transform(rows[1000:2000])

@@ -124,7 +124,7 @@ def test_a_refused_state_leaves_the_learner_as_it_was(rows):
 # ---------------------------------------------------------------- rows that are too few
 
 
-@pytest.mark.parametrize("n", [3, 7, 20, 63, 64, 65, 100, 150])
+@pytest.mark.parametrize("n", [2, 3, 7, 20, 63, 64, 65, 100, 150])
 def test_a_fit_settles_with_the_rows_there_are(n):
     X = np.random.default_rng(n).laplace(size=(n, 20)).cumsum(axis=0)
     learner = OnlineInfomax()

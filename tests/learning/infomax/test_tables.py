@@ -81,6 +81,7 @@ def test_booleans_and_whole_numbers_that_may_be_missing_are_numbers(rows):
         ([["a", "b"]], "dtype <U1"),
         (np.array([["a", 1.0]], object), "could not convert string to float"),
         (np.zeros((2, 2), "M8[s]"), "dtype datetime64"),
+        (pandas.DataFrame({"x": [1.0, 2.0], "at": pandas.to_datetime([0, 1])}), "at hold times"),
         (np.zeros((2, 2), complex), "Complex data not supported"),
         (np.zeros(3), "Reshape your data"),
         (np.zeros((2, 2, 2)), r"shape \(2, 2, 2\)"),
