@@ -243,11 +243,11 @@ class OnlineInfomax(Encoding, Kept):
     def _learn(self, X: Floats, learner: BlockLearner) -> None:
         with one_thread(learner.sizes.multiplications):
             aside = learner.take(X)
-        while learner.notes:
-            warnings.warn(learner.notes.pop(0), UserWarning, stacklevel=3)
         self.n_set_aside_["not finite"] += aside
         self.n_set_aside_ |= learner.quarantine.counts
         self.n_rows_seen_ += len(X) - aside
+        while learner.notes:  # last: a warning may be an error
+            warnings.warn(learner.notes.pop(0), UserWarning, stacklevel=3)
 
     def resume(self) -> Self:
         """End a hold (`adapt="hold"` after a change): learning goes on with the next row."""

@@ -26,7 +26,7 @@ def learner():
 @pytest.mark.parametrize("output", OUTPUTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_it_gives_the_bits_of_the_learner(tmp_path, output, dtype):
-    learner = OnlineInfomax(block=16, output=output, n_components=9, random_state=4).fit(rows())
+    learner = OnlineInfomax(block=16, output=output, n_components=9, overcomplete=True, random_state=4).fit(rows())
     learner.save(tmp_path / "learner")
     X = rows(200, 1, dtype)
     X[3, 2], X[7, 0], X[9, 1] = np.nan, np.inf, -np.inf

@@ -25,7 +25,8 @@ def learnt(turn=0.0, seed=0, **parameters):
 
 @pytest.mark.parametrize("n_components", [K, 2 * K])
 def test_it_is_exact_where_the_first_basis_spans_all(n_components):
-    a, b = learnt(n_components=n_components, n_rank=K), learnt(0.4, n_components=K)
+    more = {"overcomplete": True} if n_components > K else {}
+    a, b = learnt(n_components=n_components, n_rank=K, **more), learnt(0.4, n_components=K)
     X = rows(500, 5, 0.2)
     translation = Translation(a, b)
     assert translation.exact
