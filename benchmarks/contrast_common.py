@@ -26,7 +26,7 @@ from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, pad
 from stream_infomax.learning.contrast.layouts import Conv, layout, steps_ahead
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.measures.moments import RunningMoments
+from stream_infomax.learning.measures.moments import RobustMoments
 from stream_infomax.stages.windows import WindowsStage
 
 SEEDS = range(5)
@@ -121,7 +121,7 @@ class Stack:
         layers = layout("fine", WIDTH)
         if end_to_end:
             layers = (tuple(layer for module in layers for layer in module),)
-        self.moments = RunningMoments(channels, SCALE_SECONDS * rate)
+        self.moments = RobustMoments(channels, SCALE_SECONDS * rate)
         self.memory = ExcerptMemory(memory, reservoir, seed)
         self.cutter = Cutter(channels, 256, 4)
         self.rows, self.updates = rows, updates

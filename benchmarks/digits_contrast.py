@@ -21,7 +21,7 @@ from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
 from stream_infomax.learning.contrast.layouts import layout
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.measures.moments import RunningMoments
+from stream_infomax.learning.measures.moments import RobustMoments
 
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
 TRAIN, EVERY, ROWS = 50_000, 10, 1024
@@ -62,7 +62,7 @@ def run(seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
         if not np.isfinite(features).all():
             continue
         if moments is None:
-            modules, moments = build(features.shape[1], seed), RunningMoments(features.shape[1])
+            modules, moments = build(features.shape[1], seed), RobustMoments(features.shape[1])
         moments.update(features)
         for excerpt in features.reshape(EVERY, GRID * GRID, -1):
             memory.add(excerpt)

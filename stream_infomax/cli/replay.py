@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from stream_infomax.run.settings import Changes, Flag, check
+
+# Seconds between two lines while frames are computed again.
+SAID_EVERY = 2.0
 
 
 def replay(
@@ -47,7 +52,7 @@ def replay(
     place = run.resolve()
     config = changed(past, to or run.with_name(f"{place.name}-from-{from_}"), set)
     check(config)
-    moment, fates = fork(past, config, from_)
+    moment, fates = fork(past, config, from_, _progress(from_))
     folder = RunFolder(Path(config.run.folder))
     with folder.lock():
         folder.open(config, past.in_process, fresh=False)
@@ -57,3 +62,16 @@ def replay(
         title = f"{run} from {from_:,} → {folder.path}"
         carry_on(config, folder, past.in_process, title=title, again=again, plain=plain)
     return 0
+
+
+def _progress(end: int) -> Callable[[int], None]:
+    """Return what says every few seconds how far the frames before `end` have been computed again."""
+    due = time.monotonic() + SAID_EVERY
+
+    def watch(offset: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + SAID_EVERY
+            print(f"computing again up to frame {end:,}: frame {offset:,}", flush=True)
+
+    return watch

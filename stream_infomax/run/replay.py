@@ -10,10 +10,10 @@ import secrets
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, source_of, stage_of, take_over
 from stream_infomax.configuration.load import Config, ConfigError, convert, to_builtins
@@ -33,6 +33,8 @@ ABOUT = ("source", "run.seed")
 BUT_NOT = ("source.pace", "source.log.*")
 # Of a stage's table: where it runs and what it passes on shapes no state.
 OF_PLACE = ("service", "carry", "log", "start")
+
+Watch: TypeAlias = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -143,7 +145,7 @@ def changed(past: Past, to: Path, changes: Sequence[str]) -> Config:
     return config
 
 
-def moment_at(past: Past, offset: int, stores: Sequence[FrameStore] = (), log: str = "") -> Moment:
+def moment_at(past: Past, offset: int, stores: Sequence[FrameStore], log: str, watch: Watch) -> Moment:
     """Return the stages as they were before the frame `offset`; what `stores` lack until then is kept under `log`.
 
     Raises
@@ -166,6 +168,7 @@ def moment_at(past: Past, offset: int, stores: Sequence[FrameStore] = (), log: s
     for frame in past.source.frames(limit) if limit < offset else ():
         if frame.offset == offset:
             break
+        watch(frame.offset)
         output = _pass_on(frame, found)
         if output is None:
             continue
@@ -311,8 +314,17 @@ def stores_of(past: Past, config: Config, offset: int, log: str) -> list[FrameSt
     return found
 
 
-def fork(past: Past, config: Config, offset: int) -> tuple[Moment, list[Fate]]:
+def fork(past: Past, config: Config, offset: int, watch: Watch) -> tuple[Moment, list[Fate]]:
     """Make the folder of `config` a run that goes on from the frame `offset` of another one.
+
+    Parameters
+    ----------
+    past
+        That run.
+    config, offset
+        Of the fork.
+    watch
+        Called with the offset of each frame that is computed again.
 
     Raises
     ------
@@ -328,7 +340,7 @@ def fork(past: Past, config: Config, offset: int) -> tuple[Moment, list[Fate]]:
     try:
         log = secrets.token_hex(8)
         stores = stores_of(past, config, offset, log)
-        moment = moment_at(past, offset, stores, log)
+        moment = moment_at(past, offset, stores, log, watch)
         fates = fork_stages(past, config, moment)
         write_fork(past, config, moment, fates, stores, log)
     except BaseException:

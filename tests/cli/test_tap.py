@@ -13,6 +13,7 @@ from helpers.commands import ENVIRONMENT, call, command
 from helpers.wire import status
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.transport import messages
 from stream_infomax.transport.tap import FRAME, STATUS
@@ -66,6 +67,19 @@ def test_names_from_outside_are_printed_as_text(tmp_path: Path) -> None:
     assert line.isprintable()
     assert line.count(r"\x1b]0;x\x07\x1b[2J\u202e\nforged line") == 5
     assert len(line) < 600
+
+
+def test_an_event_stands_behind_its_frame(tmp_path: Path) -> None:
+    event = Event(stage="learner", position=12_000, kind="change", text=f"the variance doubled {HOSTILE}")
+    with observed(tmp_path) as (stranger, observer):
+        stranger.send_frame(Frame("a", 7, events=(event,)))
+        stranger.finish(7)
+        output, errors = observer.communicate(timeout=30)
+    assert (observer.returncode, errors) == (0, "")
+    frame, line = output.splitlines()
+    assert frame.startswith("7  a")
+    assert line.startswith(r"    learner, row 12,000, change: the variance doubled \x1b]0;x\x07")
+    assert line.isprintable()
 
 
 @pytest.mark.parametrize("topic", [FRAME, STATUS])

@@ -134,6 +134,20 @@ def test_what_cannot_be_is_named_and_leaves_nothing(tmp_path: Path, arguments: t
     assert not (tmp_path / "refused").exists()
 
 
+def test_a_learner_goes_on_with_another_policy_and_another_rate_of_alarms(
+    original: tuple[Path, tuple[str, ...]],
+) -> None:
+    folder, _ = original
+    changes = ("--set", "stage.first.adapt=follow", "--set", "stage.third.false_alarm_rows=1e5")
+    done = call("replay", "run", "--from", 140, "--to", "policy", *changes, folder=folder)
+    assert done.code == 0, done.errors
+    assert "first   goes on with adapt fixed → follow" in done.output
+    assert "third   goes on with false_alarm_rows" in done.output
+    summary = json.loads((folder / "policy/run.json").read_text())["summary"]
+    assert summary["forked"].startswith("run at frame 140; first adapt fixed → follow; third false_alarm_rows ")
+    assert "forked from run at frame 140" in done.output
+
+
 def test_a_run_that_is_under_way_is_forked_and_goes_on(tmp_path: Path) -> None:
     (tmp_path / "pipeline.toml").write_text(CONFIG.replace("rate = 0.0", 'rate = 800.0\npace = "live"'))
     with started("run", "pipeline.toml", folder=tmp_path) as (process, lines):

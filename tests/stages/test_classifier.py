@@ -73,6 +73,18 @@ def test_levels_are_scored_beside_each_other():
     assert classifier.examiners["raw+z"].classifier.width == 12
 
 
+@pytest.mark.parametrize("loudness", [1e2, 1e3, 1e6])
+@pytest.mark.parametrize("place", [0, 100])
+def test_a_burst_in_one_segment_leaves_all_others_named(place, loudness):
+    classifier = stage(levels=("z", "raw+z"))
+    for frame in words(300):
+        if frame.segment == f"a{place}":
+            arrays = {name: replace(array, data=array.data * loudness) for name, array in frame.arrays.items()}
+            frame = replace(frame, arrays=arrays)
+        classifier.process(frame)
+    assert min(score.recent.accuracy for score in classifier.scores().values()) > 0.9
+
+
 def test_the_prediction_is_made_before_the_label_is_used():
     labelled, blind = stage(), stage()
     for frame in words(20):
