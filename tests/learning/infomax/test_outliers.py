@@ -55,6 +55,20 @@ def test_heavy_tails_are_taken():
     assert leakage(OnlineInfomax().fit(rows)) < 0.02
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_square_wave_beside_a_source_without_variance(seed):
+    # A few rows are hundreds of times as long as the others: they decide the correlation over all, but not the filters.
+    rng = np.random.default_rng(seed)
+    found = np.stack([np.sign(np.sin(0.2 * np.arange(5000))), 0.01 * rng.standard_cauchy(5000)], axis=1)
+    rows = found @ np.array([[np.cos(0.6), np.sin(0.6)], [np.sin(0.6), -np.cos(0.6)]])
+    learner = OnlineInfomax()
+    for _ in range(10):
+        learner.partial_fit(rows)
+    usual = np.abs(found[:, 1]) < np.quantile(np.abs(found[:, 1]), 0.99)
+    correlation = np.abs(np.corrcoef(found[usual].T, learner.transform(rows[usual]).T)[:2, 2:])
+    assert correlation.max(axis=1).min() > 0.999
+
+
 def test_clean_rows_are_hardly_touched():
     rows = sources(20_000) @ MIXING
     learner = OnlineInfomax().fit(rows)
