@@ -34,6 +34,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         B, (K, K1) float32: x ≈ μ + B y.
     beta, bias
         Of the neurons' g = σ(β ŷ + b), (K1,) float32.
+    seed
+        Of the spikes, where they are drawn.
     """
 
     stage: str
@@ -48,6 +50,7 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     mixing: Floats
     beta: Floats
     bias: Floats
+    seed: int | None = None
 
 
 @runtime_checkable

@@ -35,7 +35,9 @@ IN_PROCESS = "in-process"
 Found: TypeAlias = Literal["new", "unfinished", "finished"]
 
 # What a service keeps in its folder and beside it, and what the run writes as a whole; `--fresh` removes no more.
-KEPT = re.compile(r"(checkpoint-[0-9]+-at-[0-9]+|part-[0-9]+)\.safetensors(\.damaged|\.tmp)?")
+KEPT = re.compile(
+    r"(checkpoint-[0-9]+-at-[0-9]+|part-[0-9]+|basis-[\w.-]+-[0-9]+-[0-9a-f]{12})\.safetensors(\.damaged|\.tmp)?"
+)
 BESIDE = (".log", ".outlet", ".outlet.lock", ".tap", ".tap.lock")
 WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
@@ -225,7 +227,7 @@ class RunFolder:
     def _has_frames(self, names: Iterable[str]) -> bool:
         """Return whether a checkpoint with frames behind it, or a part of what was published, is there."""
         kept = [match for name in names for match in map(KEPT.fullmatch, _listed(self.path / name)) if match]
-        return any(not match[1].endswith("-at-0") for match in kept)
+        return any(not (match[1].endswith("-at-0") or match[1].startswith("basis")) for match in kept)
 
     def _clear(self, names: Iterable[str]) -> None:
         """Remove what a run with services and stages of these names writes, and nothing else."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, sink_of, source_of, take_over
 from stream_infomax.configuration.load import Config, ConfigError
+from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.settings import RunError
@@ -29,6 +30,9 @@ class _Observer:
 
     def frame(self, output: Output) -> None:
         """Nothing is shown of a single frame."""
+
+    def basis(self, basis: Basis) -> None:
+        """Nothing is shown of a basis."""
 
     def status(self, status: Status) -> None:
         """Show how it stands."""

@@ -10,7 +10,9 @@ from typing import Any, Protocol
 
 import zmq
 
+from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Arrival, Held, Mark, Output, Pipeline, Sink
+from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
 from stream_infomax.service.parent import run_id
@@ -35,6 +37,10 @@ class Observer(Protocol):
 
     def frame(self, output: Output) -> None:
         """Take in a frame that is done."""
+        ...
+
+    def basis(self, basis: Basis) -> None:
+        """Take in with what the next frames will be encoded; called before they are."""
         ...
 
     def status(self, status: Status) -> None:
@@ -92,10 +98,12 @@ class Loop:
         # The last offset that is in the newest checkpoint, the last that was handed on, and the frames since.
         self.saved = self.newest = saved.processed if saved else -1
         self.since = 0
+        self.bases = Bases(service.folder)
         self.deadline = time.monotonic() + FAREWELL
         self._asking = {socket for sink in sinks for socket in sink.sockets}
         self._blocked = _poller([*self._asking, *observer.sockets, signals.wakeup.fileno()])
         self._busy = _poller([*self._asking, *observer.sockets, signals.wakeup.fileno(), *feed.sockets])
+        self.announce(self.newest + 1)
 
     def run(self) -> bool:
         """Work until the stream has ended and everybody has everything (True), or a signal comes (False)."""
@@ -154,10 +162,16 @@ class Loop:
             raise ValueError(f"frame {frame.offset} of stream {frame.stream!r}: {error}") from error
         self.newest = frame.offset
         self.observer.frame(output)
+        self.announce(frame.offset + 1)
         self.meter.count(output.frame, arrival.sent, arrival.origin)
         self.since += 1
         if self.since >= self.service.checkpoint_every:
             self.save()
+
+    def announce(self, offset: int) -> None:
+        """Tell the observer where the frames from `offset` on are encoded otherwise than those before."""
+        for basis in self.bases.follow(self.stages.bases(), offset):
+            self.observer.basis(basis)
 
     def attend(self) -> None:
         """Let the sinks answer whoever asks for something."""
@@ -180,6 +194,7 @@ class Loop:
         """Save what the sinks have, then write a checkpoint; only then are upstream and the sinks' readers told."""
         mark = Mark(self.feed.log_id, self.feed.next, self.finished)
         kept = {sink.name: sink.save(mark) for sink in self.sinks}
+        self.bases.save()
         self.checkpoints.save(
             Checkpoint(
                 log=mark.log,

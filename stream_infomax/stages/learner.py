@@ -233,6 +233,7 @@ class LearnerStage:
             mixing=learner.mixing_,
             beta=learner.beta_,
             bias=learner.bias_,
+            seed=learner.seed_,
         )
 
     def measures(self) -> list[Measure]:

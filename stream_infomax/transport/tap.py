@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,23 +11,28 @@ import msgspec
 import zmq
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
-from stream_infomax.transport import messages
+from stream_infomax.transport import bases, messages
 from stream_infomax.transport.messages import Status
 from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options
 
 FRAME = b"frame"
 STATUS = b"status"
+BASIS = b"basis"
 
+# Seconds between two times that observers who come are sent the newest bases.
+BETWEEN = 0.2
 # The longest that an observer waits without looking whether Ctrl-C was pressed.
 WAKE_MS = 500
 
 
 class Tap(Bound):
-    """A publishing socket with the topics ``frame`` and ``status``; it never waits for anyone.
+    """A publishing socket with the topics ``frame``, ``basis`` and ``status``; it never waits for anyone.
 
-    It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing.
+    It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing, and whoever
+    comes is sent the newest basis of each stage.
 
     Raises
     ------
@@ -37,13 +43,17 @@ class Tap(Bound):
     def __init__(self, context: zmq.Context[Any], address: str) -> None:
         publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         set_options(publisher)
+        publisher.setsockopt(zmq.XPUB_VERBOSE, 1)  # or only the first observer of a topic is heard of
         super().__init__(publisher, address)
         self.sockets = (self.socket,)
         self._topics: set[bytes] = set()
         self._watched = False
+        self._bases: dict[str, Basis] = {}
+        self._newcomers = False
+        self._sent = -math.inf
 
     def attend(self) -> None:
-        """Take note of observers that come and go."""
+        """Take note of observers that come and go, and send the newest bases to those that came for them."""
         while True:
             try:
                 change = receive(self.socket)[0]
@@ -52,9 +62,14 @@ class Tap(Bound):
             # The first byte says whether there is a listener now; a topic is the beginning of one, empty for all.
             if change.startswith(b"\x01"):
                 self._topics.add(change[1:])
+                self._newcomers |= _matches(change[1:], BASIS)
             elif change.startswith(b"\x00"):
                 self._topics.discard(change[1:])
-        self._watched = any(FRAME[: len(topic)] == topic for topic in self._topics)
+        self._watched = any(_matches(topic, FRAME) for topic in self._topics)
+        if self._newcomers and time.monotonic() >= self._sent + BETWEEN:
+            self._newcomers, self._sent = False, time.monotonic()
+            for basis in self._bases.values():
+                send(self.socket, (BASIS, *bases.encode(basis)))
 
     def frame(self, output: Output) -> None:
         """Publish a frame, if anyone listens."""
@@ -63,9 +78,20 @@ class Tap(Bound):
         head = messages.encode(messages.Sent(output.log, output.frame.offset, time.time(), output.origin))
         send(self.socket, (FRAME, head, *output.parts))
 
+    def basis(self, basis: Basis) -> None:
+        """Publish what the next frames will be encoded with."""
+        self._bases[basis.stage] = basis
+        if any(_matches(topic, BASIS) for topic in self._topics):
+            send(self.socket, (BASIS, *bases.encode(basis)))
+
     def status(self, status: Status) -> None:
         """Publish numbers for people who watch."""
         send(self.socket, (STATUS, messages.encode(status)))
+
+
+def _matches(subscription: bytes, topic: bytes) -> bool:
+    """Return whether a subscription, which is the beginning of a topic, is for this one."""
+    return topic.startswith(subscription)
 
 
 class TapReader:
@@ -84,6 +110,8 @@ class TapReader:
         that says so; 0 where that is not known. ``time.time() - tap.origin`` is a frame's latency.
     status
         The newest status, None before the first.
+    bases
+        The newest basis of each learner's stage, by its name, where ``basis`` is listened to.
     missed, refused
         Frames that were missed, and messages that were none.
 
@@ -92,7 +120,7 @@ class TapReader:
     address
         The tap's address; it need not be there yet.
     topics
-        What to listen to, of ``frame`` and ``status``.
+        What to listen to, of ``frame``, ``basis`` and ``status``.
 
     Raises
     ------
@@ -103,6 +131,7 @@ class TapReader:
     def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
         self.address = address
         self.status: Status | None = None
+        self.bases: dict[str, Basis] = {}
         self.sent = self.origin = 0.0
         self.missed = 0
         self.refused = 0
@@ -126,12 +155,12 @@ class TapReader:
             received = self.receive()
             if isinstance(received, Frame):
                 yield received
-            elif received and received.finished:  # the frames came before it
+            elif isinstance(received, Status) and received.finished:  # the frames came before it
                 self._jump(received.newest + 1)
                 return
 
-    def receive(self) -> Frame | Status | None:
-        """Wait for the next message and return its frame or status; None for one that was refused."""
+    def receive(self) -> Frame | Status | Basis | None:
+        """Wait for the next message and return its frame, status or basis; None for one that was refused."""
         while not self.socket.poll(WAKE_MS):  # a signal that came just before the wait is seen after it
             pass
         topic, *parts = self.socket.recv_multipart()
@@ -139,6 +168,10 @@ class TapReader:
             if topic == STATUS and len(parts) == 1:
                 self.status = messages.decode_status(parts[0])
                 return self.status
+            if topic == BASIS:
+                basis = bases.decode(parts)
+                self.bases[basis.stage] = basis
+                return basis
             head = messages.decode_sent(parts[0])
             frame = wire.decode(parts[1:])
         except (FrameError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):

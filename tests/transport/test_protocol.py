@@ -9,11 +9,14 @@ import pytest
 from helpers.wire import status
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
-from stream_infomax.transport import messages
+from stream_infomax.learning.infomax.encoder import Encoder
+from stream_infomax.stages.learner import LearnerStage
+from stream_infomax.transport import bases, messages
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.outlet import Outlet
 from stream_infomax.transport.tap import Tap
@@ -53,6 +56,22 @@ FRAMES = {
     ),
     "label": Frame(stream="microphone", offset=301, segment="a.wav", labels={"digit": "7"}),
 }
+BASES = {
+    "basis-message": Basis(
+        stage="learner",
+        encoder="learner-1",
+        version="0123456789ab",
+        offset=8,
+        output="halves",
+        amplitude=1.0,
+        mean=np.array([1.0, 2.0]),
+        components=np.array([[0.5, -1]], np.float32),
+        mixing=np.array([[2], [0.25]], np.float32),
+        beta=np.array([1.5], np.float32),
+        bias=np.array([-0.5], np.float32),
+        seed=0,
+    )
+}
 REQUESTS = {"fetch": messages.Fetch("learner", LOG, 7, 64, 6, True), "commit": messages.Commit("learner", LOG, 6)}
 ANSWERS = {
     "sent": messages.Sent(LOG, 7, 1700000000.25, 1700000000.125),
@@ -70,13 +89,19 @@ def parts(name):
 
 
 def test_every_vector_is_checked():
-    assert set(VECTORS) == {*FRAMES, *REQUESTS, *ANSWERS}
+    assert set(VECTORS) == {*FRAMES, *BASES, *REQUESTS, *ANSWERS}
 
 
 @pytest.mark.parametrize("name", FRAMES)
 def test_frames(name):
     assert wire.encode(FRAMES[name]) == parts(name)
     assert wire.encode(wire.decode(parts(name))) == parts(name)
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_bases(name):
+    assert bases.encode(BASES[name]) == parts(name)
+    assert bases.encode(bases.decode(parts(name))) == parts(name)
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -103,7 +128,7 @@ def test_the_reader_of_the_document_reads(context, tmp_path):
     log = OutputLog(("observer",), max_frames=20)
     outlet = Outlet(context, f"ipc://{tmp_path}/o", log, LOG)
     names = {}
-    exec(compile(PROGRAMS[1], "protocol.md", "exec"), names)
+    exec(compile(PROGRAMS[2], "protocol.md", "exec"), names)
     counted = []
     reader = threading.Thread(target=lambda: counted.append(names["count_rows"](outlet.address, "observer")))
     reader.start()
@@ -135,3 +160,28 @@ def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
     tap.status(status(6, finished=True))
     observer.join()
     assert capsys.readouterr().out == "4 (3, 2) 0\n"
+
+
+def test_the_observer_of_the_document_keeps_to_its_first_basis(context, tmp_path, capsys):
+    tap = Tap(context, f"ipc://{tmp_path}/t")
+    program = PROGRAMS[1].replace("ipc:///tmp/photographs/learner.tap", tap.address)
+    observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}), daemon=True)
+    observer.start()
+    while len(tap._topics) < 3:
+        tap.socket.poll(1000)
+        tap.attend()
+    stage = LearnerStage("learner", "x", block=16)
+    rows = np.random.default_rng(0).laplace(size=(60, 50, 2)).astype(np.float32)
+    expected = []
+    for offset, part in enumerate(rows):
+        pinned = stage.basis() if not expected else pinned  # noqa: F821
+        if stage.basis() is not None:
+            expected.append(Encoder.of(pinned).transform(part)[0])
+        frame = Frame("a", offset, arrays={"x": Array(part, ("time", "channel"))})
+        tap.frame(Output(stage.process(frame), LOG))
+        if stage.basis() is not None:
+            tap.basis(stage.basis())
+    tap.status(status(len(rows) - 1, finished=True))
+    observer.join()
+    printed = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose([np.fromstring(line.strip("[]"), sep=" ") for line in printed], expected, atol=1e-4)

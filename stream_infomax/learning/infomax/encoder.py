@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,29 @@ from stream_infomax.state.file import StateFileError, Tree
 
 Floats = NDArray[np.floating[Any]]
 
-# A basis that a service has published: the first frame that it holds for, and its version.
-BASIS = re.compile(r"basis-([0-9]+)-([0-9a-f]{12})\.safetensors")
+_KEPT = re.compile(r"basis-(.+)-([0-9]+)-([0-9a-f]{12})\.safetensors")
+
+
+class Kept(NamedTuple):
+    """A basis that a service has kept in its `folder`: the learner's stage, the first frame it holds for, version."""
+
+    stage: str
+    offset: int
+    version: str
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / f"basis-{self.stage}-{self.offset}-{self.version}.safetensors"
+
+
+def kept_bases(folder: Path) -> list[Kept]:
+    """Return the bases that lie in the folder of a service, or in those of a run, in the order of their frames."""
+    found = [*folder.glob("basis-*.safetensors"), *folder.glob("*/basis-*.safetensors")]
+    matched = [(match, path) for path in found if (match := _KEPT.fullmatch(path.name))]
+    kept = [Kept(match[1], int(match[2]), match[3], path.parent) for match, path in matched]
+    return sorted(kept, key=lambda one: (one.offset, one.stage))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -113,10 +134,10 @@ class Encoder:
             Where there is no such encoder, no telling which, or the file is damaged; names it.
         """
         place = Path(path)
-        if version is not None and place.is_dir():
-            found = _kept(place).get(version)
-            if found is not None:
-                return cls._from(found, file.load(found), name)
+        kept = kept_bases(place) if version is not None and place.is_dir() else []
+        for one in reversed(kept):
+            if one.version == version and name in (None, one.stage):
+                return cls._from(one.path, file.load(one.path), name)
         trees = contents(place)
         first = next(iter(trees.values()))
         if not place.is_dir() and "encoder" in first:
@@ -124,7 +145,7 @@ class Encoder:
         else:
             encoder = cls._learnt(place, *learner_of(place, trees, name))
         if version is not None and encoder.version != version:
-            others = [*_kept(place)] if place.is_dir() else []
+            others = [one.version for one in kept if name in (None, one.stage)]
             known = ", ".join(dict.fromkeys([*others, encoder.version]))
             raise StateFileError(f"{place}: no basis of version {version!r}; it holds {known}")
         return encoder
@@ -242,10 +263,3 @@ class Encoder:
         if not finite.all():
             encoded[~finite] = np.nan
         return encoded
-
-
-def _kept(folder: Path) -> dict[str, Path]:
-    """Return the bases that lie in the folder of a service, or in those of a run, by version, oldest first."""
-    found = [*folder.glob("basis-*.safetensors"), *folder.glob("*/basis-*.safetensors")]
-    matched = sorted((int(match[1]), match[2], path) for path in found if (match := BASIS.fullmatch(path.name)))
-    return {version: path for _, version, path in matched}

@@ -1,0 +1,88 @@
+"""Bases: those that the stages of a service encode with, and which frame each holds from; kept in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from stream_infomax.frames.basis import Basis
+from stream_infomax.learning.infomax.encoder import Encoder, Kept, kept_bases
+
+# The most that the bases of a stage take on disk, and how many there are room for however large they are.
+MOST_BYTES, LEAST = 64 << 20, 16
+
+
+class Bases:
+    """What the frames of a service were encoded with, over all its lives.
+
+    A file is written before the checkpoint that moves on from it. Where there is no room for all, those go that have
+    others close by: the older, the further apart.
+
+    Parameters
+    ----------
+    folder
+        Of the service.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._newest: dict[str, Basis] = {}
+        self._unsaved: list[Basis] = []
+
+    def follow(self, bases: Iterable[Basis], offset: int) -> list[Basis]:
+        """Return those of `bases`, with which the frame `offset` will be encoded, that are others than before."""
+        new = []
+        for basis in bases:
+            before = self._newest.get(basis.stage)
+            if before is not None and before.version == basis.version:
+                continue
+            if before is None:
+                basis, is_known = self._dated(basis, offset)
+            else:
+                basis, is_known = replace(basis, previous=before.version, offset=offset), False
+            self._newest[basis.stage] = basis
+            if not is_known:
+                self._unsaved.append(basis)
+            new.append(basis)
+        return new
+
+    def save(self) -> None:
+        """Write what is new.
+
+        Raises
+        ------
+        StateFileError
+            Where the disk does not take it.
+        """
+        for basis in self._unsaved:
+            about = {"stage": basis.stage, "previous": basis.previous, "offset": basis.offset}
+            Encoder.of(basis).save(Kept(basis.stage, basis.offset, basis.version, self._folder).path, **about)
+        for stage in {basis.stage for basis in self._unsaved}:
+            thin(self._kept(stage))
+        self._unsaved.clear()
+
+    def _dated(self, basis: Basis, offset: int) -> tuple[Basis, bool]:
+        """Return the first basis of this life from where on it holds, and whether there is a file of it."""
+        kept = [one for one in self._kept(basis.stage) if one.offset <= offset]
+        if kept and kept[-1].version == basis.version:
+            previous = kept[-2].version if len(kept) > 1 else ""
+            return replace(basis, previous=previous, offset=kept[-1].offset), True
+        return replace(basis, previous=kept[-1].version if kept else "", offset=offset), False
+
+    def _kept(self, stage: str) -> list[Kept]:
+        return [one for one in kept_bases(self._folder) if one.stage == stage]
+
+
+def thin(kept: list[Kept]) -> None:
+    """Remove files, oldest first here, until there are few enough."""
+    kept = list(kept)
+    size = max((one.path.stat().st_size for one in kept), default=1)
+    most = max(LEAST, MOST_BYTES // size)
+    while len(kept) > most:
+        offsets = [one.offset for one in kept]
+        # The first and the newest stay.
+        spare = range(1, len(kept) - LEAST // 2)
+        gone = min(spare, key=lambda i: (offsets[i + 1] - offsets[i - 1]) / (offsets[-1] - offsets[i] + 1))
+        kept.pop(gone).path.unlink(missing_ok=True)
