@@ -2,6 +2,7 @@
 
 import common  # isort: skip  # noqa: F401  (pins threads)
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ SIDE = 12
 TRAIN_ROWS, HELD_OUT_ROWS = 100_000, 20_000
 
 
+@cache
 def pictures() -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Grey values in 0…1 of the pictures to learn from and of the last four, by name, which are held out."""
     files = sorted((data_folder() / "natural_images").glob("*.png"))

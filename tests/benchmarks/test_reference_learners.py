@@ -4,7 +4,15 @@ from collections import deque
 
 import numpy as np
 import pytest
-from reference_learners import batch_infomax, batch_infomax_blocks, batch_overcomplete, infomax_ica, mmica, orica
+from reference_learners import (
+    OnlineOrica,
+    batch_infomax,
+    batch_infomax_blocks,
+    batch_overcomplete,
+    infomax_ica,
+    mmica,
+    orica,
+)
 from reference_learners.paper import _overcomplete_pass, start_beta
 
 from stream_infomax.learning.measures.information import amari_distance
@@ -76,3 +84,13 @@ def test_overcomplete_direction_is_the_projected_derivative():
             2 * h
         )
     np.testing.assert_allclose(_overcomplete_pass(X, C, beta)[1], -numeric + C @ numeric.T @ C, atol=1e-7)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_online_orica_unmixes_rows_as_they_come(adaptive):
+    rng = np.random.default_rng(4)
+    mixing = rng.standard_normal((UNITS, UNITS))
+    learner = OnlineOrica(adaptive)
+    for rows in np.array_split(rng.laplace(size=(20_000, UNITS)) @ mixing.T, 100):
+        learner.partial_fit(rows)
+    assert amari_distance(learner.components_ @ mixing) < 0.05
