@@ -1,8 +1,8 @@
 """Short reference versions of learners that no installable package has, to be measured beside the project's own.
 
 `OnlineOrica` takes rows as they come. Each other is a generator: given whitened rows X (n, K0) and a start C (K0, K1)
-whose columns are filters, it yields C again and again while it learns, so that a benchmark can stop the clock, look, and
-go on. They follow the publications named in each module and are checked on known sources in
+whose columns are filters, it yields C again and again while it learns, so that a benchmark can stop the clock and look.
+They follow the publications named in each module and are checked on known sources in
 tests/benchmarks/test_reference_learners.py.
 """
 
