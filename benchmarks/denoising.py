@@ -22,7 +22,7 @@ from common import data_folder, machine, save_small, write_table
 from PIL import Image
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.infomax.matrices import polar
 from stream_infomax.plots.style import bare, new_figure, panel
 
 PICTURE = "kodim05.png"  # the one for which the paper's energy 0.975 gives the paper's 14 dimensions

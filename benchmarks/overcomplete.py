@@ -22,7 +22,7 @@ from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, pictures, random_patche
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.neurons import start_beta
-from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.infomax.matrices import polar
 from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.learning.measures.information import excess_kurtosis
 

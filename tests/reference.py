@@ -45,6 +45,14 @@ def score_block(y, beta, sign, linear):
     return psi, means
 
 
+def scatter(X):
+    """Σ x xᵀ."""
+    total = np.zeros((X.shape[1], X.shape[1]))
+    for x in np.asarray(X, np.float64):
+        total += np.outer(x, x)
+    return total
+
+
 def shorten(y, bound):
     """Rows beyond the bound times (b/r)², and every row's r."""
     lengths = np.sqrt(np.mean(y**2, axis=1))

@@ -87,7 +87,7 @@ def in_a_refresh() -> Any:
     gain = np.array([1, 1, 1, 1, 1, 30], np.float32)
     for i in range(400):
         made.partial_fit(gain * rows_of(i, 16, seed=1))
-        if len(made._learner._whitener._target):
+        if made._learner._whitener.refreshing:
             return made
     raise AssertionError("no refresh was caught half way")
 

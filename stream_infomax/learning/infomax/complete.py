@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
-from stream_infomax.learning.infomax.whitening import diagonal, nearest_rotation
+from stream_infomax.learning.infomax.matrices import diagonal
 
 Floats = NDArray[np.floating[Any]]
 
@@ -114,10 +114,14 @@ class CompleteRule(Rule):
         largest = math.sqrt(0.5 * total)
         if not largest <= LARGEST_TURN:
             largest = kernels.largest_turn(turn, squares)
+        if not largest < math.inf:  # rows of such a size say nothing
+            turn[:] = 0
+            return turn
         factor = 1.0 if largest <= LARGEST_TURN else LARGEST_TURN / largest
         kernels.unit_columns(turn, squares, factor)
         self.drift += (factor * largest) ** 2
-        if self.drift > LARGEST_DRIFT:
+        self.led_back = self.drift > LARGEST_DRIFT
+        if self.led_back:
             self.drift = 0.0
             rotation = np.matmul(self.dewhiten.T, self.filters, out=self._gradient)
             gram = np.matmul(rotation.T, rotation, out=self._other)
@@ -154,6 +158,5 @@ class CompleteRule(Rule):
             np.matmul(self.whiten, np.matmul(self.dewhiten.T, carried, out=self._other), out=carried)
         self.dewhiten[:] = dewhiten
 
-    def published(self) -> Floats:
-        """Return the nearest admissible C to the average, (K0, K0) float32."""
-        return nearest_rotation(self.dewhiten.T @ self.average)
+    def averaged(self) -> Floats:
+        return np.asarray(self.dewhiten.T @ self.average)

@@ -27,6 +27,8 @@ P0, P1, P2, P3, P4 = np.array([1.17639697, 0.15816091, 4.20164643e-3, 2.57572901
 Q0, Q1, Q2, Q3, Q4 = np.array([1.17639697, 0.550293148, 3.07798833e-2, 4.0130812e-4, 1.00260479e-6], np.float32)
 # Matrices are transposed tile by tile, through a copy: their rows would drive each other out of the cache.
 TILE = 32
+# A row whose sum of squares is larger counts for nothing, and is infinitely long: products of float32 would overflow.
+FARTHEST = np.float32(1e30)
 # Power iterations for the largest angle of a turn.
 POWERS = 6
 
@@ -125,7 +127,7 @@ def shorten(y: Floats, bound: float, usual: float, lengths: Floats) -> tuple[int
     """Multiply the rows of ŷ (n, K0), float32, whose root mean square r exceeds a bound b by (b/r)², in place.
 
     Writes every row's r into `lengths` (n,), and returns how many exceeded b, and how many the length `usual`. A row
-    whose length float32 cannot hold becomes 0, its r infinity.
+    whose squares come to more than 10³⁰ becomes 0, its r infinity.
     """
     n, units = y.shape
     count, beyond = 0, 0
@@ -134,7 +136,7 @@ def shorten(y: Floats, bound: float, usual: float, lengths: Floats) -> tuple[int
         square = np.float32(0)
         for k in range(units):
             square += row[k] * row[k]
-        if not square < np.inf:
+        if not square < FARTHEST:
             lengths[i] = np.inf
             row[:] = 0
             count += 1
@@ -296,13 +298,30 @@ def advance(value: Floats, moved: Floats, average: Floats, share: float) -> None
 
 
 @kernel(fastmath=REGROUP)
-def accumulate(total: Floats, part: Floats) -> None:
-    """Add a float32 matrix to a float64 one of its shape (where numpy converts in pieces first)."""
+def centre(rows: Floats, mean: Floats, out: Floats) -> Floats:
+    """Write x - m of float32 rows (n, K) into `out` for `mean` m (K,) float32; return the sums of what is there (K,).
+
+    They would be 0 if m were exact.
+    """
+    n, width = rows.shape
+    sums = np.zeros(width)
+    for i in range(n):
+        row, to = rows[i], out[i]
+        for j in range(width):
+            to[j] = row[j] - mean[j]
+            sums[j] += to[j]
+    return sums
+
+
+@kernel(fastmath=REGROUP)
+def accumulate(total: Floats, part: Floats, mean: Floats, sums: Floats, rest: Floats) -> None:
+    """Add P + m sᵀ + r mᵀ to a float64 matrix (K, K); P is float32 or float64, m, s and r (K,) are float64."""
     n, m = total.shape
     for i in range(n):
         to, row = total[i], part[i]
+        by, more = mean[i], rest[i]
         for j in range(m):
-            to[j] += row[j]
+            to[j] += row[j] + by * sums[j] + more * mean[j]
 
 
 def call_all() -> None:
@@ -326,4 +345,6 @@ def call_all() -> None:
     largest_turn(y, unit)
     unit_columns(y.copy(), unit, 1.0)
     advance(y.copy(), y, y.copy(), 1.0)
-    accumulate(np.ones((3, 3)), y)
+    centre(y, unit, y.copy())
+    for part in (y, np.ones((3, 3))):
+        accumulate(np.ones((3, 3)), part, np.ones(3), np.ones(3), np.ones(3))

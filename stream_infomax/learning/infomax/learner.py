@@ -20,7 +20,7 @@ from stream_infomax.learning.infomax.follow import World, follow, in_words
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
-from stream_infomax.learning.infomax.published import Published
+from stream_infomax.learning.infomax.published import Publication, Published
 from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule, Step
@@ -108,6 +108,7 @@ class BlockLearner(Kept):
         "_warm_up",
         "_next_refresh",
         "_next_publication",
+        "_publication",
     )
 
     def __init__(self, sizes: Sizes) -> None:
@@ -134,6 +135,7 @@ class BlockLearner(Kept):
         self._stream: Watch | None = None
         self._next_refresh = 0
         self._next_publication = 0
+        self._publication = Publication()
         self._memory: RowMemory | None = None
         if sizes.memory:
             self._memory = RowMemory(sizes.memory, sizes.n_features, sizes.seed)
@@ -217,13 +219,20 @@ class BlockLearner(Kept):
         if examination is not None and not self._examine(self._stream, examination):
             return
         self._learn(self._whitener, self._rule, self._stream)
-        # Never both after one block: no pause is long.
-        if self.n_updates >= self._next_refresh:
-            if self._whitener.refresh():
-                self._rule.renew(self._whitener.whiten, self._whitener.dewhiten)
+        if not self._rule.led_back:
+            self._tend(self._whitener, self._rule)
+
+    def _tend(self, whitener: StreamingWhitener, rule: Rule) -> None:
+        """Do a piece of what is due besides learning: no block takes much longer than the others."""
+        publication = self._publication
+        if whitener.refreshing or (self.n_updates >= self._next_refresh and not publication.under_way):
+            if whitener.refresh():
+                rule.renew(whitener.whiten, whitener.dewhiten)
                 self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
-        elif self.n_updates >= self._next_publication:
-            self._publish(self._whitener, self._rule)
+        elif publication.under_way or self.n_updates >= self._next_publication:
+            published = publication.step(whitener, rule)
+            if published is not None:
+                self._publish(published)
 
     def _learn(self, whitener: StreamingWhitener, rule: Rule, stream: Watch) -> None:
         """Take a step, and let whitening, memory, tuning and objective have what it learnt from."""
@@ -289,7 +298,8 @@ class BlockLearner(Kept):
         follow(world, verdict, lost, entry)
         self._origin, self._scale = world.origin, whitener.scale
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
-        self._publish(whitener, rule)
+        self._publication.clear()
+        self._publish(Published.of(whitener, rule))
         if entry is None:
             stream.archive.leave()
         else:
@@ -333,13 +343,13 @@ class BlockLearner(Kept):
         self.horizon.first = float(self.n_updates * sizes.block)
         self._stream = self._watching(self._rule)
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
-        self._publish(self._whitener, self._rule)
+        self._publish(Published.of(self._whitener, self._rule))
 
     def _watching(self, rule: Rule) -> Watch:
         return Watch(self.sizes.n_features, rule.n_components, self.sizes.false_alarm_rows / self.sizes.block)
 
-    def _publish(self, whitener: StreamingWhitener, rule: Rule) -> None:
-        self.published = Published.of(whitener, rule)
+    def _publish(self, published: Published) -> None:
+        self.published = published
         stream = self._stream
         if stream is not None and stream.charts.calm and stream.examination is None:
             stream.archive.offer(Entry(self.published, self._rest(), self.horizon.in_all))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
-from stream_infomax.learning.infomax.whitening import diagonal, nearest_rotation
+from stream_infomax.learning.infomax.matrices import diagonal
 
 Floats = NDArray[np.floating[Any]]
 
@@ -21,6 +21,8 @@ DENSITY_FLOOR = 1e-3
 # Steps are longer by this factor than those of algorithm 1, however many components there are: second derivatives are
 # no larger for K1/K0 = 12 than for 2.
 STEP_FACTOR = 6.0
+# A direction that is longer is shortened to entries of 1, and then to the largest turn.
+LONGEST_DIRECTION = 1e6
 
 
 class OvercompleteRule(Rule):
@@ -116,6 +118,10 @@ class OvercompleteRule(Rule):
 
     def _advance(self, direction: Floats, share: float) -> None:
         """C ← C + direction, made orthonormal, and its average by `share` of their distance."""
+        if not float(np.linalg.norm(direction)) < LONGEST_DIRECTION:  # its squares are beyond float32
+            largest = float(np.abs(direction).max())
+            direction *= np.float32(1 / largest) if largest < math.inf else np.float32(0)
+            np.nan_to_num(direction, copy=False)
         moved = retracted(self.rotation, direction, self._pulled, self._other)
         moved -= self.rotation
         kernels.advance(self.rotation, moved, self.average, share)
@@ -133,9 +139,8 @@ class OvercompleteRule(Rule):
         """Go on in another whitening: C and its average stay as they are."""
         self.whiten[:], self.dewhiten[:] = whiten, dewhiten
 
-    def published(self) -> Floats:
-        """Return the nearest admissible C to the average, (K0, K1) float32."""
-        return nearest_rotation(self.average)
+    def averaged(self) -> Floats:
+        return self.average
 
 
 def retracted(rotation: Floats, direction: Floats, out: Floats, moved: Floats) -> Floats:

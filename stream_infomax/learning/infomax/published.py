@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.learning.infomax.matrices import nearer_rotation, nearest_rotation
 from stream_infomax.state.kept import Kept
 
 if TYPE_CHECKING:  # who only encodes needs no kernels
@@ -51,10 +52,11 @@ class Published(Kept):
     bias: Floats
 
     @classmethod
-    def of(cls, whitener: StreamingWhitener, rule: Rule) -> Self:
-        """Return the averaged basis in the whitening as it stands."""
+    def of(cls, whitener: StreamingWhitener, rule: Rule, rotation: Floats | None = None) -> Self:
+        """Return the averaged basis in the whitening as it stands, with C (K0, K1) where that is known by now."""
         amplitude = math.sqrt(rule.n_components / rule.n_rank)
-        rotation = rule.published()
+        if rotation is None:
+            rotation = nearest_rotation(rule.averaged())
         filters = (amplitude * (whitener.scale[:, None] * whitener.whiten).T).astype(np.float32)
         basis = (whitener.dewhiten / (amplitude * whitener.scale[:, None])).astype(np.float32)
         return cls(
@@ -76,6 +78,46 @@ class Published(Kept):
         if output not in known:
             known[output] = version_of((self.mean, self.filters, self.basis, self.beta, self.bias), output)
         return known[output]
+
+
+class Publication(Kept):
+    """The way to the next published basis, in pieces of two products.
+
+    Attributes
+    ----------
+    rotation
+        What the average of C has become, (K0, K1) float32; (0, 0) where no publication is under way.
+    exact
+        Whether that is its nearest admissible C.
+    """
+
+    kept = ("rotation", "exact")
+    free: ClassVar = {"rotation": (0, 1)}
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Give up what is under way."""
+        self.rotation: Floats = np.zeros((0, 0), np.float32)
+        self.exact = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether there is more to do."""
+        return bool(self.rotation.size)
+
+    def step(self, whitener: StreamingWhitener, rule: Rule) -> Published | None:
+        """Do the next piece; return the basis with the last one. The whitening stays what it is meanwhile."""
+        if not self.under_way:
+            self.rotation = np.array(rule.averaged())
+            return None
+        if not self.exact:
+            self.rotation, self.exact = nearer_rotation(self.rotation)
+            return None
+        published = Published.of(whitener, rule, self.rotation)
+        self.clear()
+        return published
 
 
 def version_of(arrays: Iterable[Floats], output: str) -> str:

@@ -70,6 +70,8 @@ class Rule(Kept):
         How far rows reach.
     sign
         Of the units' scores, (K1,) float32.
+    led_back
+        Whether the last step cost more than others, for it made C orthonormal again.
     """
 
     average: Floats
@@ -85,6 +87,7 @@ class Rule(Kept):
         self.tuning = Tuning(n_components, self.beta)
         self.reach = Reach()
         self.sign: Floats = np.ones(n_components, np.float32)
+        self.led_back = False
         # What a step writes before it reads it: memory that is new to the process costs as much as a pass over it.
         self._y: Floats = np.zeros((0, n_components), np.float32)
         self._scores: Floats = np.zeros((0, n_components), np.float32)
@@ -113,8 +116,8 @@ class Rule(Kept):
         """Go on from another C, which is its average as well."""
         raise NotImplementedError
 
-    def published(self) -> Floats:
-        """Return the nearest admissible C to the average, (K0, K1) float32."""
+    def averaged(self) -> Floats:
+        """Return the average of C, (K0, K1) float32: no rotation, but near one."""
         raise NotImplementedError
 
     def _make_room(self, n: int) -> None:

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
+from stream_infomax.learning.infomax.matrices import diagonal
 from stream_infomax.learning.infomax.rank import Precision, directions
+from stream_infomax.learning.infomax.refresh import Refresh
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
@@ -19,13 +21,8 @@ Floats = NDArray[np.floating[Any]]
 RIDGE, RIDGE_OF_LEAST = 1e-8, 0.01
 # Where a direction has less than this share of its channels' variance, sums in float32 say too little about it.
 WIDE_SUMS = 1e-5
-# The series of the inverse root is used for eigenvalues up to here; and for eigenvalues as near to 1 as this it leaves
-# less than 63/256 of the fifth power, which float32 rows do not notice.
-SERIES_END = 1.9
-SERIES_EXACT = 0.25
 # Rows that are widened to float64 at a time.
 FIRST_ROWS = 1024
-NEWTON_SCHULZ_LIMIT = 12
 
 
 class StreamingWhitener(Kept):
@@ -77,10 +74,9 @@ class StreamingWhitener(Kept):
         "wide",
         "whiten",
         "dewhiten",
-        "_target",
-        "_approach",
+        "_refresh",
     )
-    free: ClassVar = {"whiten": (1,), "dewhiten": (1,), "_target": (0, 1), "_approach": (0, 1)}
+    free: ClassVar = {"whiten": (1,), "dewhiten": (1,)}
 
     def __init__(self, reference: Floats, scale: Floats | float = 1.0, horizon: Horizon | None = None) -> None:
         n_features = reference.shape[0]
@@ -97,10 +93,10 @@ class StreamingWhitener(Kept):
         self.rank = 0
         self.whiten: Floats = np.zeros((n_features, 0))
         self.dewhiten: Floats = np.zeros((n_features, 0))
-        # Of a refresh that is under way: the covariance that it leads to, and how far the whitening has come.
-        self._target: Floats = np.zeros((0, 0))
-        self._approach: Floats = np.zeros((0, 0))
-        self._product: Floats = np.zeros((n_features, n_features), np.float32)  # what `add` writes before it reads it
+        self._refresh = Refresh()
+        # What `add` writes before it reads it.
+        self._centred: Floats = np.zeros((0, n_features), np.float32)
+        self._product: Floats = np.zeros((n_features, n_features), np.float32)
 
     @property
     def n_rank(self) -> int:
@@ -115,13 +111,23 @@ class StreamingWhitener(Kept):
             self.sum *= decay
             self.scatter *= decay
         self.weight += len(rows)
+        # About the block's own mean (Chan, Golub & LeVeque 1983): float32 products of rows that lie far from
+        # `reference` would drown what varies, and leave a matrix that is no covariance.
+        mean = (np.ones(len(rows), np.float32) @ rows) / np.float32(len(rows))
+        if len(self._centred) != len(rows):
+            self._centred = np.zeros_like(rows)
+        rest = kernels.centre(rows, mean, self._centred)
+        # Σ x xᵀ = Σ (x - m)(x - m)ᵀ + m Σ xᵀ + Σ (x - m) mᵀ
+        total = len(rows) * mean.astype(np.float64) + rest
+        kernels.accumulate(self.scatter, self._gram(self._centred), mean.astype(np.float64), total, rest)
+        self.sum += total
+
+    def _gram(self, rows: Floats) -> Floats:
+        """Return Xᵀ X (K, K) of centred rows."""
         if self.wide:
-            rows = rows.astype(np.float64)
-            self.sum += rows.sum(axis=0)
-            self.scatter += rows.T @ rows
-            return
-        self.sum += np.ones(len(rows), np.float32) @ rows
-        kernels.accumulate(self.scatter, np.matmul(rows.T, rows, out=self._product))
+            wide = rows.astype(np.float64)
+            return np.asarray(wide.T @ wide)
+        return np.matmul(rows.T, rows, out=self._product)
 
     def begin(self, rows: Floats) -> None:
         """Take in the first rows (n, K): as `add`, but summed in float64."""
@@ -185,26 +191,29 @@ class StreamingWhitener(Kept):
         variance = self.settled_variance
         return [int(i) for i in np.flatnonzero((variance > 0) & ~(explained > 0.5 * variance))]
 
-    def refresh(self) -> bool:
-        """Renew the whitening from the running covariance, and move the origin of the rows to the mean.
+    @property
+    def refreshing(self) -> bool:
+        """Whether a renewal of the whitening is under way."""
+        return self._refresh.under_way
 
-        Returns whether that is done. Where the whitening has far to go, it takes several calls, none of them long;
-        until the last of them it stays what it was.
+    def refresh(self) -> bool:
+        """Do the next piece of a renewal of the whitening; return whether it is renewed now.
+
+        The first piece moves the origin of the rows to the mean. Until the last the whitening stays what it was.
         """
-        if not len(self._target):
-            self._target, self._approach = self._destination()
-        covariance, projected = self._target, self._approach
-        moved = covariance @ projected
-        gram = projected.T @ moved
-        # Corrections are small beside what they correct: float32 will do.
-        correction, exact = inverse_root(gram)
-        if exact:
-            self.dewhiten = moved + moved.astype(np.float32) @ correction
-        projected += projected.astype(np.float32) @ correction
-        if exact:
-            self.whiten = projected
-            self._target = self._approach = np.zeros((0, 0))
-        return exact
+        way = self._refresh
+        if not way.under_way:
+            self._recentre()
+            if not np.isfinite(self.scatter).all():
+                self._forget()
+            way.begin(self._destination(), self.whiten, self._metric())
+            return False
+        if not way.done:
+            way.step(self.whiten, self._metric())
+            return False
+        self.whiten, self.dewhiten = way.approach, way.moved
+        way.clear()
+        return True
 
     def rest(self) -> float:
         """Return the mean variance, in the units of x, of a direction that the whitening leaves out; 0 for none."""
@@ -232,7 +241,7 @@ class StreamingWhitener(Kept):
         self.scatter = covariance * by * scale
         self.sum, self.weight = np.zeros(len(mean)), 1.0
         self.settled_variance = diagonal(self.scatter).copy()
-        self._target = self._approach = np.zeros((0, 0))
+        self._refresh.clear()
 
     def weigh(self, weight: float) -> None:
         """Let what is known count as much as so many rows."""
@@ -241,17 +250,15 @@ class StreamingWhitener(Kept):
         self.scatter *= factor
         self.weight = weight
 
-    def _destination(self) -> tuple[Floats, Floats]:
-        """Return the covariance to whiten, and the whitening that a refresh begins with."""
-        self._recentre()
+    def _destination(self) -> Floats:
+        """Return the covariance to whiten."""
         covariance = self.scatter / max(self.weight, 1.0)
         diagonal(covariance)[:] += self._ridge(diagonal(covariance))
-        if self.n_rank == len(covariance):
-            return covariance, self.whiten.copy()
-        # One subspace iteration: the span of M Σ V is nearer to the leading directions than that of V.
-        metric = self.metric * np.square(np.min(self.scale) / self.scale)
-        moved = metric[:, None] * (covariance @ self.whiten)
-        return covariance, np.asarray(moved @ np.linalg.solve(moved.T @ moved, moved.T @ self.whiten))
+        return np.asarray(covariance)
+
+    def _metric(self) -> Floats:
+        """Return M (K,) for channels in the unit that they have now."""
+        return np.asarray(self.metric * np.square(np.min(self.scale) / self.scale))
 
     def _ridge(self, variance: Floats) -> Floats:
         # Keeps the whitening bounded when a direction dies; the settled variance counts when most of them do.
@@ -261,70 +268,13 @@ class StreamingWhitener(Kept):
         level = float(np.median(variance[varied] / self.settled_variance[varied]))
         return self.ridge * max(level, 1e-6) * self.settled_variance
 
+    def _forget(self) -> None:
+        """Go on from the covariance that the whitening stands for, as of one row."""
+        self.scatter = self.dewhiten @ self.dewhiten.T
+        self.sum, self.weight = np.zeros_like(self.sum), 1.0
+
     def _recentre(self) -> None:
         mean = self.mean()
         self.scatter -= np.multiply.outer(self.weight * mean, mean)
         self.sum = np.zeros_like(self.sum)
         self.reference = self.reference + mean / self.scale
-
-
-def diagonal(matrix: Floats) -> Floats:
-    """Return the diagonal of a matrix as a view that can be written to."""
-    return np.asarray(np.einsum("ii->i", matrix))
-
-
-def inverse_root(matrix: Floats) -> tuple[Floats, bool]:
-    """Return M^(-1/2) - I of a symmetric positive definite M (K, K), and whether that is exact.
-
-    The series in Δ = M/m - I up to Δ⁴, m the mean eigenvalue: two products, where eigenvectors cost as much as fifty.
-    Where eigenvalues are further apart than the series bears, m grows until all of M/m lie below SERIES_END; then the
-    result is no inverse root, but makes every eigenvalue of R M R nearer to 1, some six times where it is small.
-    """
-    mean = max(float(np.trace(matrix)) / len(matrix), np.finfo(np.float64).tiny)
-    delta = matrix.copy()
-    diagonal(delta)[:] -= mean
-    delta = np.multiply(delta, 1 / mean).astype(np.float32)
-    square = delta.T @ delta
-    distance = math.sqrt(float(np.linalg.norm(square)))  # at least the largest |eigenvalue| of Δ
-    if distance > SERIES_END - 1:
-        factor = (1 + distance) / SERIES_END
-        square += (2 - 2 * factor) * delta
-        square /= factor**2
-        diagonal(square)[:] += (1 / factor - 1) ** 2
-        delta /= factor
-        diagonal(delta)[:] += 1 / factor - 1
-        mean *= factor
-    series = square * np.float32(35 / 128)
-    delta *= -5 / 16
-    series += delta
-    root = square @ series
-    square *= 3 / 8
-    root += square
-    delta *= 8 / 5
-    root += delta
-    root /= math.sqrt(mean)
-    diagonal(root)[:] += 1 / math.sqrt(mean) - 1
-    return root, distance < SERIES_EXACT
-
-
-def polar(matrix: Floats) -> Floats:
-    """Return the nearest matrix with orthonormal rows: (C Cᵀ)^(-1/2) C."""
-    left, _, right = np.linalg.svd(matrix, full_matrices=False)
-    return np.asarray(left @ right)
-
-
-def nearest_rotation(matrix: Floats) -> Floats:
-    """Return `polar` of a float32 matrix that is not far from it, by Newton-Schulz; a tenth of the time."""
-    rotation = matrix
-    for _ in range(NEWTON_SCHULZ_LIMIT):
-        gram = rotation @ rotation.T
-        if not np.linalg.norm(gram) < 2 * math.sqrt(len(gram)):
-            break
-        diagonal(gram)[:] -= 1
-        done = bool(np.abs(gram).max() < 1e-3)
-        gram *= np.float32(-0.5)
-        diagonal(gram)[:] += 1
-        rotation = gram @ rotation
-        if done:  # the iteration squares the error: this one went below float32's own
-            return rotation
-    return polar(matrix.astype(np.float64)).astype(np.float32)

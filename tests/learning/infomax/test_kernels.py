@@ -159,11 +159,17 @@ def test_advance():
         np.testing.assert_allclose(made, wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_accumulate():
-    total, part = RNG.standard_normal((5, 7)), RNG.standard_normal((5, 7)).astype(np.float32)
-    expected = total + part
-    kernels.accumulate(total, part)
-    np.testing.assert_array_equal(total, expected)
+def test_centre_and_accumulate():
+    rows = (RNG.standard_normal((40, 5)) + 300).astype(np.float32)
+    mean, centred = (rows.mean(axis=0) + np.float32(0.01)).astype(np.float32), np.empty_like(rows)
+    rest = kernels.centre(rows, mean, centred)
+    np.testing.assert_array_equal(centred, rows - mean)
+    np.testing.assert_allclose(rest, (rows - mean).sum(axis=0, dtype=np.float64), rtol=1e-6)
+    total = RNG.standard_normal((5, 5))
+    expected = total + reference.scatter(rows)
+    wide = mean.astype(np.float64)
+    kernels.accumulate(total, centred.T @ centred, wide, len(rows) * wide + rest, rest)
+    np.testing.assert_allclose(total, expected, rtol=1e-9)
 
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="this is the plain run already")
