@@ -21,8 +21,8 @@ import numpy as np
 from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, pictures, random_patches
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.matrices import polar
+from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.learning.measures.information import excess_kurtosis
 

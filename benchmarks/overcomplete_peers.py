@@ -17,8 +17,8 @@ from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, pictures, ra
 from reference_learners import batch_overcomplete
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.neurons import density, start_beta
 from stream_infomax.learning.infomax.matrices import polar
+from stream_infomax.learning.infomax.neurons import density, start_beta
 from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.learning.measures.information import coefficient_entropy, conditional_entropy, excess_kurtosis
 

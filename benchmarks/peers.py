@@ -28,8 +28,8 @@ from photographs import HELD_OUT_ROWS, SIDE, TRAIN_ROWS, Whitening, judge, pictu
 from reference_learners import batch_infomax, batch_infomax_blocks, infomax_ica, mmica, orica
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.matrices import polar
+from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.kernels import compile_kernels
 
 RESULTS = common.RESULTS / "peers.json"

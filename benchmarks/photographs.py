@@ -9,8 +9,8 @@ import numpy as np
 from common import data_folder
 from PIL import Image
 
-from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
 from stream_infomax.learning.infomax.matrices import polar
+from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
 from stream_infomax.learning.measures.information import coefficient_entropy, conditional_entropy
 
 HELD_OUT = 4

@@ -22,8 +22,8 @@ from sets import ENERGY, SETS, split
 
 from stream_infomax.learning.infomax import rules
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
 from stream_infomax.learning.infomax.matrices import polar
+from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
 from stream_infomax.learning.kernels import compile_kernels
 
 FRAME, SEEDS, TENTHS = 256, range(5), 10

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
-from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
 from stream_infomax.learning.infomax.matrices import diagonal
+from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
 
 Floats = NDArray[np.floating[Any]]
 

@@ -40,11 +40,19 @@ class Refresh(Kept):
     exact
         Whether the last of them has led to the whitening.
     target, approach, moved, gram
-        Σ (K, K), P (K, K0), Σ P and Pᵀ Σ P, or the correction that follows from it.
+        Σ (K, K), P (K, K0), Σ P and Pᵀ Σ P.
+    correction
+        (Pᵀ Σ P)^(-1/2) - I, or a part of it, float32.
     """
 
-    kept = ("phase", "rounds", "exact", "target", "approach", "moved", "gram")
-    free: ClassVar = dict.fromkeys(("target", "approach", "moved", "gram"), (0, 1))
+    kept = ("phase", "rounds", "exact", "target", "approach", "moved", "gram", "correction")
+    free: ClassVar = dict.fromkeys(("target", "approach", "moved", "gram", "correction"), (0, 1))
+
+    target: Floats
+    approach: Floats
+    moved: Floats
+    gram: Floats
+    correction: Floats
 
     def __init__(self) -> None:
         self.clear()
@@ -53,6 +61,7 @@ class Refresh(Kept):
         """Give up what is under way."""
         self.phase, self.rounds, self.exact = "", 0, False
         self.target, self.approach, self.moved, self.gram = (np.zeros((0, 0)) for _ in range(4))
+        self.correction = np.zeros((0, 0), np.float32)
 
     @property
     def under_way(self) -> bool:
@@ -117,14 +126,14 @@ class Refresh(Kept):
 
     def _root(self) -> str:
         self.rounds += 1
-        self.gram, self.exact = inverse_root(self.gram)
-        return "correct" if self.rounds <= MOST_ROUNDS and bool(np.isfinite(self.gram).all()) else "lost"
+        self.correction, self.exact = inverse_root(self.gram)
+        return "correct" if self.rounds <= MOST_ROUNDS and bool(np.isfinite(self.correction).all()) else "lost"
 
     def _correct(self) -> str:
         # Corrections are small beside what they correct: float32 will do.
         if self.exact:
-            self.moved = self.moved + self.moved.astype(np.float32) @ self.gram
-        self.approach = self.approach + self.approach.astype(np.float32) @ self.gram
+            self.moved = self.moved + self.moved.astype(np.float32) @ self.correction
+        self.approach = self.approach + self.approach.astype(np.float32) @ self.correction
         return "done" if self.exact else "move"
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import reference
 
-from stream_infomax.learning.infomax.matrices import nearest_rotation
 from stream_infomax.learning.infomax.complete import CompleteRule
 from stream_infomax.learning.infomax.horizon import Horizon
+from stream_infomax.learning.infomax.matrices import nearest_rotation
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule, largest_eigenvalue, retracted
 
 RNG = np.random.default_rng(0)
@@ -78,7 +78,9 @@ def test_rotations_stay_orthonormal_whatever_comes(components, scale):
         x = (scale * RNG.standard_t(1.5, size=(16, K))).astype(np.float32)
         learn(rule, x)
     np.testing.assert_allclose(np.linalg.svd(rule.rotation, compute_uv=False), 1, atol=0.25)
-    np.testing.assert_allclose(nearest_rotation(rule.averaged()) @ nearest_rotation(rule.averaged()).T, np.eye(K), atol=1e-5)
+    np.testing.assert_allclose(
+        nearest_rotation(rule.averaged()) @ nearest_rotation(rule.averaged()).T, np.eye(K), atol=1e-5
+    )
 
 
 def test_the_start_is_orthonormal_and_seeded():
