@@ -171,10 +171,15 @@ def whitened_anew(present: Basis, rows: Floats, mean: Floats) -> Basis:
     """Return the basis with the covariance of rows (n, K), its whitening as near to the present one as may be."""
     K, n_rank = present.whiten.shape
     centred = rows - mean
+    # Where all directions are kept, in no unit; the leading ones are those of the units that the rows have.
+    deviation = rows.std(axis=0)
+    unit = np.where(deviation > 0, deviation, deviation.mean()) if n_rank == K and deviation.any() else np.ones(K)
+    centred = centred / unit
     values, vectors = np.linalg.eigh(centred.T @ centred / len(rows))
     values = np.maximum(values[::-1], 1e-8 * max(values.sum(), 1e-300))
     vectors = vectors[:, ::-1][:, :n_rank]
-    whiten, dewhiten = vectors / np.sqrt(values[:n_rank]), vectors * np.sqrt(values[:n_rank])
+    whiten = vectors / np.sqrt(values[:n_rank]) / unit[:, None]
+    dewhiten = vectors * np.sqrt(values[:n_rank]) * unit[:, None]
     # The nearest in the measure of the rows.
     left, _, right = np.linalg.svd(dewhiten.T @ present.whiten)
     turn = left @ right

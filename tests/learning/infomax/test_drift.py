@@ -52,6 +52,17 @@ def test_another_mixing_is_followed_about_as_fast_as_by_a_fresh_learner(settled)
     assert amari(learner.components_ @ second) < 1.5 * amari(fresh.components_ @ second) < 0.06
 
 
+@pytest.mark.parametrize("unit", [1e-5, 1e5])
+def test_a_channel_in_another_unit_hides_no_change(unit):
+    units = np.where(np.arange(K) == 2, unit, 1.0)
+    first, second = mixings(2)
+    learner = OnlineInfomax(adapt="follow").partial_fit(rows_of(first, 20_000, 0) * units)
+    learner.partial_fit(rows_of(second, 10_000, 1) * units)
+    assert kinds(learner) == ["change"]
+    assert "another covariance" in learner.events_[0].text
+    assert amari(learner.components_ * units @ second) < 0.06
+
+
 def test_fixed_only_reports_a_change(settled):
     learner, _, second = settled
     fixed = copy_of(learner, adapt="fixed").partial_fit(rows_of(second, 2000, 1))
