@@ -56,7 +56,7 @@ class Difference:
     one, other
         The runs.
     settings
-        By key, the values of both where they differ; None for a key that one lacks.
+        By dotted key, the values of both where they differ; None for a key that one lacks.
     matched
         By the name of a learner that both have: which of its components in the one is which in the other.
     features
@@ -111,9 +111,6 @@ def _services(config: Mapping[str, Any]) -> list[str]:
 
 def difference(one: Side, other: Side) -> Difference:
     """Put two runs beside each other."""
-    keys = dict.fromkeys([*one.settings, *other.settings])
-    settings = {key: (one.settings.get(key), other.settings.get(key)) for key in keys}
-    settings = {key: both for key, both in settings.items() if both[0] != both[1]}
     mine, its = ({stage.name: stage for stage in learners(run.stages.values())} for run in (one, other))
     matched = {
         name: match(mine[name].learner, its[name].learner)
@@ -121,4 +118,25 @@ def difference(one: Side, other: Side) -> Difference:
         if name in its and mine[name].learner.n_features_in_ == its[name].learner.n_features_in_
     }
     features = agreements(one.place / RECORDER, other.place / RECORDER)
-    return Difference(one, other, settings, matched, features)
+    return Difference(one, other, different(one.settings, other.settings), matched, features)
+
+
+def different(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return both values of each dotted key whose values differ.
+
+    Of a source, stage or sink that one run has only, or that is of another kind, the kind stands for all of it.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in dict.fromkeys([*one, *other]):
+        kind = f"{_table_of(key)}.kind"
+        if one.get(kind) != other.get(kind):
+            found[kind] = one.get(kind), other.get(kind)
+        elif one.get(key) != other.get(key):
+            found[key] = one.get(key), other.get(key)
+    return found
+
+
+def _table_of(key: str) -> str:
+    """Return the table that a dotted key is in: ``run``, ``source``, ``stage.NAME`` or ``sink.NAME``."""
+    table, *rest = key.split(".")
+    return f"{table}.{rest[0]}" if table in ("stage", "sink") and rest else table

@@ -23,6 +23,7 @@ from stream_infomax.frames.contracts import Mark, Output, Pipeline, Seekable, St
 from stream_infomax.frames.frame import Frame
 from stream_infomax.run.folder import IN_PROCESS, Origin, RunFolder
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences, newest_before
+from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.sinks.store import FrameStore, holds_frames, keep_before
 from stream_infomax.transport.log import OutputLog
@@ -33,6 +34,8 @@ ABOUT = ("source", "run.seed")
 BUT_NOT = ("source.pace", "source.log.*")
 # Of a stage's table: where it runs and what it passes on shapes no state.
 OF_PLACE = ("service", "carry", "log", "start")
+# Characters of a setting's value in a sentence.
+LONGEST_VALUE = 32
 
 Watch: TypeAlias = Callable[[int], None]
 
@@ -252,7 +255,7 @@ def _changes(before: Config, old: StageTable, after: Config, new: StageTable) ->
 
 def _said(values: Mapping[str, Any], key: str) -> str:
     value = values.get(key)
-    return "none" if value is None else str(value)
+    return "none" if value is None else printable(str(value), LONGEST_VALUE)
 
 
 def write_fork(

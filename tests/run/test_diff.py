@@ -8,6 +8,7 @@ from helpers.extras import extra
 
 extra("matplotlib")
 extra("scipy")
+from stream_infomax.run.diff import different  # noqa: E402
 
 CONFIG = """
 [run]
@@ -71,3 +72,23 @@ def test_what_cannot_be_is_named(folder: Path, arguments: tuple[str, ...], says:
     done = call("diff", *arguments, folder=folder)
     assert (done.code, done.errors.count("\n")) == (2, 1)
     assert says in done.errors
+
+
+def test_of_what_one_run_has_only_the_kind_stands_for_all() -> None:
+    stage = {"stage.a.kind": "learner", "stage.a.block": 64, "stage.a.half_life": 10.0}
+    one = {"run.keep": 3, "source.kind": "audio", "source.path": "x", **stage}
+    other = {
+        "run.keep": 4,
+        "source.kind": "synthetic",
+        "source.rows": 3,
+        "stage.a.kind": "learner",
+        "stage.a.block": 64,
+    }
+    assert different(one, other) == {
+        "run.keep": (3, 4),
+        "source.kind": ("audio", "synthetic"),
+        "stage.a.half_life": (10.0, None),
+    }
+    assert different(one, {key: value for key, value in one.items() if key not in stage}) == {
+        "stage.a.kind": ("learner", None)
+    }
