@@ -145,6 +145,14 @@ class CompleteRule(Rule):
         total += 2 * np.sum(np.log1p(u, out=u), dtype=np.float64)
         return float(total) / len(u) - self.n_components * math.log(self.beta)
 
+    def outputs(self, n: int) -> Floats:
+        """Return the averaged filters of the first outputs, (K, n)."""
+        return self.average[:, :n]
+
+    def linear_part(self, n: int) -> Floats:
+        """Return the linear part of their scores (n,)."""
+        return self.linear[:n]
+
     def turn_to(self, rotation: Floats) -> None:
         """Go on from another C (K0, K0), which is its average as well."""
         self.filters[:] = self.whiten @ rotation

@@ -7,6 +7,9 @@ from typing import ClassVar
 
 from stream_infomax.state.kept import Kept
 
+# The fewest rows that a drift leaves.
+LEAST = 256.0
+
 
 class Horizon(Kept):
     """The rows that what is learnt stands on; they grow with the stream, and a change of it cuts them.
@@ -52,6 +55,15 @@ class Horizon(Kept):
         """Rows that count, those of the warm-up included."""
         return min(self.rows + self.first, self.limit)
 
+    def adapt(self, factor: float) -> None:
+        """Multiply the bound; one that was infinite is what counts now, and one beyond all rows is infinite again."""
+        if factor < 1:
+            self.bound = max(self.length * factor, LEAST)
+        elif factor > 1:
+            self.bound *= factor
+            if self.bound > self.rows:
+                self.bound = math.inf
+
     @property
     def recent(self) -> int | None:
         """Rows that may be learnt from again; None for all."""
@@ -62,6 +74,7 @@ class Horizon(Kept):
         return 1.0 if math.isinf(self.limit) else float(0.5 ** (n / self.limit))
 
     def cut(self, rows: float) -> None:
-        """Let so many rows count at most from now on, and no warm-up."""
+        """Let so many rows count at most from now on, and no warm-up; the bound ends."""
         self.rows = min(self.rows, rows)
         self.first = 0.0
+        self.bound = math.inf

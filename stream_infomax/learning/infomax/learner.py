@@ -220,14 +220,15 @@ class BlockLearner(Kept):
             return
         self._learn(self._whitener, self._rule, self._stream)
         if not self._rule.led_back:
-            self._tend(self._whitener, self._rule)
+            self._tend(self._whitener, self._rule, self._stream)
 
-    def _tend(self, whitener: StreamingWhitener, rule: Rule) -> None:
+    def _tend(self, whitener: StreamingWhitener, rule: Rule, stream: Watch) -> None:
         """Do a piece of what is due besides learning: no block takes much longer than the others."""
         publication = self._publication
         if whitener.refreshing or (self.n_updates >= self._next_refresh and not publication.under_way):
             if whitener.refresh():
                 rule.renew(whitener.whiten, whitener.dewhiten)
+                stream.lag.expect(whitener, rule)
                 self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         elif publication.under_way or self.n_updates >= self._next_publication:
             published = publication.step(whitener, rule)
@@ -243,6 +244,8 @@ class BlockLearner(Kept):
             self._memory.draw(shift, self._rows[size:], self.horizon.recent)
         self.horizon.rows += size
         step = rule.step(self._rows, size)
+        if self.sizes.adapt == "follow" and self.n_updates % stream.lag.every(self.horizon.length / size) == 0:
+            self._look_for_lag(whitener, rule, stream, step)
         whitener.add(step.rows)
         if self._memory is not None:
             self._memory.add(step.rows + shift)  # relative to the origin, which stays
@@ -251,6 +254,13 @@ class BlockLearner(Kept):
             self._watch(rule.objective(step))
         if stream.examination is None:
             self._look(stream, rule, step)
+
+    def _look_for_lag(self, whitener: StreamingWhitener, rule: Rule, stream: Watch, step: Step) -> None:
+        """Shorten what counts where learning lags behind, and lengthen it where it need not be so short."""
+        factor = stream.lag.add(step.rows, rule.beta, self.horizon.length)
+        if factor != 1:
+            self.horizon.adapt(factor)
+            whitener.weigh(min(whitener.weight, self.horizon.limit / math.log(2)))
 
     def _look(self, stream: Watch, rule: Rule, step: Step) -> None:
         """Look whether the stream has changed."""
@@ -346,7 +356,9 @@ class BlockLearner(Kept):
         self._publish(Published.of(self._whitener, self._rule))
 
     def _watching(self, rule: Rule) -> Watch:
-        return Watch(self.sizes.n_features, rule.n_components, self.sizes.false_alarm_rows / self.sizes.block)
+        return Watch(
+            self.sizes.n_features, rule.n_rank, rule.n_components, self.sizes.false_alarm_rows / self.sizes.block
+        )
 
     def _publish(self, published: Published) -> None:
         self.published = published

@@ -130,6 +130,14 @@ class OvercompleteRule(Rule):
         """Return Q̂ in nats at the running D, to which the rows of the last step belong."""
         return -0.5 * float(np.linalg.slogdet(self._weighted_gram())[1])
 
+    def outputs(self, n: int) -> Floats:
+        """Return the filters of the first whitened dimensions (K, n): the outputs are more than these."""
+        return self.whiten[:, :n]
+
+    def linear_part(self, n: int) -> Floats:
+        """Return nothing (n,): of whitened dimensions the scores say nothing."""
+        return np.zeros(n)
+
     def turn_to(self, rotation: Floats) -> None:
         """Go on from another C (K0, K1), which is its average as well."""
         self.rotation[:] = rotation

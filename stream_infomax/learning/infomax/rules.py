@@ -112,6 +112,14 @@ class Rule(Kept):
         """Carry C and its average over to another whitening."""
         raise NotImplementedError
 
+    def outputs(self, n: int) -> Floats:
+        """Return filters (K, n) in the whitening's unit: of the first averaged outputs, or of whitened dimensions."""
+        raise NotImplementedError
+
+    def linear_part(self, n: int) -> Floats:
+        """Return the linear part of the scores of these outputs (n,)."""
+        raise NotImplementedError
+
     def turn_to(self, rotation: Floats) -> None:
         """Go on from another C, which is its average as well."""
         raise NotImplementedError

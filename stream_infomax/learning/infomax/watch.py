@@ -13,6 +13,7 @@ from stream_infomax.learning.infomax import signal_kernels
 from stream_infomax.learning.infomax.archive import Archive
 from stream_infomax.learning.infomax.charts import Alarm, Charts
 from stream_infomax.learning.infomax.examination import Examination
+from stream_infomax.learning.infomax.lag import MOST_OUTPUTS, Lag
 from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.warm_up import Unit, unit_of
 from stream_infomax.state.kept import Kept, within
@@ -40,8 +41,8 @@ class Watch(Kept):
 
     Parameters
     ----------
-    n_features, n_components
-        K and K1.
+    n_features, n_rank, n_components
+        K, K0 and K1.
     blocks
         Between two false alarms.
 
@@ -55,12 +56,23 @@ class Watch(Kept):
         Whether learning waits for a person.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ("charts", "archive", "held", "values", "_power", "_signal", "_far", "_patience")
+    kept: ClassVar[tuple[str, ...]] = (
+        "charts",
+        "archive",
+        "lag",
+        "held",
+        "values",
+        "_power",
+        "_signal",
+        "_far",
+        "_patience",
+    )
 
-    def __init__(self, n_features: int, n_components: int, blocks: float) -> None:
+    def __init__(self, n_features: int, n_rank: int, n_components: int, blocks: float) -> None:
         self.n_features = n_features
         self.charts = Charts(TWO_SIDED, blocks)
         self.archive = Archive()
+        self.lag = Lag(n_features, min(n_rank, MOST_OUTPUTS))
         self.examination: Examination | None = None
         self.held = False
         self.values: Floats = np.zeros(3)
@@ -110,6 +122,7 @@ class Watch(Kept):
     def moved(self, is_new: bool) -> None:
         """After a change has been followed: what is known of the level holds on, of a new world nothing else."""
         self.examination = None
+        self.lag.clear()
         self._power[:] = 1
         self._patience = 1
         if is_new:
