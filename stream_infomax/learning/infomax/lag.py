@@ -8,11 +8,13 @@ before, in units of a surprise's square, is about -0.2/h at rest, and grows with
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.rules import Rule
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.kept import Kept
@@ -27,8 +29,10 @@ COVARIANCE, ROTATION = 0, 1
 BEST = (0.6, 0.5)
 # The mean surprise is one of this share of the horizon.
 SHARE = 0.25
-# Standard errors that shorten a horizon, and that lengthen it; terms behind either.
-SHORTEN, LENGTHEN, LEAST_TERMS = 3.0, 2.0, 8
+# Standard errors that end the growth of a horizon, that shorten it further, and that lengthen it; terms behind each.
+END, SHORTEN, LENGTHEN, LEAST_TERMS = 4.5, 3.0, 2.0, 8
+# Rows for each dimension before which what is learnt comes nearer still to where it has to be, which is no drift.
+FIRST_ROWS = 500.0
 # The shortest step of a horizon down, the longest, and the step up.
 SHORTER, SHORTEST, LONGER = 0.9, 0.5, 1.25
 
@@ -66,7 +70,7 @@ class Lag(Kept):
         self._linear[:] = rule.linear_part(n)
         self._ready = True
 
-    def add(self, rows: Floats, beta: float, horizon: float) -> float:
+    def add(self, rows: Floats, beta: float, horizon: Horizon) -> float:
         """Take in a block of rows (n, K) float32 that the learner does not know yet.
 
         Parameters
@@ -76,7 +80,7 @@ class Lag(Kept):
         beta
             Of the scores.
         horizon
-            Rows that count.
+            Says which rows count.
 
         Returns
         -------
@@ -84,7 +88,7 @@ class Lag(Kept):
         """
         if not self._ready:
             return 1.0
-        surprise, blocks = self._surprise(rows, beta), max(horizon / len(rows), 1.0)
+        surprise, blocks = self._surprise(rows, beta), max(horizon.length / len(rows), 1.0)
         if self._count:
             both, turned = float(np.vdot(self._mean, surprise)), float(np.vdot(self._mean.T, surprise))
             square, crossed = float(np.vdot(surprise, surprise)), float(np.vdot(surprise.T, surprise))
@@ -94,7 +98,7 @@ class Lag(Kept):
                 self._sums[part] += (product, size, term, term * term, 1)
         self._count += 1
         self._mean += max(1 / self._count, min(1.0, self.every(blocks) / (SHARE * blocks))) * (surprise - self._mean)
-        return self._step(blocks)
+        return self._step(blocks, SHORTEN if math.isfinite(horizon.bound) else END)
 
     def clear(self) -> None:
         """Begin anew after a change."""
@@ -111,13 +115,13 @@ class Lag(Kept):
         gradient = scores.T @ y / np.float32(len(rows))
         return np.asarray(y.T @ y / np.float32(len(rows)) - self._expected + gradient - gradient.T)
 
-    def _step(self, blocks: float) -> float:
+    def _step(self, blocks: float, shorten: float) -> float:
         """Return by what the horizon is to be multiplied: it is as short as covariance or rotation asks for."""
         products, squares, terms, sizes, n = self._sums.T
         if n[0] < LEAST_TERMS:
             return 1.0
         errors = terms / np.sqrt(np.maximum(sizes, 1e-30))
-        if errors.max() > SHORTEN:
+        if errors.max() > shorten:
             part = int(np.argmax(errors))
             ratio = blocks * products[part] / max(squares[part], 1e-30)
             factor = (BEST[part] / max(ratio, BEST[part])) ** (1 / 3)

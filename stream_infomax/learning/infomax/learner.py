@@ -18,6 +18,7 @@ from stream_infomax.learning.infomax.events import Events, Happening
 from stream_infomax.learning.infomax.examination import Examination, Verdict, judge
 from stream_infomax.learning.infomax.follow import World, follow, in_words
 from stream_infomax.learning.infomax.horizon import Horizon
+from stream_infomax.learning.infomax.lag import FIRST_ROWS
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Publication, Published
@@ -244,7 +245,8 @@ class BlockLearner(Kept):
             self._memory.draw(shift, self._rows[size:], self.horizon.recent)
         self.horizon.rows += size
         step = rule.step(self._rows, size)
-        if self.sizes.adapt == "follow" and self.n_updates % stream.lag.every(self.horizon.length / size) == 0:
+        every = stream.lag.every(self.horizon.length / size)
+        if self.sizes.adapt == "follow" and self.n_updates % every == 0:
             self._look_for_lag(whitener, rule, stream, step)
         whitener.add(step.rows)
         if self._memory is not None:
@@ -257,7 +259,9 @@ class BlockLearner(Kept):
 
     def _look_for_lag(self, whitener: StreamingWhitener, rule: Rule, stream: Watch, step: Step) -> None:
         """Shorten what counts where learning lags behind, and lengthen it where it need not be so short."""
-        factor = stream.lag.add(step.rows, rule.beta, self.horizon.length)
+        if self.horizon.rows < FIRST_ROWS * rule.n_rank:
+            return
+        factor = stream.lag.add(step.rows, rule.beta, self.horizon)
         if factor != 1:
             self.horizon.adapt(factor)
             whitener.weigh(min(whitener.weight, self.horizon.limit / math.log(2)))
