@@ -12,8 +12,10 @@ def diff(run: Path, other: Path, *, out: Path | None = None) -> int:
 
     Parameters
     ----------
-    run, other
-        Folders of runs, finished or under way.
+    run
+        The folder of a run, finished or under way.
+    other
+        That of another one.
     out
         A .png file for the same as a picture.
     """

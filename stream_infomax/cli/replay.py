@@ -26,8 +26,7 @@ def replay(
 ) -> int:
     """Go back to a frame of a run, and go on from there with other settings, as a run of its own in a new folder.
 
-    The run, finished or under way, is left as it is. Up to that frame all is as it was, to the last bit. A setting that
-    shapes what a stage has learnt makes it and those behind it start afresh there.
+    Up to that frame all is as it was, to the last bit; the run is left alone.
 
     Parameters
     ----------

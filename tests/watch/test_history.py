@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_infomax.frames.measure import Measure
-from stream_infomax.watch.history import HEAD, POINTS, History, read
+from stream_infomax.watch.history import HEAD, POINTS, History, keep_until, read
 from stream_infomax.watch.monitor import Monitor
 
 
@@ -100,3 +100,14 @@ class TestHistory:
         columns = read(path)["learner", "", "objective"]
         assert len(columns["value"]) <= POINTS * (1 + log(50_000 / POINTS)) + 2
         assert columns["value"][-1] == 50_000
+
+    def test_a_fork_has_the_curves_up_to_its_first_frame(self, tmp_path: Path) -> None:
+        path, target = tmp_path / "history.csv", tmp_path / "fork.csv"
+        lines = [f"{i}.00,{name},,objective,{64 * i},{5 - i}" for i in range(1, 5) for name in ("a", "b", "c")]
+        path.write_text("\n".join([HEAD, *lines, "rubbish", ""]))
+        keep_until(path, target, {"a": 128, "b": -1})
+        assert read(target) == {
+            ("a", "", "objective"): {"seconds": [1.0, 2.0], "position": [64.0, 128.0], "value": [4.0, 3.0]}
+        }
+        keep_until(tmp_path / "missing.csv", tmp_path / "none.csv", {"a": 128})
+        assert read(tmp_path / "none.csv") == {}
