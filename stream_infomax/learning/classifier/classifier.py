@@ -240,8 +240,10 @@ def _labels(y: Any) -> Labels:
             raise ValueError(f"y has labels of the types {', '.join(found)}; accepted are texts, or whole numbers")
         if found != ["str"]:
             labels = np.array(labels.tolist())
+            if labels.dtype.kind == "O":
+                raise ValueError("y has numbers beyond 64 bits; accepted are texts, whole numbers, booleans")
     if labels.dtype.kind == "T":
-        labels = labels.astype(np.str_)
+        labels = np.array(labels.tolist(), np.str_)
     if labels.dtype.kind not in KINDS:
         raise ValueError(f"y has dtype {labels.dtype}; accepted are texts, whole numbers, booleans")
     return labels

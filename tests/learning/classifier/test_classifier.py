@@ -33,6 +33,7 @@ def test_partial_fit_is_the_softmax_regression_row_by_row(labelled):
     [
         np.array(["b", "a", "cc"]),
         np.array(["b", "a", "cc"], object),
+        np.array(["b", "a", "cc"], np.dtypes.StringDType()),
         np.array([10, -2, 3]),
         np.array([2.0, 0.0, 1.0]),
         np.array([True, False, True]),
@@ -85,6 +86,7 @@ def test_columns_in_another_order_are_refused(labelled):
         (None, "y is None"),
         (np.linspace(0, 1, 600), "Unknown label type: continuous"),
         (np.full(600, np.nan), "Unknown label type"),
+        (np.array([1, 2**70] * 300, object), "beyond 64 bits"),
         (np.array(["a", 1] * 300, object), "labels of the types int, str"),
         (np.zeros((600, 2), int), r"shape \(600, 2\)"),
         (np.zeros(599, int), "inconsistent numbers of samples: 600, 599"),
