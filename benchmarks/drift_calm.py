@@ -24,7 +24,7 @@ from stream_infomax.learning.kernels import compile_kernels
 FRAME = 256
 LONG, CHUNK = 10_000_000, 1 << 16
 SEEDS_OF_LONG = range(3)
-PASSES = 5
+PASSES = 10
 COSTS = "known, half sub-Gaussian", "photographs", "FSDD, waveform", "FSDD, log-mel", "LibriSpeech", "EEG"
 
 
