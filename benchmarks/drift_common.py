@@ -17,8 +17,8 @@ import numpy as np
 
 from stream_infomax.learning.infomax.archive import Archive
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.infomax.matrices import polar
 from stream_infomax.learning.infomax.neurons import minus_log_density, start_beta
-from stream_infomax.learning.infomax.whitening import polar
 from stream_infomax.learning.measures.information import amari_distance
 
 SEEDS = range(5)

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.infomax.whitening import polar
+from stream_infomax.learning.infomax.matrices import polar
 from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.learning.measures.information import amari_distance
 
