@@ -86,16 +86,19 @@ def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns], events: Seq
 
 
 def mark_events(axes: Axes, events: Sequence[Event]) -> None:
-    """Draw a line with a letter where each event was; a letter that would touch the one before is left out."""
-    before = -1.0
+    """Draw a line where each event was, with a letter; letters that would touch stand together."""
+    words: list[tuple[float, str]] = []
     for event in sorted(events, key=lambda event: event.position):
         axes.axvline(event.position, color=INK, linewidth=0.8, linestyle=DASHED if event.kind in GRAVE else DOTTED)
         left = axes.transAxes.inverted().transform(axes.transData.transform((event.position, 0)))[0]
-        if left - before >= APART:
-            box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
-            text = LETTERS[event.kind]
-            axes.text(left, 0.985, text, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, bbox=box)
-            before = left
+        letter = LETTERS[event.kind]
+        if not words or left - words[-1][0] >= APART * len(words[-1][1]):
+            words.append((left, letter))
+        elif letter not in words[-1][1]:
+            words[-1] = (words[-1][0], words[-1][1] + letter)
+    box = {"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"}
+    for left, word in words:
+        axes.text(left, 0.985, word, transform=axes.transAxes, ha="center", va="top", fontsize=8.5, bbox=box)
 
 
 def _key(events: Sequence[Event]) -> list[str]:

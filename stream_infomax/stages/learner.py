@@ -160,6 +160,8 @@ class LearnerStage:
         new = self.events()[-n_new:] if n_new else []
         for event in new:
             log.log(logging.WARNING if event.kind in GRAVE else logging.INFO, event_line(event))
+        if self.learner.adapt == "follow" and any(event.kind in ("change", "undo") for event in new):
+            self._panel.clear()  # what was before is not what is learnt from now on
         return tuple(new)
 
     def _watch(self, rows: _Rows) -> None:

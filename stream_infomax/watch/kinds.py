@@ -65,11 +65,11 @@ class Display:
 # The first accuracies are shares of a handful of results: before so many frames they say nothing.
 FEW_FRAMES = 20
 
+SAMPLED = "rows sampled evenly from the stream so far"
+
 KINDS: dict[Kind, Display] = {
-    "objective": Display("objective", "nats", "lower", "rows", ".2f", "rows sampled evenly from the stream so far"),
-    "entropy": Display(
-        "coefficient entropy", "bits", "lower", "rows", ".3f", "rows sampled evenly from the stream so far"
-    ),
+    "objective": Display("objective", "nats", "lower", "rows", ".2f", SAMPLED),
+    "entropy": Display("coefficient entropy", "bits", "lower", "rows", ".3f", SAMPLED),
     "information": Display("information", "bits/row", "higher", "rows", ".1f", "the most recent rows"),
     "score": Display("contrast score", "nats", "higher", "frames", ".2f", "the most recent batches"),
     "accuracy": Display(

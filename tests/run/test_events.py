@@ -19,6 +19,7 @@ folder = "run"
 kind = "audio"
 path = "sounds"
 frame = 256
+channels = "keep"
 order = "sorted"
 
 [[stage]]

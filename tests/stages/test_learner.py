@@ -165,13 +165,28 @@ def test_each_learner_of_a_row_adds_the_version_of_its_basis() -> None:
     assert all(len(version) == 12 for version in seen[-1].split("/"))
 
 
-def test_what_happens_is_on_the_frame_that_was_learnt_from_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    learner, generator = stage(), np.random.default_rng(0)
+def changing() -> np.ndarray:
+    """Rows that are mixed otherwise, and longer, from row 30,000 on; 10,000 of these."""
+    generator = np.random.default_rng(0)
     rows = generator.laplace(size=(40_000, 4)).astype(np.float32)
     rows[30_000:] = 3 * rows[30_000:] @ generator.standard_normal((4, 4)).astype(np.float32)
-    told = []
+    return rows
+
+
+@pytest.mark.parametrize("adapt", ["fixed", "follow"])
+def test_a_basis_that_follows_is_measured_on_the_rows_that_it_follows(adapt: str) -> None:
+    learner = stage(adapt=adapt)
+    for offset, piece in enumerate(np.split(changing(), 100)):
+        learner.process(Frame(stream="a", offset=offset, arrays={"x": Array(piece, ("item", "channel"))}))
+    assert learner.events()
+    size = np.abs(learner._panel.rows).mean()
+    assert size == pytest.approx(np.abs(changing()[30_000:] if adapt == "follow" else changing()).mean(), rel=0.1)
+
+
+def test_what_happens_is_on_the_frame_that_was_learnt_from_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    learner, told = stage(), []
     with caplog.at_level(logging.INFO):
-        for offset, piece in enumerate(np.split(rows, 100)):
+        for offset, piece in enumerate(np.split(changing(), 100)):
             array = {"x": Array(piece, ("item", "channel"))}
             out = learner.process(Frame(stream="a", offset=offset, arrays=array))
             told += [(offset, event) for event in out.events]

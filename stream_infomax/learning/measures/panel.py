@@ -60,6 +60,10 @@ class Panel(Kept):
                     self.rows[place] = row
         self.seen += len(rows)
 
+    def clear(self) -> None:
+        """Forget all rows: the stream is another one."""
+        self.rows, self.seen = self.rows[:0].copy(), 0
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned, in the precision that its rows have."""
         self.rows = np.zeros((0, 0), np.promote_types(np.asarray(state["rows"]).dtype, np.float32))

@@ -38,3 +38,13 @@ def test_it_goes_on_with_the_same_draws() -> None:
     whole.add(rows[170:])
     second.add(rows[170:])
     np.testing.assert_array_equal(second.rows, whole.rows)
+
+
+def test_after_it_was_cleared_only_what_comes_is_drawn() -> None:
+    panel = Panel(16)
+    panel.add(np.ones((100, 3), np.float32))
+    panel.clear()
+    assert (panel.seen, panel.rows.shape) == (0, (0, 3))
+    panel.add(np.zeros((100, 3), np.float32))
+    assert (panel.seen, panel.rows.shape) == (100, (16, 3))
+    assert not panel.rows.any()
