@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
 from stream_infomax.cli.diff import diff
+from stream_infomax.cli.encode import encode
 from stream_infomax.cli.init import init
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.replay import replay
@@ -45,7 +46,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, replay, diff, show, probe, check, init, schema, tap, warmup):
+for command in (run, replay, diff, encode, show, probe, check, init, schema, tap, warmup):
     app.command(command)
 
 

@@ -138,17 +138,20 @@ class Encoder:
         for one in reversed(kept):
             if one.version == version and name in (None, one.stage):
                 return cls._from(one.path, file.load(one.path), name)
-        trees = contents(place)
-        first = next(iter(trees.values()))
-        if not place.is_dir() and "encoder" in first:
-            encoder = cls._from(place, first, name)
-        else:
-            encoder = cls._learnt(place, *learner_of(place, trees, name))
+        encoder = cls.among(place, contents(place), name)
         if version is not None and encoder.version != version:
             others = [one.version for one in kept if name in (None, one.stage)]
             known = ", ".join(dict.fromkeys([*others, encoder.version]))
             raise StateFileError(f"{place}: no basis of version {version!r}; it holds {known}")
         return encoder
+
+    @classmethod
+    def among(cls, place: Path, trees: Mapping[Path, Tree], name: str | None) -> Self:
+        """Return the encoder in the `contents` of a place; raises as `load`."""
+        first = next(iter(trees.values()))
+        if not place.is_dir() and "encoder" in first:
+            return cls._from(place, first, name)
+        return cls._learnt(place, *learner_of(place, trees, name))
 
     @classmethod
     def _learnt(cls, place: Path, path: Path, state: Tree) -> Self:

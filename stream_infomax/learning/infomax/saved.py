@@ -45,17 +45,14 @@ def contents(path: Path) -> dict[Path, Tree]:
 
 def learner_of(path: Path, trees: Mapping[Path, Tree], name: str | None) -> tuple[Path, Tree]:
     """Return the state of a learner among the `contents` of `path`, and its file; raises as `learner_state`."""
-    found: dict[str, tuple[Path, Tree]] = {}
     for file, tree in trees.items():
         if _is_learner(tree):
             if name is not None:
                 raise StateFileError(f"{path}: a learner's state in its own file has no name; {name!r} was asked for")
             return _of_this_version(file, tree)
-        stages = tree.get("stages")
-        if isinstance(stages, dict):
-            found |= {stage: (file, one["learner"]) for stage, one in stages.items() if _holds_learner(one)}
-        elif not path.is_dir():
+        if not isinstance(tree.get("stages"), dict) and not path.is_dir():
             raise StateFileError(f"{path}: neither a learner's state nor a checkpoint of a run")
+    found = learners_in(trees)
     if not found:
         raise StateFileError(f"{path}: no learner among its stages")
     if name is None and len(found) > 1:
@@ -63,6 +60,16 @@ def learner_of(path: Path, trees: Mapping[Path, Tree], name: str | None) -> tupl
     if name is not None and name not in found:
         raise StateFileError(f"{path}: no learner {name!r}; it holds {', '.join(found)}")
     return _of_this_version(*found[name or next(iter(found))])
+
+
+def learners_in(trees: Mapping[Path, Tree]) -> dict[str, tuple[Path, Tree]]:
+    """Return the files and states of the learners in checkpoints, by their stages."""
+    found: dict[str, tuple[Path, Tree]] = {}
+    for file, tree in trees.items():
+        stages = tree.get("stages")
+        if isinstance(stages, dict):
+            found |= {stage: (file, one["learner"]) for stage, one in stages.items() if _holds_learner(one)}
+    return found
 
 
 def _checkpoints(folder: Path) -> list[Path]:
