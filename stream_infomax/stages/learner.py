@@ -106,6 +106,7 @@ class LearnerStage:
         self._panel = Panel(seed=given.seed)
         self._information = RunningInformation()
         self._frame_information = math.nan
+        self._in_quarantine = False
         self._n_encoded = 0  # rows, where it does not learn: spikes are drawn by their number
 
     def process(self, frame: Frame) -> Frame:
@@ -134,7 +135,7 @@ class LearnerStage:
 
     def _features(self, rows: _Rows) -> npt.NDArray[np.float32]:
         warm = self.is_warm
-        if warm:
+        if warm and not self._in_quarantine:  # rows that teach nothing judge nothing either
             self._watch(rows)
         if not self.learn:
             if not warm:
@@ -162,7 +163,14 @@ class LearnerStage:
             log.log(logging.WARNING if event.kind in GRAVE else logging.INFO, event_line(event))
         if self.learner.adapt == "follow" and any(event.kind in ("change", "undo") for event in new):
             self._panel.clear()  # what was before is not what is learnt from now on
+        if new:
+            self._in_quarantine = self._ends_in_quarantine()
         return tuple(new)
+
+    def _ends_in_quarantine(self) -> bool:
+        """Return whether the newest rows were bad ones."""
+        kinds = [event.kind for event in self.learner.events_ if event.kind in ("quarantine", "release")]
+        return kinds[-1:] == ["quarantine"]
 
     def _watch(self, rows: _Rows) -> None:
         """Measure rows that have not been learnt from yet, and let them into the panel."""
@@ -205,6 +213,7 @@ class LearnerStage:
     def restore(self, state: State) -> None:
         """Take over what `state()` returned."""
         self.learner.restore(state["learner"])
+        self._in_quarantine = self._ends_in_quarantine()
         self._panel.restore(state["panel"])
         self._information.restore(state["information"])
         bits = state["frame_information"]

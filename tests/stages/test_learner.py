@@ -234,3 +234,17 @@ def test_rows_that_float32_cannot_hold_are_learnt_from_as_they_are(kind: type) -
     spread = output.arrays["learner"].data.std(axis=0)
     assert np.all((spread > 0.5) & (spread < 2))
     assert {m.kind: m.value for m in learner.measures()} == {m.kind: m.value for m in first.measures()}
+
+
+def test_rows_in_quarantine_judge_nothing() -> None:
+    rows = changing()[:30_000]
+    rows[20_000:, 1] = 9.0
+    learner, other = stage(), stage()
+    for offset, piece in enumerate(np.split(rows, 75)):
+        if offset == 60:
+            other.restore(learner.state())
+        for one in (learner, other) if offset >= 60 else (learner,):
+            one.process(Frame(stream="a", offset=offset, arrays={"x": Array(piece, ("item", "channel"))}))
+    assert [event.kind for event in learner.events()] == ["quarantine"]
+    assert np.mean(learner._panel.rows[:, 1] == 9.0) < 0.04, "those at most that came before it was noticed"
+    np.testing.assert_array_equal(learner._panel.rows, other._panel.rows)
