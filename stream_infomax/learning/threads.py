@@ -11,8 +11,9 @@ import math
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Generic, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -93,6 +94,34 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
+
+
+Result = TypeVar("Result")
+
+
+class Beside(Generic[Result]):
+    """A call that is under way in a thread of its own, beside whoever made it.
+
+    Parameters
+    ----------
+    function, arguments
+        What is called. Its products are to round as those of the caller: see `possible`.
+    """
+
+    # Elsewhere the limit, which is the whole process's, would let the caller wait for the thread.
+    possible = IS_ONE
+
+    def __init__(self, function: Callable[..., Result], *arguments: Any) -> None:
+        self._found: list[Result] = []
+        self._process = os.getpid()
+        self._thread = threading.Thread(target=lambda: self._found.append(function(*arguments)))
+        self._thread.start()
+
+    def result(self) -> Result | None:
+        """Wait for what it returns; None where it failed, or was begun in the process that this one is a fork of."""
+        if self._process == os.getpid():
+            self._thread.join()
+        return self._found[0] if self._found else None
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.matrices import diagonal
-from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
+from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation, sound
 
 Floats = NDArray[np.floating[Any]]
 
@@ -124,7 +124,13 @@ class CompleteRule(Rule):
         if self.led_back:
             self.drift = 0.0
             rotation = np.matmul(self.dewhiten.T, self.filters, out=self._gradient)
-            gram = np.matmul(rotation.T, rotation, out=self._other)
+            with np.errstate(over="ignore", invalid="ignore"):
+                gram = np.matmul(rotation.T, rotation, out=self._other)
+                is_near = float(np.linalg.norm(gram)) < 2 * math.sqrt(self.n_rank)
+            if not is_near:
+                self.recover()
+                turn[:] = 0
+                return turn
             gram *= np.float32(-0.5)
             turn += gram
             diagonal(turn)[:] += np.float32(0.5)
@@ -165,6 +171,9 @@ class CompleteRule(Rule):
         for carried in (self.filters, self.average):
             np.matmul(self.whiten, np.matmul(self.dewhiten.T, carried, out=self._other), out=carried)
         self.dewhiten[:] = dewhiten
+
+    def recover(self) -> None:
+        self.turn_to(sound(self.rotation))
 
     def averaged(self) -> Floats:
         return np.asarray(self.dewhiten.T @ self.average)

@@ -169,7 +169,7 @@ class OnlineInfomax(Encoding, Kept):
             learner = self._begun(X, rows)
             self._learn(rows, learner)
             warmup = learner.sizes.warmup
-            early = learner.published is None
+            early = not learner.has_enough
             with one_thread(learner.sizes.multiplications):
                 finished = learner.finish()
             if not finished:

@@ -40,6 +40,8 @@ PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
 PUBLISH_ROWS = 1024
 OBJECTIVE_EVERY = 8
+# Of rows that are so wide, the end of the warm-up is computed while so many blocks come.
+BESIDE_FEATURES, BESIDE_BLOCKS = 64, 4
 OBJECTIVE_WEIGHT = 0.05
 
 
@@ -130,7 +132,8 @@ class BlockLearner(Kept):
         # a block as it comes, in float64.
         self._rows: Floats = np.zeros((sizes.block, sizes.n_features))
         self._filled = 0
-        self._warm_up = WarmUp(sizes.n_features, sizes.warmup)
+        delay = BESIDE_BLOCKS * sizes.block if sizes.n_features >= BESIDE_FEATURES else 0
+        self._warm_up = WarmUp(sizes.n_features, sizes.warmup, delay)
         self._whitener: StreamingWhitener | None = None
         self._rule: Rule | None = None
         self._stream: Watch | None = None
@@ -147,6 +150,11 @@ class BlockLearner(Kept):
         return self._rule.reach.n_shortened if self._rule is not None else 0
 
     @property
+    def has_enough(self) -> bool:
+        """Whether as many rows have come as the warm-up takes."""
+        return self._whitener is not None or self._warm_up.over
+
+    @property
     def n_missing(self) -> int:
         """Rows until the warm-up is over, where all of them vary; 0 where it is."""
         return self._warm_up.missing(self.sizes.block) - self._filled if self._whitener is None else 0
@@ -160,7 +168,7 @@ class BlockLearner(Kept):
     def take(self, rows: Floats) -> int:
         """Learn from rows (n, K), after every whole block; return how many were set aside as not finite."""
         start, aside, size = 0, 0, self.sizes.block
-        if self._whitener is None:
+        if self._whitener is None and not self._warm_up.over:
             self._eps = max(self._eps, float(np.finfo(rows.dtype).eps))
         while start < len(rows):
             before = start - self._filled
@@ -194,6 +202,9 @@ class BlockLearner(Kept):
                 self.n_seen += self._filled
                 self._warm_up.add(self._rows[: self._filled])
                 self._filled = 0
+            if self._warm_up.over:
+                self._settle()
+        if self._whitener is None:
             self._warm_up.drop_repeated()
             if len(self._warm_up.rows):
                 self._settle()
@@ -213,8 +224,10 @@ class BlockLearner(Kept):
         self.n_updates += 1
         if self._whitener is None or self._rule is None or self._stream is None:
             self._warm_up.add(self._rows[: self.sizes.block])
-            if self._warm_up.over:
+            if self._warm_up.due:
                 self._settle()
+            elif self._warm_up.over:
+                self._warm_up.begin(*self._to_settle())
             return
         examination = self._stream.examination
         if examination is not None and not self._examine(self._stream, examination):
@@ -341,11 +354,10 @@ class BlockLearner(Kept):
     def _settle(self) -> None:
         """End the warm-up, unless too little varies yet: decide K0 and K1, whiten, start C at random."""
         sizes = self.sizes
-        wanted = Wanted(sizes.n_rank, sizes.energy, sizes.n_components, sizes.overcomplete)
-        settled = self._warm_up.settle(Unit(self._origin, self._scale), self.horizon, wanted, self._eps)
+        settled = self._warm_up.settle(*self._to_settle())
         if settled is None:
             return
-        self._whitener, rows, n_shortened, said = settled
+        self._whitener, rows, n_shortened, said, later = settled
         self._scale = self._whitener.scale
         self.notes += said
         self.quarantine.learn_usual(rows)
@@ -356,8 +368,24 @@ class BlockLearner(Kept):
         self._rule.reach.n_shortened = n_shortened
         self.horizon.first = float(self.n_updates * sizes.block)
         self._stream = self._watching(self._rule)
+        if len(later):
+            self._take_in(later, self._whitener, self._rule)
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         self._publish(Published.of(self._whitener, self._rule))
+
+    def _to_settle(self) -> tuple[Unit, Horizon, Wanted, float]:
+        sizes = self.sizes
+        wanted = Wanted(sizes.n_rank, sizes.energy, sizes.n_components, sizes.overcomplete)
+        return Unit(self._origin, self._scale), self.horizon, wanted, self._eps
+
+    def _take_in(self, rows: Floats, whitener: StreamingWhitener, rule: Rule) -> None:
+        """Let covariance and memory have rows (n, K), relative to the origin, without a step."""
+        shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
+        rows = rows - shift
+        shortened = rule.reach.shorten(rows, rows @ rule.whiten).rows
+        whitener.add(shortened)
+        if self._memory is not None:
+            self._memory.add(shortened + shift)
 
     def _watching(self, rule: Rule) -> Watch:
         return Watch(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.matrices import diagonal
-from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation
+from stream_infomax.learning.infomax.rules import LARGEST_TURN, Rule, Step, random_rotation, sound
 
 Floats = NDArray[np.floating[Any]]
 
@@ -146,6 +146,9 @@ class OvercompleteRule(Rule):
     def renew(self, whiten: Floats, dewhiten: Floats) -> None:
         """Go on in another whitening: C and its average stay as they are."""
         self.whiten[:], self.dewhiten[:] = whiten, dewhiten
+
+    def recover(self) -> None:
+        self.turn_to(sound(self.rotation))
 
     def averaged(self) -> Floats:
         return self.average

@@ -110,6 +110,8 @@ class Publication(Kept):
     def step(self, whitener: StreamingWhitener, rule: Rule) -> Published | None:
         """Do the next piece; return the basis with the last one. The whitening stays what it is meanwhile."""
         if not self.under_way:
+            if not np.isfinite(rule.averaged()).all():
+                rule.recover()
             self.rotation = np.array(rule.averaged())
             return None
         if not self.exact:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax.horizon import Horizon
+from stream_infomax.learning.infomax.matrices import polar
 from stream_infomax.learning.infomax.neurons import start_beta
 from stream_infomax.learning.infomax.outliers import Reach
 from stream_infomax.learning.infomax.tuning import Tuning
@@ -124,6 +125,10 @@ class Rule(Kept):
         """Go on from another C, which is its average as well."""
         raise NotImplementedError
 
+    def recover(self) -> None:
+        """Make C a rotation again, where rounding has led it far away: the whitening has become that steep."""
+        raise NotImplementedError
+
     def averaged(self) -> Floats:
         """Return the average of C, (K0, K1) float32: no rotation, but near one."""
         raise NotImplementedError
@@ -146,6 +151,13 @@ class Rule(Kept):
         """
         power = 1 + 2 / (1 + self.horizon.rows / (1000 * self.n_rank))
         return float((power + 1) / (power + max(1.0, self.horizon.length / n_new)))
+
+
+def sound(rotation: Floats) -> Floats:
+    """Return the rotation (K0, K1) nearest to what C has become; a random one where it is not finite."""
+    if not np.isfinite(rotation).all():
+        return random_rotation(len(rotation), rotation.shape[1], seed=0)
+    return polar(rotation.astype(np.float64)).astype(np.float32)
 
 
 def random_rotation(n_rank: int, n_components: int, seed: int) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import shorten_first, typical
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
+from stream_infomax.learning.threads import Beside
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
@@ -103,16 +104,22 @@ class Settled(NamedTuple):
         How many were outlying.
     said
         What is to be said where the rows have not the dimensions that were wanted, a sentence each.
+    later
+        Rows that came meanwhile, as they are, in that unit, (m, K) float32.
     """
 
     whitener: StreamingWhitener
     rows: Floats
     n_shortened: int
     said: list[str]
+    later: Floats
 
 
 class WarmUp(Kept):
     """The rows of the warm-up, kept until its end: only then can outliers be told from the rest.
+
+    What follows from them takes as long as many steps of learning. Where rows are wide it is computed beside the stream
+    while some more blocks come, and taken over after a fixed number of rows: when depends on the rows alone.
 
     Parameters
     ----------
@@ -120,19 +127,23 @@ class WarmUp(Kept):
         K.
     length
         Rows that end it.
+    delay
+        Rows between its end and what follows from it.
 
     Attributes
     ----------
-    rows
-        What is kept, (n, K) float32, in the unit of the first block.
+    rows, later
+        What is kept, (n, K) float32, in the unit of the first block; and what has come since the end.
     """
 
-    kept = ("rows",)
-    free: ClassVar = {"rows": (0,)}
+    kept = ("rows", "later")
+    free: ClassVar = {"rows": (0,), "later": (0,)}
 
-    def __init__(self, n_features: int, length: int) -> None:
+    def __init__(self, n_features: int, length: int, delay: int = 0) -> None:
         self.length = length
-        self.rows = np.zeros((0, n_features), np.float32)
+        self.delay = delay
+        self.rows = self.later = np.zeros((0, n_features), np.float32)
+        self._beside: Beside[Settled | Floats] | None = None
 
     @property
     def rows(self) -> Floats:
@@ -145,6 +156,9 @@ class WarmUp(Kept):
 
     def add(self, rows: Floats) -> None:
         """Keep a block of rows (n, K)."""
+        if self.over:
+            self.later = np.concatenate([self.later, rows])
+            return
         last = next((part[-1:] for part in reversed(self._parts) if len(part)), rows[:0])
         self._n_varying += int(np.count_nonzero(_varying(np.concatenate([last, rows])))) - len(last)
         self._parts.append(rows.copy())
@@ -154,41 +168,66 @@ class WarmUp(Kept):
         """Whether so many rows have come."""
         return sum(map(len, self._parts)) >= self.length
 
+    @property
+    def due(self) -> bool:
+        """Whether `settle` is to be called."""
+        return self.over and len(self.later) >= self.delay
+
     def drop_repeated(self) -> None:
-        """Keep only the rows that differ from the one before."""
-        rows = self.rows
-        self.rows = rows[_varying(rows)]
+        """Take all rows that have come, and keep only those that differ from the one before."""
+        rows = np.concatenate([self.rows, self.later])
+        self.rows, self.later, self._beside = rows[_varying(rows)], rows[:0], None
 
     def missing(self, block: int) -> int:
-        """Return the rows until the warm-up is over, in whole blocks, where all that come vary."""
-        kept, varying, more = sum(map(len, self._parts)), self._n_varying, 0
+        """Return the rows until there is a basis, in whole blocks, where all that come vary."""
+        kept, varying, later, more = sum(map(len, self._parts)), self._n_varying, len(self.later), 0
         while True:
-            blocks = max(1, -((kept - self.length) // block))
-            kept, varying, more = kept + blocks * block, varying + blocks * block, more + blocks * block
+            gathered = -(min(0, kept - self.length) // block) * block
+            kept, varying = kept + gathered, varying + gathered
+            more += max(gathered + self.delay - later, block)
             if varying >= VARYING * kept:
                 return more
-            kept = varying
+            kept, later = varying + self.delay, 0
+            varying = kept
+
+    def begin(self, unit: Unit, horizon: Horizon, wanted: Wanted, eps: float) -> None:
+        """Begin with what `settle` is to return, beside the stream where that can be."""
+        if self._beside is None and Beside.possible:
+            self._beside = Beside(settled_from, self.rows, unit, horizon, wanted, eps)
 
     def settle(self, unit: Unit, horizon: Horizon, wanted: Wanted, eps: float) -> Settled | None:
         """Decide the rank and whiten for the first time; None where too little varies yet.
 
         The rows are in a unit; `eps` is that of the coarsest numbers that they came in.
         """
-        rows = self.rows
-        varying = _varying(rows)
-        # The rank is decided once: a few rows after a silence, or between silences, must not decide it.
-        if np.count_nonzero(varying) < VARYING * len(rows):
-            self.rows = rows[varying]
+        found = self._beside.result() if self._beside is not None else None
+        if found is None:
+            found = settled_from(self.rows, unit, horizon, wanted, eps)
+        later, self._beside = self.later, None
+        self.later = later[:0]
+        if not isinstance(found, Settled):
+            self.rows = np.concatenate([found, later])
             return None
-        shortened, n_shortened = shorten_first(rows)
-        unit, shortened = in_own_unit(unit, shortened)
-        whitener = StreamingWhitener(unit.origin, unit.scale, horizon)
-        whitener.begin(shortened)
-        if whitener.settle(wanted.n_rank, wanted.energy, wanted.n_components, eps) == 0:
-            self.rows = rows[:1].copy()
-            return None
-        self.rows = rows[:0].copy()
-        return Settled(whitener, shortened, n_shortened, wanted.missed(whitener))
+        self.rows = self.later
+        return found._replace(later=np.asarray(later * (found.whitener.scale / unit.scale), np.float32))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_beside": None}  # a copy computes it again
+
+
+def settled_from(rows: Floats, unit: Unit, horizon: Horizon, wanted: Wanted, eps: float) -> Settled | Floats:
+    """Return what follows from the rows (n, K) of a warm-up, or those of them to go on with where too little varies."""
+    varying = _varying(rows)
+    # The rank is decided once: a few rows after a silence, or between silences, must not decide it.
+    if np.count_nonzero(varying) < VARYING * len(rows):
+        return rows[varying]
+    shortened, n_shortened = shorten_first(rows)
+    unit, shortened = in_own_unit(unit, shortened)
+    whitener = StreamingWhitener(unit.origin, unit.scale, horizon)
+    whitener.begin(shortened)
+    if whitener.settle(wanted.n_rank, wanted.energy, wanted.n_components, eps) == 0:
+        return rows[:1].copy()
+    return Settled(whitener, shortened, n_shortened, wanted.missed(whitener), rows[:0])
 
 
 def in_own_unit(unit: Unit, rows: Floats) -> tuple[Unit, Floats]:
