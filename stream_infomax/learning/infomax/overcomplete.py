@@ -21,6 +21,9 @@ DENSITY_FLOOR = 1e-3
 # Steps are longer by this factor than those of algorithm 1, however many components there are: second derivatives are
 # no larger for K1/K0 = 12 than for 2.
 STEP_FACTOR = 6.0
+# No step is longer than this share of C's own length (Frobenius): where M is nearly singular, as it is for log-mel
+# patches and sub-Gaussian sources, the gradient is far longer than the way on which it holds.
+LONGEST_STEP = 0.2
 # A direction that is longer is shortened to entries of 1, and then to the largest turn.
 LONGEST_DIRECTION = 1e6
 
@@ -118,10 +121,15 @@ class OvercompleteRule(Rule):
 
     def _advance(self, direction: Floats, share: float) -> None:
         """C ← C + direction, made orthonormal, and its average by `share` of their distance."""
-        if not float(np.linalg.norm(direction)) < LONGEST_DIRECTION:  # its squares are beyond float32
+        length = float(np.linalg.norm(direction))
+        if not length < LONGEST_DIRECTION:  # its squares are beyond float32
             largest = float(np.abs(direction).max())
             direction *= np.float32(1 / largest) if largest < math.inf else np.float32(0)
             np.nan_to_num(direction, copy=False)
+            length = float(np.linalg.norm(direction))
+        longest = LONGEST_STEP * math.sqrt(self.n_rank)
+        if length > longest:
+            direction *= np.float32(longest / length)
         moved = retracted(self.rotation, direction, self._pulled, self._other)
         moved -= self.rotation
         kernels.advance(self.rotation, moved, self.average, share)

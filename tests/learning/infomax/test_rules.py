@@ -157,3 +157,13 @@ def test_largest_eigenvalue():
     for matrix in (square @ square.T, -square @ square.T, np.diag([5.0, 1, 1]), np.zeros((3, 3)), np.ones((4, 4))):
         exact = np.linalg.norm(matrix, 2)
         assert 0.9 * exact <= largest_eigenvalue(matrix) <= exact * 1.0001
+
+
+@pytest.mark.parametrize("size", [10.0, 1e6, 1e30])
+def test_no_step_of_the_overcomplete_rule_is_longer_than_a_share_of_c(size):
+    rule = OvercompleteRule(*WHITE, 9, 0, Horizon())
+    before = rule.rotation.copy()
+    outwards = RNG.standard_normal(before.shape).astype(np.float32)
+    tangent = outwards - before @ outwards.T @ before
+    rule._advance(np.float32(size) * tangent, 0.5)
+    assert 0.1 < np.linalg.norm(rule.rotation - before) / np.linalg.norm(before) < 0.21
