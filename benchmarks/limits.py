@@ -59,7 +59,7 @@ def main() -> None:
                 row = {"set": f"{name}, {K0}", "rows": kind, "learner": learner, **shown, "standard error": error}
                 table.append(row)
                 print(row, flush=True)
-    note = f"{common.machine('python-picard')}. Nats, medians of {len(SEEDS)} seeds; the error is of two seeds' difference."
+    note = f"{common.machine('python-picard')}. Nats, medians of {len(SEEDS)} seeds; error of two seeds' difference."
     common.write_table("limits", "Where one pass falls short", table, note)
 
 

@@ -24,7 +24,7 @@ STEP_FACTOR = 6.0
 # No step is longer than this share of C's own length (Frobenius): where M is nearly singular, as it is for log-mel
 # patches and sub-Gaussian sources, the gradient is far longer than the way on which it holds.
 LONGEST_STEP = 0.2
-# A direction that is longer is shortened to entries of 1, and then to the largest turn.
+# A direction that is longer is shortened to entries of 1, and then as others are.
 LONGEST_DIRECTION = 1e6
 
 
@@ -121,8 +121,9 @@ class OvercompleteRule(Rule):
 
     def _advance(self, direction: Floats, share: float) -> None:
         """C ← C + direction, made orthonormal, and its average by `share` of their distance."""
-        length = float(np.linalg.norm(direction))
-        if not length < LONGEST_DIRECTION:  # its squares are beyond float32
+        with np.errstate(over="ignore"):
+            length = float(np.linalg.norm(direction))
+        if not length < LONGEST_DIRECTION:  # its squares may be beyond float32
             largest = float(np.abs(direction).max())
             direction *= np.float32(1 / largest) if largest < math.inf else np.float32(0)
             np.nan_to_num(direction, copy=False)
