@@ -33,8 +33,12 @@ def more(learner):
     return learner.partial_fit(rows(2000, seed=1))
 
 
+def pickled(one):
+    return pickle.loads(pickle.dumps(one))  # noqa: S301
+
+
 @pytest.mark.parametrize("beside", [True, False])
-@pytest.mark.parametrize("between", [lambda one: one, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+@pytest.mark.parametrize("between", [lambda one: one, copy.deepcopy, pickled])
 def test_the_end_of_the_warm_up_is_taken_over_at_the_same_row(monkeypatch, beside, between):
     expected = learnt(rows(3000), more)
     monkeypatch.setattr(threads.Beside, "possible", beside)
