@@ -241,7 +241,7 @@ class OnlineInfomax(Encoding, Kept):
         return tabled
 
     def _learn(self, X: Floats, learner: BlockLearner) -> None:
-        with one_thread(learner.sizes.multiplications):
+        with one_thread(learner.multiplications(len(X))):
             aside = learner.take(X)
         self.n_set_aside_["not finite"] += aside
         self.n_set_aside_ |= learner.quarantine.counts

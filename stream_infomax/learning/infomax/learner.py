@@ -165,6 +165,10 @@ class BlockLearner(Kept):
             self._stream.resume(Unit(self._whitener.reference, self._whitener.scale))
             self.events.add(self.n_seen, "resume", "learning goes on with the rows that follow")
 
+    def multiplications(self, n: int) -> int:
+        """Return those of the largest product that n more rows lead to: none where they fill no block."""
+        return self.sizes.multiplications if self._filled + n >= self.sizes.block else 0
+
     def take(self, rows: Floats) -> int:
         """Learn from rows (n, K), after every whole block; return how many were set aside as not finite."""
         start, aside, size = 0, 0, self.sizes.block

@@ -19,7 +19,7 @@ Floats = NDArray[np.floating[Any]]
 # The most that is added to every variance, as a share of their sum; and as a share of the least variance that is kept.
 RIDGE, RIDGE_OF_LEAST = 1e-8, 0.01
 # Where a direction has less than this share of its channels' variance, sums in float32 say too little about it.
-WIDE_SUMS = 1e-5
+WIDE_SUMS = 1e-6
 # Rows that are widened to float64 at a time.
 FIRST_ROWS = 1024
 
