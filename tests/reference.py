@@ -235,5 +235,6 @@ def channel_faults(rows, usual, rails, share):
     rails = np.where(near & ~still, np.stack([low, high, blocks]), rails)
     cut = near & ~still & (blocks >= 4)
     if not (still | cut).any():
-        usual = usual + share * (np.stack([equal, extreme]) - usual)
+        moved = usual + share * (np.stack([equal, extreme]) - usual)
+        usual = np.stack([moved[0], np.where(rails[2] == 0, moved[1], usual[1])])
     return still + 2 * cut, int(np.sum(near & (low == high))), usual, rails

@@ -13,8 +13,9 @@ from msgspec.structs import asdict, replace
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import neurons
+from stream_infomax.learning.infomax.adapting import Sizes
 from stream_infomax.learning.infomax.encoding import Encoding
-from stream_infomax.learning.infomax.learner import BlockLearner, Sizes
+from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.saved import FORMAT, learner_state
 from stream_infomax.learning.infomax.settings import Adapt, EstimatorSettings
 from stream_infomax.learning.rows import Names, names_of

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax.basis import Basis
+from stream_infomax.learning.infomax.gains import missing_gains
 from stream_infomax.learning.infomax.outliers import shorten_first
 from stream_infomax.learning.infomax.warm_up import Unit, unit_of
 from stream_infomax.state.kept import Kept
@@ -119,32 +120,66 @@ class Examination(Kept):
         self.rows = np.concatenate([self.rows, self.unit.rows(rows)])
 
 
-def judge(gathered: Floats, present: Basis, earlier: list[Basis]) -> Verdict:
+class Explanation(NamedTuple):
+    """A way in which rows may have come about.
+
+    Attributes
+    ----------
+    kind, factors, which
+        As in a verdict.
+    basis
+        The basis that they then have.
+    numbers
+        How many were taken from the rows.
+    """
+
+    kind: Kind
+    basis: Basis
+    numbers: float
+    factors: Floats
+    which: int = 0
+
+
+def judge(gathered: Floats, present: Basis, earlier: list[Basis], usual: float | None) -> Verdict:
     """Find the best explanation of rows (n, K) float64.
 
     Likelihoods are compared on the same rows; an explanation that was fitted to them pays for its numbers (Akaike).
+
+    Parameters
+    ----------
+    gathered
+        The rows.
+    present
+        The basis of the learner.
+    earlier
+        Of the worlds before.
+    usual
+        The mean of ln r that the learner is used to; None where it is not known.
     """
     n, K = gathered.shape
-    unit = unit_of(gathered)
-    rows = unit.rows(gathered)
-    rows, _ = shorten_first(rows)
-    shortened = unit.absolute(rows)
-    mean = shortened.mean(axis=0)
-    base = present.surprise(shortened)
-    same, level, channels = np.ones(K), *factors_of(present, shortened, mean)
-    explanations: list[tuple[Kind, Basis, Floats, float, int]] = [
-        ("level", present.moved(mean, level), level, 1 + K, 0),
-        ("channels", present.moved(mean, channels), channels, 1 + K + float(np.count_nonzero(channels != level)), 0),
-        ("new", whitened_anew(present, shortened, mean), same, K + 0.5 * K * (K + 1), 0),
-        *(("earlier", basis, same, 0.0, i) for i, basis in enumerate(earlier)),
-    ]
+    same, unit = np.ones(K), unit_of(gathered)
+    shortened = unit.absolute(shorten_first(unit.rows(gathered))[0])
     best = Verdict("none", present, 0.0, same, 0, shortened)
-    for kind, basis, factors, numbers, which in explanations:
+    if not np.isfinite(gathered).all() or not np.any(shortened.std(axis=0) > 0):
+        return best
+    mean = shortened.mean(axis=0)
+    level = level_of(present, gathered, mean, usual)
+    channels = channels_of(present, shortened, level)
+    explanations = [Explanation("earlier", basis, 0.0, same, i) for i, basis in enumerate(earlier)]
+    found: list[tuple[Kind, Floats]] = [("level", np.full(K, level)), ("channels", channels)]
+    for kind, factors in found:
+        changed = float(np.count_nonzero(factors != 1)) if kind == "channels" else float(level != 1)
+        if changed:  # a gain of the sensor is one of its offset, too
+            explanations.append(Explanation(kind, present.moved(present.mean * factors, factors), changed, factors))
+        explanations.append(Explanation(kind, present.moved(mean, factors), changed + K, factors))
+    explanations.append(Explanation("new", whitened_anew(present, shortened, mean), K + 0.5 * K * (K + 1), same))
+    base = present.surprise(shortened)
+    for kind, basis, numbers, factors, which in explanations:
         differences = base - basis.surprise(shortened)
         gain = float(differences.mean()) - numbers / n
         error = float(differences.std()) / math.sqrt(n)
-        least = LEAST_GAIN_OF_NEW if kind == "new" else LEAST_GAIN
-        if gain > best.gain and gain > ERRORS * error and gain > least * present.whiten.shape[1]:
+        least = LEAST_GAIN_OF_NEW if kind == "new" else LEAST_GAIN if best.kind == "none" else 0.0
+        if gain > best.gain + least * present.whiten.shape[1] and gain > ERRORS * error:
             best = Verdict(kind, basis, gain, factors, which, shortened)
     if best.kind in ("level", "channels") and np.all(best.factors == 1) and offset(present, mean) < LEAST_OFFSET:
         return Verdict("none", present, 0.0, same, 0, shortened)
@@ -156,15 +191,34 @@ def offset(present: Basis, mean: Floats) -> float:
     return float(np.linalg.norm((mean - present.mean) @ present.whiten)) / math.sqrt(present.whiten.shape[1])
 
 
-def factors_of(present: Basis, rows: Floats, mean: Floats) -> tuple[Floats, Floats]:
-    """Return by what factors (K,) all channels are larger, and each; 1 where a factor is near it."""
+def level_of(present: Basis, rows: Floats, mean: Floats, usual: float | None) -> float:
+    """Return by what factor all rows (n, K) of this mean (K,) are larger than usual; 1 where it is near that.
+
+    Like is compared with like: the usual mean of ln r is one of rows as they come.
+    """
+    lengths = np.sqrt(np.mean(np.square((rows - mean) @ present.whiten), axis=1))
+    level = float(np.mean(np.log(np.maximum(lengths, 1e-300)))) - usual if usual is not None else 0.0
+    if usual is None:
+        level = math.log(max(present.level(rows, mean), 1e-300))
+    return math.exp(level) if abs(level) > LEAST_LEVEL else 1.0
+
+
+def channels_of(present: Basis, rows: Floats, level: float) -> Floats:
+    """Return by what factor each channel (K,) is larger; that of all, or 1, where it is near that.
+
+    How much smaller deviations are for being those of shortened rows is told from the channels in the middle.
+    """
     ratios = np.log(np.maximum(rows.std(axis=0), 1e-300) / np.maximum(present.deviations(), 1e-300))
-    level = math.log(max(present.level(rows, mean), 1e-300))
     middle = float(np.median(ratios))
-    common = np.full(len(mean), level if abs(level) > LEAST_LEVEL else 0.0)
-    rest = middle if abs(middle) > LEAST_LEVEL else 0.0
-    single = np.where(np.abs(ratios - rest) > LEAST_LEVEL, ratios, rest)
-    return np.exp(common), np.exp(single)
+    alike = np.abs(ratios - middle) <= LEAST_LEVEL
+    common = math.log(level) if alike.all() else middle if abs(middle) > LEAST_LEVEL else 0.0
+    if alike.all():
+        return np.full(len(ratios), math.exp(common))
+    start = np.where(alike, common, ratios - middle + common)
+    # What tells a gain most exactly is how channels cancel each other in the whitened rows.
+    centred = (rows - rows.mean(axis=0)) / np.exp(start + middle - common)
+    scatter = centred.T @ centred / len(rows)
+    return np.asarray(np.exp(start) / missing_gains(present.whiten @ present.whiten.T, scatter, ~alike))
 
 
 def whitened_anew(present: Basis, rows: Floats, mean: Floats) -> Basis:

@@ -42,15 +42,10 @@ class World:
     memory: RowMemory | None
     origin: Floats
 
-    def rescale(self, verdict: Verdict) -> None:
-        """Go on after a change of level, offset or gains: rows are counted in another unit, and all else stays.
-
-        The covariance counts as much as the numbers that the new unit was taken from: what follows mends it.
-        """
-        mean, weight = verdict.rows.mean(axis=0), float(verdict.rows.shape[0] * self.whitener.n_rank)
-        before = self.whitener.rescale(mean, verdict.factors)
-        self.whitener.weigh(min(self.whitener.weight, weight))
-        self.origin = mean - (before - self.origin) * verdict.factors
+    def rescale(self, mean: Floats, factors: Floats) -> None:
+        """Go on after a change of level, offset or gains: rows are counted in another unit, and all else stays."""
+        before = self.whitener.rescale(mean, factors)
+        self.origin = mean - (before - self.origin) * factors
 
     def restart(self, verdict: Verdict, lost: float) -> None:
         """Go on from the covariance of the rows, with the rotation for what it is still worth."""
@@ -89,7 +84,7 @@ def follow(world: World, verdict: Verdict, lost: float, entry: Entry | None) -> 
     elif verdict.kind == "new":
         world.restart(verdict, lost)
     elif verdict.kind != "none":
-        world.rescale(verdict)
+        world.rescale(verdict.basis.mean, verdict.factors)
     if verdict.kind in ("level", "channels", "none") and lost >= LEAST_LOSS:
         world.cut(lost)
     if verdict.kind in ("earlier", "new") or lost >= LEAST_LOSS:

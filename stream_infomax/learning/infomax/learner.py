@@ -4,38 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
+from stream_infomax.learning.infomax.adapting import REFRESH_BLOCKS, REFRESH_GROWTH, Adapting, Sizes
 from stream_infomax.learning.infomax.archive import Entry
-from stream_infomax.learning.infomax.basis import Basis
 from stream_infomax.learning.infomax.complete import CompleteRule
-from stream_infomax.learning.infomax.events import Events, Happening
-from stream_infomax.learning.infomax.examination import Examination, Verdict, judge
-from stream_infomax.learning.infomax.follow import World, follow, in_words
+from stream_infomax.learning.infomax.events import Events
 from stream_infomax.learning.infomax.horizon import Horizon
-from stream_infomax.learning.infomax.lag import FIRST_ROWS
 from stream_infomax.learning.infomax.outliers import lengthened
 from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Publication, Published
 from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
-from stream_infomax.learning.infomax.rules import Rule, Step
-from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
+from stream_infomax.learning.infomax.rules import Rule
+from stream_infomax.learning.infomax.settings import REPLAYS
 from stream_infomax.learning.infomax.warm_up import Unit, Wanted, WarmUp, unit_of
-from stream_infomax.learning.infomax.watch import LEAST_LOSS, Watch
+from stream_infomax.learning.infomax.watch import Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.file import copied
 from stream_infomax.state.kept import Kept, within
 
 Floats = NDArray[np.floating[Any]]
 
-# The whitening and the published basis hold until this share more blocks have come, and at least that many.
-REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
+# As the whitening does (adapting.py), the published basis holds until this share more blocks have come, and so many.
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
 PUBLISH_ROWS = 1024
@@ -45,31 +40,7 @@ BESIDE_FEATURES, BESIDE_BLOCKS = 64, 4
 OBJECTIVE_WEIGHT = 0.05
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """What is decided before the first row: see the parameters of OnlineInfomax."""
-
-    n_features: int
-    n_components: int | None
-    overcomplete: bool
-    n_rank: int | None
-    energy: float
-    block: int
-    memory: int
-    half_life: float | None
-    adapt: Adapt
-    false_alarm_rows: float
-    warmup: int
-    seed: int
-
-    @property
-    def multiplications(self) -> int:
-        """Of the largest product."""
-        rows = max(self.warmup, (1 + REPLAYS) * self.block)
-        return rows * self.n_features * max(self.n_features, self.n_components or 0)
-
-
-class BlockLearner(Kept):
+class BlockLearner(Adapting):
     """Learns after whole blocks of finite rows, however they come: the cut of a stream changes nothing.
 
     Parameters
@@ -220,8 +191,10 @@ class BlockLearner(Kept):
             self._begin(self.sizes.block)
         self.n_seen += self.sizes.block
         if self._whitener is not None and self.quarantine.holds(
-            self._rows[: self.sizes.block], self.n_seen, self.events
+            self._rows[: self.sizes.block], self._unit(), self.n_seen, self.events
         ):
+            if self._stream is not None:
+                self._stream.quarantined()
             return
         if self._stream is not None and self._stream.held:
             return
@@ -271,77 +244,10 @@ class BlockLearner(Kept):
         if self.n_updates % OBJECTIVE_EVERY == 0:
             rule.tuning.follow(lengthened(step.y, step.lengths, step.bound))
             self._watch(rule.objective(step))
+        if stream.gains.left and stream.examination is None:
+            self._mend_gains(whitener, stream, step)
         if stream.examination is None:
             self._look(stream, rule, step)
-
-    def _look_for_lag(self, whitener: StreamingWhitener, rule: Rule, stream: Watch, step: Step) -> None:
-        """Shorten what counts where learning lags behind, and lengthen it where it need not be so short."""
-        if self.horizon.rows < FIRST_ROWS * rule.n_rank:
-            return
-        factor = stream.lag.add(step.rows, rule.beta, self.horizon)
-        if factor != 1:
-            self.horizon.adapt(factor)
-            whitener.weigh(min(whitener.weight, self.horizon.limit / math.log(2)))
-
-    def _look(self, stream: Watch, rule: Rule, step: Step) -> None:
-        """Look whether the stream has changed."""
-        found = stream.add(step, rule)
-        if not found:
-            return
-        if self.sizes.adapt == "fixed":
-            self.events.add(self.n_seen, "change", found)
-            stream.charts.clear()
-        else:
-            rows = self._unit().absolute(self._rows[: self.sizes.block])
-            stream.examine(found, rows, self.sizes.adapt == "follow")
-
-    def _examine(self, stream: Watch, examination: Examination) -> bool:
-        """Gather a block after an alarm; with the last one, conclude what has happened and act upon it.
-
-        Returns whether the block is still to be learnt from.
-        """
-        examination.add(self._unit().absolute(self._rows[: self.sizes.block]))
-        if not examination.over or self.published is None or self._rule is None:
-            return not examination.pauses
-        archive = stream.archive
-        earlier = [entry.basis for entry in archive.earlier]
-        verdict = judge(examination.absolute(), Basis.of(self.published, self._rest()), earlier)
-        # In a new world nothing that the old one did is usual.
-        blocks = 0.0 if verdict.kind == "new" else len(verdict.rows) / self.sizes.block
-        lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign, blocks)
-        if verdict.kind == "none" and lost < LEAST_LOSS:
-            stream.dismiss()
-            return not examination.pauses
-        if not examination.follows:
-            stream.examination, stream.held = None, True
-            self.events.add(self.n_seen, "hold", f"{examination.about}: {in_words(verdict)}; learning waits")
-        else:
-            self._follow(stream, verdict, lost, examination.about)
-        return False
-
-    def _follow(self, stream: Watch, verdict: Verdict, lost: float, about: str) -> None:
-        """Act upon a change of the stream."""
-        whitener, rule = self._whitener, self._rule
-        if whitener is None or rule is None:
-            return
-        entry = stream.archive.return_to(verdict.which) if verdict.kind == "earlier" else None
-        world = World(whitener, rule, self.horizon, self._memory, self._origin)
-        follow(world, verdict, lost, entry)
-        self._origin, self._scale = world.origin, whitener.scale
-        self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
-        self._publication.clear()
-        self._publish(Published.of(whitener, rule))
-        if entry is None:
-            stream.archive.leave()
-        else:
-            self.published = entry.published
-        stream.moved(verdict.kind == "new" or lost >= LEAST_LOSS)
-        kind: Happening = "change" if entry is None else "undo"
-        self.events.add(self.n_seen, kind, f"{about}: {in_words(verdict)}; {self.horizon.length:,.0f} rows count on")
-
-    def _rest(self) -> float:
-        """Return the mean variance of a direction that the whitening leaves out."""
-        return self._whitener.rest() if self._whitener is not None else 0.0
 
     def _begin(self, size: int) -> None:
         """Take origin and unit from the first `size` rows, and make room for the float32 rows of a step."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import signal_kernels
 from stream_infomax.learning.infomax.events import Events
+from stream_infomax.learning.infomax.warm_up import Unit
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
@@ -40,12 +41,25 @@ class Quarantine(Kept):
         Rows that were not learnt from, by reason.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ("counts", "_usual", "_rails", "_reason", "_quiet", "_rows", "_reported")
+    kept: ClassVar[tuple[str, ...]] = (
+        "counts",
+        "_usual",
+        "_rails",
+        "_origin",
+        "_scale",
+        "_reason",
+        "_quiet",
+        "_rows",
+        "_reported",
+    )
 
     def __init__(self, n_features: int) -> None:
         self.counts: dict[str, int] = {}
         self._usual: Floats = np.zeros((2, n_features), np.float32)
         self._rails: Floats = np.zeros((3, n_features), np.float32)
+        # The unit of the rails.
+        self._origin: Floats = np.zeros(n_features)
+        self._scale: Floats = np.ones(n_features)
         self._faults: Floats = np.zeros(n_features, np.float32)
         self._reason: str = ""
         self._quiet = 0
@@ -60,10 +74,11 @@ class Quarantine(Kept):
             ends = (rows == rows.min(axis=0)) | (rows == rows.max(axis=0))
             self._usual[1] = np.maximum(np.sum(ends, axis=0) - 2, 0) / len(rows)
 
-    def holds(self, rows: Floats, position: int, events: Events) -> bool:
+    def holds(self, rows: Floats, unit: Unit, position: int, events: Events) -> bool:
         """Return whether a block (n, K) float32 is not to be learnt from; it ends at a position of the stream."""
         if len(rows) < 3:
             return False
+        self._count_in(unit)
         still, cut, constant = signal_kernels.channel_faults(rows, self._usual, self._rails, USUAL_SHARE, self._faults)
         if still + cut or constant == rows.shape[1]:
             silent = max(still, constant) == rows.shape[1]
@@ -79,6 +94,14 @@ class Quarantine(Kept):
         if self._rows > PATIENCE and self._reason != "silent" and not self._quiet:
             self._accept(position, events)
         return True
+
+    def _count_in(self, unit: Unit) -> None:
+        """Count the rails in the unit that rows have now."""
+        if unit.origin is self._origin and unit.scale is self._scale:
+            return
+        if not (np.array_equal(unit.origin, self._origin) and np.array_equal(unit.scale, self._scale)):
+            self._rails[:2] = unit.rows(self._rails[:2] / self._scale + self._origin)
+        self._origin, self._scale = unit
 
     def _count(self, n: int) -> None:
         self.counts[self._reason] = self.counts.get(self._reason, 0) + n

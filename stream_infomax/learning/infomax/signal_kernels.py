@@ -126,11 +126,11 @@ def channel_faults(rows: Floats, usual: Floats, rails: Floats, share: float, fau
 
     `rows` (n, K) float32, n > 2. `usual` (2, K) float32 holds the shares of rows that are equal to the row before, and
     that lie at the block's least or largest value beside the two that always do; they move by `share` towards those
-    of the block where it has no fault. `rails` (3, K) float32 holds the least and largest values of the block before,
-    and for how many blocks more values than usual have lain there, always in the same place: only then are they cut.
-    Writes 1 for a channel that stands still, 2 for one that is cut, else 0 into
-    `faults` (K,) float32, and returns how many channels stand still, how many are cut, and how many never vary. Of
-    numbers beyond FARTHEST the rounding may be all that one sees: they have no fault.
+    of the block where it has no fault, and the second of them only where it is no larger than usual. `rails` (3, K)
+    float32 holds the least and largest values of the block before, and for how many blocks more values than usual
+    have lain there, always in the same place: only then are they cut. Writes 1 for a channel that stands still, 2 for
+    one that is cut, else 0 into `faults` (K,) float32, and returns how many channels stand still, how many are cut,
+    and how many never vary. Of numbers beyond FARTHEST the rounding may be all that one sees: they have no fault.
     """
     n, width = rows.shape
     low, high = rows[0].copy(), rows[0].copy()
@@ -169,7 +169,8 @@ def channel_faults(rows: Floats, usual: Floats, rails: Floats, share: float, fau
     if still + cut == 0:
         for j in range(width):
             usual[0, j] += np.float32(share) * (equal[j] - usual[0, j])
-            usual[1, j] += np.float32(share) * (extreme[j] - usual[1, j])
+            if rails[2, j] == none:
+                usual[1, j] += np.float32(share) * (extreme[j] - usual[1, j])
     return still, cut, constant
 
 

@@ -13,6 +13,7 @@ from stream_infomax.learning.infomax import signal_kernels
 from stream_infomax.learning.infomax.archive import Archive
 from stream_infomax.learning.infomax.charts import Alarm, Charts
 from stream_infomax.learning.infomax.examination import Examination
+from stream_infomax.learning.infomax.gains import Gains
 from stream_infomax.learning.infomax.lag import MOST_OUTPUTS, Lag
 from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.warm_up import Unit, unit_of
@@ -59,6 +60,7 @@ class Watch(Kept):
     kept: ClassVar[tuple[str, ...]] = (
         "charts",
         "archive",
+        "gains",
         "lag",
         "held",
         "values",
@@ -72,6 +74,7 @@ class Watch(Kept):
         self.n_features = n_features
         self.charts = Charts(TWO_SIDED, blocks)
         self.archive = Archive()
+        self.gains = Gains(n_features)
         self.lag = Lag(n_features, min(n_rank, MOST_OUTPUTS))
         self.examination: Examination | None = None
         self.held = False
@@ -113,6 +116,20 @@ class Watch(Kept):
         self.held = False
         self.examination = Examination(self.n_features, unit, "learning was resumed", True, True)
 
+    @property
+    def usual_level(self) -> float | None:
+        """The mean of ln r that is usual; None where it is not known."""
+        return float(self.charts.means[LEVEL]) if self.charts.ready else None
+
+    def quarantined(self) -> None:
+        """Conclude nothing from rows before a quarantine: they may have been bad already."""
+        self.charts.dismiss()
+        self.archive.doubt()
+        if self.examination is not None:
+            self.examination.rows = self.examination.rows[:0]
+            if not self.examination.pauses:
+                self.examination = None
+
     def dismiss(self) -> None:
         """Let an alarm pass that was none: its signal needs a new reference."""
         self.examination = None
@@ -123,6 +140,7 @@ class Watch(Kept):
         """After a change has been followed: what is known of the level holds on, of a new world nothing else."""
         self.examination = None
         self.lag.clear()
+        self.gains.end()
         self._power[:] = 1
         self._patience = 1
         if is_new:
