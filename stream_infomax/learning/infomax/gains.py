@@ -13,7 +13,7 @@ from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
 
-# What is missing is told when so many times the rows have come from which the factors were taken, and so many times in
+# What is missing is told when so many times the rows that the factors were taken from have come, and so many times in
 # all, each time from twice as many.
 FIRST, TIMES = 4, 5
 # Steps of Newton's method, and the most that a factor's logarithm moves in one.

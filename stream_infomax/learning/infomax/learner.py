@@ -30,7 +30,7 @@ from stream_infomax.state.kept import Kept, within
 
 Floats = NDArray[np.floating[Any]]
 
-# As the whitening does (adapting.py), the published basis holds until this share more blocks have come, and so many.
+# The published basis holds until this share more blocks have come, and at least that many.
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
 PUBLISH_ROWS = 1024
