@@ -22,6 +22,7 @@ from stream_infomax.configuration.tables import StageTable
 from stream_infomax.frames.contracts import Mark, Output, Pipeline, Seekable, Stage, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.run.folder import IN_PROCESS, Origin, RunFolder
+from stream_infomax.service.bases import copy_before
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences, newest_before
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
@@ -279,6 +280,8 @@ def write_fork(
                 sinks=sinks,
             )
         )
+        if (past.folder.path / service).is_dir():
+            copy_before(past.folder.path / service, folder.path / service, moment.offset)
     positions = {fate.stage.name: _position(fate) for fate in fates}
     history.keep_until(past.folder.history, folder.history, positions)
     changes = {fate.stage.name: [*fate.changes] for fate in fates if fate.changes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -73,6 +74,13 @@ class Bases:
 
     def _kept(self, stage: str) -> list[Kept]:
         return [one for one in kept_bases(self._folder) if one.stage == stage]
+
+
+def copy_before(source: Path, folder: Path, offset: int) -> None:
+    """Copy to a folder the bases that a service had published before the frame `offset`."""
+    for one in kept_bases(source):
+        if one.offset < offset and one.folder == source:
+            shutil.copyfile(one.path, folder / one.path.name)
 
 
 def thin(kept: list[Kept]) -> None:

@@ -86,6 +86,8 @@ def test_without_a_change_it_ends_with_the_same_bits(original: tuple[Path, tuple
     assert {path: path.read_bytes() for path in before} == before
     origin = json.loads((fork / "run.json").read_text())["origin"]
     assert (origin["folder"], origin["offset"], origin["changes"]) == ("run", offset, {})
+    bases = [{path.relative_to(run) for path in run.glob("*/basis-*")} for run in (fork, folder / "run")]
+    assert bases[0] == bases[1] != set()
     curves = [(run / "history.csv").read_text().splitlines()[0] for run in (fork, folder / "run")]
     assert curves[0] == curves[1]
 

@@ -1,16 +1,21 @@
 """Bases of a service: from which frame each holds, over restarts; kept in its folder, in bounded room."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.commands import call
 
-from stream_infomax import Encoder, SyntheticSource
+from stream_infomax import Encoder, LearnerStage, Pipeline, SyntheticSource
 from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.contracts import Output
 from stream_infomax.learning.infomax.encoder import kept_bases
 from stream_infomax.service import bases as module
 from stream_infomax.service.bases import Bases
+from stream_infomax.service.process import FromSource, Service, opened
+from stream_infomax.service.signals import Signals
+from stream_infomax.sinks.nothing import NothingSink
 from stream_infomax.state.error import StateFileError
 
 CONFIG = """
@@ -129,3 +134,71 @@ def test_every_row_of_a_run_can_be_encoded_again_with_its_own_basis(tmp_path: Pa
     again = call("run", "pipeline.toml", *how, "--fresh", folder=tmp_path)
     assert again.code == 0, again.errors
     assert kept_bases(tmp_path / "run") == kept
+
+
+class Watching:
+    """Who watches a loop, and remembers the order of what it hears."""
+
+    sockets = ()
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int, str, str]] = []
+
+    def frame(self, output: Output) -> None:
+        self.heard.append(("frame", output.frame.offset, output.frame.basis, ""))
+
+    def basis(self, basis: Basis) -> None:
+        self.heard.append(("basis", basis.offset, basis.version, basis.previous))
+
+    def status(self, status: object) -> None:
+        pass
+
+    def attend(self) -> None:
+        pass
+
+
+def watched(folder: Path, stop_at: int | None = None) -> list[tuple[str, int, str, str]]:
+    """What is heard of a service's life, which a signal ends behind the frame `stop_at`."""
+    source = SyntheticSource(n_sources=4, rows=64, frames=60)
+    service = Service(name="learner", outlet="", tap="", folder=folder / "learner", checkpoint_every=7)
+    observer = Watching()
+    stages = Pipeline([LearnerStage("learner", "source", n_components=4, block=16)])
+    with (
+        closing(Signals()) as signals,
+        opened(
+            service,
+            FromSource(source),
+            stages,
+            [NothingSink("nothing", folder / "nothing")],
+            signals,
+            observer=observer,
+        ) as loop,
+    ):
+        if stop_at is not None:
+            while loop.newest < stop_at:
+                loop.advance()
+            return observer.heard  # killed: nothing more is saved
+        loop.run()
+    return observer.heard
+
+
+def test_a_basis_is_told_ahead_of_its_frames_in_every_life(tmp_path: Path) -> None:
+    whole = watched(tmp_path / "whole")
+    newest = ("basis", 0, "", "")
+    for one in whole:
+        if one[0] == "basis":
+            assert one[3] == newest[2]
+            newest = one
+        else:
+            assert one[2] == newest[2]
+            assert one[1] >= newest[1]
+    told = [one for one in whole if one[0] == "basis"]
+    assert len(told) > 5
+    first, second = watched(tmp_path / "killed", 40), watched(tmp_path / "killed")
+    assert first == whole[: len(first)]
+    start = second[0]
+    assert start == [one for one in told if one[1] <= second[1][1]][-1]  # the newest basis at once, from where it holds
+    assert second[1:] == whole[whole.index(second[1]) :]
+    assert [path.name for path in sorted((tmp_path / "killed" / "learner").glob("basis-*"))] == [
+        path.name for path in sorted((tmp_path / "whole" / "learner").glob("basis-*"))
+    ]

@@ -95,3 +95,18 @@ def test_a_component_is_itself_at_every_publication(tmp_path):
         before = Encoder.of(learner)
     assert publications > 40
     assert least > 0.99
+
+
+def test_a_component_stays_itself_where_channels_get_another_gain():
+    """A learner that follows turns the basis with the channels: the outputs stay what they were."""
+    rng = np.random.default_rng(2)
+    mixing = rng.normal(size=(8, 8))
+    learner = OnlineInfomax(block=32, adapt="follow").partial_fit(rng.laplace(size=(40000, 8)) @ mixing.T)
+    before = Encoder.of(learner)
+    gains = np.where(np.arange(8) == 2, 1000.0, 1.0) * 30
+    for _ in range(100):
+        learner.partial_fit((rng.laplace(size=(100, 8)) @ mixing.T) * gains)
+    assert "change" in {event.kind for event in learner.events_}
+    X = rng.laplace(size=(5000, 8)) @ mixing.T
+    old, new = before.transform(X), learner.transform(X * gains)
+    assert min(np.corrcoef(old[:, k], new[:, k])[0, 1] for k in range(8)) > 0.95
