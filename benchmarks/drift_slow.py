@@ -19,7 +19,7 @@ from stream_infomax.learning.measures.information import amari_distance
 
 SIZES = 16, 64
 ROWS, TURN, SKIPPED, EVERY = 1_000_000, 1_000_000, 100_000, 8192
-HALF_LIVES = 2000, 4000, 8000, 16_000, 32_000, 64_000
+HALF_LIVES = 2000, 4000, 8000, 16_000, 32_000
 SEEDS = {16: drift.SEEDS, 64: range(3)}
 
 

@@ -22,7 +22,7 @@ from stream_infomax.learning.kernels import compile_kernels
 
 SIZES = 16, 64
 ROWS, HELD_OUT = 100_000, 10_000
-HALF_LIVES = 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000
+HALF_LIVES = 1000, 2000, 4000, 8000, 16_000
 RESTART = 8000  # of which the change is half way
 BACK = 0.9
 FRESH, FIXED, FOLLOW = "a fresh learner, begun at the change", 'adapt = "fixed"', 'adapt = "follow"'
