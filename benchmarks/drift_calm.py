@@ -37,7 +37,7 @@ def costs(name: str) -> dict[str, object]:
     """What following costs on a set."""
     rows, held_out = split(name)
     settings = {"energy": ENERGY.get(name, 1.0)}
-    K0 = learn(rows[: 12 * rows.shape[1] + 64], "fixed", 0, **settings).n_rank_
+    K0 = learn(rows[: 24 * rows.shape[1] + 64], "fixed", 0, **settings).n_rank_
     settings = {"n_rank": K0, "n_components": K0}
     random = float(np.mean([measure(start, K0, held_out) for start in random_starts(rows, K0, K0)]))
     lost, events = [], []
