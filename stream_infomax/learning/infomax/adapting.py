@@ -28,6 +28,8 @@ Floats = NDArray[np.floating[Any]]
 
 # The whitening holds until this share more blocks have come, and at least that many.
 REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
+# What a piece of a refresh or a publication costs at most, in products of K³ multiplications.
+PIECE = 5.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,12 @@ class Sizes:
     false_alarm_rows: float
     warmup: int
     seed: int
+
+    @property
+    def pieces(self) -> int:
+        """Pieces of a refresh or a publication after a block: they cost less together than its step."""
+        rows = (1 + REPLAYS if self.memory else 1) * self.block
+        return max(1, int((2 * rows / self.n_features + 1) / PIECE))
 
     @property
     def multiplications(self) -> int:

@@ -210,7 +210,8 @@ class BlockLearner(Adapting):
         if examination is not None and not self._examine(self._stream, examination):
             return
         self._learn(self._whitener, self._rule, self._stream)
-        if not self._rule.led_back:
+        # Where C was made orthonormal again, that was a piece.
+        for _ in range(self.sizes.pieces - self._rule.led_back):
             self._tend(self._whitener, self._rule, self._stream)
 
     def _tend(self, whitener: StreamingWhitener, rule: Rule, stream: Watch) -> None:

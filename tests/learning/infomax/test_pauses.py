@@ -94,14 +94,14 @@ def test_no_block_does_more_than_one_piece(monkeypatch, settings):
 
         monkeypatch.setattr(owner, name, call)
 
-    learner = OnlineInfomax(block=16, **settings).partial_fit(rows(4000, k=16))
+    learner = OnlineInfomax(block=28, memory=0, **settings).partial_fit(rows(4000, k=16))
     rule = learner._learner._rule
     counted(refresh.Refresh, "begin")
     counted(refresh.Refresh, "step")
     counted(published.Publication, "step")
     counted(type(rule), "renew")
     seen = set()
-    for block in np.split(rows(16 * 400, k=16, seed=1), 400):
+    for block in np.split(rows(28 * 400, k=16, seed=1), 400):
         pieces.clear()
         learner.partial_fit(block)
         assert len(pieces) <= 1
