@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import neurons
 from stream_infomax.learning.infomax.published import version_of
-from stream_infomax.learning.infomax.saved import FORMAT, contents, learner_of
+from stream_infomax.learning.infomax.saved import contents, learner_of
 from stream_infomax.learning.rows import check_names, matrix
 from stream_infomax.learning.threads import one_thread
 from stream_infomax.state import file
@@ -22,6 +22,8 @@ from stream_infomax.state.file import StateFileError, Tree
 
 Floats = NDArray[np.floating[Any]]
 
+# Of what `save` writes; a learner's state has a format of its own, and may change more often.
+FORMAT = 1
 _KEPT = re.compile(r"basis-(.+)-([0-9]+)-([0-9a-f]{12})\.safetensors")
 
 
@@ -172,8 +174,9 @@ class Encoder:
 
     @classmethod
     def _from(cls, path: Path, tree: Tree, name: str | None) -> Self:
-        if tree.get("format") != FORMAT:
-            raise StateFileError(f"{path}: an encoder of format {tree.get('format')!r}; this version reads {FORMAT}")
+        if tree.get("encoder_format") != FORMAT:
+            found = tree.get("encoder_format")
+            raise StateFileError(f"{path}: an encoder of format {found!r}; this version reads {FORMAT}")
         if name is not None and tree.get("stage", name) != name:
             raise StateFileError(f"{path}: no learner {name!r}; it holds {tree['stage']}")
         held: Mapping[str, Any] = tree["encoder"]
@@ -196,7 +199,7 @@ class Encoder:
         """
         held = {one.name: getattr(self, one.name) for one in fields(self)}
         held["feature_names"] = list(self.feature_names)
-        file.save(Path(path), {**about, "format": FORMAT, "encoder": held})
+        file.save(Path(path), {**about, "encoder_format": FORMAT, "encoder": held})
 
     @property
     def version(self) -> str:
