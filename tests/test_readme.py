@@ -30,7 +30,7 @@ def test_commands_exist() -> None:
     from stream_infomax.cli import app
 
     named = set(re.findall(r"stream-infomax ([a-z]+)", README))
-    assert named == set("run replay diff show encode probe check init schema tap warmup".split())
+    assert named == {"run", "replay", "diff", "show", "encode", "probe", "check", "init", "schema", "tap", "warmup"}
     assert named <= set(app)
 
 
