@@ -264,7 +264,8 @@ class StreamingWhitener(Kept):
         varied = self.settled_variance > 0
         if not varied.any():
             return self.settled_variance
-        level = float(np.median(variance[varied] / self.settled_variance[varied]))
+        ratios = np.sort(variance[varied] / self.settled_variance[varied])
+        level = float(ratios[len(ratios) // 2])
         return self.ridge * max(level, 1e-6) * self.settled_variance
 
     def _forget(self) -> None:
