@@ -49,8 +49,9 @@ def main() -> None:
         judged = {"gain on the rows learnt from": [clean], "held out": held_out}
         random = {by: np.mean([measure(start, K0, rows) for start in starts]) for by, rows in judged.items()}
         changed = disturbed(clean)
-        for kind in ("as it is", "heavy tails (rows × |Student t, 3|)"):
-            for learner, bases in learners(changed[kind], K0).items():
+        kinds = {"as it is": changed["as it is"], "heavy tails": changed["heavy tails (rows × |Student t, 3|)"]}
+        for kind, rows in kinds.items():
+            for learner, bases in learners(rows, K0).items():
                 gains = {
                     by: np.median([measure(W, K0, rows) for W in bases]) - random[by] for by, rows in judged.items()
                 }

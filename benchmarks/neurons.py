@@ -37,7 +37,7 @@ def best(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def run(name: str, ratio: int, seed: int) -> np.ndarray:
     """Means over the neurons: cross-entropy at the start, tuned, at best; entropy; range of β/β0 and of b."""
     rows, stretches = split(name)
-    rank = OnlineInfomax(energy=0.999).partial_fit(rows[: 24 * rows.shape[1] + 64]).n_rank_
+    rank = OnlineInfomax(energy=0.999).fit(rows[: 24 * rows.shape[1] + 64]).n_rank_
     learner = OnlineInfomax(ratio * rank, overcomplete=ratio > 1, n_rank=rank, random_state=seed)
     for first in range(0, len(rows), FRAME):
         learner.partial_fit(rows[first : first + FRAME])

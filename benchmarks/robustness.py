@@ -91,7 +91,7 @@ def random_starts(rows: np.ndarray, K0: int, K1: int) -> list[np.ndarray]:
 def sizes(name: str, ratio: float) -> dict[str, int]:
     """n_rank and n_components for a share of the rank that the set has."""
     rows, _ = split(name)
-    K0 = OnlineInfomax(energy=ENERGY.get(name, 1.0)).partial_fit(rows[: 24 * rows.shape[1] + 64]).n_rank_
+    K0 = OnlineInfomax(energy=ENERGY.get(name, 1.0)).fit(rows[: 24 * rows.shape[1] + 64]).n_rank_
     if ratio < 1:
         return {"n_rank": max(1, K0 // 2), "n_components": max(1, K0 // 2)}
     return {"n_rank": K0, "n_components": int(ratio * K0), "overcomplete": ratio > 1}
