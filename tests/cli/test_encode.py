@@ -98,7 +98,7 @@ def test_tables_in_and_out(tmp_path: Path, learner: Path) -> None:
         header, *found = csv.reader(file)
     assert header == ["features0", "features1", "features2", "features3"]
     wanted = Encoder.load(learner).transform(X.astype(np.float64))
-    np.testing.assert_allclose(np.array(found, np.float32), wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.array(found, np.float32), wanted, rtol=1e-5, atol=1e-5)
     assert np.isnan(np.array(found[3], np.float32)).all()
 
 
