@@ -83,7 +83,7 @@ def spikes() -> Any:
 
 def in_a_refresh() -> Any:
     """A learner whose whitening has far to go, in the midst of it."""
-    made = learner(half_life=300.0).partial_fit(rows_of(0, 2000))
+    made = learner(half_life=300.0, block=16).partial_fit(rows_of(0, 2000))
     gain = np.array([1, 1, 1, 1, 1, 30], np.float32)
     for i in range(400):
         made.partial_fit(gain * rows_of(i, 16, seed=1))
