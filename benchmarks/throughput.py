@@ -188,7 +188,8 @@ def main() -> None:
             f"{found['start']:.0f} ms{stop}"
             for name, found, stop in (("defaults", usual, ";"), ("memory = 0", bare, "."))
         ),
-        "Targets, block 256, memory 0: ≥ 75 % complete for K ≥ 144, ≥ 40 % overcomplete; defaults: ≥ 60 % of their own.",
+        "Targets, block 256, memory 0: ≥ 75 % complete for K ≥ 144, ≥ 40 % overcomplete;",
+        "defaults: ≥ 60 % of their own.",
     )
     common.write_table("throughput", "Throughput of learning and encoding", table, " ".join(sentences))
     draw(learnt, float(np.median(flops)))
