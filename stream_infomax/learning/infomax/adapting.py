@@ -16,6 +16,7 @@ from stream_infomax.learning.infomax.follow import World, follow, in_words
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.lag import FIRST_ROWS
 from stream_infomax.learning.infomax.published import Publication, Published
+from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
@@ -30,6 +31,9 @@ Floats = NDArray[np.floating[Any]]
 REFRESH_GROWTH, REFRESH_BLOCKS = 0.05, 4
 # What a piece of a refresh or a publication costs at most, in products of K³ multiplications.
 PIECE = 5.0
+# Rows in quarantine are looked at from nearby where a channel lies so far from its mean, in deviations or so, and
+# varies by so little of that that float32 may not tell.
+FAR_AWAY, COARSE = 1.0, 1e-5
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Adapting(Kept):
     sizes: Sizes
     events: Events
     horizon: Horizon
+    quarantine: Quarantine
     published: Published | None
     n_seen: int
     n_updates: int
@@ -93,13 +98,23 @@ class Adapting(Kept):
         """Make a basis the one that the world sees."""
         raise NotImplementedError
 
+    def _hold_back(self, stream: Watch) -> None:
+        """Conclude nothing from what came before a quarantine; of rows far away float32 may not see how they vary."""
+        stream.quarantined()
+        rows = self._rows[: self.sizes.block]
+        if stream.held or stream.examination is not None or self.sizes.adapt == "fixed":
+            return
+        farthest = np.abs(rows).max(axis=0)
+        if np.any((farthest > FAR_AWAY) & (np.ptp(rows, axis=0) < COARSE * farthest)):
+            stream.look_elsewhere(self._unit().absolute(rows), self.sizes.adapt == "follow")
+
     def _look_for_lag(self, whitener: StreamingWhitener, rule: Rule, stream: Watch, step: Step) -> None:
         """Shorten what counts where learning lags behind, and lengthen it where it need not be so short."""
         if self.horizon.rows < FIRST_ROWS * rule.n_rank:
             return
         factor = stream.lag.add(step.rows, rule.beta, self.horizon)
         if factor != 1:
-            self.horizon.adapt(factor)
+            self.horizon.adapt(factor, rule.n_rank)
             whitener.weigh(min(whitener.weight, self.horizon.limit / math.log(2)))
 
     def _look(self, stream: Watch, rule: Rule, step: Step) -> None:
@@ -127,7 +142,9 @@ class Adapting(Kept):
         verdict = judge(examination.absolute(), Basis.of(self.published, self._rest()), earlier, stream.usual_level)
         # In a new world nothing that the old one did is usual.
         blocks = 0.0 if verdict.kind == "new" else len(verdict.rows) / self.sizes.block
-        lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign, blocks)
+        lost = 0.0
+        if verdict.kind == "new" or stream.is_about_shape:  # a level that has changed says nothing of the rotation
+            lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign, blocks)
         if verdict.kind == "none" and lost < LEAST_LOSS:
             stream.dismiss()
             return not examination.pauses

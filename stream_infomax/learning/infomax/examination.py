@@ -26,7 +26,7 @@ ERRORS, LEAST_GAIN = 3.0, 0.02
 # What another covariance has to gain a dimension: that of a few seconds always differs from that of hours.
 LEAST_GAIN_OF_NEW = 1.0
 # The least change of a level, as a factor's logarithm, that is one; and of the mean, as a length r.
-LEAST_LEVEL, LEAST_OFFSET = 0.3, 1.0
+LEAST_LEVEL, LEAST_OFFSET = 0.7, 1.0
 
 
 class Verdict(NamedTuple):
@@ -172,18 +172,31 @@ def judge(gathered: Floats, present: Basis, earlier: list[Basis], usual: float |
         if changed:  # a gain of the sensor is one of its offset, too
             explanations.append(Explanation(kind, present.moved(present.mean * factors, factors), changed, factors))
         explanations.append(Explanation(kind, present.moved(mean, factors), changed + K, factors))
-    explanations.append(Explanation("new", whitened_anew(present, shortened, mean), K + 0.5 * K * (K + 1), same))
     base = present.surprise(shortened)
     for kind, basis, numbers, factors, which in explanations:
         differences = base - basis.surprise(shortened)
         gain = float(differences.mean()) - numbers / n
         error = float(differences.std()) / math.sqrt(n)
-        least = LEAST_GAIN_OF_NEW if kind == "new" else LEAST_GAIN if best.kind == "none" else 0.0
-        if gain > best.gain + least * present.whiten.shape[1] and gain > ERRORS * error:
+        if gain > max(best.gain, LEAST_GAIN * present.whiten.shape[1], ERRORS * error):
             best = Verdict(kind, basis, gain, factors, which, shortened)
     if best.kind in ("level", "channels") and np.all(best.factors == 1) and offset(present, mean) < LEAST_OFFSET:
-        return Verdict("none", present, 0.0, same, 0, shortened)
+        best = Verdict("none", present, 0.0, same, 0, shortened)
+    # Another covariance is judged on rows that it was not taken from.
+    differences = best.basis.surprise(shortened) - surprise_anew(present, shortened)
+    gain, error = float(differences.mean()), float(differences.std()) / math.sqrt(n)
+    least = LEAST_GAIN_OF_NEW if best.kind == "none" else LEAST_GAIN
+    if gain > max(least * present.whiten.shape[1], ERRORS * error):
+        return Verdict("new", whitened_anew(present, shortened, mean), best.gain + gain, same, 0, shortened)
     return best
+
+
+def surprise_anew(present: Basis, rows: Floats) -> Floats:
+    """Return minus the log likelihood of each row (n,) under the covariance of rows of the other half."""
+    even = np.arange(len(rows)) % 2 == 0
+    nats = np.empty(len(rows))
+    for half in (even, ~even):
+        nats[half] = whitened_anew(present, rows[~half], rows[~half].mean(axis=0)).surprise(rows[half])
+    return nats
 
 
 def offset(present: Basis, mean: Floats) -> float:

@@ -87,6 +87,8 @@ def follow(world: World, verdict: Verdict, lost: float, entry: Entry | None) -> 
         world.rescale(verdict.basis.mean, verdict.factors)
     if verdict.kind in ("level", "channels", "none") and lost >= LEAST_LOSS:
         world.cut(lost)
+        if verdict.kind != "none":  # what has lost its shape fits no better for being larger
+            world.whitener.weigh(min(world.whitener.weight, world.horizon.rows))
     if verdict.kind in ("earlier", "new") or lost >= LEAST_LOSS:
         world.remember_only(verdict.rows)
     world.rule.reach.settle(lengths(verdict.basis, verdict.rows))

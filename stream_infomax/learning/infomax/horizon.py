@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from stream_infomax.state.kept import Kept
 
-# The fewest rows that a drift leaves.
-LEAST = 256.0
+# The fewest rows that a drift leaves, for each dimension: a rotation cannot be learnt from fewer, however much lags.
+LEAST = 64.0
 
 
 class Horizon(Kept):
@@ -55,10 +55,10 @@ class Horizon(Kept):
         """Rows that count, those of the warm-up included."""
         return min(self.rows + self.first, self.limit)
 
-    def adapt(self, factor: float) -> None:
+    def adapt(self, factor: float, n_rank: int) -> None:
         """Multiply the bound; one that was infinite is what counts now, and one beyond all rows is infinite again."""
         if factor < 1:
-            self.bound = max(self.length * factor, LEAST)
+            self.bound = max(self.length * factor, LEAST * n_rank)
         elif factor > 1:
             self.bound *= factor
             if self.bound > self.rows:

@@ -194,7 +194,7 @@ class BlockLearner(Adapting):
             self._rows[: self.sizes.block], self._unit(), self.n_seen, self.events
         ):
             if self._stream is not None:
-                self._stream.quarantined()
+                self._hold_back(self._stream)
             return
         if self._stream is not None and self._stream.held:
             return

@@ -30,7 +30,7 @@ POWER_SHARE = 1 / 16
 NORMAL = math.sqrt(2 / math.pi)
 # The least changes that matter, whatever their significance: of the level; of the shape, as a share of what tells the
 # outputs from normal ones; of the spread, as a mean squared deviation of variances.
-LEAST_LEVEL, LEAST_LOSS, LEAST_SPREAD = 0.3, 0.1, 0.04
+LEAST_LEVEL, LEAST_LOSS, LEAST_SPREAD = 0.4, 0.1, 0.04
 # A level that needs no reference: so far above the usual for so many blocks, or below it for so many.
 FAR, FAR_BLOCKS, SILENT_BLOCKS = 3.0, 3, 100
 # Learning waits where rows are so much longer or shorter than usual: it would learn from nothing else.
@@ -117,9 +117,18 @@ class Watch(Kept):
         self.examination = Examination(self.n_features, unit, "learning was resumed", True, True)
 
     @property
+    def is_about_shape(self) -> bool:
+        """Whether the newest alarm was raised by the shape of the outputs."""
+        return self._signal == SHAPE
+
+    @property
     def usual_level(self) -> float | None:
         """The mean of ln r that is usual; None where it is not known."""
         return float(self.charts.means[LEVEL]) if self.charts.ready else None
+
+    def look_elsewhere(self, rows: Floats, follows: bool) -> None:
+        """Count rows from where these are, (n, K) float64, far from the mean: how they vary may be seen from there."""
+        self.examination = Examination(self.n_features, unit_of(rows), "rows lie far from their mean", True, follows)
 
     def quarantined(self) -> None:
         """Conclude nothing from rows before a quarantine: they may have been bad already."""
