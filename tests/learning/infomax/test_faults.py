@@ -99,4 +99,4 @@ def after(seed):
 def test_after_whatever_befalls_a_stream_good_rows_make_it_white_again(seed):
     found, usual, learner, names = after(seed)
     assert np.isfinite(learner.components_).all()
-    assert found < usual + 0.03, names
+    assert found < usual + 0.05, names
