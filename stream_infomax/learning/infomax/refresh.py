@@ -73,23 +73,22 @@ class Refresh(Kept):
         """Whether `approach` is the new V and `moved` is Σ V."""
         return self.phase == "done"
 
-    def begin(self, covariance: Floats, whiten: Floats, metric: Floats) -> None:
-        """Set out from V (K, K0) to Σ (K, K): the directions of V are followed as those that M Σ V spans, M (K,)."""
+    def begin(self, covariance: Floats, whiten: Floats) -> None:
+        """Set out from V (K, K0) to Σ (K, K)."""
         self.clear()
         self.target = covariance
         if whiten.shape[1] == len(covariance):
             self.approach, self.phase = whiten.copy(), "move"
         else:  # one subspace iteration: the span of M Σ V is nearer to the leading directions than that of V
-            self.approach, self.moved = whiten, metric[:, None] * (covariance @ whiten)
-            self.phase = "span"
+            self.approach, self.moved, self.phase = whiten, covariance @ whiten, "span"
 
     def step(self, whiten: Floats, metric: Floats) -> None:
-        """Do the next piece; V and M as for `begin`."""
+        """Do the next piece; V as for `begin`, whose directions are followed as those that M Σ V spans, M (K,)."""
         pieces: dict[str, Callable[[], str]] = {
-            "span": self._span,
+            "span": lambda: self._span(metric),
             "project": self._project,
             "solve": self._solve,
-            "return": self._return,
+            "return": lambda: self._return(metric),
             "move": self._move,
             "root": self._root,
             "correct": self._correct,
@@ -100,8 +99,9 @@ class Refresh(Kept):
             self.moved = self.target @ self.approach
             self.phase = "done"
 
-    def _span(self) -> str:
-        self.gram = self.moved.T @ self.moved
+    def _span(self, metric: Floats) -> str:
+        # The nearest to V in the measure in which the directions lead: 1/M. Then no unit of a channel matters.
+        self.gram = self.moved.T @ (metric[:, None] * self.moved)
         return "project"
 
     def _project(self) -> str:
@@ -115,8 +115,8 @@ class Refresh(Kept):
             return "lost"
         return "return"
 
-    def _return(self) -> str:
-        self.approach = self.moved @ self.approach
+    def _return(self, metric: Floats) -> str:
+        self.approach = metric[:, None] * (self.moved @ self.approach)
         return "move"
 
     def _move(self) -> str:

@@ -205,7 +205,7 @@ class StreamingWhitener(Kept):
             self._recentre()
             if not np.isfinite(self.scatter).all():
                 self._forget()
-            way.begin(self._destination(), self.whiten, self._metric())
+            way.begin(self._destination(), self.whiten)
             return False
         if not way.done:
             way.step(self.whiten, self._metric())
