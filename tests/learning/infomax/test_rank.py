@@ -147,12 +147,3 @@ def test_a_channel_that_is_silent_at_first_is_scaled_with_the_others():
     learner = OnlineInfomax(warmup=1000).fit(rows)
     assert learner.n_rank_ == K
     assert np.isfinite(learner.transform(rows)).all()
-
-
-def test_directions_are_followed_whatever_the_unit():
-    mixing = mixing_of(3)
-    rows = mixed(mixing, 10_000)
-    plain = OnlineInfomax(n_rank=3).partial_fit(rows)
-    for factor in (1.3, 1e6, 0.0007):  # some channels' powers of two differ from the others'
-        other = OnlineInfomax(n_rank=3).partial_fit(factor * rows)
-        np.testing.assert_allclose(factor * other.components_, plain.components_, atol=1e-3)

@@ -159,3 +159,17 @@ def test_nearest_rotation(singular):
     near = nearest_rotation((left * singular @ right).astype(np.float32))
     assert near.dtype == np.float32
     np.testing.assert_allclose(near, left @ right, atol=1e-5)
+
+
+def test_directions_are_followed_whatever_the_units():
+    first, second = correlated(1000), correlated(3000, seed=1) * [1, 1.5, 0.7, 1, 2]
+    found = []
+    for scale in (np.ones(5), np.array([1, 4, 0.25, 2, 0.5])):
+        whitener = StreamingWhitener(np.zeros(5), scale, Horizon(500.0))
+        feed(whitener, first)
+        whitener.settle(3, 1.0, None)
+        feed(whitener, second)
+        while not whitener.refresh():
+            pass
+        found.append(whitener.scale[:, None] * whitener.whiten)
+    np.testing.assert_allclose(found[0], found[1], atol=1e-4)
