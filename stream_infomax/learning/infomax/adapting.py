@@ -102,7 +102,8 @@ class Adapting(Kept):
         """Conclude nothing from what came before a quarantine; of rows far away float32 may not see how they vary."""
         stream.quarantined()
         rows = self._rows[: self.sizes.block]
-        if stream.held or stream.examination is not None or self.sizes.adapt == "fixed":
+        looking = stream.examination is not None and not stream.examination.pauses
+        if stream.held or looking or self.sizes.adapt == "fixed":
             return
         farthest = np.abs(rows).max(axis=0)
         if np.any((farthest > FAR_AWAY) & (np.ptp(rows, axis=0) < COARSE * farthest)):
