@@ -196,7 +196,7 @@ def main() -> None:
     common.write_table("drift_bad_hour", "An hour in another room, then back", table, note)
     draw(curves)
     found = faults()
-    note = f"{common.machine()}; {clock}. Targets: ≥ 99 % right after, ≥ 99.5 % 10,000 rows later. {LEAST:g} %: that or less."
+    note = f"{common.machine()}; {clock}. Targets: ≥ 99 %, ≥ 99.5 %. {LEAST:g}: that or less."
     common.write_table("drift_faults", "Share of the gain that faults leave", found, note)
 
 
