@@ -112,10 +112,9 @@ def shares(
     learner, judge = copy.deepcopy(settled), drift.Judge(settled, held_out)
     before = judge.gain(settled)
     if fault in JUMPS:
-        scale = judge.scale
-        after, held_out = (JUMPS[fault](rows.copy()) for rows in (after, held_out))
-        judge = drift.Judge(settled, held_out)
-        judge.scale = scale
+        after = JUMPS[fault](after.copy())
+        judge.random -= float(np.log(JUMPS[fault](np.ones((1, after.shape[1])))).sum())  # the same, in the new unit
+        judge.rows = JUMPS[fault](judge.rows.copy())
         drift.feed(learner, after[:SOON])
         after = after[SOON:]
     else:
