@@ -126,7 +126,7 @@ def draw(rows: np.ndarray, judged, random: float, best: float) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     for name, settings in list(CASES.items())[:2]:
         points = []
-        marks = list(np.unique(np.geomspace(1500, len(rows), 25).astype(int)))
+        marks = list(np.unique(np.geomspace(3000, len(rows), 25).astype(int)))
 
         def look(learner: OnlineInfomax, points=points, marks=marks) -> None:
             if marks and learner.n_rows_seen_ >= marks[0]:
