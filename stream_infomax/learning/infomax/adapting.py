@@ -145,7 +145,7 @@ class Adapting(Kept):
         blocks = 0.0 if verdict.kind == "new" else len(verdict.rows) / self.sizes.block
         lost = 0.0
         if verdict.kind == "new" or stream.is_about_shape:  # a level that has changed says nothing of the rotation
-            lost = stream.loss(verdict.basis.outputs(verdict.rows), self._rule.sign, blocks)
+            lost = stream.loss(verdict.basis.potentials(verdict.rows), self._rule.sign, blocks)
         if verdict.kind == "none" and lost < LEAST_LOSS:
             stream.dismiss()
             return not examination.pauses

@@ -55,6 +55,10 @@ class Basis:
         """Whether there are as many components as dimensions."""
         return bool(self.rotation.shape[0] == self.rotation.shape[1])
 
+    def potentials(self, rows: Floats) -> Floats:
+        """Return ŷ (n, K1) of rows (n, K)."""
+        return np.asarray((rows - self.mean) @ self.whiten @ self.rotation)
+
     def outputs(self, rows: Floats) -> Floats:
         """Return ŷ (n, K0) of rows (n, K); of an overcomplete basis the whitened rows."""
         whitened = (rows - self.mean) @ self.whiten

@@ -22,8 +22,9 @@ from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
 
-# Calm blocks behind a reference, at least; and the growth of the calm stretch after which it is renewed.
-CALM, RENEWAL = 200, 0.5
+# Calm blocks behind a reference, at least, and behind the first of all, for a stream may change early: what it knows
+# too little of, an examination has to confirm. And the growth of the calm stretch after which it is renewed.
+CALM, FIRST_CALM, RENEWAL = 200, 50, 0.5
 # Fewest neighbouring batches that a deviation is taken from.
 BATCHES = 8
 # Of what the wandering was known by, the share that counts on when the reference is renewed.
@@ -111,7 +112,7 @@ class Charts(Kept):
         if highest > self.threshold:
             return self._alarm()
         self._n_calm += 1
-        if self.calm and self._sums[0, 1] >= max(CALM, RENEWAL * self._n_calm):
+        if self.calm and self._sums[0, 1] >= max(CALM if self.ready else FIRST_CALM, RENEWAL * self._n_calm):
             self.hold()
         return None
 

@@ -44,11 +44,15 @@ class Lag(Kept):
     ----------
     n_features, n_outputs
         K, and the outputs m that are looked at.
+    is_complete
+        Whether scores say something of the rotation: those of an overcomplete basis are correlated with its outputs
+        where it rests, too.
     """
 
     kept: ClassVar[tuple[str, ...]] = ("_filters", "_expected", "_linear", "_mean", "_count", "_sums", "_ready")
 
-    def __init__(self, n_features: int, n_outputs: int) -> None:
+    def __init__(self, n_features: int, n_outputs: int, is_complete: bool = True) -> None:
+        self._parts = (COVARIANCE, ROTATION) if is_complete else (COVARIANCE,)
         self._filters: Floats = np.zeros((n_features, n_outputs), np.float32)
         self._expected: Floats = np.zeros((n_outputs, n_outputs), np.float32)
         self._linear: Floats = np.zeros(n_outputs, np.float32)
@@ -111,13 +115,16 @@ class Lag(Kept):
         The first is symmetric, and the second made antisymmetric: one matrix holds both.
         """
         y = rows @ self._filters
+        moments = y.T @ y / np.float32(len(rows)) - self._expected
+        if ROTATION not in self._parts:
+            return np.asarray(moments)
         scores = np.float32(beta) * np.tanh(np.float32(beta / 2) * y) - self._linear * y
         gradient = scores.T @ y / np.float32(len(rows))
-        return np.asarray(y.T @ y / np.float32(len(rows)) - self._expected + gradient - gradient.T)
+        return np.asarray(moments + gradient - gradient.T)
 
     def _step(self, blocks: float, shorten: float) -> float:
         """Return by what the horizon is to be multiplied: it is as short as covariance or rotation asks for."""
-        products, squares, terms, sizes, n = self._sums.T
+        products, squares, terms, sizes, n = self._sums[list(self._parts)].T
         if n[0] < LEAST_TERMS:
             return 1.0
         errors = terms / np.sqrt(np.maximum(sizes, 1e-30))

@@ -75,7 +75,7 @@ class Watch(Kept):
         self.charts = Charts(TWO_SIDED, blocks)
         self.archive = Archive()
         self.gains = Gains(n_features)
-        self.lag = Lag(n_features, min(n_rank, MOST_OUTPUTS))
+        self.lag = Lag(n_features, min(n_rank, MOST_OUTPUTS), n_components == n_rank)
         self.examination: Examination | None = None
         self.held = False
         self.values: Floats = np.zeros(3)

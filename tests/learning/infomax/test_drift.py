@@ -119,3 +119,27 @@ def test_a_jump_of_gain_or_offset_costs_nothing(settled, gain, offset):
     outputs = learner.transform(gain * rows_of(first, 4000, 2) + offset)
     np.testing.assert_allclose(outputs.std(axis=0), 1, atol=0.1)
     np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=0.15)
+
+
+@pytest.mark.parametrize("n", [3000, 6000])
+def test_an_early_change_is_followed(n):
+    first, second = mixings(2)
+    learner = OnlineInfomax(adapt="follow").partial_fit(rows_of(first, n, 0)).partial_fit(rows_of(second, 10_000, 1))
+    assert kinds(learner) == ["change"]
+    assert learner.events_[0].position < n + 1000
+    assert amari(learner.components_ @ second) < 0.06
+
+
+def test_an_overcomplete_basis_follows_and_goes_back():
+    first, second = mixings(2)
+    learner = OnlineInfomax(9, overcomplete=True, adapt="follow").partial_fit(rows_of(first, 40_000, 0))
+    assert learner.events_ == []
+    fixed = OnlineInfomax(9, overcomplete=True).partial_fit(rows_of(first, 40_000, 0))
+    np.testing.assert_array_equal(learner.components_, fixed.components_)
+    before = learner.version_
+    learner.partial_fit(rows_of(second, 10_000, 1))
+    white = learner.transform(rows_of(second, 5000, 2)) @ np.linalg.pinv(learner.rotation_)
+    np.testing.assert_allclose(np.cov(white.T), np.eye(K) * 1.5, atol=0.4)  # times K1/K0
+    learner.partial_fit(rows_of(first, 1000, 3))
+    assert kinds(learner) == ["change", "undo"]
+    assert learner.version_ == before
