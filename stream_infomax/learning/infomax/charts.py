@@ -22,9 +22,11 @@ from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
 
-# Calm blocks behind a reference, at least, and behind the first of all, for a stream may change early: what it knows
-# too little of, an examination has to confirm. And the growth of the calm stretch after which it is renewed.
-CALM, FIRST_CALM, RENEWAL = 200, 50, 0.5
+# Calm blocks behind a reference, at least, and the growth of the calm stretch after which it is renewed.
+CALM, RENEWAL = 200, 0.5
+# Of the first reference of all, for a stream may change early; so few blocks say too little of how much it wanders, and
+# a deviation counts as so many times larger.
+FIRST_CALM, CAUTION = 50, 4.0
 # Fewest neighbouring batches that a deviation is taken from.
 BATCHES = 8
 # Of what the wandering was known by, the share that counts on when the reference is renewed.
@@ -118,7 +120,7 @@ class Charts(Kept):
 
     def hold(self) -> None:
         """Take the blocks since the last reference as the new one."""
-        deviations = self.deviations()
+        deviations = self.deviations() * (1 if self._sums[0, 1] >= CALM else CAUTION)
         for chart, (total, n), deviation in zip(self._charts, self._sums, deviations, strict=True):
             chart[:] = 0
             chart[MEAN], chart[DEVIATION] = total / n, deviation

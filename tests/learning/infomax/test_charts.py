@@ -5,7 +5,7 @@ import pytest
 import reference
 
 from stream_infomax.learning.infomax import signal_kernels
-from stream_infomax.learning.infomax.charts import CALM, Charts, threshold
+from stream_infomax.learning.infomax.charts import CALM, CAUTION, FIRST_CALM, Charts, threshold
 
 RNG = np.random.default_rng(0)
 
@@ -87,7 +87,7 @@ def test_a_stream_that_wanders_may_wander_and_one_that_does_not_may_not():
 
 def test_an_alarm_says_what_was_before_and_what_is_since():
     charts = Charts((True, False), 1e5)
-    for _ in range(CALM):
+    for _ in range(FIRST_CALM + CALM):
         assert charts.add(RNG.standard_normal(2)) is None
     assert charts.ready
     blocks = 0
@@ -102,6 +102,17 @@ def test_an_alarm_says_what_was_before_and_what_is_since():
     assert (charts.knows(0), charts.knows(1)) == (True, False)
     charts.clear()
     assert not charts.ready
+
+
+def test_the_first_reference_is_taken_early_and_with_caution():
+    charts = Charts((True, False), 1e5)
+    deviations = []
+    for i in range(FIRST_CALM + CALM):
+        assert charts.ready == (i >= FIRST_CALM)
+        charts.add(RNG.standard_normal(2))
+        deviations.append(charts.deviation(0))
+    assert deviations[FIRST_CALM] == pytest.approx(CAUTION, rel=0.5)
+    assert deviations[-1] == pytest.approx(1, rel=0.5)
 
 
 def test_a_state_goes_on_with_the_same_bits():

@@ -121,7 +121,7 @@ def test_a_jump_of_gain_or_offset_costs_nothing(settled, gain, offset):
     np.testing.assert_allclose(outputs.mean(axis=0), 0, atol=0.15)
 
 
-@pytest.mark.parametrize("n", [3000, 6000])
+@pytest.mark.parametrize("n", [4000, 6000])
 def test_an_early_change_is_followed(n):
     first, second = mixings(2)
     learner = OnlineInfomax(adapt="follow").partial_fit(rows_of(first, n, 0)).partial_fit(rows_of(second, 10_000, 1))
