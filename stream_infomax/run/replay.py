@@ -357,10 +357,9 @@ def fork(past: Past, config: Config, offset: int, watch: Watch) -> tuple[Moment,
 
 def told(past: Past, folder: Path, moment: Moment, fates: Sequence[Fate]) -> Iterator[str]:
     """Yield what a person is to know of a fork."""
-    again = ""
+    yield f"{folder}: {past.folder.path} up to frame {moment.offset:,}, and from there on:"
     if moment.first < moment.offset:
-        again = f" (frames {moment.first:,} to {moment.offset - 1:,} were computed again)"
-    yield f"{folder}: {past.folder.path} up to frame {moment.offset:,}{again}, and from there on:"
+        yield f"  frames {moment.first:,} to {moment.offset - 1:,} were computed again"
     width = max((len(fate.stage.name) for fate in fates), default=0)
     for fate in fates:
         how = f"starts afresh: {fate.anew}" if fate.anew else "goes on"

@@ -102,7 +102,8 @@ def test_what_may_change_goes_on_and_what_shapes_a_stage_begins_anew(original: t
     assert done.code == 0, done.errors
     told = "\n".join(done.output.splitlines()[:4])
     assert told == (
-        "run-from-100: run up to frame 100 (frames 0 to 99 were computed again), and from there on:\n"
+        "run-from-100: run up to frame 100, and from there on:\n"
+        "  frames 0 to 99 were computed again\n"
         "  first   goes on with half_life none → 2000.0\n"
         "  second  starts afresh: block 64 → 128\n"
         "  third   starts afresh: it reads what second makes"

@@ -83,7 +83,10 @@ class OnlineInfomax(Encoding, Kept):
     n_shortened_ : int
         Outlying rows that were shortened before they were learnt from.
     events_ : list of Event
-        The newest 64 events (position, kind, text): changes of the stream and what was done about them.
+        The newest 64 events (position, kind, text): changes of the stream and what was done about them. Positions
+        count finite rows.
+    n_events_ : int
+        How many there were.
     objective_ : float
         Running Q1 = -⟨Σ ln φ(ŷ_k)⟩ in nats at β0, b = 0, on rows before they are learnt from (2.83); lower is better.
         Q̂ (2.98) where there are more components than dimensions.
