@@ -11,9 +11,10 @@ import math
 import os
 import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -110,18 +111,29 @@ class Beside(Generic[Result]):
 
     # Elsewhere the limit, which is the whole process's, would let the caller wait for the thread.
     possible = IS_ONE
+    # Those that a fork has to wait for: in the child their threads would be gone, and what they hold locked for ever.
+    under_way: ClassVar[weakref.WeakSet[Beside[Any]]] = weakref.WeakSet()
 
     def __init__(self, function: Callable[..., Result], *arguments: Any) -> None:
         self._found: list[Result] = []
-        self._process = os.getpid()
         self._thread = threading.Thread(target=lambda: self._found.append(function(*arguments)))
+        self.under_way.add(self)
         self._thread.start()
 
     def result(self) -> Result | None:
-        """Wait for what it returns; None where it failed, or was begun in the process that this one is a fork of."""
-        if self._process == os.getpid():
-            self._thread.join()
+        """Wait for what it returns; None where it failed."""
+        self._thread.join()
+        self.under_way.discard(self)
         return self._found[0] if self._found else None
+
+
+def _before_fork() -> None:
+    for beside in list(Beside.under_way):
+        beside.result()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork)
 
 
 @functools.cache

@@ -105,8 +105,8 @@ class Adapting(Kept):
         looking = stream.examination is not None and not stream.examination.pauses
         if stream.held or looking or self.sizes.adapt == "fixed":
             return
-        farthest = np.abs(rows).max(axis=0)
-        if np.any((farthest > FAR_AWAY) & (np.ptp(rows, axis=0) < COARSE * farthest)):
+        farthest, spread = np.abs(rows).max(axis=0), np.ptp(rows, axis=0)
+        if np.any((farthest > FAR_AWAY) & (spread < COARSE * farthest)) or 0 < spread.max() < COARSE:
             stream.look_elsewhere(self._unit().absolute(rows), self.sizes.adapt == "follow")
 
     def _look_for_lag(self, whitener: StreamingWhitener, rule: Rule, stream: Watch, step: Step) -> None:
