@@ -71,11 +71,20 @@ class Basis:
         nats -= 0.5 * np.linalg.slogdet(self.whiten.T @ self.whiten)[1]
         if n_rank == K:
             return np.asarray(nats)
-        centred = rows - self.mean
-        left = np.square(centred - (centred @ self.whiten) @ self.dewhiten.T).sum(axis=1)
+        left = self._left_out(rows)
         floor = 1e-6 * float(np.square(self.dewhiten).sum()) / K
         rest = max(self.rest, floor, 1e-300)
         return np.asarray(nats + 0.5 * (K - n_rank) * math.log(2 * math.pi * rest) + 0.5 * left / rest)
+
+    def _left_out(self, rows: Floats) -> Floats:
+        """Return the squared length (n,) of what the whitening leaves out of rows (n, K)."""
+        centred = rows - self.mean
+        return np.asarray(np.square(centred - (centred @ self.whiten) @ self.dewhiten.T).sum(axis=1))
+
+    def with_rest_of(self, rows: Floats) -> Self:
+        """Return the basis with the mean variance that rows (n, K) have in the directions it leaves out."""
+        K, n_rank = self.whiten.shape
+        return self if n_rank == K else replace(self, rest=float(self._left_out(rows).mean()) / (K - n_rank))
 
     def level(self, rows: Floats, mean: Floats) -> float:
         """Return how many times as large as usual rows (n, K) of this mean are, as is most likely."""

@@ -181,8 +181,9 @@ def judge(gathered: Floats, present: Basis, earlier: list[Basis], usual: float |
             best = Verdict(kind, basis, gain, factors, which, shortened)
     if best.kind in ("level", "channels") and np.all(best.factors == 1) and offset(present, mean) < LEAST_OFFSET:
         best = Verdict("none", present, 0.0, same, 0, shortened)
-    # Another covariance is judged on rows that it was not taken from.
-    differences = best.basis.surprise(shortened) - surprise_anew(present, shortened)
+    # Another covariance is judged on rows that it was not taken from. What the basis leaves out is no reason for one:
+    # it has so little variance that a little more would count as much as all the rest.
+    differences = best.basis.with_rest_of(shortened).surprise(shortened) - surprise_anew(present, shortened)
     gain, error = float(differences.mean()), float(differences.std()) / math.sqrt(n)
     least = LEAST_GAIN_OF_NEW if best.kind == "none" else LEAST_GAIN
     if gain > max(least * present.whiten.shape[1], ERRORS * error):
