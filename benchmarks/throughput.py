@@ -1,4 +1,4 @@
-"""How close to the matrix products that cannot be avoided does the learner run, and how long does it ever pause?
+"""How close to the matrix products that cannot be avoided does the learner run?
 
 Rows per second of `partial_fit` (learn) and `transform` (encode), float32, in frames of one block, for K = K1 from 16
 to 1024 and blocks of 1, 32 and 256 rows with memory = 0, the default settings beside them; overcomplete K0 = 82,
@@ -7,9 +7,8 @@ float32 product that is measured in the same process all along, for the machine 
 its own, for the defaults, has the products of the rows that are drawn from the memory, too. Learning is
 timed in groups of whole updates after the first ones; the median group leaves out the refreshes of the whitening and
 the publications, the mean has them all: they wait for 5 % more rows, so that it nears the median as the stream grows
-(and a refresh costs what some updates do). Beside it: the longest call; the longest and the usual block at K = 144
-with its share of refreshes, publications and the end of the warm-up; one row at K = 64 learnt and encoded, and only
-encoded.
+(and a refresh costs what some updates do). Beside it: the longest call, and one row at K = 64 learnt and encoded, and
+only encoded. What a call takes at most after the warm-up is measured by pauses.py.
 
     python benchmarks/throughput.py
     python benchmarks/throughput.py --threads     two BLAS threads against one
@@ -108,23 +107,6 @@ def one_row() -> dict[str, float]:
     return {"both": 1e6 * np.median(both), "both mean": 1e6 * np.mean(both), "encode": 1e6 * np.median(encode)}
 
 
-def pauses(**settings) -> dict[str, float]:
-    """Milliseconds a call of 64 rows at K = 144, of 60,000: the longest, the median, and the end of the warm-up."""
-    rng = np.random.default_rng(0)
-    rows = rng.laplace(size=(60_032, 144)).astype(np.float32) @ rng.standard_normal((144, 144)).astype(np.float32)
-    learner = OnlineInfomax(**settings)
-    found = []
-    for i in range(0, 60_000, 64):
-        seconds = timed(lambda first=i: learner.partial_fit(rows[first : first + 64]))
-        found.append((learner.n_updates_, 1e3 * seconds))
-    updates, times = np.array(found).T
-    block = make(InfomaxSettings, {"block": learner.block, "memory": learner.memory}).rows_a_block(144)
-    settled = int(np.searchsorted(updates, math.ceil(1440 / block)))
-    moved = np.diff(updates, prepend=0) > 0
-    later = np.arange(len(times)) > settled
-    return {"longest": times[later].max(), "usual": float(np.median(times[later & moved])), "start": times[settled]}
-
-
 def with_threads() -> None:
     """Rows per second for K ≥ 256 with one and with two BLAS threads, each in a process of its own; and one product."""
     found = {}
@@ -174,20 +156,13 @@ def main() -> None:
     for name, settings in (("block 256, memory 0", {"block": 256, "memory": 0}), ("defaults", {})):
         found = measure(144, 1024, 82, settings.get("block", 64), 4.0, **settings)
         table.append(row_of(name, 144, 82, 1024, found))
-    single, usual, bare = one_row(), pauses(), pauses(memory=0)
+    single = one_row()
     sentences = (
         f"{common.machine()}; load average {os.getloadavg()[0]:.1f} at the end.",
         f"Matrix product {1e-9 / np.median(flops):.0f} GFLOP/s ({1e-9 / max(flops):.0f} … {1e-9 / min(flops):.0f}).",
         f"One row at K = 64, defaults: learnt and encoded in {single['both']:.1f} µs",
         f"(mean with updates {single['both mean']:.1f}; target ≤ 20),",
         f"encoded in {single['encode']:.1f} µs (target ≤ 4).",
-        "K = 144, 64 rows a call, 60,000 rows:",
-        *(
-            f"{name}, an update takes {found['usual']:.2f} ms, the longest call {found['longest']:.2f} ms, so that the "
-            f"pause is {found['longest'] - found['usual']:.2f} ms (target ≤ 2); the end of the warm-up, once, "
-            f"{found['start']:.0f} ms{stop}"
-            for name, found, stop in (("defaults", usual, ";"), ("memory = 0", bare, "."))
-        ),
         "Targets, block 256, memory 0: ≥ 75 % complete for K ≥ 144, ≥ 40 % overcomplete;",
         "defaults: ≥ 60 % of their own.",
     )
