@@ -67,7 +67,7 @@ def known(seed: int) -> Iterator[np.ndarray]:
 
 
 def small_patches(seed: int) -> Iterator[np.ndarray]:
-    """4×4 patches of photographs, drawn anew for ever."""
+    """4×4 patches of photographs, always newly drawn."""
     training, _ = pictures()
     for part in range(LONG // CHUNK):
         yield random_patches(training, CHUNK, 4, 1000 * seed + part)

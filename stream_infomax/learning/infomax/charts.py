@@ -142,7 +142,7 @@ class Charts(Kept):
         return float(self._charts[signal, DEVIATION])
 
     def clear(self, signals: tuple[int, ...] = ()) -> None:
-        """Begin anew after a change: all signals, or some, have no reference until there is a new one.
+        """Start again after a change: all signals, or some, have no reference until there is a new one.
 
         What is known of wandering stays.
         """
@@ -154,7 +154,7 @@ class Charts(Kept):
         self._n_calm = 0
 
     def dismiss(self) -> None:
-        """Begin the charts anew from the same reference."""
+        """Restart the charts from the same reference."""
         self._charts[:, UP:] = 0
         self.calm = True
 

@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal["none", "level", "channels", "new", "earlier"]
 
 # Rows that are gathered for each dimension, and at least.
 ROWS_A_FEATURE, LEAST_ROWS = 10, 256
-# A unit is taken anew where rows lie so many spreads from its origin, or are so many times longer or shorter.
+# A new unit is taken where rows lie so many spreads from its origin, or are so many times longer or shorter.
 FAR, OTHER = 64.0, 16.0
 # What an explanation has to gain: standard errors, and nats for each dimension.
 ERRORS, LEAST_GAIN = 3.0, 0.02
@@ -107,7 +107,7 @@ class Examination(Kept):
         return bool(len(self.rows) >= max(LEAST_ROWS, ROWS_A_FEATURE * self.rows.shape[1]))
 
     def add(self, rows: Floats) -> None:
-        """Gather rows (n, K) float64, in their own units; where they do not fit the unit, it is taken anew."""
+        """Gather rows (n, K) float64, in their own units; where they do not fit the unit, a new one is taken."""
         unit = unit_of(rows)
         old, new = 1 / self.scale, 1 / unit.scale
         spread = float(np.linalg.norm(old) + np.linalg.norm(new))

@@ -24,7 +24,7 @@ Floats = NDArray[np.floating[Any]]
 # Blocks between two that are looked at, at most, where so many count; and outputs that are.
 EVERY, BLOCKS_A_LOOK, MOST_OUTPUTS = 8, 32, 32
 COVARIANCE, ROTATION = 0, 1
-# h times the correlation of surprises at the horizon that is best for a drift, as measured (benchmarks/drift.py), for
+# h times the correlation of surprises at the horizon that is best for a drift, as measured, for
 # the covariance and for the rotation.
 BEST = (0.6, 0.5)
 # The mean surprise is one of this share of the horizon.
@@ -105,7 +105,7 @@ class Lag(Kept):
         return self._step(blocks, SHORTEN if math.isfinite(horizon.bound) else END)
 
     def clear(self) -> None:
-        """Begin anew after a change."""
+        """Start again after a change."""
         self._count, self._ready = 0, False
         self._sums[:] = 0
 
