@@ -9,10 +9,18 @@ from contextlib import contextmanager
 # top-level package -> the extra of stream_infomax that installs it
 EXTRAS = {
     "PIL": "images",
+    "av": "video",
+    "edfio": "tables",
     "kaldi_native_fbank": "speech",
     "matplotlib": "plots",
+    "onnx": "onnx",
+    "paho": "mqtt",
+    "pyarrow": "tables",
+    "pylsl": "lsl",
+    "pyxdf": "lsl",
     "scipy": "probe",
     "skimage": "images",
+    "sounddevice": "microphone",
     "torch": "contrast",
 }
 

@@ -32,7 +32,7 @@ def without(package: str, program: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "package", [pytest.param(name, marks=needs("PIL") if name == "skimage" else ()) for name in EXTRAS]
+    "package", [pytest.param(name, marks=needs("PIL") if name == "skimage" else ()) for name in PARTS]
 )
 def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str) -> None:
     done = without(package, PARTS[package])
@@ -64,7 +64,7 @@ def test_what_is_installed_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_pyproject_has_the_same_extras() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    distributions = {"PIL": "pillow", "skimage": "scikit-image"}
+    distributions = {"PIL": "pillow", "paho": "paho-mqtt", "skimage": "scikit-image"}
     for package, extra in EXTRAS.items():
         names = [re.split(r"[<>=]", requirement)[0] for requirement in extras[extra]]
         assert distributions.get(package, package).replace("_", "-") in names
