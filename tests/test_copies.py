@@ -109,6 +109,7 @@ def classes_with_state():
         and (hasattr(one, "state") or "Module" in {base.__name__ for base in one.__mro__})
         and (hasattr(one, "restore") or not hasattr(one, "state"))
         and not getattr(one, "_is_protocol", False)
+        and not hasattr(one, "receive")  # a live source has a device, which is there once
         and not any(other is not one and issubclass(other, one) for other in found)
     }
 

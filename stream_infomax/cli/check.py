@@ -45,7 +45,8 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     yield from _entry("run", f"{run.folder}, policy {run.policy}, seed {run.seed}")
     if source is not None:
         labels = "; labels: " + ", ".join(f"{name} ({n})" for name, n in source.labels.items()) if source.labels else ""
-        yield from _entry("data", f"{source.about}, {source.frames:,} frames{labels}")
+        frames = "" if source.live else f", {source.frames:,} frames"
+        yield from _entry("data", f"{source.about}{frames}{labels}")
     logs = {service: config.log_of(service).memory for service in config.services()}
     kept = {stage.name: memory for stage in config.stage if (memory := getattr(stage.settings, "memory", 0))}
     yield from _entry(
@@ -71,7 +72,7 @@ def _table(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
         outline = outlines[table.name]
         rows = rate = row = "?"
         if outline is not None:
-            rows = f"{outline.rows / max(1, outline.frames):,.4g}"
+            rows = "?" if outline.live else f"{outline.rows / max(1, outline.frames):,.4g}"
             rate = f"{outline.rate:,.5g}" if outline.rate else "–"
             row = "?" if outline.row is None else " × ".join(map(str, outline.row))
             row = f"at most {row}" if outline.at_most and outline.row is not None else row

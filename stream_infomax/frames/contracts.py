@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -13,6 +14,8 @@ from stream_infomax.frames.measure import Measure
 
 # A tree of JSON values and numpy arrays; what state_file.py stores.
 State: TypeAlias = dict[str, Any]
+# How a count begins that people have to hear of: data that were there and were not used.
+LEFT_OUT = "left out: "
 # Counters and gauges by what they count: rows set aside, files that could not be read, updates, bytes.
 Counts: TypeAlias = Mapping[str, float]
 
@@ -31,7 +34,10 @@ class Source(Protocol):
         ...
 
     def counts(self) -> Counts:
-        """Return how many of what it has read, passed over and mended so far."""
+        """Return how many of what it has read, passed over and mended so far.
+
+        What begins with `LEFT_OUT` is in the summary of a run where it is above 0.
+        """
         ...
 
 
@@ -52,9 +58,21 @@ class Seekable(Source, Protocol):
 class Live(Source, Protocol):
     """A source that gives each frame once, when it comes. It never waits: the loop does, on its `sockets`.
 
-    Its frames have no offset; they get one on arrival. After a restart the offsets go on behind those that were
-    given before, and what came meanwhile is lost.
+    Making one only checks its settings; `open` takes the device. Its frames have no offset; they get one on arrival.
+    After a restart the offsets go on behind those that were given before, and what came meanwhile is lost.
+
+    Attributes
+    ----------
+    lost
+        Frames that never came, by reason; it goes on from a checkpoint by itself. What comes after them begins another
+        segment: so every stage learns of the gap.
     """
+
+    lost: Counter[str]
+
+    def open(self) -> None:
+        """Take the device; called once, after `restore` where there is a checkpoint. Raises OSError or ValueError."""
+        ...
 
     @property
     def sockets(self) -> Sequence[Any]:

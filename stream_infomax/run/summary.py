@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from stream_infomax.configuration.load import Config, ConfigError
-from stream_infomax.frames.contracts import Pipeline, Stage
+from stream_infomax.frames.contracts import LEFT_OUT, Pipeline, Stage
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.classifier.scores import Figures
@@ -77,6 +77,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         That the last service has read.
     lost
         Frames that never came, by reason.
+    left_out
+        What the source did not use, by what it is.
     measures
         Where each measure ended.
     scores
@@ -98,6 +100,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     frames: int
     lost: dict[str, int]
+    left_out: dict[str, int]
     measures: list[Measure]
     scores: dict[str, dict[str, LevelScore]]
     unlabelled: dict[str, str]
@@ -127,6 +130,7 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
         lost=_lost(config, folder, checkpoints, in_process),
+        left_out=_left_out(checkpoints.values()),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
         unlabelled={stage.name: stage.target for stage in classifiers if stage.lacks_labels},
@@ -146,6 +150,12 @@ def _lost(config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoin
         newest = read(checkpoints_in(folder.path / name)[-1])
         lost.update({f"{reason}, {name}": count for reason, count in newest.lost.items()})
     return dict(lost)
+
+
+def _left_out(checkpoints: Iterable[Checkpoint]) -> dict[str, int]:
+    """Return how much of what the source did not use, as far as it is more than nothing."""
+    counts = [item for checkpoint in checkpoints for own in checkpoint.counts.values() for item in own.items()]
+    return {key.removeprefix(LEFT_OUT): int(count) for key, count in counts if key.startswith(LEFT_OUT) and count}
 
 
 def _forked(record: Record) -> str:

@@ -27,6 +27,9 @@ def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
     """Return a summary line by line."""
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary.lost.items() if count)
     yield f"finished after {clock(summary.seconds)}: {summary.frames:,} frames, {losses or 'none lost'}"
+    if summary.left_out:
+        text = ", ".join(f"{count:,} {what}" for what, count in summary.left_out.items())
+        yield from textwrap.wrap(f"left out: {text}", WIDTH, subsequent_indent="    ")
     if summary.forked:
         yield f"forked from {summary.forked}"
     for measure in summary.measures:

@@ -34,6 +34,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         The configuration, as plain values.
     source
         The state of the source, where one is read: what tells whether the same offsets still mean the same data.
+    counts
+        What the source has counted so far, under its name.
     stages
         The state of each stage under its name.
     sinks
@@ -47,6 +49,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     lost: dict[str, int]
     config: dict[str, Any]
     source: State
+    counts: dict[str, dict[str, float]] = {}
     stages: dict[str, State]
     sinks: dict[str, State]
 

@@ -223,8 +223,10 @@ class LiveFeed(_SourceFeed[Live]):
 
     def __init__(self, source: Live, log_id: str) -> None:
         super().__init__(source, log_id)
+        self.lost = source.lost
         # What a reader has read since the checkpoint is gone here; an offset never names two frames.
         self.after_restart: Callable[[Iterable[int]], int] | None = max
+        source.open()
         self.sockets = source.sockets
 
     @property

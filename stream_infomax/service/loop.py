@@ -203,6 +203,7 @@ class Loop:
                 lost=dict(self.feed.lost),
                 config=dict(self.service.config),
                 source=self.feed.state(),
+                counts=plain_counts(self.feed.counts()),
                 stages=self.stages.state(),
                 sinks=kept,
             )

@@ -14,11 +14,13 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     frames
-        Frames in all.
+        Frames in all; 0 where nobody knows.
     segments
         How many segments have so many rows: number of segments by number of rows.
     row
         The shape of a row; None where the data decide.
+    live
+        Whether data come as long as nobody stops them: `frames` and `segments` are not known.
     at_most
         Whether the shape is an upper bound, below which the data decide.
     grid
@@ -36,6 +38,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     segments: Mapping[int, int]
     row: tuple[int, ...] | None
+    live: bool = False
     at_most: bool = False
     grid: tuple[int, int] | None = None
     rate: float = 0.0

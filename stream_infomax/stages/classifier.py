@@ -53,7 +53,8 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
             grid=None,
             rate=0.0,
             about="",
-            warning="" if self.target in incoming.labels or not self.learn else lacking,
+            # Labels of live streams come from outside, while they run.
+            warning="" if self.target in incoming.labels or not self.learn or incoming.live else lacking,
         )
 
     def reads(self, input: str) -> Mapping[str, tuple[str, ...]]:

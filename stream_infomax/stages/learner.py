@@ -60,8 +60,9 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
         n_components = self.n_components or self.n_rank or incoming.width
         warmup = self.rows_of_warmup(incoming.width)
         seconds = f", {warmup / incoming.rate:,.1f} s" if incoming.rate else ""
-        about = f"warm-up {'at most ' if incoming.at_most else ''}{warmup:,} of {incoming.rows:,} rows{seconds}"
-        is_short = self.learn and warmup > incoming.rows and not incoming.at_most
+        of = "" if incoming.live else f" of {incoming.rows:,}"
+        about = f"warm-up {'at most ' if incoming.at_most else ''}{warmup:,}{of} rows{seconds}"
+        is_short = self.learn and warmup > incoming.rows and not (incoming.at_most or incoming.live)
         return replace(
             incoming,
             row=(width(self.output, n_components),),

@@ -6,6 +6,7 @@ import json
 import math
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,11 +81,15 @@ class Device:
 
     def __init__(self, address: str) -> None:
         self.finished = False
+        self.lost: Counter[str] = Counter()
+        self.address = address
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.PULL)
-        self._socket.bind(address)
         self.sockets = (self._socket,)
         self._n_received = 0
+
+    def open(self) -> None:
+        self._socket.bind(self.address)
 
     def receive(self) -> Frame | None:
         try:
