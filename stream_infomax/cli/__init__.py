@@ -15,6 +15,7 @@ from stream_infomax.cli.check import check
 from stream_infomax.cli.diff import diff
 from stream_infomax.cli.encode import encode
 from stream_infomax.cli.init import init
+from stream_infomax.cli.label import label
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.replay import replay
 from stream_infomax.cli.run import run
@@ -46,7 +47,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, replay, diff, encode, show, probe, check, init, schema, tap, warmup):
+for command in (run, replay, diff, encode, show, probe, check, init, schema, tap, label, warmup):
     app.command(command)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
-    *("pace", "log.*", "half_life", "adapt", "false_alarm_rows", "device", "sink.*.path"),
+    *("pace", "log.*", "label_bind", "half_life", "adapt", "false_alarm_rows", "device", "sink.*.path"),
 )
 
 
@@ -83,6 +83,7 @@ def service_of(config: Config, name: str) -> Service:
         name=name,
         outlet=outlet,
         tap=tap,
+        labels=config.label_address() if name == config.source.name and _is_live(config) else "",
         folder=Path(config.run.folder) / name,
         readers=config.readers_of(name),
         policy=config.run.policy,
@@ -93,6 +94,11 @@ def service_of(config: Config, name: str) -> Service:
         config=to_builtins(config),
         may_change=MAY_CHANGE,
     )
+
+
+def _is_live(config: Config) -> bool:
+    """Return whether the source is of a kind that gives each frame once."""
+    return hasattr(kinds.SOURCES.load(config.source.kind), "receive")
 
 
 def take_over(config: Config, pipeline: Pipeline) -> None:

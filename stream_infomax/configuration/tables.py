@@ -78,6 +78,13 @@ class SourceTable(Table, frozen=True, kw_only=True):
         Literal["fast", "live"],
         Doc("`fast`: as fast as its readers are. `live`: at the rate at which the data were recorded."),
     ] = "fast"
+    label_bind: Annotated[
+        str,
+        Doc(
+            "Address where labels from outside come to, for a source that is live; empty: a Unix socket in the run "
+            "folder."
+        ),
+    ] = ""
     log: Annotated[Log, Doc("Its output log.")] = Log()
 
 
@@ -168,6 +175,10 @@ class Config(Settings, frozen=True, kw_only=True):
             log.bind or f"ipc://{folder}/{service}.outlet",
             log.tap or f"ipc://{folder}/{service}.tap",
         )
+
+    def label_address(self) -> str:
+        """Return where labels of a live source come to."""
+        return self.source.label_bind or f"ipc://{Path(self.run.folder).resolve()}/{self.source.name}.labels"
 
     def readers_of(self, service: str) -> tuple[str, ...]:
         """Return the names under which the log of `service` is read: the next service, or the sinks."""

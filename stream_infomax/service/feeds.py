@@ -11,6 +11,7 @@ import msgspec
 
 from stream_infomax.frames.contracts import Arrival, Counts, Live, Seekable, State
 from stream_infomax.frames.frame import Frame
+from stream_infomax.service.late_labels import LateLabels
 
 Pace: TypeAlias = Literal["fast", "live"]
 S = TypeVar("S", bound=Seekable | Live)
@@ -105,11 +106,20 @@ class _SourceFeed(Generic[S]):
         self.full = False
         self.settled = True
 
+    def open(self) -> None:
+        """Take the device of a live source."""
+        if isinstance(self.source, Live):
+            self.source.open()
+
     def attend(self, ready: Collection[Any]) -> None:
         """Nothing is due but the next frame."""
 
     def commit(self, offset: int) -> None:
         """Nobody is to be told."""
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned; before the first frame."""
+        self.source.restore(state)
 
     def state(self) -> State:
         """Return the state of the source."""
@@ -213,21 +223,27 @@ class LiveFeed(_SourceFeed[Live]):
     Parameters
     ----------
     source
-        What gives the frames.
+        What gives the frames; `open` opens it.
     log_id
         The run's id.
+    labels
+        Labels from outside; None: there are none.
     """
 
     rewinds = False
     expected = 0
 
-    def __init__(self, source: Live, log_id: str) -> None:
+    def __init__(self, source: Live, log_id: str, labels: LateLabels | None = None) -> None:
         super().__init__(source, log_id)
         self.lost = source.lost
+        self.labels = labels
         # What a reader has read since the checkpoint is gone here; an offset never names two frames.
         self.after_restart: Callable[[Iterable[int]], int] | None = max
-        source.open()
-        self.sockets = source.sockets
+
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """What becomes readable when there may be a frame or a label."""
+        return [*self.source.sockets, *([self.labels.socket] if self.labels else [])]
 
     @property
     def finished(self) -> bool:
@@ -236,10 +252,37 @@ class LiveFeed(_SourceFeed[Live]):
 
     def receive(self) -> Arrival | None:
         """Return the next frame under its offset, None where none is there yet."""
-        frame = self.source.receive()
+        frame = self._receive()
         if frame is None:
             return None
-        return self._arrived(msgspec.structs.replace(frame, offset=self.next))
+        frame = msgspec.structs.replace(frame, offset=self.next)
+        return self._arrived(self.labels.note(frame) if self.labels else frame)
+
+    def _receive(self) -> Frame | None:
+        """Return the next frame of the source, or the next label of a segment that is over."""
+        if self.labels is None:
+            return self.source.receive()
+        while (frame := self.labels.receive() or self.source.receive()) is not None:
+            if frame.arrays or frame.segment or not frame.labels:
+                return frame
+            self.labels.place(frame)  # a device says when, and not which segment that is
+        return None
+
+    def state(self) -> State:
+        """Return the state of the source and that of the labels."""
+        state = {"source": self.source.state()}
+        return state | ({"labels": self.labels.state()} if self.labels else {})
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned."""
+        self.source.restore(state["source"])
+        if self.labels and "labels" in state:
+            self.labels.restore(state["labels"])
+
+    def counts(self) -> dict[str, Counts]:
+        """Return what the source and the labels count."""
+        own = self.labels.counts() if self.labels else {}
+        return {self.source.name: {**self.source.counts(), **own}}
 
     def due(self) -> float:
         """Return the seconds until the source is to be asked again."""
@@ -251,11 +294,20 @@ class LiveFeed(_SourceFeed[Live]):
 
     def close(self) -> None:
         """Let go of the device."""
+        if self.labels:
+            self.labels.close()
         self.source.close()
 
 
-def feed_of(source: Seekable | Live, log_id: str, pace: Pace = "fast", *, rewinds: bool = True) -> Feed:
-    """Return the feed of a source of either kind.
+def feed_of(
+    source: Seekable | Live,
+    log_id: str,
+    pace: Pace = "fast",
+    *,
+    rewinds: bool = True,
+    labels: Callable[[], LateLabels] | None = None,
+) -> SeekableFeed | LiveFeed:
+    """Return the feed of a source of either kind; `labels` opens the way in for those of a live one.
 
     Raises
     ------
@@ -263,7 +315,7 @@ def feed_of(source: Seekable | Live, log_id: str, pace: Pace = "fast", *, rewind
         Where it is neither; names what it lacks.
     """
     if isinstance(source, Live):
-        return LiveFeed(source, log_id)
+        return LiveFeed(source, log_id, labels() if labels else None)
     if isinstance(source, Seekable):
         return SeekableFeed(source, log_id, pace, rewinds=rewinds)
     raise ValueError(

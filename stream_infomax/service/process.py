@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import zmq
@@ -15,6 +16,7 @@ import zmq
 from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
 from stream_infomax.service.feeds import Feed, Pace, feed_of
+from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
@@ -62,11 +64,16 @@ class FromSource:
     def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
         """Return the source as a feed. A source that begins makes the log's id."""
         log = saved.log if saved else secrets.token_hex(8)
-        if saved:
-            self.source.restore(saved.source)
-        feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait")
-        if saved:
-            feed.seek(saved.processed + 1)
+        labels = partial(LateLabels, context, service.labels) if service.labels else None
+        feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait", labels=labels)
+        try:
+            if saved:
+                feed.restore(saved.source)
+                feed.seek(saved.processed + 1)
+            feed.open()
+        except BaseException:
+            feed.close()
+            raise
         return feed
 
 

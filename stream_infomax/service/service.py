@@ -20,6 +20,8 @@ class Service:
         Its name: what it reads under, and the first word after READY.
     outlet, tap
         The addresses to bind; an empty outlet for a service that publishes nothing and has other sinks.
+    labels
+        The address where labels of a live source come to; empty: none come.
     folder
         Where its checkpoints lie, nobody else's.
     readers
@@ -42,6 +44,7 @@ class Service:
     outlet: str
     tap: str
     folder: Path
+    labels: str = ""
     readers: tuple[str, ...] = ()
     policy: Policy = "wait"
     log_frames: int = 1024

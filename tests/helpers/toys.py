@@ -130,6 +130,8 @@ class Summing:
         self.rng = np.random.default_rng(7)
 
     def process(self, frame: Frame) -> Frame:
+        if not frame.arrays:
+            return frame
         if frame.offset == self.poison:
             raise ValueError("this one is poison")
         if 0 <= self.hold <= frame.offset:
@@ -170,6 +172,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
     toy = {key: settings.pop(key) for key in keys if key in settings}
     service = Service(
         name=name,
+        labels=settings.pop("labels", ""),
         outlet=settings.pop("outlet", f"ipc://{folder}/{name}.outlet"),
         tap=settings.pop("tap", f"ipc://{folder}/{name}.tap"),
         folder=folder / name,

@@ -8,6 +8,8 @@ import pytest
 import zmq
 from helpers.chains import features
 
+from stream_infomax.transport.labels import send_label
+from stream_infomax.transport.sockets import StreamError
 from stream_infomax.transport.tap import FRAME, TapReader
 
 
@@ -22,6 +24,7 @@ def device(context, tmp_path):
 def live(chain, tmp_path, **settings):
     made = chain(0, last="recorder", **settings)
     made.settings["source"]["device"] = f"ipc://{tmp_path}/device"
+    made.settings["source"]["labels"] = f"ipc://{tmp_path}/labels"
     return made
 
 
@@ -65,3 +68,25 @@ def test_a_source_that_dies_goes_on_behind_what_was_read(chain, device, tmp_path
     kept = features(made)
     assert numbers_in(kept) == list(range(sent + 80)), "all was read before the death"
     assert np.all(np.diff(kept["frames/offset"]) > 0)
+
+
+def test_labels_from_outside_get_an_offset_of_their_own(chain, device, tmp_path):
+    made = live(chain, tmp_path)
+    made.start()
+    with TapReader(made.tap("a"), topics=(FRAME,)) as observer:
+        made.line("a")  # READY
+        sent = 0
+        while not observer.socket.poll(100):  # until the observer listens
+            push(device, [sent])
+            sent += 1
+        next(frame for frame in observer if frame.labels["number"] == str(sent - 1))
+        send_label(f"ipc://{tmp_path}/labels", "toy", {"word": "yes"}, offset=0)
+        push(device, [sent])  # its segment is open: the next frame carries the label
+        assert next(frame.labels["word"] for frame in observer if "word" in frame.labels) == "yes"
+    push(device, [sent + 1], end=True)
+    made.finish()
+
+
+def test_a_label_for_nobody_says_so(tmp_path):
+    with pytest.raises(StreamError, match="no run of a live source listens at ipc://"):
+        send_label(f"ipc://{tmp_path}/labels", "toy", {"word": "yes"})

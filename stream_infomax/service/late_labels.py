@@ -1,0 +1,230 @@
+"""LateLabels: labels of a live source that come from outside, before, while or after their segment passes."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import zmq
+
+from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
+from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.transport.sockets import Bound, receive, set_options
+
+# Segments that are remembered, over all streams; a label for an older one comes too late.
+SEGMENTS = 4096
+# Labels that wait for a frame that has not come yet.
+WAITING = 1000
+# A label is a header without arrays; a longer message is none.
+MAX_LABEL_BYTES = 1 << 16
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Segment:
+    """Which offsets and seconds belong to a segment; `labels` are those that its next frames are to have."""
+
+    name: str
+    first: int
+    last: int
+    begin: float
+    end: float
+    open: bool = True
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+class LateLabels:
+    """Labels from outside.
+
+    A message is a frame without arrays that has `labels`, and `segment`, or `offset`, or `time`: the segment of its
+    stream in which that lies is meant. While a segment is open its labels go into its next frames; after that they
+    make a frame without arrays. Labels of what is still to come wait for it.
+
+    Parameters
+    ----------
+    context
+        Makes the socket.
+    address
+        Where the messages come to, a PULL socket.
+
+    Raises
+    ------
+    StreamError
+        Where the address is in use or cannot be bound.
+    """
+
+    def __init__(self, context: zmq.Context[Any], address: str) -> None:
+        socket: zmq.Socket[bytes] = context.socket(zmq.PULL)
+        set_options(socket, MAX_LABEL_BYTES)
+        self._bound = Bound(socket, address)
+        self.socket = socket
+        self.address = self._bound.address
+        self._streams: dict[str, dict[str, _Segment]] = {}
+        self._order: deque[tuple[str, str]] = deque()
+        self._waiting: dict[str, list[Frame]] = {}
+        self._ready: deque[Frame] = deque()
+        self._counts: Counter[str] = Counter()
+
+    def note(self, frame: Frame) -> Frame:
+        """Remember where a frame of the source stands, and return it with the labels that came for its segment."""
+        if not frame.arrays:
+            return frame
+        segments = self._streams.setdefault(frame.stream, {})
+        segment = segments.get(frame.segment)
+        until = frame.time + _seconds(frame)
+        if segment is None or not segment.open:
+            self._close(frame.stream, segments)
+            segment = _Segment(frame.segment, frame.offset, frame.offset, frame.time, until)
+            segments.pop(frame.segment, None)
+            segments[frame.segment] = segment
+            self._order.append((frame.stream, frame.segment))
+            self._forget()
+        segment.last, segment.end = frame.offset, max(segment.end, until)
+        if frame.stream in self._waiting:
+            for label in self._waiting.pop(frame.stream):
+                self.place(label)
+        labels = {**frame.labels, **segment.labels}
+        segment.open = not (frame.last or frame.end)
+        if not segment.open:
+            segment.labels = {}
+        return msgspec.structs.replace(frame, labels=labels) if len(labels) > len(frame.labels) else frame
+
+    def receive(self) -> Frame | None:
+        """Return a frame without arrays that labels a segment which is over, None where there is none yet."""
+        while not self._ready:
+            try:
+                parts = receive(self.socket)
+            except zmq.Again:
+                return None
+            try:
+                label = wire.decode(parts)
+                if label.arrays or not label.labels:
+                    raise FrameError("parts", "a label is a frame without arrays that has labels")
+            except FrameError as error:
+                self._refuse("messages that are no labels", str(error))
+                continue
+            self.place(label)
+        return self._ready.popleft()
+
+    def place(self, label: Frame) -> None:
+        """Find the segment that a label means, or let the label wait for it."""
+        segments = self._streams.get(label.stream, {})
+        segment = _find(label, segments)
+        newest = next(reversed(segments.values()), None)
+        if segment is None and (newest is None or _is_ahead(label, newest)):
+            self._wait(label)
+        elif segment is None:
+            self._refuse("labels of no known segment", _described(label))
+        else:
+            self._counts["labels"] += 1
+            if segment.open:
+                segment.labels |= label.labels
+            else:
+                self._ready.append(Frame(label.stream, segment=segment.name, labels=dict(label.labels)))
+
+    def counts(self) -> Counts:
+        """Return how many labels found their segment, wait, and were refused."""
+        waiting = sum(map(len, self._waiting.values()))
+        return {**self._counts, "labels that wait": waiting}
+
+    def state(self) -> State:
+        """Return the segments that are remembered, and the labels that wait."""
+        return {
+            "segments": [
+                [stream, *_plain(segment)] for stream, own in self._streams.items() for segment in own.values()
+            ],
+            "waiting": [wire.encode(label)[0] for own in self._waiting.values() for label in own],
+            "counts": dict(self._counts),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take over what `state` returned. Open segments are over: what follows a restart is another one."""
+        for stream, *values in state["segments"]:
+            segment = _Segment(*values)
+            self._streams.setdefault(stream, {})[segment.name] = segment
+            self._order.append((stream, segment.name))
+        for message in state["waiting"]:
+            label = wire.decode([bytes(message)])
+            self._waiting.setdefault(label.stream, []).append(label)
+        self._counts = Counter(state["counts"])
+        for stream, segments in self._streams.items():
+            self._close(stream, segments)
+
+    def close(self) -> None:
+        """Close the socket and give its address free."""
+        self._bound.close()
+        self._bound.release()
+
+    def _close(self, stream: str, segments: dict[str, _Segment]) -> None:
+        """The newest segment gets no frame any more; what its frames were to have goes out alone."""
+        newest = next(reversed(segments.values()), None) if segments else None
+        if newest is not None and newest.open:
+            newest.open = False
+            if newest.labels:
+                self._ready.append(Frame(stream, segment=newest.name, labels=newest.labels))
+                newest.labels = {}
+
+    def _forget(self) -> None:
+        """Forget the oldest segments beyond the limit, and streams of which none is left."""
+        while len(self._order) > SEGMENTS:
+            stream, name = self._order.popleft()
+            segments = self._streams.get(stream, {})
+            segments.pop(name, None)
+            if not segments:
+                self._streams.pop(stream, None)
+
+    def _wait(self, label: Frame) -> None:
+        self._waiting.setdefault(label.stream, []).append(label)
+        if sum(map(len, self._waiting.values())) > WAITING:
+            stream = next(iter(self._waiting))
+            oldest = self._waiting[stream].pop(0)
+            if not self._waiting[stream]:
+                del self._waiting[stream]
+            self._refuse("labels of no known segment", _described(oldest))
+
+    def _refuse(self, what: str, text: str) -> None:
+        if not self._counts[LEFT_OUT + what]:  # the count says the rest
+            log.warning("label refused: %s", text)
+        self._counts[LEFT_OUT + what] += 1
+
+
+def _find(label: Frame, segments: dict[str, _Segment]) -> _Segment | None:
+    """Return the segment that a label means, None where it is not known."""
+    if label.segment:
+        return segments.get(label.segment)
+    for segment in reversed(segments.values()):
+        if label.offset >= 0:
+            if segment.first <= label.offset <= segment.last:
+                return segment
+        elif segment.begin <= label.time < segment.end or label.time == segment.begin:
+            return segment
+    return None
+
+
+def _is_ahead(label: Frame, newest: _Segment) -> bool:
+    """Return whether a label means something that is still to come."""
+    if label.segment:
+        return False
+    return label.offset > newest.last if label.offset >= 0 else label.time >= newest.end
+
+
+def _seconds(frame: Frame) -> float:
+    """Return how long the rows of a frame last."""
+    return next(iter(frame.arrays.values())).n_rows / frame.rate if frame.rate else 0.0
+
+
+def _described(label: Frame) -> str:
+    at = label.segment or (f"offset {label.offset}" if label.offset >= 0 else f"time {label.time:.3f}")
+    return f"{dict(label.labels)} at {at!r} of stream {label.stream!r} fits no segment that is remembered"
+
+
+def _plain(segment: _Segment) -> list[Any]:
+    return [
+        *(segment.name, segment.first, segment.last, segment.begin, segment.end),
+        *(segment.open, dict(segment.labels)),
+    ]

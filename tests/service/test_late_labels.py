@@ -1,0 +1,124 @@
+"""Labels of live sources that come from outside: before, while and after their segment passes."""
+
+import numpy as np
+import pytest
+import zmq
+from msgspec.structs import replace
+
+from stream_infomax.frames import wire
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.service import late_labels
+from stream_infomax.service.late_labels import LateLabels
+from stream_infomax.transport.labels import send_label
+
+
+@pytest.fixture
+def labels(context, tmp_path):
+    made = LateLabels(context, f"ipc://{tmp_path}/labels")
+    yield made
+    made.close()
+
+
+def frame(offset, segment="one", last=False, stream="mic"):
+    """Return frame number `offset`: ten rows, a tenth of a second."""
+    rows = Array(np.zeros((10, 1), np.float32), ("time", "channel"))
+    return Frame(stream, offset, segment, {stream: rows}, last=last, time=100 + offset / 10, rate=100.0)
+
+
+def label(text="yes", stream="mic", **where):
+    return Frame(stream, labels={"word": text}, **where)
+
+
+def test_a_label_of_an_open_segment_goes_into_its_next_frames(labels):
+    assert labels.note(one := frame(0)) is one
+    labels.place(label(segment="one"))
+    assert labels.note(frame(1)).labels == {"word": "yes"}
+    assert labels.note(frame(2, last=True)).labels == {"word": "yes"}
+    assert labels.note(frame(3, "two")).labels == {}
+    assert labels.receive() is None
+
+
+@pytest.mark.parametrize("where", [{"segment": "one"}, {"offset": 1}, {"time": 100.15}], ids=str)
+def test_a_label_of_a_segment_that_is_over_is_a_frame_without_arrays(labels, where):
+    for one in (frame(0), frame(1, last=True), frame(2, "two")):
+        labels.note(one)
+    labels.place(label(**where))
+    assert labels.receive() == Frame("mic", segment="one", labels={"word": "yes"})
+    assert labels.counts()["labels"] == 1
+
+
+@pytest.mark.parametrize("where", [{"offset": 3}, {"time": 100.35}], ids=str)
+def test_a_label_of_what_is_to_come_waits_for_it(labels, where):
+    labels.note(frame(0, last=True))
+    labels.place(label(**where))
+    assert labels.counts()["labels that wait"] == 1
+    assert labels.note(frame(2, "two")).labels == {}
+    assert labels.note(frame(3, "two", last=True)).labels == {"word": "yes"}
+
+
+def test_a_segment_that_breaks_off_has_its_label_alone(labels):
+    labels.note(frame(0))
+    labels.place(label(segment="one"))
+    labels.note(frame(1, "two"))
+    assert labels.receive() == Frame("mic", segment="one", labels={"word": "yes"})
+
+
+def test_streams_do_not_meet(labels):
+    labels.note(frame(0, last=True))
+    labels.note(frame(1, "own", last=True, stream="eye"))
+    labels.place(label(stream="eye", offset=1))
+    assert labels.receive() == Frame("eye", segment="own", labels={"word": "yes"})
+
+
+def test_what_fits_no_segment_is_counted(labels, monkeypatch, caplog):
+    monkeypatch.setattr(late_labels, "SEGMENTS", 2)
+    for offset, name in enumerate(("one", "two", "three")):
+        labels.note(frame(offset, name, last=True))
+    labels.place(label(segment="one"))  # is forgotten
+    labels.place(label(time=1.0))
+    labels.place(label(segment="four"))
+    assert labels.receive() is None
+    assert labels.counts()["left out: labels of no known segment"] == 3
+    assert caplog.text.count("label refused") == 1
+
+
+def test_no_more_labels_wait_than_there_is_room_for(labels, monkeypatch):
+    monkeypatch.setattr(late_labels, "WAITING", 5)
+    for offset in range(10):
+        labels.place(label(offset=offset))
+    assert labels.counts()["labels that wait"] == 5
+    assert labels.counts()["left out: labels of no known segment"] == 5
+    found = [labels.note(frame(offset, str(offset), last=True)).labels for offset in range(10)]
+    assert found == [{}] * 5 + [{"word": "yes"}] * 5
+
+
+def test_it_goes_on_from_its_state(labels, context, tmp_path):
+    for one in (frame(0, last=True), frame(1, "two")):
+        labels.note(one)
+    labels.place(label("two", segment="two"))
+    labels.place(label("later", offset=7))
+    again = LateLabels(context, f"ipc://{tmp_path}/other")
+    again.restore(labels.state())
+    again.place(label(offset=0))
+    assert again.receive() == Frame("mic", segment="two", labels={"word": "two"}), "it was open and is over"
+    assert again.receive() == Frame("mic", segment="one", labels={"word": "yes"})
+    assert again.note(frame(7, "three")).labels == {"word": "later"}
+    again.close()
+
+
+def test_messages_come_over_the_socket_and_bad_ones_are_counted(labels, context):
+    labels.note(frame(0, last=True))
+    with context.socket(zmq.PUSH) as socket:
+        socket.connect(labels.address)
+        socket.send(b"\x93junk")
+        socket.send_multipart(wire.encode(frame(5)))
+        socket.send_multipart(wire.encode(replace(label(segment="one"), labels={})))
+        send_label(labels.address, "mic", {"word": "yes"}, time=100.05)
+        found = None
+        while found is None:
+            assert labels.socket.poll(5000)
+            found = labels.receive()
+    assert found == Frame("mic", segment="one", labels={"word": "yes"})
+    while labels.counts().get("left out: messages that are no labels", 0) < 3:
+        assert labels.socket.poll(5000)
+        assert labels.receive() is None
