@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stream_infomax.sources.audio import AudioSource
     from stream_infomax.sources.images import ImageSource
     from stream_infomax.sources.synthetic import SyntheticSource
+    from stream_infomax.sources.table import TableSource
     from stream_infomax.stages.classifier import ClassifierStage
     from stream_infomax.stages.contrast import ContrastStage
     from stream_infomax.stages.learner import LearnerStage
@@ -44,6 +45,7 @@ _HOMES = {
     "OnlineInfomax": "learning.infomax.estimator",
     "Pipeline": "frames.contracts",
     "SyntheticSource": "sources.synthetic",
+    "TableSource": "sources.table",
     "TapReader": "transport.tap",
     "WindowsStage": "stages.windows",
     "load_config": "configuration.load",
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "AudioSource",
     "ImageSource",
     "SyntheticSource",
+    "TableSource",
     "WindowsStage",
     "LearnerStage",
     "ContrastStage",

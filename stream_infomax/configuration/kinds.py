@@ -70,6 +70,7 @@ SOURCES = Kinds(
     {
         "audio": "stream_infomax.sources.audio:AudioSource",
         "images": "stream_infomax.sources.images:ImageSource",
+        "table": "stream_infomax.sources.table:TableSource",
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",
     },
 )

@@ -27,6 +27,10 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
         Height and width in rows where the rows of a frame are a grid of patches.
     rate
         Rows a second; 0 for rows without time.
+    channels
+        The names of a row's channels, its last axis; empty where they have none.
+    units
+        What the channels' values are in, as text; empty, or one for each channel.
     labels
         How many values each label has.
     about
@@ -42,6 +46,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     at_most: bool = False
     grid: tuple[int, int] | None = None
     rate: float = 0.0
+    channels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
     labels: Mapping[str, int] = {}
     about: str = ""
     warning: str = ""

@@ -51,6 +51,8 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
             row=(incoming.labels[self.target],) if self.target in incoming.labels else None,
             at_most=True,
             grid=None,
+            channels=(),
+            units=(),
             rate=0.0,
             about="",
             # Labels of live streams come from outside, while they run.

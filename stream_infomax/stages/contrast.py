@@ -104,8 +104,8 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         segments = Counter[int]()
         for rows, count in incoming.segments.items():
             segments[rows // stride] += count
-        rate, out = incoming.rate / stride, (layers[-1].width,)
-        return replace(incoming, segments=segments, row=out, at_most=False, rate=rate, about="", warning="")
+        incoming = replace(incoming, channels=(), units=(), about="", warning="")
+        return replace(incoming, segments=segments, row=(layers[-1].width,), at_most=False, rate=incoming.rate / stride)
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the stage needs."""

@@ -66,6 +66,8 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
         return replace(
             incoming,
             row=(width(self.output, n_components),),
+            channels=(),
+            units=(),
             at_most=incoming.at_most or not self.overcomplete,
             about=about if self.learn else "",
             warning=f"the data end before the warm-up: {about}" if is_short else "",

@@ -39,6 +39,23 @@ def pictures(folder):
     return {"path": str(folder), "crop": (8, 9), "items": 5, "labels": r"(?P<which>\d)\.png"}
 
 
+def arrays(folder):
+    """Write two arrays, one of them an archive that says more, and something that is none."""
+    rows = np.random.default_rng(0).laplace(size=(900, 3))
+    np.save(folder / "0_a.npy", rows[:400])
+    np.savez_compressed(folder / "1_b.npz", x=rows[400:].astype(np.float32), event=np.arange(500) // 150, rate=100.0)
+    (folder / "notes.md").write_text("no table")
+    return {"path": str(folder), "rate": 100.0, "frame": 64, "labels": r"(?P<digit>\d)_"}
+
+
+def table(folder):
+    """Write a table with a head, times with a gap, texts, and columns that are no channels."""
+    rows = np.random.default_rng(0).laplace(size=(700, 2))
+    lines = [f"{i / 100 + (i > 300)};{a:.4f};{b:.4f};{'one' if i < 500 else 'two'}" for i, (a, b) in enumerate(rows)]
+    (folder / "a.csv").write_text("\n".join(["time;a [V];b [V];word", *lines]).replace(".", ","))
+    return {"path": str(folder / "a.csv"), "time": "time", "label": "word", "frame": 64}
+
+
 @dataclass(frozen=True)
 class Example:
     """A source of a kind.
@@ -66,6 +83,8 @@ EXAMPLES = [
     Example("images", lambda folder: {**pictures(folder), "frames": 7}, "patches"),
     Example("images", lambda folder: {**pictures(folder), "frames": 7, "mode": "crops"}, "crops"),
     Example("images", lambda folder: {**pictures(folder), "mode": "tiles", "colour": True}, "tiles", is_random=False),
+    Example("table", arrays, "arrays", is_random=False),
+    Example("table", lambda folder: {**table(folder), "order": "shuffled", "repeat": 2}, "csv"),
     Example("synthetic", lambda folder: {"n_sources": 4, "rows": 20, "frames": 9, "drift": 0.1}),
 ]
 

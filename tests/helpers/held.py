@@ -364,13 +364,15 @@ def feed_grids(one: Any, i: int) -> list[np.ndarray]:
 
 @functools.cache
 def folder() -> Path:
-    """A recording and a picture, there as long as the process."""
+    """A recording, a picture and a table, there as long as the process."""
     import soundfile
 
     made = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     (made / "sounds").mkdir()
     (made / "pictures").mkdir()
+    (made / "tables").mkdir()
+    np.savetxt(made / "tables" / "a.csv", rows_of(0, 300), delimiter=",")
     soundfile.write(made / "sounds" / "a.wav", rows_of(0, 9000, 1) / 100, 8000)
     if HAS_IMAGES:
         from PIL import Image
@@ -396,6 +398,12 @@ def image_source() -> Any:
     from stream_infomax import ImageSource
 
     return ImageSource(folder() / "pictures", frames=40, items=4)
+
+
+def table_source() -> Any:
+    from stream_infomax import TableSource
+
+    return TableSource(folder() / "tables", frame=10, repeat=2, order="shuffled")
 
 
 def feed_source(one: Any, i: int) -> list[np.ndarray]:
@@ -448,6 +456,7 @@ HELD: dict[str, Held] = {
     "patches": Held(patches_stage, feed_pictures),
     "synthetic source": Held(synthetic_source, feed_source),
     "audio source": Held(audio_source, feed_source),
+    "table source": Held(table_source, feed_source),
     "output log": Held(output_log, feed_log, 9),
 }
 if HAS_IMAGES:

@@ -17,6 +17,7 @@ from stream_infomax.frames.wire import encode  # noqa: E402
 from stream_infomax.sources.audio import AudioSource  # noqa: E402
 from stream_infomax.sources.images import ImageSource  # noqa: E402
 from stream_infomax.sources.inventory import added, from_state, to_state  # noqa: E402
+from stream_infomax.sources.table import TableSource  # noqa: E402
 from stream_infomax.state.file import load, save  # noqa: E402
 
 
@@ -38,7 +39,19 @@ def pictures(folder: Path) -> Seekable:
     return ImageSource(folder, mode="tiles", order="shuffled", frames=20)
 
 
-KINDS = {"recordings": (recordings, sound, "wav"), "pictures": (pictures, picture, "png")}
+def rows(path: Path) -> None:
+    np.save(path, np.random.default_rng(len(path.name)).normal(size=(300, 2)))
+
+
+def tables(folder: Path) -> Seekable:
+    return TableSource(folder, order="shuffled", repeat=2)
+
+
+KINDS = {
+    "recordings": (recordings, sound, "wav"),
+    "pictures": (pictures, picture, "png"),
+    "tables": (tables, rows, "npy"),
+}
 Make = Callable[[Path], None]
 
 

@@ -1,0 +1,265 @@
+"""Tables of a folder: which can be read, which of their columns are channels, and which rows belong together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from stream_infomax.settings.error import SettingError
+from stream_infomax.sources.inventory import Entry, entry
+from stream_infomax.sources.labels import Labels, compile_pattern
+from stream_infomax.sources.table_columns import Reader, Run, Runs, index_of, runs_of, shown
+
+if TYPE_CHECKING:
+    from stream_infomax.sources.table import TableSettings
+
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
+ACCEPTED = f"a table ({', '.join(SUFFIXES)})"
+# Rates that were taken from times may differ by so much from file to file.
+ALIKE = 0.01
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """A file, its path below the folder as text that can be sent, and as the file system has it."""
+
+    path: Path
+    name: str
+    key: bytes
+
+
+def find(root: Path, suffixes: Sequence[str], accepted: str, include: re.Pattern[str]) -> list[Found]:
+    """Return the file at `root`, or those below the folder that have a suffix and that `include` is found in.
+
+    Raises
+    ------
+    SettingError
+        Where there is nothing at `root`.
+    """
+    if not root.exists():
+        raise SettingError("path", str(root), f"{accepted}, or a folder of them", "no such file or folder")
+    folder, files = root.parent, [root]
+    if root.is_dir():
+        folder = root
+        files = [
+            file
+            for file in root.rglob("*")
+            if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
+        ]
+        files.sort(key=lambda file: file.relative_to(root).parts)
+    found = []
+    for file in files:
+        below = file.relative_to(folder)
+        name = os.fsencode(below.as_posix()).decode("utf-8", "replace")
+        found.append(Found(file, name, os.fsencode(below)))
+    if files and not any(include.search(one.name) for one in found):
+        raise SettingError("path", str(root), accepted, f"include = {include.pattern!r} fits none of them")
+    return [one for one in found if include.search(one.name)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One readable file.
+
+    Attributes
+    ----------
+    columns
+        Which columns are the channels.
+    runs
+        The rows that belong together, by the columns of times and of labels.
+    rate
+        Rows a second, 0 where nothing says.
+    """
+
+    path: Path
+    segment: str
+    reader: Reader
+    columns: tuple[int, ...]
+    runs: Runs
+    rate: float
+    labels: dict[str, str]
+    # For the inventory.
+    key: bytes
+    entry: Entry
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The names of the channels."""
+        return tuple(self.reader.names[column] for column in self.columns)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """What the channels are in."""
+        return tuple(self.reader.units[column] for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A run of a table: one segment."""
+
+    table: Table
+    run: Run
+    segment: str
+    labels: dict[str, str]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the segment."""
+        return self.run.rows
+
+
+@dataclass
+class Survey:
+    """The tables at a place, and a sentence for each file that cannot be used."""
+
+    tables: list[Table] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+
+
+def survey(given: TableSettings) -> Survey:
+    """Return the tables that the settings mean.
+
+    Raises
+    ------
+    SettingError
+        Where there is none, or they don't fit one another.
+    """
+    root = Path(given.path)
+    found = find(root, SUFFIXES, ACCEPTED, compile_pattern("include", given.include))
+    labels = Labels(given.labels, given.labels_csv)
+    result = Survey()
+    for one in found:
+        try:
+            result.tables.append(_table(one, given, labels.of(one.name)))
+        except SettingError:
+            raise
+        except UNREADABLE as error:
+            result.unusable.append(f"{one.path}: {error}")
+    if not result.tables:
+        reasons = "; ".join(result.unusable[:3]) or "nothing there has their suffix"
+        raise SettingError("path", str(root), ACCEPTED, f"no usable table there ({reasons})")
+    for sentence in result.unusable:
+        log.warning("passed over %s", sentence)
+    labels.check(root, result.tables[0].segment)
+    _check_alike(result.tables, given)
+    return result
+
+
+def read_table(path: Path, given: TableSettings) -> Reader:
+    """Return the reader of a file. Raises ValueError, or what the file's library raises, where it is no table."""
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        from stream_infomax.sources.table_numpy import NumpyTable
+
+        return NumpyTable(path, given.array, given.transposed)
+    from stream_infomax.sources.table_csv import CsvTable
+
+    return CsvTable(path, given.delimiter, given.decimal)
+
+
+def _table(found: Found, given: TableSettings, labels: dict[str, str]) -> Table:
+    reader = read_table(found.path, given)
+    time = index_of(reader, given.time, "time") if given.time else None
+    label = None
+    if given.label in reader.constants and given.label not in reader.names:
+        labels = {**labels, given.label: reader.constants[given.label]}
+    elif given.label:
+        label = index_of(reader, given.label, "label")
+    columns = _channels(reader, given, {time, label})
+    runs = runs_of(reader, time, label, given.time_unit)
+    rate = reader.rate or runs.rate
+    if given.rate and rate and abs(given.rate - rate) > ALIKE * rate:
+        raise ValueError(f"it has {rate:g} rows a second, and rate = {given.rate:g}; rows are not resampled")
+    return Table(
+        found.path,
+        found.name,
+        reader,
+        columns,
+        runs,
+        given.rate or rate,
+        labels,
+        found.key,
+        entry(found.path, labels),
+    )
+
+
+def _channels(reader: Reader, given: TableSettings, taken: set[int | None]) -> tuple[int, ...]:
+    """Return the columns that are learnt from."""
+    if given.channels:
+        columns = tuple(index_of(reader, name, "channels") for name in given.channels)
+        texts = [reader.names[column] for column in columns if not reader.numeric[column]]
+        if texts:
+            raise ValueError(f"channels: {shown(texts)} hold no numbers")
+        return columns
+    columns = tuple(
+        number
+        for number, is_number in enumerate(reader.numeric)
+        if is_number and number not in taken and number not in reader.aside
+    )
+    if not columns:
+        raise ValueError(f"it has no column of numbers left for channels; it has {shown(reader.names)}")
+    return columns
+
+
+def left_out(table: Table, given: TableSettings) -> Counter[str]:
+    """Return what of a file is not used, by what it is."""
+    counts = Counter({what: n for what, n in table.reader.left_out.items() if n})
+    if not given.channels:
+        named = {given.time, given.label}
+        for number, is_number in enumerate(table.reader.numeric):
+            if not is_number and table.reader.names[number] not in named and number not in table.reader.aside:
+                counts["columns without numbers"] += 1
+    return counts
+
+
+def stretches(tables: Sequence[Table], label: str) -> list[Stretch]:
+    """Return the runs of all tables, each with its segment's name and labels."""
+    found = []
+    for table in tables:
+        for run in table.runs.runs:
+            segment = table.segment if len(table.runs.runs) == 1 else f"{table.segment}@{run.start}"
+            labels = {**table.labels, label: run.label} if run.label else table.labels
+            found.append(Stretch(table, run, segment, labels))
+    return found
+
+
+def _check_alike(tables: Sequence[Table], given: TableSettings) -> None:
+    first = tables[0]
+    for other in tables[1:]:
+        if abs(other.rate - first.rate) > ALIKE * first.rate:
+            raise SettingError(
+                "rate",
+                given.rate,
+                "the rate of all files, or an include that fits those of one rate",
+                f"{first.path} has {first.rate:g} rows a second, {other.path} has {other.rate:g}",
+            )
+        if len(other.columns) != len(first.columns) or (
+            other.channels != first.channels and not _are_numbers(other.channels) and not _are_numbers(first.channels)
+        ):
+            raise SettingError(
+                "channels",
+                list(given.channels),
+                "channels that all files have, or an include that fits files which are alike",
+                f"{first.path} has {shown(first.channels)}; {other.path} has {shown(other.channels)}",
+            )
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return all(name.isdecimal() for name in names)
+
+
+def _unreadable() -> tuple[type[BaseException], ...]:
+    import zipfile
+    import zlib
+
+    return (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
+
+
+UNREADABLE = _unreadable()
