@@ -6,7 +6,6 @@ Reads the outlet of the service before it; writes frames with encoded features t
 import sys
 
 from stream_infomax.configuration.serving import serve
-from stream_infomax.learning.kernels import compile_kernels
 
 if __name__ == "__main__":
-    sys.exit(serve(__doc__, compile_kernels))
+    sys.exit(serve(__doc__))

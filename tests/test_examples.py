@@ -14,7 +14,7 @@ from helpers.wire import status
 
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.run.program import THREADS
+from stream_infomax.run.threads import THREADS
 from stream_infomax.transport.tap import Tap
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

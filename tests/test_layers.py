@@ -67,6 +67,7 @@ def test_services_are_scripts_and_no_package() -> None:
     assert sorted(path.name for path in services.glob("*.py")) == [
         "classifier.py",
         "contrast.py",
+        "edge.py",
         "learner.py",
         "source.py",
     ]

@@ -40,7 +40,7 @@ def encode(
     stage
         The learner, where the run has several.
     """
-    from stream_infomax.run.program import THREADS
+    from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.run.encode import Encoded, learnt

@@ -50,7 +50,7 @@ def probe(
     folds
         Without `leave_out`: parts of the segments that are tested in turn.
     """
-    from stream_infomax.run.program import THREADS
+    from stream_infomax.run.threads import THREADS
     from stream_infomax.stages.classifier import ClassifierSettings
 
     os.environ.update(THREADS)  # before numpy is there; more threads are slower here, and round differently

@@ -39,7 +39,7 @@ def replay(
     plain
         Print lines instead of the live view (as where the output is no terminal).
     """
-    from stream_infomax.run.program import THREADS
+    from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.run.folder import RunFolder

@@ -33,7 +33,7 @@ def run(
         Print lines instead of the live view (as where the output is no terminal).
     """
     from stream_infomax.configuration.load import ConfigError
-    from stream_infomax.run.program import THREADS
+    from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.run.features import save_features as write_features

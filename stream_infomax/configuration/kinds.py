@@ -79,6 +79,7 @@ STAGES = Kinds(
     {
         "windows": "stream_infomax.stages.windows:WindowsStage",
         "learner": "stream_infomax.stages.learner:LearnerStage",
+        "encoder": "stream_infomax.stages.encoder:EncoderStage",
         "contrast": "stream_infomax.stages.contrast:ContrastStage",
         "classifier": "stream_infomax.stages.classifier:ClassifierStage",
     },

@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, sink_of, source_of, take_over
 from stream_infomax.configuration.load import Config, load
 from stream_infomax.frames.contracts import Pipeline, Sink
+from stream_infomax.learning.kernels import compile_kernels
 from stream_infomax.service.process import FromLog, FromSource, Upstream, run
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.settings.printable import log_printably, printable
 
 
-def serve(description: str, compile_kernels: Callable[[], None] | None = None) -> int:
+def serve(description: str) -> int:
     """Be one service of a configuration, which the command line names.
 
     Parameters
     ----------
     description
         The script's docstring.
-    compile_kernels
-        Called before READY.
 
     Returns
     -------
@@ -50,7 +48,7 @@ def serve(description: str, compile_kernels: Callable[[], None] | None = None) -
         upstream,
         stages,
         sinks,
-        compile_kernels=compile_kernels,
+        compile_kernels=compile_kernels if "numba" in sys.modules else None,
         start=lambda: take_over(config, stages),
     )
 

@@ -38,7 +38,7 @@ Found: TypeAlias = Literal["new", "unfinished", "finished"]
 KEPT = re.compile(
     r"(checkpoint-[0-9]+-at-[0-9]+|part-[0-9]+|basis-[\w.-]+-[0-9]+-[0-9a-f]{12})\.safetensors(\.damaged|\.tmp)?"
 )
-BESIDE = (".log", ".outlet", ".outlet.lock", ".tap", ".tap.lock")
+BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))
 WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
 BEFORE = ("lock", "run.json.tmp")

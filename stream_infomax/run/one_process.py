@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack, closing
+import gc
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, sink_of, source_of, take_over
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.run.settings import RunError
-from stream_infomax.service.loop import Loop
+from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.process import FromSource, opened
 from stream_infomax.service.signals import Signals
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch.monitor import Monitor
+
+if TYPE_CHECKING:
+    from stream_infomax.watch.monitor import Monitor
 
 
 class _Observer:
@@ -57,10 +60,12 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     RunError
         Where a stage cannot go on.
     """
+    from stream_infomax.run.settings import RunError
+
     with ExitStack() as stack:
         signals = stack.enter_context(closing(Signals()))
         try:
-            loop = _open(config, folder, watch, signals, stack)
+            loop = stack.enter_context(whole(config, folder, signals, _Observer(watch)))
         except (ValueError, OSError) as error:
             raise ConfigError(str(error)) from error
         watch.change(IN_PROCESS, "running", 0)
@@ -73,25 +78,32 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     return finished
 
 
-def _open(config: Config, folder: RunFolder, watch: Monitor, signals: Signals, stack: ExitStack) -> Loop:
-    """Return the loop, set to the newest checkpoint."""
+@contextmanager
+def whole(config: Config, folder: RunFolder, signals: Signals, observer: Observer | None = None) -> Iterator[Loop]:
+    """Give the loop over source, stages and sinks, set to the newest checkpoint.
+
+    Parameters
+    ----------
+    observer
+        Who watches; None: the tap of the last stage.
+    """
     pipeline = pipeline_of(config)
-    service = replace(
-        service_of(config, config.source.name),
-        name=IN_PROCESS,
-        outlet="",
-        readers=(),
-        folder=folder.path / IN_PROCESS,
-    )
-    upstream = FromSource(source_of(config), config.source.pace)
-    sinks = [sink_of(config, name) for name in config.sinks()]
-    loop = opened(
+    last = service_of(config, config.services()[-1])
+    source = service_of(config, config.source.name)
+    service = replace(source, name=IN_PROCESS, outlet="", tap=last.tap, readers=(), folder=folder.path / IN_PROCESS)
+    if "numba" in sys.modules:  # not where rows are only encoded
+        from stream_infomax.learning.kernels import compile_kernels
+
+        compile_kernels()
+    with opened(
         service,
-        upstream,
+        FromSource(source_of(config), config.source.pace),
         pipeline,
-        sinks,
+        [sink_of(config, name) for name in config.sinks()],
         signals,
-        observer=_Observer(watch),
+        observer=observer,
         start=lambda: take_over(config, pipeline),
-    )
-    return stack.enter_context(loop)
+    ) as loop:
+        gc.collect()
+        gc.freeze()  # what is there now stays
+        yield loop

@@ -13,6 +13,7 @@ from threading import Timer
 from stream_infomax.configuration.compose import pipeline_of, source_of
 from stream_infomax.configuration.load import Config, load
 from stream_infomax.configuration.survey import survey
+from stream_infomax.frames.contracts import Seekable
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.settings.printable import log_printably, printable
@@ -30,7 +31,8 @@ def main(path: Path) -> int:
     except (ValueError, OSError, MemoryError) as error:
         print(printable(" ".join(str(error).split())), file=sys.stderr)
         return 2
-    compile_all()
+    if "numba" in sys.modules:  # not where rows are only encoded
+        compile_all()
     return 0
 
 
@@ -40,8 +42,8 @@ def try_out(config: Config) -> None:
     saved = Checkpoints(folder).latest() if folder.is_dir() else None
     if saved is None:
         survey(config)
-    else:
-        source_of(config).restore(saved.source)
+    elif isinstance(source := source_of(config), Seekable):
+        source.restore(saved.source)
     pipeline_of(config)
 
 

@@ -11,16 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from stream_infomax.run.threads import THREADS
 from stream_infomax.service.parent import PARENT, RUN
-
-# Results must not depend on how many cores a machine has; the processes share the cores among them.
-THREADS = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "VECLIB_MAXIMUM_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-}
 
 
 @dataclass(frozen=True)

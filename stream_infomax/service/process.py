@@ -24,7 +24,6 @@ from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.settings.printable import printable
 from stream_infomax.state.file import StateFileError
-from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
 
@@ -47,6 +46,8 @@ class FromLog:
 
     def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
         """Return an inlet, which reads under the service's name."""
+        from stream_infomax.transport.inlet import Inlet  # brings asyncio, which a run in one process does without
+
         log, start = (saved.log, saved.processed + 1) if saved else ("", 0)
         return Inlet(context, self.address, service.name, log, start)
 

@@ -1,16 +1,22 @@
 """An example of every kind of stage, and what it is fed with. A stage of a new kind needs an entry in EXAMPLES."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from contracts import streams
 from contracts.kinds import STAGES as KINDS
 from helpers.extras import extra
 from msgspec.structs import replace
 
 from stream_infomax.frames.frame import Frame
+from stream_infomax.learning.infomax.encoder import Encoder
 from stream_infomax.settings.record import make
 
 
@@ -44,6 +50,18 @@ class Example:
         return f"{self.kind} {self.form}".strip()
 
 
+def saved_encoder():
+    """Return the path of an encoder of five numbers into seven."""
+    rng = np.random.default_rng(4)
+    arrays = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in SHAPES.items()}
+    folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    encoder = Encoder(**{**arrays, "mean": rng.standard_normal(5)}, amplitude=(7 / 5) ** 0.5, output="halves")
+    encoder.save(folder / "encoder.safetensors")
+    return str(folder / "encoder.safetensors")
+
+
+SHAPES = {"components": (7, 5), "mixing": (5, 7), "beta": (7,), "bias": (7,)}
 SMALL = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16, "every": 3}
 MEL = {"form": "log-mel", "n_mels": 5, "length": 4, "hop": 3}
 
@@ -100,6 +118,7 @@ EXAMPLES = [
         any_cut="basis",
         form="overcomplete",
     ),
+    Example("encoder", {"basis": saved_encoder()}, lambda: streams.stream(streams.features)),
     Example("contrast", SMALL, below(), input="m0", remembers=True, any_cut="rounding", form="first"),
     Example(
         "contrast", {**SMALL, "module": 2}, below(1), input="m1", remembers=True, any_cut="rounding", form="second"

@@ -307,6 +307,15 @@ def learner_stage() -> Any:
     return LearnerStage("features", "x", output="poisson")
 
 
+def encoder_stage() -> Any:
+    from stream_infomax import Encoder
+    from stream_infomax.stages.encoder import EncoderStage
+
+    with tempfile.TemporaryDirectory() as folder:
+        Encoder.of(settled_early()).save(Path(folder) / "basis")
+        return EncoderStage("features", "x", basis=Path(folder) / "basis")
+
+
 def classifier_stage() -> Any:
     from stream_infomax import ClassifierStage
 
@@ -450,6 +459,7 @@ HELD: dict[str, Held] = {
     "pooling": Held(pooling, feed_pooling),
     "excerpts": Held(excerpts, feed_excerpts, 12),
     "learner stage": Held(learner_stage, feed_rows),
+    "encoder stage": Held(encoder_stage, feed_rows),
     "classifier stage": Held(classifier_stage, feed_rows, 17),
     "windows of a waveform": Held(waveform_stage, feed_signal),
     "windows of a grid": Held(grid_stage, feed_pictures),

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from helpers.programs import FINISHED, FINISHES, OBEDIENT, READY, Stage
 
-from stream_infomax.run.program import THREADS, Program
+from stream_infomax.run.program import Program
 from stream_infomax.run.supervisor import Patience, ServiceError
+from stream_infomax.run.threads import THREADS
 
 
 def test_the_run_ends_when_the_last_service_has_finished(stage: Stage) -> None:

@@ -179,8 +179,17 @@ class Encoder:
             raise StateFileError(f"{path}: an encoder of format {found!r}; this version reads {FORMAT}")
         if name is not None and tree.get("stage", name) != name:
             raise StateFileError(f"{path}: no learner {name!r}; it holds {tree['stage']}")
-        held: Mapping[str, Any] = tree["encoder"]
-        return cls(**{**held, "feature_names": tuple(held["feature_names"])})
+        return cls.from_tree(tree["encoder"])
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Self:
+        """Return the encoder that `tree` describes."""
+        return cls(**{**tree, "feature_names": tuple(tree["feature_names"])})
+
+    def tree(self) -> Tree:
+        """Return everything there is to it, as arrays and JSON values."""
+        held = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**held, "feature_names": list(self.feature_names)}
 
     def save(self, path: str | os.PathLike[str], **about: Any) -> None:
         """Write it as safetensors, whole or not at all.
@@ -197,9 +206,7 @@ class Encoder:
         StateFileError
             Where the disk does not take it; names the file.
         """
-        held = {one.name: getattr(self, one.name) for one in fields(self)}
-        held["feature_names"] = list(self.feature_names)
-        file.save(Path(path), {**about, "encoder_format": FORMAT, "encoder": held})
+        file.save(Path(path), {**about, "encoder_format": FORMAT, "encoder": self.tree()})
 
     @property
     def version(self) -> str:

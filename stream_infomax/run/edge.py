@@ -1,0 +1,62 @@
+"""Edge: a whole run as this process, with a tap in place of the terminal. services/edge.py calls it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from stream_infomax.run.threads import THREADS
+
+
+def main(description: str | None) -> int:
+    """Be the whole run of a configuration, which the command line names.
+
+    Parameters
+    ----------
+    description
+        What the script says of itself.
+
+    Returns
+    -------
+    The exit code: 0 finished or asked to stop, 1 a death, 2 where starting again would end the same way.
+    """
+    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    parser.add_argument("config", help="the pipeline's TOML file, or the name of a shipped one")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE", help="as of stream-infomax run")
+    arguments = parser.parse_args()
+    os.environ.update(THREADS)  # before numpy is there
+    return work(Path(arguments.config), arguments.set)
+
+
+def work(path: Path, changes: list[str]) -> int:
+    """Run what a configuration describes, or resume it; return the exit code."""
+    from stream_infomax.configuration.compose import service_of
+    from stream_infomax.configuration.load import ConfigError, load
+    from stream_infomax.run.folder import RunFolder
+    from stream_infomax.run.one_process import whole
+    from stream_infomax.service.process import guard
+    from stream_infomax.service.signals import Signals
+    from stream_infomax.settings.extras import MissingExtraError
+    from stream_infomax.settings.printable import log_printably, printable
+
+    log_printably()
+    try:
+        config = load(path, changes)
+        folder = RunFolder(Path(config.run.folder))
+        tap = service_of(config, config.services()[-1]).tap
+
+        def loop(signals: Signals) -> bool:
+            with whole(config, folder, signals) as made:
+                print(f"READY {config.source.name} {tap}", flush=True)
+                return made.run()
+
+        with folder.lock():
+            if folder.open(config, in_process=True, fresh=False) == "finished":
+                print(f"{printable(str(folder.path))}: this run has finished")
+                return 0
+            return guard("edge", loop)
+    except (ConfigError, MissingExtraError) as error:
+        print(printable(f"edge: {error}"), file=sys.stderr)
+        return 2
