@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
-    *("pace", "log.*", "label_bind", "half_life", "adapt", "false_alarm_rows", "device", "sink.*.path"),
+    *("pace", "log.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows", "device", "sink.*.path"),
 )
 
 
@@ -27,7 +27,8 @@ def source_of(config: Config) -> Seekable | Live:
     """Return the source that `config` describes. Raises ConfigError, with the key, where it cannot be used."""
     table = config.source
     try:
-        source: Seekable | Live = kinds.SOURCES.load(table.kind)(name=table.name, **asdict(table.settings))
+        settings = table.settings.placed(Path(config.run.folder).resolve(), table.name)
+        source: Seekable | Live = kinds.SOURCES.load(table.kind)(name=table.name, **asdict(settings))
     except SettingError as error:
         raise ConfigError(str(error.under("source"))) from error
     except (ValueError, OSError) as error:

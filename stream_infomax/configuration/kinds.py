@@ -69,6 +69,7 @@ SOURCES = Kinds(
     "stream_infomax.sources",
     {
         "audio": "stream_infomax.sources.audio:AudioSource",
+        "devices": "stream_infomax.sources.devices:DevicesSource",
         "images": "stream_infomax.sources.images:ImageSource",
         "table": "stream_infomax.sources.table:TableSource",
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",

@@ -34,7 +34,7 @@ class FrameError(ValueError):
 
 
 @lru_cache(maxsize=256)  # a stream has few, and asks for each frame
-def _count_row_axes(axes: tuple[str, ...]) -> int:
+def count_row_axes(axes: tuple[str, ...]) -> int:
     n_row_axes = 0
     for index, axis in enumerate(axes):
         if axis not in ROW_AXES + GEOMETRY_AXES:
@@ -60,12 +60,12 @@ class Array(msgspec.Struct, frozen=True, eq=False):
             raise FrameError(
                 "axes", f"an array of shape {self.data.shape} needs {self.data.ndim} axes, got {self.axes}"
             )
-        _count_row_axes(tuple(self.axes))
+        count_row_axes(tuple(self.axes))
 
     @property
     def n_row_axes(self) -> int:
         """The number of leading axes that count rows."""
-        return _count_row_axes(tuple(self.axes))
+        return count_row_axes(tuple(self.axes))
 
     @property
     def n_rows(self) -> int:

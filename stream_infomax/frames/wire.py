@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -61,12 +61,39 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: Annotated[tuple[Event, ...], msgspec.Meta(max_length=MAX_EVENTS)] | msgspec.UnsetType = msgspec.UNSET
 
 
+class _PushedHeader(_Header, frozen=True, omit_defaults=True):
+    # Only frames on their way from a device have these; a log need not keep them.
+    count: Annotated[int, msgspec.Meta(ge=0, le=2**62)] | msgspec.UnsetType = msgspec.UNSET
+    session: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
 class _Version(msgspec.Struct):
     version: int
 
 
+class Pushed(msgspec.Struct, frozen=True):
+    """A frame from a device.
+
+    Attributes
+    ----------
+    frame
+        The frame.
+    count
+        The device's own counter of what it sends of this stream; None where it does not count.
+    session
+        Names the life of the device; empty where it does not say.
+    """
+
+    frame: Frame
+    count: int | None = None
+    session: str = ""
+
+
+H = TypeVar("H", bound=_Header)
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Header)
+_pushed_decoder = msgspec.msgpack.Decoder(_PushedHeader)
 _version_decoder = msgspec.msgpack.Decoder(_Version)
 
 
@@ -78,14 +105,7 @@ def encode(frame: Frame) -> list[bytes]:
     FrameError
         Where an array has a dtype that does not travel; names it.
     """
-    arrays = []
-    payloads = []
-    for name, array in frame.arrays.items():
-        dtype = _NAMES.get(array.data.dtype)
-        if dtype is None:
-            raise FrameError("dtype", f"array {name!r} has dtype {array.data.dtype}; accepted are {', '.join(DTYPES)}")
-        arrays.append(_ArrayHeader(name, dtype, array.axes, array.data.shape))
-        payloads.append(array.data.tobytes())  # always C order
+    arrays, payloads = _described(frame)
     header = _Header(
         version=VERSION,
         stream=frame.stream,
@@ -105,6 +125,32 @@ def encode(frame: Frame) -> list[bytes]:
     return [_encoder.encode(header), *payloads]
 
 
+def encode_pushed(frame: Frame, count: int | None = None, session: str = "") -> list[bytes]:
+    """Return the bytes of a device's frame: without the keys that have their default, and with its counter.
+
+    Raises
+    ------
+    FrameError
+        Where an array has a dtype that does not travel; names it.
+    """
+    arrays, payloads = _described(frame)
+    header = _PushedHeader(
+        version=VERSION,
+        stream=frame.stream,
+        arrays=arrays,
+        offset=frame.offset,
+        segment=frame.segment,
+        last=frame.last and not frame.end,
+        end=frame.end,
+        time=frame.time,
+        rate=frame.rate,
+        labels=dict(frame.labels),
+        count=msgspec.UNSET if count is None else count,
+        session=session,
+    )
+    return [_encoder.encode(header), *payloads]
+
+
 def decode(parts: Sequence[Bytes]) -> Frame:
     """Return the frame that `parts` hold; its arrays are read-only views of them.
 
@@ -113,19 +159,53 @@ def decode(parts: Sequence[Bytes]) -> Frame:
     FrameError
         Where the parts are anything but one well-formed frame of this version.
     """
-    header = _decode_header(parts)
-    if len(parts) != 1 + len(header.arrays):
-        raise FrameError("parts", f"the header names {len(header.arrays)} arrays but {len(parts) - 1} payloads follow")
-    arrays: dict[str, Array] = {}
-    for described, payload in zip(header.arrays, parts[1:], strict=True):
-        if described.name in arrays:
-            raise FrameError("header", f"array {described.name!r} is named twice")
-        arrays[described.name] = _read_array(described, payload)
+    return _frame(_decode_header(parts, _decoder), parts)
+
+
+def decode_pushed(parts: Sequence[Bytes]) -> Pushed:
+    """Return the frame of a device that `parts` hold, with its counter and session.
+
+    What only a stage can know (encoder, update, basis, events) is left out.
+
+    Raises
+    ------
+    FrameError
+        Where the parts are anything but one well-formed frame of this version.
+    """
+    header = _decode_header(parts, _pushed_decoder)
+    frame = Frame(
+        header.stream,
+        header.offset,
+        header.segment,
+        _read_arrays(header, parts),
+        header.last or header.end,
+        header.end,
+        header.time,
+        header.rate,
+        header.labels,
+    )
+    return Pushed(frame, None if header.count is msgspec.UNSET else header.count, header.session)
+
+
+def _described(frame: Frame) -> tuple[list[_ArrayHeader], list[bytes]]:
+    """Return what a header says of the arrays of a frame, and their payloads."""
+    arrays = []
+    payloads = []
+    for name, array in frame.arrays.items():
+        dtype = _NAMES.get(array.data.dtype)
+        if dtype is None:
+            raise FrameError("dtype", f"array {name!r} has dtype {array.data.dtype}; accepted are {', '.join(DTYPES)}")
+        arrays.append(_ArrayHeader(name, dtype, array.axes, array.data.shape))
+        payloads.append(array.data.tobytes())  # always C order
+    return arrays, payloads
+
+
+def _frame(header: _Header, parts: Sequence[Bytes]) -> Frame:
     return Frame(
         stream=header.stream,
         offset=header.offset,
         segment=header.segment,
-        arrays=arrays,
+        arrays=_read_arrays(header, parts),
         last=header.last or header.end,
         end=header.end,
         time=header.time,
@@ -138,14 +218,25 @@ def decode(parts: Sequence[Bytes]) -> Frame:
     )
 
 
-def _decode_header(parts: Sequence[Bytes]) -> _Header:
+def _read_arrays(header: _Header, parts: Sequence[Bytes]) -> dict[str, Array]:
+    if len(parts) != 1 + len(header.arrays):
+        raise FrameError("parts", f"the header names {len(header.arrays)} arrays but {len(parts) - 1} payloads follow")
+    arrays: dict[str, Array] = {}
+    for described, payload in zip(header.arrays, parts[1:], strict=True):
+        if described.name in arrays:
+            raise FrameError("header", f"array {described.name!r} is named twice")
+        arrays[described.name] = _read_array(described, payload)
+    return arrays
+
+
+def _decode_header(parts: Sequence[Bytes], decoder: msgspec.msgpack.Decoder[H]) -> H:
     if not parts:
         raise FrameError("parts", "a frame has at least its header, got no part at all")
     if len(parts[0]) > MAX_HEADER_BYTES:
         raise FrameError("header", f"a header of {len(parts[0])} bytes; at most {MAX_HEADER_BYTES} are accepted")
     try:
-        header = _decoder.decode(parts[0])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        header = decoder.decode(parts[0])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         # A newer version may have other fields, and then its number is the better answer.
         version = _version_of(parts[0])
         if version is not None and version != VERSION:
@@ -161,7 +252,7 @@ def _decode_header(parts: Sequence[Bytes]) -> _Header:
 def _version_of(part: Bytes) -> int | None:
     try:
         return _version_decoder.decode(part).version
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # nested a thousand deep
         return None
 
 

@@ -10,7 +10,8 @@ import math
 import os
 from collections.abc import Collection, Mapping
 from numbers import Number
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -29,6 +30,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def needs(self) -> tuple[str, ...]:
         """Return the packages, not installed with stream_infomax itself, that these settings need."""
         return ()
+
+    def placed(self, folder: Path, name: str) -> Self:
+        """Return the settings with what follows from a run's folder (absolute) and the name of who has them."""
+        return self
 
     def try_out(self) -> None:
         """Check what only this machine can tell, before a run starts. Raises SettingError."""

@@ -118,7 +118,7 @@ class Cutter:
         """Make a frame of the oldest rows."""
         rows, time = self._oldest(n_rows)
         if self._begun is None:
-            self._begun, self._in_segment, self._segment = time, 0, _called(time, self._segment)
+            self._begun, self._in_segment, self._segment = time, 0, called(time, self._segment)
         if not self.rate and self._previous is not None:
             self.given += max(0.0, time - self._previous)
         self._previous = time
@@ -160,7 +160,7 @@ class Cutter:
         return (taken[0] if len(taken) == 1 else np.concatenate(taken)), time
 
 
-def _called(time: float, previous: str) -> str:
+def called(time: float, previous: str) -> str:
     """Return the name of a segment that begins at a time, another one than that of the segment before."""
     try:
         name = datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

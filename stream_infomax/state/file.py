@@ -120,9 +120,9 @@ def _split(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:
         return {_ARRAY: name}
     if isinstance(value, dict):
         for key in value:
-            if not isinstance(key, str) or key == _ARRAY:
-                raise TypeError(f"state key {path}/{key!r}: keys are texts other than {_ARRAY!r}")
-        return {key: _split(child, f"{path}/{key}" if path else key, arrays) for key, child in value.items()}
+            if not isinstance(key, str):
+                raise TypeError(f"state key {path}/{key!r}: keys are texts")
+        return {_escaped(key): _split(child, f"{path}/{key}" if path else key, arrays) for key, child in value.items()}
     if isinstance(value, list):
         return [_split(child, f"{path}/{index}", arrays) for index, child in enumerate(value)]
     if value is None or isinstance(value, str | bool | int | float):
@@ -133,11 +133,18 @@ def _split(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:
     )
 
 
+def _escaped(key: str) -> str:
+    """Return a key that is none of this format's own: streams are called as devices like."""
+    return f"${key}" if key.startswith("$") else key
+
+
 def _join(value: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return arrays[value[_ARRAY]]
-        return {key: _join(child, arrays) for key, child in value.items()}
+        return {
+            key.removeprefix("$") if key.startswith("$$") else key: _join(child, arrays) for key, child in value.items()
+        }
     if isinstance(value, list):
         return [_join(child, arrays) for child in value]
     return value

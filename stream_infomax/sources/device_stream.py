@@ -1,0 +1,170 @@
+"""DeviceStream: what a source remembers of one device's stream: its counter, its clock and its segments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from stream_infomax.sources.live import called
+
+# How far ahead a counter may be for the frames between to be lost ones, and not a device that began afresh.
+MOST_LOST = 2**32
+# How far behind it may be for the frame to be a repeated one: within a session, and where there is none.
+MOST_REPEATED = 2**31
+MOST_REPEATED_UNNAMED = 1024
+# Seconds by which a device's clock may differ from what the rows before say.
+TOLERANCE = 0.5
+# Segments of a device that went on under another name, because of a gap.
+RENAMED = 8
+
+Verdict = Literal["follows", "gap", "restart", "repeat"]
+
+
+@dataclass(slots=True)
+class DeviceStream:
+    """One stream of a device.
+
+    Attributes
+    ----------
+    session
+        That of the device, as it says.
+    dtype
+        Of its values.
+    expected
+        The count of the next message; None where the device does not count.
+    clock
+        The time at which the next row is due; None where nobody can say.
+    segment
+        The name of the open segment; empty between two.
+    newest
+        The name of the newest segment.
+    theirs
+        What the device calls the newest segment; empty where it leaves that to the source.
+    begun
+        The time of its first row.
+    rows
+        Rows in it so far.
+    broken
+        Whether rows are missing since the last frame.
+    renamed
+        Names that the device's segments have got, because rows of them are missing; the newest few.
+    resumed
+        Whether it is from a checkpoint, and nothing has come since.
+    heard
+        When it was last heard of, on this process's clock.
+    """
+
+    session: str
+    dtype: str
+    expected: int | None = None
+    clock: float | None = None
+    segment: str = ""
+    newest: str = ""
+    theirs: str = ""
+    begun: float = 0.0
+    rows: int = 0
+    broken: bool = False
+    renamed: dict[str, str] | None = None
+    resumed: bool = False
+    heard: float = 0.0
+
+    def follow(self, session: str, count: int | None) -> tuple[Verdict, int]:
+        """Return how a message stands to those before it, and how many are missing between; take it as the newest.
+
+        A repeated one changes nothing.
+        """
+        expected = self.expected
+        if session != self.session:
+            self.session, self.expected = session, None if count is None else count + 1
+            return "restart", 0
+        if count is None or expected is None:
+            self.expected = None if count is None else count + 1
+            return "follows", 0
+        if count == expected:
+            self.expected = count + 1
+            return "follows", 0
+        if count < expected and not self._is_afresh(count, expected):
+            return "repeat", 0
+        self.expected = count + 1
+        if expected < count <= expected + MOST_LOST:
+            return "gap", count - expected
+        return "restart", 0
+
+    def _is_afresh(self, count: int, expected: int) -> bool:
+        """Return whether a count that is behind comes from a device that has begun afresh, and not twice."""
+        if self.session:
+            return expected - count > MOST_REPEATED
+        return (count == 0 and expected > 1) or expected - count > MOST_REPEATED_UNNAMED
+
+    def jumps(self, time: float, rate: float) -> bool:
+        """Return whether a time does not follow: it is earlier than the rows before say, or far later."""
+        if self.clock is None:
+            return False
+        return time < self.clock - TOLERANCE or (rate > 0 and time > self.clock + TOLERANCE)
+
+    def enter(self, theirs: str, time: float) -> str:
+        """Return the name of the segment that rows of this time belong to.
+
+        Parameters
+        ----------
+        theirs
+            What the device calls it; empty: the source cuts.
+        time
+            Of the first row, in seconds.
+        """
+        if self.segment and theirs == self.theirs and not self.broken:
+            return self.segment
+        again = bool(theirs) and theirs == self.theirs and bool(self.segment)
+        if not theirs:
+            name = called(time, self.newest)
+        elif again:  # rows are missing: so it is another one, for everybody
+            name = numbered(theirs, self.newest)
+            self._rename(theirs, name)
+        else:
+            name = theirs
+        self.segment, self.newest, self.theirs = name, name, theirs
+        self.begun, self.rows, self.broken = time, 0, False
+        return name
+
+    def leave(self, n_rows: int, time: float, rate: float) -> None:
+        """Take note of rows that were given, of which the first has this time."""
+        self.rows += n_rows
+        self.clock = time + n_rows / rate if rate else time
+
+    def is_full(self, time: float, rate: float, seconds: float) -> bool:
+        """Return whether the segment that the source cuts ends with the rows that came at this time."""
+        if self.theirs:
+            return False
+        return self.rows >= math.ceil(seconds * rate) if rate else time - self.begun >= seconds
+
+    def name_of(self, theirs: str) -> str:
+        """Return what a segment of the device is called here."""
+        return (self.renamed or {}).get(theirs, theirs)
+
+    def _rename(self, theirs: str, name: str) -> None:
+        self.renamed = self.renamed or {}
+        self.renamed[theirs] = name
+        if len(self.renamed) > RENAMED:
+            del self.renamed[next(iter(self.renamed))]
+
+    def state(self) -> list[Any]:
+        """Return everything that a stream is after a restart."""
+        return [getattr(self, name) for name in _KEPT]
+
+    @classmethod
+    def of(cls, state: Sequence[Any]) -> DeviceStream:
+        """Return the stream of which this is the state. Where it does not count, some may be missing now."""
+        made = cls(**dict(zip(_KEPT, state, strict=True)), resumed=True)
+        made.broken = made.broken or made.expected is None
+        return made
+
+
+_KEPT = tuple(field.name for field in fields(DeviceStream) if field.name not in ("heard", "resumed"))
+
+
+def numbered(name: str, previous: str) -> str:
+    """Return a name with a number behind it, the next after that of the previous one."""
+    base, _, number = previous.rpartition(" #")
+    return f"{name} #{int(number) + 1 if base == name and number.isdigit() else 2}"
