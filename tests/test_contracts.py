@@ -3,7 +3,7 @@
 from functools import cache
 
 import pytest
-from contracts import examples, kinds, sinks, sources, stages
+from contracts import examples, kinds, live, sinks, sources, stages
 
 
 def every(of):
@@ -26,11 +26,16 @@ def source(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("of", "room"),
-    [(kinds.STAGES, examples), (kinds.SOURCES, sources), (kinds.SINKS, sinks)],
-    ids=["stages", "sources", "sinks"],
+    [
+        (kinds.STAGES, examples),
+        (kinds.SOURCES.keys() - live.KINDS.keys(), sources),
+        (live.KINDS, live),
+        (kinds.SINKS, sinks),
+    ],
+    ids=["stages", "sources", "live sources", "sinks"],
 )
 def test_every_kind_has_an_example(of, room):
-    lacking = of.keys() - {example.kind for example in room.EXAMPLES}
+    lacking = set(of) - {example.kind for example in room.EXAMPLES}
     assert not lacking, f"add an Example of {sorted(lacking)} to EXAMPLES of {room.__name__}"
 
 
@@ -44,6 +49,12 @@ def test_stage(check, example, tmp_path):
 @checks(sources.CHECKS)
 def test_source(check, example, source):
     check(source(example))
+
+
+@every(live.EXAMPLES)
+@checks(live.CHECKS)
+def test_live_source(check, example, tmp_path):
+    check(live.Subject(live.EXAMPLES[example], tmp_path))
 
 
 @every(sinks.EXAMPLES)
