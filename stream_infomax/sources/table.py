@@ -40,7 +40,7 @@ class TableSettings(FileSettings, frozen=True, kw_only=True):
         NotNegativeFloat,
         Doc(
             "Rows a second; 0: what the file says, or its column of times. Where neither does, rows have no time, "
-            "which only log-mel windows need."
+            "which only log-mel windows need. Of an EDF file with several rates, that of the channels to use."
         ),
     ] = 0.0
     channels: Annotated[
@@ -61,7 +61,7 @@ class TableSettings(FileSettings, frozen=True, kw_only=True):
         str,
         Doc(
             "A column whose text is the row's label, under the column's name. Rows that follow one another with the "
-            "same label are a segment."
+            "same label are a segment. In EDF files `annotation` is such a column."
         ),
     ] = ""
     scale: Annotated[
@@ -85,7 +85,8 @@ class TableSettings(FileSettings, frozen=True, kw_only=True):
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the source needs."""
-        return ()
+        suffix = self.path.rpartition(".")[2].lower()
+        return {"parquet": ("pyarrow",), "pq": ("pyarrow",), "edf": ("edfio",)}.get(suffix, ())
 
 
 @configured_by(TableSettings)
@@ -194,7 +195,7 @@ class TableSource:
         """Return the time of a row of a stretch: its own, or as if the files followed one another."""
         if not self.rate:
             return self.given.start_time
-        if not self.given.time:
+        if not stretch.table.runs.rate:
             return self.given.start_time + (played + begin) / self.rate
         time = stretch.table.runs.time_of(stretch.run, stretch.run.start + begin, self.rate)
         return self.given.start_time + (time if np.isfinite(time) else 0.0)

@@ -6,6 +6,7 @@ A reader of a format is plain data and opens its file when it reads: it can be c
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
@@ -24,6 +25,8 @@ MAX_RUNS = 1_000_000
 ANCHOR = 1024
 # More numbers in a row than anything here can learn from.
 MAX_COLUMNS = 65_536
+
+_UNIT = re.compile(r"[\[(]([^\[\]()]*)[\])]\s*$")
 
 Values: TypeAlias = npt.NDArray[np.float64]
 
@@ -45,6 +48,8 @@ class Reader(Protocol):
         Texts that hold for the whole file, by name.
     units
         What the columns are in, empty where the file doesn't say.
+    clock
+        The column of times that a file has where its rows don't all follow one another; None elsewhere.
     rate
         Rows a second; 0 where the file doesn't say.
     left_out
@@ -57,6 +62,7 @@ class Reader(Protocol):
     aside: frozenset[int]
     constants: Mapping[str, str]
     units: tuple[str, ...]
+    clock: int | None
     rate: float
     left_out: Mapping[str, int]
 
@@ -199,3 +205,20 @@ def check_missing(values: Values, missing: Sequence[float]) -> Values:
         values = values.copy()
         values[np.isin(values, missing)] = np.nan
     return values
+
+
+def unit_of(name: str) -> str:
+    """Return the unit that stands in brackets at the end of a column's name; empty where there is none."""
+    found = _UNIT.search(name)
+    return found[1].strip() if found else ""
+
+
+def distinct(names: Sequence[str]) -> Iterator[str]:
+    """Yield names that all differ; one that is empty is the number of its column."""
+    seen: set[str] = set()
+    for number, given in enumerate(names):
+        name = given or str(number)
+        while name in seen:
+            name += "_"
+        seen.add(name)
+        yield name

@@ -42,6 +42,7 @@ class CsvTable:
     """
 
     rate = 0.0
+    clock: int | None = None
     constants: Mapping[str, str] = {}
 
     def __init__(self, path: Path, delimiter: str, decimal: str) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import math
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
 import msgspec
 
-from stream_infomax.sources.table_columns import MAX_COLUMNS, NO_VALUE
+from stream_infomax.sources.table_columns import MAX_COLUMNS, NO_VALUE, distinct, unit_of
 
 # Lines that are looked at; less where they are long.
 LINES = 200
@@ -22,7 +21,6 @@ DIALECTS = [
     *((delimiter, ".") for delimiter in (",", ";", "\t", "|", "")),
     *((delimiter, ",") for delimiter in (";", "\t", "|", "")),
 ]
-_UNIT = re.compile(r"[\[(]([^\[\]()]*)[\])]\s*$")
 
 
 class Dialect(msgspec.Struct, kw_only=True):
@@ -179,10 +177,8 @@ def _with_head(
     numeric = tuple(_is_numeric(dialect, [row[i] for row in rows]) for i in range(length))
     if not any(numeric):
         raise ValueError("no column of numbers in its first lines; accepted is a table with a row a line")
-    names = tuple(_distinct(head or [""] * length))
-    units = [unit.strip("[]() ") for unit in units] or [
-        found[1].strip() if (found := _UNIT.search(name)) else "" for name in names
-    ]
+    names = tuple(distinct(head or [""] * length))
+    units = [unit.strip("[]() ") for unit in units] or [unit_of(name) for name in names]
     counts = bool(head) and not head[0] and _counts_rows([row[0] for row in rows])
     return Dialect(
         delimiter=dialect.delimiter,
@@ -230,14 +226,3 @@ def _counts_rows(cells: Sequence[str]) -> bool:
 
 def _steps(cells: Sequence[str]) -> set[int]:
     return {int(after) - int(before) for before, after in zip(cells, islice(cells, 1, None), strict=False)}
-
-
-def _distinct(names: Sequence[str]) -> Iterator[str]:
-    """Yield names that all differ; one that is empty is the number of its column."""
-    seen: set[str] = set()
-    for number, given in enumerate(names):
-        name = given or str(number)
-        while name in seen:
-            name += "_"
-        seen.add(name)
-        yield name

@@ -19,7 +19,7 @@ from stream_infomax.sources.table_columns import Reader, Run, Runs, index_of, ru
 if TYPE_CHECKING:
     from stream_infomax.sources.table import TableSettings
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz")
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".edf")
 ACCEPTED = f"a table ({', '.join(SUFFIXES)})"
 # Rates that were taken from times may differ by so much from file to file.
 ALIKE = 0.01
@@ -159,6 +159,14 @@ def read_table(path: Path, given: TableSettings) -> Reader:
         from stream_infomax.sources.table_numpy import NumpyTable
 
         return NumpyTable(path, given.array, given.transposed)
+    if suffix == ".edf":
+        from stream_infomax.sources.table_edf import EdfTable
+
+        return EdfTable(path, given.rate, given.channels)
+    if suffix in (".parquet", ".pq"):
+        from stream_infomax.sources.table_parquet import ParquetTable
+
+        return ParquetTable(path)
     from stream_infomax.sources.table_csv import CsvTable
 
     return CsvTable(path, given.delimiter, given.decimal)
@@ -166,7 +174,7 @@ def read_table(path: Path, given: TableSettings) -> Reader:
 
 def _table(found: Found, given: TableSettings, labels: dict[str, str]) -> Table:
     reader = read_table(found.path, given)
-    time = index_of(reader, given.time, "time") if given.time else None
+    time = index_of(reader, given.time, "time") if given.time else reader.clock
     label = None
     if given.label in reader.constants and given.label not in reader.names:
         labels = {**labels, given.label: reader.constants[given.label]}
@@ -211,6 +219,8 @@ def _channels(reader: Reader, given: TableSettings, taken: set[int | None]) -> t
 def left_out(table: Table, given: TableSettings) -> Counter[str]:
     """Return what of a file is not used, by what it is."""
     counts = Counter({what: n for what, n in table.reader.left_out.items() if n})
+    if given.label == "annotation":
+        del counts["annotations"]
     if not given.channels:
         named = {given.time, given.label}
         for number, is_number in enumerate(table.reader.numeric):

@@ -68,6 +68,8 @@ class NumpyTable:
         Where no member, or more than one, can hold the rows; where it has other dimensions or holds no numbers.
     """
 
+    clock: int | None = None
+
     def __init__(self, path: Path, array: str, transposed: bool) -> None:
         self.path = path
         self.transposed = transposed

@@ -56,6 +56,28 @@ def table(folder):
     return {"path": str(folder / "a.csv"), "time": "time", "label": "word", "frame": 64}
 
 
+def recorded(folder):
+    """Write a recording in EDF: channels of two rates, annotations of some rows."""
+    extra("edfio")
+    from edfio import Edf, EdfAnnotation, EdfSignal
+
+    generator = np.random.default_rng(0)
+    signals = [EdfSignal(generator.normal(size=10 * rate), rate, label=f"at {rate}") for rate in (100, 1)]
+    Edf(signals, annotations=[EdfAnnotation(3.0, 2.5, "eyes closed")]).write(folder / "a.edf")
+    return {"path": str(folder / "a.edf"), "rate": 100.0, "label": "annotation", "frame": 64}
+
+
+def columns(folder):
+    """Write a Parquet file of several row groups."""
+    extra("pyarrow")
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    rows = np.random.default_rng(0).laplace(size=(700, 2))
+    parquet.write_table(pa.table({"a": rows[:, 0], "b": rows[:, 1]}), folder / "a.parquet", row_group_size=300)
+    return {"path": str(folder), "frame": 64}
+
+
 @dataclass(frozen=True)
 class Example:
     """A source of a kind.
@@ -84,6 +106,8 @@ EXAMPLES = [
     Example("images", lambda folder: {**pictures(folder), "frames": 7, "mode": "crops"}, "crops"),
     Example("images", lambda folder: {**pictures(folder), "mode": "tiles", "colour": True}, "tiles", is_random=False),
     Example("table", arrays, "arrays", is_random=False),
+    Example("table", recorded, "edf", is_random=False),
+    Example("table", columns, "parquet", is_random=False),
     Example("table", lambda folder: {**table(folder), "order": "shuffled", "repeat": 2}, "csv"),
     Example("synthetic", lambda folder: {"n_sources": 4, "rows": 20, "frames": 9, "drift": 0.1}),
 ]

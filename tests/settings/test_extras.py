@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[2]
 # Where each package's part of stream_infomax begins.
 PARTS = {
     "PIL": "from stream_infomax import ImageSource; ImageSource('folder', frames=1)",
+    "edfio": "from stream_infomax import TableSource; TableSource('a.edf')",
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
+    "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",
     "skimage": "from stream_infomax import ImageSource; ImageSource('skimage:natural', frames=1)",
     "torch": "from stream_infomax import GreedyInfoMax",
