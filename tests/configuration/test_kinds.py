@@ -156,7 +156,7 @@ def test_their_settings_are_checked_and_documented_like_others(package: Path) ->
         load(package / "pipeline.toml", ["source.dcie=1"])
     assert "| `dice` | a whole number >= 1 | `2` | How many dice are thrown at once. |" in reference_of(package)
     kinds = [one["title"] for one in json.loads(schema_of(package))["properties"]["stage"]["items"]["anyOf"]]
-    assert kinds == ["windows", "learner", "contrast", "classifier", "sum"]
+    assert kinds == ["windows", "learner", "encoder", "contrast", "classifier", "sum"]
 
 
 def reference_of(package: Path) -> str:
