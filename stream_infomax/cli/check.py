@@ -47,6 +47,9 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
         labels = "; labels: " + ", ".join(f"{name} ({n})" for name, n in source.labels.items()) if source.labels else ""
         frames = "" if source.live else f", {source.frames:,} frames"
         yield from _entry("data", f"{source.about}{frames}{labels}")
+        left_out = ", ".join(f"{count:,} {what}" for what, count in source.left_out.items() if count)
+        if left_out:
+            yield from _entry("left out", left_out)
     logs = {service: config.log_of(service).memory for service in config.services()}
     kept = {stage.name: memory for stage in config.stage if (memory := getattr(stage.settings, "memory", 0))}
     yield from _entry(

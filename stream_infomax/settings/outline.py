@@ -33,6 +33,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
         What the channels' values are in, as text; empty, or one for each channel.
     labels
         How many values each label has.
+    left_out
+        How many of what a source does not use.
     about
         What else a person may want to know.
     warning
@@ -49,6 +51,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     channels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     labels: Mapping[str, int] = {}
+    left_out: Mapping[str, int] = {}
     about: str = ""
     warning: str = ""
 

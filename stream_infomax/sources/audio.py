@@ -21,8 +21,11 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
-from stream_infomax.sources.labels import Labels, compile_pattern
-from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
+from stream_infomax.sources.files import LATER, counted
+from stream_infomax.sources.labels import beside, compile_pattern
+from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey, tell
+
+BROKEN_OFF = "ends of files that broke off"
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,8 @@ class AudioSettings(Settings, frozen=True, kw_only=True):
     path: Annotated[
         str,
         Doc(
-            "A recording, or a folder that is searched with its subfolders. Hidden files, and files whose suffix is "
-            "not that of a recording, are passed over."
+            "A recording, or a folder that is searched with its subfolders. Hidden files and folders, linked folders, "
+            "and files whose suffix is not that of a recording, are left out and counted."
         ),
     ]
     rate: Annotated[
@@ -57,8 +60,8 @@ class AudioSettings(Settings, frozen=True, kw_only=True):
     labels_csv: Annotated[
         str,
         Doc(
-            "A CSV file with a head line: the first column names the file (its path below `path`, or its name), the "
-            "others become labels under their column's name."
+            "A CSV file with a head line: the first column names the file (its path below `path`, or as seen from the "
+            "CSV file, or its name), the others become labels under their column's name; an empty cell is none."
         ),
     ] = ""
     include: Annotated[
@@ -110,15 +113,17 @@ class AudioSource:
         self.start_time = given.start_time
         self.seed = given.seed
         self.root = Path(given.path)
-        self.recordings, self.unreadable = survey(
-            self.root, given.rate, compile_pattern("include", given.include), Labels(given.labels, given.labels_csv)
+        self.recordings, self.left_out, self.without_label = survey(
+            self.root, given.rate, compile_pattern("include", given.include), given.labels, given.labels_csv
         )
+        self._beside = "" if given.labels or given.labels_csv else beside(self.root)
         self._check_alike(given.rate)
         self.rate = given.rate or self.recordings[0].rate
         self.frame = given.frame or max(1, round(0.02 * self.rate))
         self.n_channels = 1 if self.mix else self.recordings[0].channels
         self._clipped = 0
         self._broken: set[str] = set()
+        self._complained: set[str] = set()
 
     def _check_alike(self, rate: int) -> None:
         first = self.recordings[0]
@@ -146,14 +151,15 @@ class AudioSource:
         """Return what the recordings come to."""
         samples = Counter(recording.samples for recording in self.recordings)
         seconds = self.repeat * sum(recording.samples for recording in self.recordings) / self.rate
-        passed_over = f" ({len(self.unreadable)} unreadable)" if self.unreadable else ""
         return Outline(
             frames=len(self),
             segments={n: self.repeat * count for n, count in samples.items()},
             row=(self.n_channels,),
             rate=float(self.rate),
             labels=count_values(recording.labels for recording in self.recordings),
-            about=f"{len(self.recordings):,} recordings{passed_over}, {seconds:,.1f} s, {self.rate:,} samples a second",
+            about=f"{len(self.recordings):,} recordings, {seconds:,.1f} s, {self.rate:,} samples a second",
+            left_out=self.left_out,
+            warning=self._beside,
         )
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -206,15 +212,17 @@ class AudioSource:
         added = inventory.added(before, self._inventory(), f"path = {str(self.root)!r}")
         if added:
             log.warning("left out, added since this run began: %s", inventory.listed(added))
+            self.left_out[LATER] = len(added)
             self.recordings = [recording for recording in self.recordings if recording.key in before]
 
     def counts(self) -> Counts:
         """Return the counts of files, files that could not be read or broke off, and clipped samples."""
         return {
             "files": len(self.recordings),
-            "files unreadable": len(self.unreadable),
-            "files broken off": len(self._broken),
+            "files without label": self.without_label,
+            "files that their decoder complained of": len(self._complained),
             "samples clipped": self._clipped,
+            **counted(self.left_out + Counter({BROKEN_OFF: len(self._broken)})),
         }
 
     def _inventory(self) -> inventory.Inventory:
@@ -266,9 +274,15 @@ class AudioSource:
             skip = max(0, skip - len(block))
 
     def _decoded(self, recording: Recording, seek: int) -> Iterator[Samples]:
-        for block in decode(recording.path, seek):
-            self._clipped += int(np.count_nonzero(np.abs(block) >= recording.full_scale))
-            if self.mix and block.shape[1] > 1:
-                with np.errstate(invalid="ignore", over="ignore"):  # infinities pass; the learner sets them aside
-                    block = block.mean(axis=1, dtype=np.float32, keepdims=True)
-            yield block
+        said: list[str] = []
+        try:
+            for block in decode(recording.path, seek, said):
+                self._clipped += int(np.count_nonzero(np.abs(block) >= recording.full_scale))
+                if self.mix and block.shape[1] > 1:
+                    with np.errstate(invalid="ignore", over="ignore"):  # infinities pass; the learner sets them aside
+                        block = block.mean(axis=1, dtype=np.float32, keepdims=True)
+                yield block
+        finally:  # the last block may never be asked for
+            if said and recording.segment not in self._complained:
+                self._complained.add(recording.segment)
+                tell(recording.path, said)

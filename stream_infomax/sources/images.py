@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Container, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +20,8 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
-from stream_infomax.sources.labels import compile_pattern
+from stream_infomax.sources.files import counted
+from stream_infomax.sources.labels import beside, compile_pattern
 
 if TYPE_CHECKING:  # Pillow is an extra, and whoever reads a configuration does not need it
     from stream_infomax.sources.pictures import Collection
@@ -39,7 +39,7 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
         Doc(
             "A picture, a folder with subfolders, a stack (`.npz` with the array `images` of shape (n, y, x) or (n, y, "
             "x, 3) and, maybe, `labels` of shape (n,)), or `skimage:natural`: the photographs and textures that come "
-            "with the package scikit-image."
+            "with the package scikit-image. Every page of a file is a picture; grey stands behind what is transparent."
         ),
     ]
     crop: Annotated[tuple[Positive, Positive], Doc("Height and width of what is cut out.")] = (12, 12)
@@ -64,11 +64,18 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
             "crops and tiles. A stack's own labels come under `label`."
         ),
     ] = ""
+    labels_csv: Annotated[
+        str,
+        Doc(
+            "A CSV file with a head line: the first column names the picture (its path below `path`, or as seen from "
+            "the CSV file, or its name), the others become labels under their column's name; an empty cell is none."
+        ),
+    ] = ""
     include: Annotated[
         str,
         Doc(
             "A regular expression: only pictures in whose path it is found are used. Pictures of a stack are called "
-            "`file.npz#00042`."
+            "`file.npz#00042`, pages of a file of several `file.tif#00002`."
         ),
     ] = ""
     order: Annotated[
@@ -78,10 +85,11 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        if self.labels and not compile_pattern("labels", self.labels).groupindex:
+            raise SettingError("labels", self.labels, "a pattern like '(?P<texture>[a-z]+)_'", "names no group")
         if self.frames == 0 and self.mode != "tiles":
             raise SettingError("frames", 0, "1 or more", f"mode = {self.mode!r} never ends")
         compile_pattern("include", self.include)
-        compile_pattern("labels", self.labels)
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the source needs."""
@@ -124,25 +132,18 @@ class ImageSource:
         self.seed = given.seed
         self.path = given.path
         self._frames = given.frames
-        self._pattern = compile_pattern("labels", given.labels)
-        self._include = compile_pattern("include", given.include)
+        self._include = given.include
+        self._labelled = given.labels, given.labels_csv
+        is_bundled = self.path.startswith("skimage:")
+        self._beside = "" if any(self._labelled) or is_bundled else beside(Path(self.path))
         self._read()
-        if self._pattern.groupindex and not any(self._pattern.search(name) for name in self.pictures.names):
-            raise SettingError(
-                "labels",
-                given.labels,
-                f"a pattern found in the path of a picture, for example in {self.pictures.names[0]!r}",
-                f"fits no picture at {path}",
-            )
 
     def _read(self, only: Container[bytes] | None = None) -> None:
         """Take in the pictures, or only those from some of the files."""
-        from stream_infomax.sources.pictures import read
+        from stream_infomax.sources.pictures import Wanted, read
 
-        self.pictures: Collection = read(
-            self.path, colour=self.colour, include=self._include, crop=self.crop, only=only
-        )
-        self._labels = [self._labels_of(self._pattern, i) for i in range(len(self.pictures))]
+        wanted = Wanted(self.colour, compile_pattern("include", self._include), self.crop, *self._labelled)
+        self.pictures: Collection = read(self.path, wanted, only)
         # Places where a crop can begin, and tiles, as running totals over the pictures.
         heights, widths = self.pictures.heights, self.pictures.widths
         self._places = np.cumsum((heights - self.crop[0] + 1) * (widths - self.crop[1] + 1))
@@ -156,13 +157,14 @@ class ImageSource:
     def outline(self) -> Outline:
         """Return what the pictures come to."""
         is_patches = self.mode == "patches"
-        passed_over = f" ({len(self.pictures.unusable)} unusable)" if self.pictures.unusable else ""
         return Outline(
             frames=len(self),
             segments={self.items * len(self): 1} if is_patches else {1: len(self)},
             row=(*self.crop, 3) if self.colour else self.crop,
-            labels={} if is_patches else count_values(self._labels),
-            about=f"{len(self.pictures):,} pictures{passed_over}",
+            labels={} if is_patches else count_values(self.pictures.labels),
+            about=f"{len(self.pictures):,} pictures",
+            left_out=self.pictures.left_out,
+            warning=self._beside,
         )
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -190,8 +192,12 @@ class ImageSource:
             self._read(only=before)
 
     def counts(self) -> Counts:
-        """Return the counts of pictures, and of those that could not be read or are too small."""
-        return {"pictures": len(self.pictures), "pictures unusable": len(self.pictures.unusable)}
+        """Return the counts of pictures, and of what was left out."""
+        return {
+            "pictures": len(self.pictures),
+            "pictures without label": self.pictures.without_label,
+            **counted(self.pictures.left_out),
+        }
 
     def _patches(self, offset: int) -> Frame:
         generator = np.random.default_rng([self.seed, offset])
@@ -211,7 +217,7 @@ class ImageSource:
             arrays=self._cut(np.array([picture]), np.array([y]), np.array([x])),
             last=True,
             end=offset == self.n_frames - 1,
-            labels=self._labels[picture],
+            labels=self.pictures.labels[picture],
         )
 
     def _random_crop(self, offset: int) -> tuple[int, int, int]:
@@ -238,11 +244,6 @@ class ImageSource:
         rows = corner[:, None] + np.arange(self.crop[0]) * width[:, None]
         values = self.pictures.values(rows[:, :, None] + np.arange(self.crop[1]))
         return {self.name: Array(values, ("item", "y", "x", "colour")[: values.ndim])}
-
-    def _labels_of(self, pattern: re.Pattern[str], picture: int) -> dict[str, str]:
-        found = pattern.search(self.pictures.names[picture])
-        labels = {key: text for key, text in found.groupdict().items() if text is not None} if found else {}
-        return {**self.pictures.labels[picture], **labels}
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Entry(NamedTuple):
 Inventory: TypeAlias = dict[bytes, Entry]
 
 
-def entry(path: Path, labels: Mapping[str, str] | None = None) -> Entry:
+def entry(path: Path, labels: Mapping[str, Any] | None = None) -> Entry:
     """Return what is noted of a file."""
     about = path.stat()
     digest = blake2b(json.dumps(labels or {}, sort_keys=True).encode(), digest_size=8).digest()

@@ -1,33 +1,31 @@
-"""Collection: pictures of any size in one flat buffer, and the readers that fill it."""
+"""Collection: pictures of any size in one flat buffer, and how it is filled."""
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Container, Iterator
+from collections import Counter
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.settings.extras import optional, require
-
-with optional():
-    from PIL import Image, ImageOps
-
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.extras import require
+from stream_infomax.sources.files import LATER, UNREADABLE, Found, find, key_of, name_of
 from stream_infomax.sources.inventory import Inventory, entry
+from stream_infomax.sources.labels import Labels
+from stream_infomax.sources.pages import PageError, Picture, Pixels, Reader
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
 ACCEPTED = f"pictures that Pillow reads ({', '.join(SUFFIXES[:-1])}) and .npz stacks"
 MAX_BYTES = 8 << 30
+TOO_SMALL = "pictures smaller than crop"
+UNREADABLE_PAGES = "unreadable pages"
 
 # Photographs and textures inside the scikit-image wheel; see natural_pictures().
 NATURAL = (
@@ -41,14 +39,8 @@ NATURAL = (
     "motorcycle_left.png",
     "rocket.jpg",
 )
-# What Pillow and NumPy raise on files that are not what their name says.
-UNREADABLE = (
-    *(OSError, ValueError, SyntaxError, EOFError, KeyError, struct.error),
-    *(Image.DecompressionBombError, zipfile.BadZipFile, zlib.error),
-)
 
 log = logging.getLogger(__name__)
-Pixels = npt.NDArray[Any]
 Indices = npt.NDArray[np.int64]
 
 
@@ -61,30 +53,59 @@ class Collection:
     names
         Path below the folder; of stacks with the number behind ``#``.
     labels
-        What the file itself says about each picture.
+        Of each picture.
     starts, heights, widths
         Place of each picture's first pixel in the buffer, and its size: arrays of shape (n_pictures,).
-    unusable
-        A sentence for each file that could not be used.
+    left_out
+        How many of what is not used.
+    refused
+        A sentence on each file or page that cannot be used.
+    without_label
+        How many pictures have no label although there are some.
     inventory
         The files that the pictures are from; empty for a bundled set.
     """
 
     names: list[str] = field(default_factory=list)
     labels: list[dict[str, str]] = field(default_factory=list)
-    unusable: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    refused: list[str] = field(default_factory=list)
+    without_label: int = 0
     inventory: Inventory = field(default_factory=dict)
     _pieces: list[Pixels] = field(default_factory=list)
+    _n_bytes: int = 0
 
     def __len__(self) -> int:
         """Return the number of pictures."""
         return len(self.names)
 
-    def add(self, name: str, pixels: Pixels, labels: dict[str, str]) -> None:
-        """Append a picture, uint8 or float32 from 0 to 1, of shape (y, x) or (y, x, 3)."""
-        self.names.append(name)
-        self.labels.append(labels)
-        self._pieces.append(pixels)
+    def take(self, picture: Picture | Exception, file: Path, crop: tuple[int, int], labels: Labels) -> None:
+        """Append a picture of a file, or note why it cannot be used.
+
+        Raises
+        ------
+        MemoryError
+            Where all together take more than `MAX_BYTES`.
+        """
+        if isinstance(picture, Exception):
+            kind = UNREADABLE_PAGES if isinstance(picture, PageError) else UNREADABLE
+            self._refuse(kind, f"{file}: {picture}")
+            return
+        y, x = picture.pixels.shape[:2]
+        if y < crop[0] or x < crop[1]:
+            self._refuse(TOO_SMALL, f"{file}: its {y} × {x} pixels hold no crop of {crop}")
+            return
+        self._n_bytes += picture.pixels.nbytes
+        if self._n_bytes > MAX_BYTES:
+            raise MemoryError(f"the pictures take more than {MAX_BYTES >> 30} GiB; include fewer")
+        self.names.append(picture.name)
+        self.labels.append({**picture.labels, **labels.of(picture.name, picture.labels)})
+        self._pieces.append(picture.pixels)
+
+    def _refuse(self, kind: str, why: str) -> None:
+        self.left_out[kind] += 1
+        if why not in self.refused[-1:]:  # once for the pictures of a stack
+            self.refused.append(why)
 
     def close(self) -> None:
         """Lay the pictures out in the buffer; nothing is added from here on."""
@@ -102,54 +123,66 @@ class Collection:
         return _to_float(self._buffer[places])
 
 
-def read(
-    path: str | Path,
-    *,
-    colour: bool,
-    include: re.Pattern[str],
-    crop: tuple[int, int],
-    only: Container[bytes] | None = None,
-) -> Collection:
-    """Return the pictures at `path` that `include` is found in and that are at least as large as `crop`.
+class Wanted(NamedTuple):
+    """Which pictures are wanted, and with which labels.
+
+    Attributes
+    ----------
+    colour
+        Red, green and blue; else grey.
+    include
+        What is found in their names.
+    crop
+        What they are at least as large as.
+    labels, labels_csv
+        A pattern and a CSV file; empty for none.
+    """
+
+    colour: bool
+    include: re.Pattern[str]
+    crop: tuple[int, int]
+    labels: str
+    labels_csv: str
+
+
+def read(path: str, wanted: Wanted, only: Container[bytes] | None = None) -> Collection:
+    """Return the pictures at `path`.
 
     Where `only` is given, they come from no other files than these, named as in an inventory.
     """
-    if str(path).startswith("skimage:"):
-        files, folder = natural_pictures(str(path)), None
-    else:
-        files, folder = _find(Path(path))
-    collection = Collection()
-    n_bytes = 0
-    for file in files:
-        key = os.fsencode(file.name if folder is None else file.relative_to(folder))
+    bundled = path.startswith("skimage:")
+    table = Path(wanted.labels_csv) if wanted.labels_csv else None
+    found = natural_pictures(path) if bundled else find(Path(path), SUFFIXES, ACCEPTED, table)
+    labels = Labels(wanted.labels, wanted.labels_csv, None if bundled else Path(path), "picture")
+    collection = Collection(left_out=found.left_out)
+    reader = Reader(wanted.colour, wanted.include, MAX_BYTES)
+    for file in found.files:
+        key = key_of(file, found.folder)
         if only is not None and key not in only:
+            collection.left_out[LATER] += 1
             continue
-        name = key.decode("utf-8", "replace")
-        read_file = _stack if file.suffix.lower() == ".npz" else _picture
-        try:
-            for picture_name, pixels, labels in read_file(file, name, colour, include):
-                if pixels.shape[0] < crop[0] or pixels.shape[1] < crop[1]:
-                    raise ValueError(f"its {pixels.shape[0]} × {pixels.shape[1]} pixels hold no crop of {crop}")
-                n_bytes += pixels.nbytes
-                if n_bytes > MAX_BYTES:
-                    raise MemoryError(f"the pictures at {path} take more than {MAX_BYTES >> 30} GiB; include fewer")
-                collection.add(picture_name, pixels, labels)
-                if folder is not None and key not in collection.inventory:
-                    collection.inventory[key] = entry(file)
-        except UNREADABLE as error:
-            collection.unusable.append(f"{file}: {error}")
+        first = len(collection)
+        for picture in reader.read(file, key.decode("utf-8", "replace")):
+            collection.take(picture, file, wanted.crop, labels)
+        if len(collection) > first and not bundled:
+            of_file = dict(zip(collection.names[first:], collection.labels[first:], strict=True))
+            collection.inventory[key] = entry(file, of_file if table else {})
+    collection.left_out += reader.left_out
     if not collection.names:
-        reasons = "; ".join(collection.unusable[:3])
+        reasons = "; ".join(collection.refused[:3])
         if not reasons:
-            reasons = f"include = {include.pattern!r} fits none" if files else "nothing there has their suffix"
-        raise SettingError("path", str(path), f"{ACCEPTED}, or a folder of them", f"no usable picture ({reasons})")
-    for sentence in collection.unusable:
+            reasons = f"include = {wanted.include.pattern!r} fits none" if found.files else found.nothing()
+        raise SettingError("path", path, f"{ACCEPTED}, or a folder of them", f"no usable picture ({reasons})")
+    for sentence in collection.refused:
         log.warning("passed over %s", sentence)
+    names = [*collection.names, *reader.passed_over, *(name_of(file, found.folder) for file in found.files)]
+    collection.left_out += labels.check(Path(path), collection.names[0], names)
+    collection.without_label = labels.without
     collection.close()
     return collection
 
 
-def natural_pictures(path: str = "skimage:natural") -> list[Path]:
+def natural_pictures(path: str = "skimage:natural") -> Found:
     """Return the photographs and textures that are installed with scikit-image; nothing is downloaded.
 
     Provenance, as ``skimage.data`` states it: *astronaut* (Eileen Collins, by NASA, public domain), *camera* (by Lav
@@ -176,64 +209,7 @@ def natural_pictures(path: str = "skimage:natural") -> list[Path]:
     files = [folder / name for name in NATURAL if (folder / name).is_file()]
     if not files:
         raise FileNotFoundError(f"none of {', '.join(NATURAL)} is in {folder}")
-    return files
-
-
-def _find(root: Path) -> tuple[list[Path], Path]:
-    if not root.exists():
-        raise SettingError("path", str(root), f"{ACCEPTED}, or a folder of them", "no such file or folder")
-    if not root.is_dir():
-        return [root], root.parent
-    files = [
-        file
-        for file in root.rglob("*")
-        if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
-    ]
-    return sorted(files, key=lambda file: file.relative_to(root).parts), root
-
-
-# For each picture of a file that is included: its name, its pixels and its labels.
-_Read = Iterator[tuple[str, Pixels, dict[str, str]]]
-
-
-def _picture(file: Path, name: str, colour: bool, include: re.Pattern[str]) -> _Read:
-    if not include.search(name):
-        return
-    with Image.open(file) as image:
-        picture = ImageOps.exif_transpose(image)
-        if picture.mode in ("I", "I;16", "I;16B", "F"):
-            yield name, _deep(picture, colour), {}
-        else:
-            yield name, np.asarray(picture.convert("RGB" if colour else "L")), {}
-
-
-def _deep(picture: Image.Image, colour: bool) -> Pixels:
-    """Return a grey picture of 16 bits as float32 from 0 to 1."""
-    values = np.asarray(picture)
-    if picture.mode == "F" or values.max(initial=0) > 65535 or values.min(initial=0) < 0:
-        raise ValueError(f"its mode is {picture.mode}; accepted are 8 and 16 bits a value")
-    grey = values.astype(np.float32) / np.float32(65535)
-    return np.repeat(grey[:, :, None], 3, axis=2) if colour else grey
-
-
-def _stack(file: Path, name: str, colour: bool, include: re.Pattern[str]) -> _Read:
-    with file.open("rb") as opened:
-        arrays = np.load(opened, allow_pickle=False)
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("it is no .npz archive")
-        images, labels = arrays["images"], arrays.get("labels")
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
-        raise ValueError(
-            f"its array images is {images.dtype} of shape {images.shape}; accepted is uint8 (n, y, x[, 3])"
-        )
-    if labels is not None and labels.shape != images.shape[:1]:
-        raise ValueError(f"its array labels has shape {labels.shape}; accepted is {images.shape[:1]}")
-    for i, pixels in enumerate(images):
-        numbered = f"{name}#{i:05d}"
-        if include.search(numbered):
-            if colour != (pixels.ndim == 3):
-                pixels = np.asarray(Image.fromarray(pixels).convert("RGB" if colour else "L"))
-            yield numbered, pixels, {} if labels is None else {"label": str(labels[i])}
+    return Found(files, folder, Counter())
 
 
 def _to_float(pixels: Pixels) -> npt.NDArray[np.float32]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,11 @@ import soundfile
 import soxr
 
 from stream_infomax.settings.error import SettingError
+from stream_infomax.sources.endings import goes_on, is_cut
+from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.labels import Labels
+from stream_infomax.sources.murmur import caught
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".caf", ".w64")
 ACCEPTED = f"recordings that libsndfile reads: {', '.join(SUFFIXES)}"
@@ -30,6 +35,8 @@ EXACT_FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF")
 EXACT_SUBTYPES = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
 # The largest magnitude that each subtype holds, as float32; a sample there is counted as clipped.
 FULL_SCALE = {"PCM_S8": 1 - 2.0**-7, "PCM_U8": 1 - 2.0**-7, "PCM_16": 1 - 2.0**-15, "PCM_24": 1 - 2.0**-23}
+
+LATER_PARTS = "later parts of files that were put together"
 
 log = logging.getLogger(__name__)
 Samples = npt.NDArray[np.float32]
@@ -54,59 +61,80 @@ class Recording:
     entry: Entry
 
 
-def survey(root: Path, rate: int, include: re.Pattern[str], labels: Labels) -> tuple[list[Recording], list[str]]:
-    """Return the readable recordings at `root` that `include` is found in, and a sentence for each unreadable one."""
-    if not root.exists():
-        raise SettingError("path", str(root), f"{ACCEPTED}, or a folder of them", "no such file or folder")
-    if root.is_dir():
-        folder = root
-        files = [
-            file
-            for file in root.rglob("*")
-            if file.suffix.lower() in SUFFIXES and file.is_file() and not file.name.startswith(".")
-        ]
-        files.sort(key=lambda file: file.relative_to(root).parts)
-    else:
-        folder = root.parent
-        files = [root]
+class Surveyed(NamedTuple):
+    """What is at a path.
+
+    Attributes
+    ----------
+    recordings
+        Those that can be read.
+    left_out
+        How many of what is not used.
+    without_label
+        How many recordings have no label although there are some.
+    """
+
+    recordings: list[Recording]
+    left_out: Counter[str]
+    without_label: int
+
+
+def survey(root: Path, rate: int, include: re.Pattern[str], pattern: str, labels_csv: str) -> Surveyed:
+    """Look at the recordings at `root` that `include` is found in."""
+    found = find(root, SUFFIXES, ACCEPTED, Path(labels_csv) if labels_csv else None)
+    labels = Labels(pattern, labels_csv, root)
+    names = {file: name_of(file, found.folder) for file in found.files}
+    wanted = [file for file in found.files if include.search(names[file])]
+    left_out = found.left_out
+    left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
     recordings, unreadable = [], []
-    wanted = [(file, name) for file in files if include.search(name := _name(file, folder))]
-    for file, name in wanted:
+    for file in wanted:
         try:
-            recordings.append(_probe(file, name, rate, labels, os.fsencode(file.relative_to(folder))))
+            recording = _probe(file, names[file], rate, labels, key_of(file, found.folder))
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
-            unreadable.append(f"{file}: {getattr(error, 'error_string', error)}")
+            unreadable.append(f"{file}: {_reason(error)}")
+        else:
+            recordings.append(recording)
+            if goes_on(file):
+                left_out[LATER_PARTS] += 1
+                log.warning("%s: what was put behind its end is left out", file)
     if not recordings:
         reasons = "; ".join(unreadable[:3])
         if not reasons:
-            reasons = f"include = {include.pattern!r} fits none" if files else "nothing there has their suffix"
+            reasons = f"include = {include.pattern!r} fits none" if found.files else found.nothing()
         raise SettingError("path", str(root), ACCEPTED, f"no readable recording there ({reasons})")
     for sentence in unreadable:
         log.warning("passed over %s", sentence)
-    labels.check(root, recordings[0].segment)
-    return recordings, unreadable
-
-
-def _name(file: Path, folder: Path) -> str:
-    """Return the path below the folder, as text that can be sent."""
-    return os.fsencode(file.relative_to(folder).as_posix()).decode("utf-8", "replace")
+    left_out[UNREADABLE] += len(unreadable)
+    left_out += labels.check(root, recordings[0].segment, names.values())
+    return Surveyed(recordings, left_out, labels.without)
 
 
 def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> Recording:
     """Return what `path` holds. Raises ValueError or LibsndfileError where it holds no sample."""
-    with soundfile.SoundFile(path) as file:
-        own_rate, channels, stored = file.samplerate, file.channels, file.frames
+    said: list[str] = []
+    with _opened(path, said) as file:
+        own_rate, channels, announced = file.samplerate, file.channels, file.frames
         exact = file.format in EXACT_FORMATS and file.subtype in EXACT_SUBTYPES
         full_scale = FULL_SCALE.get(file.subtype, 1.0)
-        if stored >= UNKNOWN_LENGTH:
+        if announced >= UNKNOWN_LENGTH:
             raise ValueError("its header doesn't say how long it is (written to a pipe?); accepted is one that does")
-        whole = exact or _holds_sample(file, stored - 1)
+        if announced < 1:
+            size = path.stat().st_size
+            raise ValueError(f"its header announces no sample; the file has {size:,} bytes (was it never finished?)")
+        with caught(said):
+            whole = exact or _holds_sample(file, announced - 1)
+    stored = announced
     if not whole:
-        # It announces more than it holds: what it holds is counted once, here.
-        announced, stored = stored, sum(len(block) for block in decode(path))
-        log.warning("%s announces %d samples and holds %d", path, announced, stored)
+        # What it holds is counted once, here; formats in which nothing can be sought come here too.
+        stored = sum(len(block) for block in decode(path, said=said))
+    tell(path, said)
     if stored < 1:
-        raise ValueError("it holds no sample")
+        raise ValueError(f"its header announces {announced:,} samples, and it holds none")
+    if stored != announced:
+        log.warning("%s announces %d samples and holds %d", path, announced, stored)
+    elif is_cut(path):
+        log.warning("%s announces more than the %d samples that it holds", path, stored)
     # soxr rounds the length half up.
     samples = stored if rate in (0, own_rate) else (2 * stored * rate + own_rate) // (2 * own_rate)
     if samples < 1:
@@ -115,6 +143,12 @@ def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> R
     return Recording(
         path, segment, own_rate, channels, full_scale, exact, stored, samples, found, key, entry(path, found)
     )
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read. libsndfile takes for a missing file what no decoder of it knows."""
+    reason = str(getattr(error, "error_string", error))
+    return "libsndfile finds no recording in it" if "is not a regular file" in reason else reason
 
 
 def _holds_sample(file: soundfile.SoundFile, index: int) -> bool:
@@ -127,16 +161,43 @@ def _holds_sample(file: soundfile.SoundFile, index: int) -> bool:
         return False
 
 
-def decode(path: Path, seek: int = 0) -> Iterator[Samples]:
-    """Yield what can be decoded, in blocks of (n, channels); a file that breaks off simply ends."""
+def decode(path: Path, seek: int = 0, said: list[str] | None = None) -> Iterator[Samples]:
+    """Yield what can be decoded, in blocks of (n, channels); a file that breaks off simply ends.
+
+    Parameters
+    ----------
+    said
+        Takes what the decoder complains of; else it is logged.
+    """
+    said = [] if (is_alone := said is None) else said
     try:
-        with soundfile.SoundFile(path) as file:
+        with _opened(path, said) as file:
+            is_mpeg = "MPEG" in (file.format, file.subtype[:4])  # only its decoder talks
             if seek:
                 file.seek(seek)
-            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+            while True:
+                with caught(said) if is_mpeg else nullcontext():
+                    block = file.read(BLOCK, dtype="float32", always_2d=True)
+                if not len(block):
+                    break
                 yield block
     except (soundfile.LibsndfileError, OSError) as error:
         log.warning("%s: %s", path, error)
+    if is_alone:
+        tell(path, said)
+
+
+def _opened(path: Path, said: list[str]) -> soundfile.SoundFile:
+    """Return an open file. Raises LibsndfileError."""
+    with caught(said):
+        return soundfile.SoundFile(path)
+
+
+def tell(path: Path, said: Sequence[str]) -> None:
+    """Log what the decoder of a file complained of."""
+    if said:
+        more = f" and {len(said) - 1} more lines" if len(said) > 1 else ""
+        log.warning("%s: its decoder says: %s%s", path, said[0], more)
 
 
 def resample(blocks: Iterator[Samples], rate: int, new_rate: int, n_channels: int) -> Iterator[Samples]:

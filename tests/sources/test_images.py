@@ -154,7 +154,7 @@ def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
 def test_the_bundled_pictures_are_natural_and_varied() -> None:
     source = ImageSource("skimage:natural", frames=3)
     assert len(source.pictures) >= 6
-    assert {path.name for path in natural_pictures()} >= {"brick.png", "grass.png", "gravel.png", "camera.png"}
+    assert {path.name for path in natural_pictures().files} >= {"brick.png", "grass.png", "gravel.png", "camera.png"}
     assert values_of(next(source.frames())).std() > 0.1
     with pytest.raises(ValueError, match="skimage:natural, the only bundled set"):
         ImageSource("skimage:cells", frames=1)
@@ -200,7 +200,12 @@ def test_bad_files_of_a_folder_are_named_and_passed_over(folder: Path, caplog: p
     with caplog.at_level(logging.WARNING):
         source = ImageSource(folder, frames=3)
     assert [wire.encode(frame) for frame in source.frames()] == expected
-    assert source.counts() == {"pictures": 3, "pictures unusable": len(bad)}
+    assert source.counts() == {
+        "pictures": 3,
+        "pictures without label": 0,
+        "left out: unreadable files": len(bad) - 1,
+        "left out: pictures smaller than crop": 1,
+    }
     for name in bad:
         assert name in caplog.text
 

@@ -1,0 +1,50 @@
+"""What a library writes to the stderr of the whole process, taken off it and said with the name of the file."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import UnsupportedOperation
+
+
+@contextmanager
+def caught(said: list[str]) -> Iterator[None]:
+    """Append what native code writes to stderr meanwhile to `said`, line by line.
+
+    The file descriptor belongs to the whole process. It is only taken where no other thread of Python runs, whose words
+    it might be, or whose children might inherit it; else the library's words go where they always went.
+    """
+    if threading.active_count() > 1:
+        yield
+        return
+    try:
+        before = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    try:
+        with tempfile.TemporaryFile() as file:
+            _flush()
+            os.dup2(file.fileno(), 2)
+            try:
+                yield
+            finally:
+                _flush()
+                os.dup2(before, 2)
+                file.seek(0)
+                said += [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    finally:
+        os.close(before)
+
+
+def _flush() -> None:
+    """Let what Python has to say go where it belongs."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError, UnsupportedOperation):
+            return
