@@ -125,9 +125,13 @@ def keys(segment: str) -> tuple[str, str]:
 
 
 def beside(root: Path) -> str:
-    """Return a sentence on the table of labels that lies in a folder and is not used; empty where there is none."""
+    """Log and return a sentence on the labels that lie in a folder and are not used; empty where there are none."""
     path = (root if root.is_dir() else root.parent) / BESIDE
-    return f"{path} is not used; labels_csv = {str(path)!r} takes labels from it" if path.is_file() else ""
+    if not path.is_file():
+        return ""
+    sentence = f"{path} is not used; labels_csv = {str(path)!r} takes labels from it"
+    log.warning(sentence)
+    return sentence
 
 
 def compile_pattern(key: str, pattern: str) -> re.Pattern[str]:

@@ -32,8 +32,8 @@ class FileSettings(Settings, frozen=True, kw_only=True):
     labels_csv: Annotated[
         str,
         Doc(
-            "A CSV file with a head line: the first column names the file (its path below `path`, or its name), the "
-            "others become labels under their column's name."
+            "A CSV file with a head line: the first column names the file (its path below `path`, or as seen from the "
+            "CSV file, or its name), the others become labels under their column's name; an empty cell is none."
         ),
     ] = ""
     include: Annotated[

@@ -48,3 +48,35 @@ def test_labels_that_fit_nothing_are_named_before_anything_starts(folder: Path) 
     assert not list((folder / "runs" / "speech").glob("*/checkpoint-*"))
     corrected = ("--set", "source.path=sounds", "--set", r"source.labels=(?P<digit>[a-z]+)")
     assert call("check", "speech", *corrected, folder=folder).code == 0
+
+
+def test_what_is_left_out_stands_in_the_summary_and_in_check(folder: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    for name in ("a", "b", "c", "d"):
+        samples = np.random.default_rng(0).laplace(size=4000) / 20
+        soundfile.write(sounds / f"{name}.wav", samples, 8000)
+    for name in ("cut", "empty", "noise"):
+        (sounds / f"{name}.wav").write_bytes({"cut": b"RIFF", "empty": b"", "noise": b"\1\7" * 99}[name])
+    (sounds / ".hidden.wav").touch()
+    (sounds / "labels.csv").write_text("file,word\n./a.wav,yes\nb.wav,no\ne.wav,no\n")
+    given = ("recordings", "--set", "source.path=sounds", "--set", "stage.learner.warmup=300")
+    counted = "left out: 1 hidden files and folders, 1 files of another suffix, 3 unreadable files"
+    mention = "sounds/labels.csv is not used; labels_csv = 'sounds/labels.csv' takes labels from it"
+
+    checked = call("check", *given, folder=tmp_path)
+    assert counted.replace(":", "") in " ".join(checked.output.split())
+    assert mention in " ".join(checked.output.split())
+    done = call("run", *given, "--in-process", folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert counted in " ".join(done.output.split())
+    assert mention in " ".join(done.errors.split())
+    again = call("run", *given, "--in-process", folder=tmp_path)
+    assert counted in " ".join(again.output.split())
+
+    given = (*given, "--set", "source.labels_csv=sounds/labels.csv", "--set", "run.folder=labelled")
+    done = call("run", *given, folder=tmp_path)
+    assert done.code == 0, done.errors
+    assert "3 unreadable files, 1 lines of labels_csv that name no file" in " ".join(done.output.split())
+    assert "1 of 3 lines name no file at sounds: e.wav" in " ".join(done.errors.split())
+    assert mention not in " ".join(done.errors.split())
