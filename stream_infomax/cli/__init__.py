@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
+from stream_infomax.cli.conform import conform
 from stream_infomax.cli.diff import diff
 from stream_infomax.cli.doctor import doctor
 from stream_infomax.cli.encode import encode
@@ -48,7 +49,7 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, replay, diff, encode, show, probe, check, init, schema, tap, label, doctor, warmup):
+for command in (run, replay, diff, encode, show, probe, check, init, schema, conform, tap, label, doctor, warmup):
     app.command(command)
 
 
