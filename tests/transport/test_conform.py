@@ -284,6 +284,16 @@ def test_a_label_that_comes_late_says_for_what() -> None:
     assert (finding.field, finding.verdict) == ("arrays", "wrong")
 
 
+def test_a_label_that_comes_late_is_counted_among_the_messages() -> None:
+    listener = Listener()
+    for count in range(20):
+        header, payloads = message(count)
+        label = {"arrays": [], "labels": {"digit": "7"}, "segment": "a"} if count == 9 else {}
+        listener.take([msgspec.msgpack.encode({**header, **label}), *payloads * (not label)], BEGUN)
+    (note,) = notes(listener.report(), "count")
+    assert (note.verdict, note.text) == ("right", "0 … 19, none missing")
+
+
 def test_what_is_kept_of_strangers_is_bounded() -> None:
     listener = Listener()
     for number in range(3 * MOST_STREAMS):

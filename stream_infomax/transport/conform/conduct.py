@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from stream_infomax.transport.conform.clocking import Clocking
-from stream_infomax.transport.conform.inspection import Finding, Inspected, Verdict, shown
+from stream_infomax.transport.conform.inspection import Finding, Inspected, Verdict, is_late_label, shown
 from stream_infomax.transport.conform.values import Values
 
 # Seconds by which the time of a device and that of this machine may differ for both to be wall clocks.
@@ -49,6 +49,7 @@ class Conduct:
         self._before: _Before | None = None
         self._sessions: dict[str, None] = {}
         self._session: str | None = None
+        self._count: int | None = None  # of the newest message, be it a late label
         self._never_arrived = 0
         self._jumps = 0
         self._segments = 0
@@ -57,8 +58,10 @@ class Conduct:
     def follow(self, inspected: Inspected, arrived: float) -> Iterator[Finding]:
         """Take a frame in which nothing is wrong, and when it came; yield what is not right against those before."""
         header = inspected.header
-        if not header["arrays"] and not header.get("end"):
-            return  # a label that comes late
+        if is_late_label(header):
+            yield from self._counted(header)[1]
+            self._count = header.get("count")
+            return
         for key in header:
             self._with[key] = self._with.get(key, 0) + 1
         array = next(iter(inspected.arrays.values()), None)
@@ -91,21 +94,20 @@ class Conduct:
         if before is None or before.get("last") or before.get("segment", "") != header.get("segment", ""):
             self._segments += 1
         self.ended = header.get("end", False)
-        self._session = header.get("session", "")
+        self._session, self._count = header.get("session", ""), header.get("count")
         if len(self._sessions) < 16:
             self._sessions[self._session or ""] = None
 
     def _counted(self, header: Mapping[str, Any]) -> tuple[int, list[Finding]]:
         """Return how many frames never arrived before this one, and what is wrong with its counter and session."""
-        assert self._before is not None
         session = header.get("session", "")
-        if session != self._session:
+        if session != self._session and self._session is not None:
             if session in self._sessions:
                 text = f"{shown(session)} and {shown(self._session)} by turns: two devices send under one name"
                 return 0, [Finding("session", "two", "wrong", text)]
             text = f"another one, {shown(session)} after {shown(self._session)}: the device was started again"
             return 0, [Finding("session", "another", "look", text)]
-        before, count = self._before.header.get("count"), header.get("count")
+        before, count = self._count, header.get("count")
         if before is None or count is None or self.ended:
             return 0, []
         if count == before:
@@ -188,12 +190,11 @@ class Conduct:
         if missing is not None:
             yield missing
             return
-        assert self._before is not None
         if self._jumps * 2 > self.frames:
             text = f"jumps {self._jumps:,} times in {self.frames:,} frames; accepted is one more with every frame"
             yield Finding("count", "jumps", "wrong", text)
         lost = f"{self._never_arrived:,} never arrived" if self._never_arrived else "none missing"
-        yield Finding("count", "", "right", f"{self._first['count']:,} … {self._before.header['count']:,}, {lost}")
+        yield Finding("count", "", "right", f"{self._first['count']:,} … {self._count:,}, {lost}")
 
     def _lives(self) -> Finding:
         missing = self._missing("session", "a device that is started again looks like one whose counter goes back")

@@ -141,6 +141,11 @@ def inspect(parts: Sequence[bytes]) -> Inspected:
     return Inspected(accepted, arrays, findings)
 
 
+def is_late_label(header: Mapping[str, Any]) -> bool:
+    """Return whether a message has no rows, and says nothing of the end of any."""
+    return "arrays" in header and not (header["arrays"] or header.get("last") or header.get("end"))
+
+
 def shown(value: Any) -> str:
     """Return a value from outside as a sentence may hold it."""
     try:
@@ -238,9 +243,9 @@ def _read_array(prefix: str, one: Mapping[str, Any], payload: bytes, arrays: dic
 
 def _uses(header: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what is wrong with keys together."""
-    late = "arrays" in header and not header["arrays"] and not header.get("end")
+    late = is_late_label(header)
     if late and not header.get("labels"):
-        yield Finding("arrays", "none", "wrong", "none, and neither `labels` that come late nor `end`")
+        yield Finding("arrays", "none", "wrong", "none, and neither `labels` that come late nor `last` or `end`")
     if late and not any(key in header for key in ("segment", "offset", "time")):
         text = "come late (without arrays), but do not say for what; accepted is one of segment, offset and time"
         yield Finding("labels", "place", "wrong", text)
