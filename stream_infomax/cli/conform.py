@@ -33,7 +33,8 @@ def conform(address: str, *, seconds: float = 10.0, frames: int = 0, json: bool 
     """
     from stream_infomax.configuration.load import ConfigError
     from stream_infomax.transport.conform.listen import Listener, listen
-    from stream_infomax.transport.pull import StreamError
+    from stream_infomax.transport.pull import Pull, StreamError
+    from stream_infomax.transport.sockets import HIGH_WATER_MARK, MAX_PART_BYTES
 
     if not seconds > 0:
         raise ConfigError(f"--seconds {seconds}: accepted is a number > 0")
