@@ -21,11 +21,9 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import LATER, counted
+from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
 from stream_infomax.sources.labels import beside, compile_pattern
 from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey, tell
-
-BROKEN_OFF = "ends of files that broke off"
 
 log = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ SUFFIX = "files of another suffix"
 NOT_INCLUDED = "files that include does not fit"
 LATER = "files that were added since the run began"
 UNREADABLE = "unreadable files"
+BROKEN_OFF = "ends of files that broke off"
 NO_FILES = "pipes, sockets and devices"
 NOWHERE = "links to nothing"
 LINKED = "linked folders"
@@ -62,7 +63,7 @@ def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None
     accepted
         What `path` may be, in words.
     used
-        A file in the folder that serves another purpose, and is not left out: the labels.
+        A file in the folder that is used otherwise: the table of labels.
 
     Raises
     ------
@@ -83,9 +84,11 @@ def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None
     for entry, kind in _walk(root, odd):
         if kind:
             left_out[kind] += 1
+        elif used is not None and used.exists() and used.samefile(entry.path):
+            continue
         elif Path(entry.path).suffix.lower() in suffixes:
             files.append(Path(entry.path))
-        elif used is None or not used.exists() or not used.samefile(entry.path):
+        else:
             left_out[SUFFIX] += 1
     for kind, names in odd.items():
         log.warning("left out %s below %s: %s", kind, root, listed(names))

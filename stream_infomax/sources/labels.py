@@ -60,8 +60,8 @@ class Labels:
         self._idle = {key: str(value) for key, value in (("labels", pattern), ("labels_csv", csv_path)) if value}
         self._given = dict(self._idle)
 
-    def of(self, segment: str, own: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Return the labels of the file at `segment`, its path below the folder; `own` are those that it has itself."""
+    def of(self, segment: str, has_own: object = False) -> dict[str, str]:
+        """Return the labels of the file at `segment`, its path below the folder; it may have labels of its own."""
         labels: dict[str, str] = {}
         found = self.pattern.search(segment)
         if found and self.pattern.groupindex:
@@ -72,7 +72,7 @@ class Labels:
                 labels.update(self._lines[key])
                 self._idle.pop("labels_csv", None)
                 break
-        self.without += bool(self._given) and not labels and not own
+        self.without += bool(self._given) and not labels and not has_own
         return labels
 
     def check(self, root: Path, example: str, names: Iterable[str] = ()) -> Counter[str]:

@@ -20,6 +20,8 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
 from stream_infomax.sources import inventory
+from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
+from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.table_columns import check_missing, shown
 from stream_infomax.sources.table_files import ACCEPTED, UNREADABLE, Stretch, Table, left_out, stretches, survey
@@ -34,7 +36,7 @@ class TableSettings(FileSettings, frozen=True, kw_only=True):
     """A file or folder of tables: rows of numbers."""
 
     path: Annotated[
-        str, Doc("A table, or a folder that is searched with its subfolders. Hidden files are passed over.")
+        str, Doc("A table, or a folder that is searched with its subfolders. Whatever is left out is counted.")
     ]
     rate: Annotated[
         NotNegativeFloat,
@@ -123,7 +125,9 @@ class TableSource:
         self.name = name
         self.given = given
         found = survey(given)
-        self.unusable = found.unusable
+        self.left_out = found.left_out
+        self.without_label = found.without_label
+        self._beside = "" if given.labels or given.labels_csv else beside(Path(given.path))
         self.tables: list[Table] = found.tables
         first = self.tables[0]
         self.rate = first.rate
@@ -151,8 +155,6 @@ class TableSource:
         segments = Counter(stretch.rows for stretch in playlist.pieces)
         seconds = f", {playlist.rows / self.rate:,.1f} s" if self.rate else ""
         units = f" ({shown(sorted(set(self.units)))})" if any(self.units) else ""
-        out = "".join(f", {n:,} {what}" for what, n in self._left_out().items())
-        suspects = [one for one in self.channels if one.lower().split(" ")[0] in TIMES]
         return Outline(
             frames=len(playlist),
             segments={n: self.given.repeat * count for n, count in segments.items()},
@@ -162,11 +164,16 @@ class TableSource:
             units=self.units if any(self.units) else (),
             labels=count_values(stretch.labels for stretch in playlist.pieces),
             about=f"{len(self.tables):,} tables, {playlist.rows:,} rows{seconds}, "
-            f"{len(self.channels):,} channels{units}: {shown(self.channels)}" + (f"; left out{out[1:]}" if out else ""),
-            warning=f"the column {suspects[0]} is used as a channel; where it is a time: time = {suspects[0]!r}"
-            if suspects
-            else "",
+            f"{len(self.channels):,} channels{units}: {shown(self.channels)}",
+            left_out=self._left_out(),
+            warning="; ".join(filter(None, (self._beside, self._suspect()))),
         )
+
+    def _suspect(self) -> str:
+        suspects = [one for one in self.channels if one.lower().split(" ")[0] in TIMES]
+        if not suspects:
+            return ""
+        return f"the column {suspects[0]} is used as a channel; where it is a time: time = {suspects[0]!r}"
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on: float32, axes ("time", "channel").
@@ -216,20 +223,20 @@ class TableSource:
         added = inventory.added(before, self._inventory(), f"path = {self.given.path!r}")
         if added:
             log.warning("left out, added since this run began: %s", inventory.listed(added))
+            self.left_out[LATER] = len(added)
             self.tables = [table for table in self.tables if table.key in before]
 
     def counts(self) -> Counts:
         """Return the counts of files, of what is left out of them, and of cells that are no number."""
         return {
             "files": len(self.tables),
-            "left out: unreadable files": len(self.unusable),
+            "files without label": self.without_label,
             "gaps in time": sum(table.runs.gaps for table in self.tables),
-            "files broken off": len(self._broken),
-            **{f"left out: {what}": n for what, n in (self._left_out() + self._counts).items()},
+            **counted(self._left_out() + self._counts + Counter({BROKEN_OFF: len(self._broken)})),
         }
 
     def _left_out(self) -> Counter[str]:
-        return sum((left_out(table, self.given) for table in self.tables), Counter[str]())
+        return sum((left_out(table, self.given) for table in self.tables), self.left_out)
 
     def _inventory(self) -> inventory.Inventory:
         return {table.key: table.entry for table in self.tables}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_infomax.settings.error import SettingError
+from stream_infomax.sources.files import NOT_INCLUDED, find, key_of, name_of
+from stream_infomax.sources.files import UNREADABLE as UNREADABLE_FILES
 from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.labels import Labels, compile_pattern
 from stream_infomax.sources.table_columns import Reader, Run, Runs, index_of, runs_of, shown
@@ -25,43 +25,6 @@ ACCEPTED = f"a table ({', '.join(SUFFIXES)})"
 ALIKE = 0.01
 
 log = logging.getLogger(__name__)
-
-
-class Found(NamedTuple):
-    """A file, its path below the folder as text that can be sent, and as the file system has it."""
-
-    path: Path
-    name: str
-    key: bytes
-
-
-def find(root: Path, suffixes: Sequence[str], accepted: str, include: re.Pattern[str]) -> list[Found]:
-    """Return the file at `root`, or those below the folder that have a suffix and that `include` is found in.
-
-    Raises
-    ------
-    SettingError
-        Where there is nothing at `root`.
-    """
-    if not root.exists():
-        raise SettingError("path", str(root), f"{accepted}, or a folder of them", "no such file or folder")
-    folder, files = root.parent, [root]
-    if root.is_dir():
-        folder = root
-        files = [
-            file
-            for file in root.rglob("*")
-            if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
-        ]
-        files.sort(key=lambda file: file.relative_to(root).parts)
-    found = []
-    for file in files:
-        below = file.relative_to(folder)
-        name = os.fsencode(below.as_posix()).decode("utf-8", "replace")
-        found.append(Found(file, name, os.fsencode(below)))
-    if files and not any(include.search(one.name) for one in found):
-        raise SettingError("path", str(root), accepted, f"include = {include.pattern!r} fits none of them")
-    return [one for one in found if include.search(one.name)]
 
 
 @dataclass(frozen=True)
@@ -115,15 +78,15 @@ class Stretch:
         return self.run.rows
 
 
-@dataclass
-class Survey:
-    """The tables at a place, and a sentence for each file that cannot be used."""
+class Surveyed(NamedTuple):
+    """The tables at a place, how many of what is not used, and how many have no label although there are some."""
 
-    tables: list[Table] = field(default_factory=list)
-    unusable: list[str] = field(default_factory=list)
+    tables: list[Table]
+    left_out: Counter[str]
+    without_label: int
 
 
-def survey(given: TableSettings) -> Survey:
+def survey(given: TableSettings) -> Surveyed:
     """Return the tables that the settings mean.
 
     Raises
@@ -131,25 +94,33 @@ def survey(given: TableSettings) -> Survey:
     SettingError
         Where there is none, or they don't fit one another.
     """
-    root = Path(given.path)
-    found = find(root, SUFFIXES, ACCEPTED, compile_pattern("include", given.include))
-    labels = Labels(given.labels, given.labels_csv)
-    result = Survey()
-    for one in found:
+    root, include = Path(given.path), compile_pattern("include", given.include)
+    found = find(root, SUFFIXES, ACCEPTED, Path(given.labels_csv) if given.labels_csv else None)
+    labels = Labels(given.labels, given.labels_csv, root, "table")
+    left_out = found.left_out
+    names = {file: name_of(file, found.folder) for file in found.files}
+    wanted = [file for file in found.files if include.search(names[file])]
+    left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
+    tables: list[Table] = []
+    unusable: list[str] = []
+    for file in wanted:
         try:
-            result.tables.append(_table(one, given, labels.of(one.name)))
+            tables.append(_table(file, names[file], key_of(file, found.folder), given, labels))
         except SettingError:
             raise
         except UNREADABLE as error:
-            result.unusable.append(f"{one.path}: {error}")
-    if not result.tables:
-        reasons = "; ".join(result.unusable[:3]) or "nothing there has their suffix"
+            unusable.append(f"{file}: {error}")
+    if not tables:
+        reasons = "; ".join(unusable[:3])
+        if not reasons:
+            reasons = f"include = {include.pattern!r} fits none of them" if found.files else found.nothing()
         raise SettingError("path", str(root), ACCEPTED, f"no usable table there ({reasons})")
-    for sentence in result.unusable:
+    for sentence in unusable:
         log.warning("passed over %s", sentence)
-    labels.check(root, result.tables[0].segment)
-    _check_alike(result.tables, given)
-    return result
+    left_out[UNREADABLE_FILES] += len(unusable)
+    left_out += labels.check(root, tables[0].segment, names.values())
+    _check_alike(tables, given)
+    return Surveyed(tables, left_out, labels.without)
 
 
 def read_table(path: Path, given: TableSettings) -> Reader:
@@ -172,12 +143,13 @@ def read_table(path: Path, given: TableSettings) -> Reader:
     return CsvTable(path, given.delimiter, given.decimal)
 
 
-def _table(found: Found, given: TableSettings, labels: dict[str, str]) -> Table:
-    reader = read_table(found.path, given)
+def _table(file: Path, name: str, key: bytes, given: TableSettings, found: Labels) -> Table:
+    reader = read_table(file, given)
     time = index_of(reader, given.time, "time") if given.time else reader.clock
     label = None
+    own = {}
     if given.label in reader.constants and given.label not in reader.names:
-        labels = {**labels, given.label: reader.constants[given.label]}
+        own = {given.label: reader.constants[given.label]}
     elif given.label:
         label = index_of(reader, given.label, "label")
     columns = _channels(reader, given, {time, label})
@@ -185,17 +157,8 @@ def _table(found: Found, given: TableSettings, labels: dict[str, str]) -> Table:
     rate = reader.rate or runs.rate
     if given.rate and rate and abs(given.rate - rate) > ALIKE * rate:
         raise ValueError(f"it has {rate:g} rows a second, and rate = {given.rate:g}; rows are not resampled")
-    return Table(
-        found.path,
-        found.name,
-        reader,
-        columns,
-        runs,
-        given.rate or rate,
-        labels,
-        found.key,
-        entry(found.path, labels),
-    )
+    labels = {**found.of(name, own or label is not None), **own}
+    return Table(file, name, reader, columns, runs, given.rate or rate, labels, key, entry(file, labels))
 
 
 def _channels(reader: Reader, given: TableSettings, taken: set[int | None]) -> tuple[int, ...]:

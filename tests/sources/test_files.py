@@ -18,6 +18,7 @@ from stream_infomax.settings.error import SettingError  # noqa: E402
 from stream_infomax.sources.audio import AudioSource  # noqa: E402
 from stream_infomax.sources.files import find, in_words  # noqa: E402
 from stream_infomax.sources.images import ImageSource  # noqa: E402
+from stream_infomax.sources.table import TableSource  # noqa: E402
 
 
 def sound(path: Path) -> None:
@@ -28,9 +29,14 @@ def picture(path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 24)).astype(np.uint8)).save(path)
 
 
+def table(path: Path) -> None:
+    np.save(path, np.random.default_rng(0).standard_normal((80, 2)))
+
+
 Kind = tuple[Callable[..., Any], str, Callable[[Path], None]]
 KINDS: dict[str, Kind] = {
     "recordings": (AudioSource, ".wav", sound),
+    "tables": (TableSource, ".npy", table),
     "pictures": (lambda path, **more: ImageSource(path, frames=1, **more), ".png", picture),
 }
 
@@ -47,7 +53,7 @@ def untidy(folder: Path, suffix: str, make: Callable[[Path], None]) -> dict[str,
     (folder / ".hidden").mkdir()
     make(folder / ".hidden" / f"c{suffix}")
     (folder / "deep").mkdir()
-    for name in ("notes.txt", "deep/table.csv", "deep/none"):
+    for name in ("notes.md", "deep/table.doc", "deep/none"):
         (folder / name).write_text("words")
     (folder / f"empty{suffix}").touch()
     (folder / f"words{suffix}").write_text("words " * 40)
@@ -115,7 +121,7 @@ def test_a_folder_that_cannot_be_entered_is_counted(tmp_path: Path, monkeypatch:
 
 def test_an_error_says_what_was_left_out(kind: Kind, tmp_path: Path) -> None:
     make_source, _, _ = kind
-    (tmp_path / "notes.txt").write_text("words")
+    (tmp_path / "notes.md").write_text("words")
     (tmp_path / ".hidden").mkdir()
     with pytest.raises(SettingError, match="nothing there has their suffix; left out: 1 ") as caught:
         make_source(tmp_path)
@@ -135,9 +141,9 @@ def test_files_added_later_are_counted(kind: Kind, tmp_path: Path) -> None:
 def test_a_table_of_labels_that_is_not_used_is_mentioned(kind: Kind, tmp_path: Path) -> None:
     make_source, suffix, make = kind
     make(tmp_path / f"a{suffix}")
-    table = tmp_path / "labels.csv"
-    table.write_text(f"file,word\na{suffix},one\n")
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"file,word\na{suffix},one\n")
     idle = make_source(tmp_path).outline()
-    assert idle.warning == f"{table} is not used; labels_csv = {str(table)!r} takes labels from it"
-    used = make_source(tmp_path, labels_csv=str(table)).outline()
+    assert idle.warning == f"{labels} is not used; labels_csv = {str(labels)!r} takes labels from it"
+    used = make_source(tmp_path, labels_csv=str(labels)).outline()
     assert (used.warning, dict(used.left_out), dict(used.labels)) == ("", {}, {} if suffix == ".png" else {"word": 1})

@@ -161,14 +161,14 @@ def test_rows_are_not_resampled(tmp_path: Path) -> None:
         TableSource(tmp_path, rate=50)
 
 
-def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     np.save(tmp_path / "a.npy", noise())
     (tmp_path / "b.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
     (tmp_path / "c.csv").write_text("no numbers here\n")
     source = TableSource(tmp_path)
     assert source.counts()["left out: unreadable files"] == 2
-    assert "announces 6,000 bytes and holds 5,999" in source.unusable[0]
-    assert "no column of numbers" in source.unusable[1]
+    assert "announces 6,000 bytes and holds 5,999" in caplog.text
+    assert "no column of numbers" in caplog.text
     with pytest.raises(SettingError, match=r"no usable table there .*announces"):
         TableSource(tmp_path / "b.npy")
     with pytest.raises(SettingError, match="no such file or folder"):
@@ -195,4 +195,4 @@ def test_a_file_that_breaks_off_gives_frames_without_rows(tmp_path: Path) -> Non
     assert len(sizes) == 20
     assert sizes[:9] == [100] * 9
     assert sizes[-9:] == [0] * 9
-    assert source.counts()["files broken off"] == 1
+    assert source.counts()["left out: ends of files that broke off"] == 1

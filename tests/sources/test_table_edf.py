@@ -67,7 +67,7 @@ def test_channels_of_several_rates_are_named(path: Path) -> None:
 def test_annotations_are_labels_or_counted(path: Path) -> None:
     source = TableSource(path, rate=100)
     assert source.counts()["left out: annotations"] == 4
-    assert "4 annotations" in source.outline().about
+    assert source.outline().left_out["annotations"] == 4
     assert {frame.segment for frame in source.frames()} == {"a.edf"}
     source = TableSource(path, rate=100, label="annotation", frame=10_000)
     assert "left out: annotations" not in source.counts()
