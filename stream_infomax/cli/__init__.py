@@ -16,6 +16,7 @@ from stream_infomax.cli.conform import conform
 from stream_infomax.cli.diff import diff
 from stream_infomax.cli.doctor import doctor
 from stream_infomax.cli.encode import encode
+from stream_infomax.cli.export import export
 from stream_infomax.cli.init import init
 from stream_infomax.cli.label import label
 from stream_infomax.cli.probe import probe
@@ -49,7 +50,10 @@ app = App(
     exit_on_error=False,
     print_error=False,
 )
-for command in (run, replay, diff, encode, show, probe, check, init, schema, conform, tap, label, doctor, warmup):
+for command in (
+    *(run, replay, diff, encode, export, show, probe),
+    *(check, init, schema, conform, tap, label, doctor, warmup),
+):
     app.command(command)
 
 

@@ -1,0 +1,61 @@
+"""``stream-infomax export``: what was learnt, for programs without this package."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+
+def export(
+    checkpoint: Path,
+    *,
+    to: Annotated[Literal["c", "npz"], Parameter(name="--to")],
+    out: Path | None = None,
+    name: str = "",
+    stage: str = "",
+    rows: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Write what a learner has learnt as a C header, or as arrays for NumPy; with the windows that it learnt from.
+
+    Parameters
+    ----------
+    checkpoint
+        What `OnlineInfomax.save` or `Encoder.save` wrote; or, of a run, a checkpoint, a service's folder or the run's
+        folder, of which the newest checkpoint is taken.
+    to
+        c: a header in C99 that needs nothing. npz: arrays, with a formula in the documentation.
+    out
+        The file (default: NAME.h, NAME.npz).
+    name
+        What names in C begin with (default: the stage's).
+    stage
+        The learner, where the run has several.
+    rows
+        Leave out how rows are made of a signal or picture: only rows to features.
+    """
+    from stream_infomax.run.program import THREADS
+
+    os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.export.c_text import check_name, identifier
+    from stream_infomax.export.formats import FORMATS
+    from stream_infomax.export.subject import subject
+    from stream_infomax.settings.printable import printable
+    from stream_infomax.state.file import replacing
+
+    one = subject(checkpoint, stage, rows=rows)
+    called = check_name(name or identifier(one.name))
+    place = out or Path(f"{called}.{'h' if to == 'c' else to}")
+    content = FORMATS[to](one, called)
+    with replacing(place) as file:
+        file.write(content)
+    encoder = one.encoder
+    print(
+        printable(
+            f"{place}: {len(content):,} bytes, {encoder.n_features} numbers to {encoder.width} ({encoder.output}), "
+            f"basis {encoder.version}"
+        )
+    )
+    return 0

@@ -1,0 +1,253 @@
+"""A header in C99: the encoder as constants and one function; it needs nothing but the language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_infomax import __version__
+from stream_infomax.export.affine import Affine, output_of
+from stream_infomax.export.c_text import BASICS, FINITE, PRODUCT, check_name, commented, named, number, table
+from stream_infomax.export.subject import Subject
+from stream_infomax.learning.infomax.neurons import LOG_FLOOR
+
+# Rows of the self-test.
+TESTED = 2
+# What a self-test lets pass: this share of the largest output, or so many times what float32 rounds in NumPy.
+TOLERATED, ROUNDINGS = 1e-4, 16
+OUTPUTS = {
+    "potential": "",
+    "halves": """\
+    for (size_t k = 0; k < NAME_COMPONENTS; k++) {
+        const float z = y[k];
+        y[k] = z > 0.0f ? z : 0.0f;
+        y[NAME_COMPONENTS + k] = z < 0.0f ? -z : 0.0f;
+    }
+""",
+    "log": f"""\
+    for (size_t k = 0; k < NAME_COMPONENTS; k++) {{
+        y[k] = logf(fabsf(y[k]) + {number(LOG_FLOOR)});
+    }}
+""",
+    "rate": """\
+    for (size_t k = 0; k < NAME_COMPONENTS; k++) {
+        const float g = 1.0f / (1.0f + expf(-y[k]));
+        y[k] = 0.25f * g * g;
+    }
+""",
+}
+OWN_MEAN = """\
+    float own = 0.0f;
+    for (size_t i = 0; i < NAME_INPUTS; i++) {
+        own += x[i];
+    }
+    own /= (float)NAME_INPUTS;
+"""
+CHECK = """\
+/* Return 0 where known rows come out as they should, else 1. */
+static inline int NAME_check(void)
+{
+    float x[NAME_INPUTS], y[NAME_OUTPUTS];
+    for (size_t n = 0; n < TESTED; n++) {
+        for (size_t i = 0; i < NAME_INPUTS; i++) {
+            x[i] = NAME_READ(NAME_rows + n * NAME_INPUTS + i);
+        }
+        if (NAME_encode(x, y) != NAME_FINE) {
+            return 1;
+        }
+        for (size_t k = 0; k < NAME_OUTPUTS; k++) {
+            const float off = y[k] - NAME_READ(NAME_expected + n * NAME_OUTPUTS + k);
+            if (!(off <= TOLERANCE && -off <= TOLERANCE)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+"""
+MEANINGS = {
+    "potential": "potentials",
+    "halves": "rectified halves of the potentials: max(z, 0), then max(-z, 0)",
+    "log": "log magnitudes ln(|z| + 0.1)",
+    "rate": "firing rates, 0 to 1/4",
+}
+
+
+@dataclass(frozen=True)
+class Code:
+    """What depends on how the numbers are kept.
+
+    Attributes
+    ----------
+    tables
+        Arrays of constants.
+    functions
+        What stands before `encode`.
+    steps
+        From the row ``x`` to the potentials in ``y``.
+    flash, stack
+        Bytes of constants, and of arrays on the stack.
+    n_multiplications
+        Of a row.
+    expected
+        What comes out for the rows of the self-test, but for roundings.
+    """
+
+    tables: tuple[str, ...]
+    functions: tuple[str, ...]
+    steps: str
+    flash: int
+    stack: int
+    n_multiplications: int
+    expected: NDArray[np.float64]
+
+
+def header(one: Subject, name: str = "encoder", weights: str = "float32") -> str:
+    """Return the text of a header; the same for the same basis.
+
+    Parameters
+    ----------
+    one
+        What is exported.
+    name
+        What every name in it begins with.
+    weights
+        How filters are kept: "float32".
+
+    Raises
+    ------
+    ConfigError
+        Where the name is no identifier, or the format does not hold what is exported.
+    """
+    check_name(name)
+    rows = typical_rows(one)
+    code = _floats(one, rows)
+    encoder = one.encoder
+    libm = encoder.output in ("log", "rate")
+    parts = [
+        commented(_head(one, name, code)),
+        f"#ifndef STREAM_INFOMAX_{name}_H\n#define STREAM_INFOMAX_{name}_H\n",
+        "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n" + "#include <math.h>\n" * libm,
+        "#ifdef NAME_CMSIS\n#include <arm_math.h>\n#endif\n",
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n',
+        _macros(one),
+        BASICS,
+        *code.tables,
+        FINITE,
+        *code.functions,
+        _encode(one, code),
+        _self_test(rows, code.expected, _tolerance(one, rows)),
+        "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
+    ]
+    return named(parts, name)
+
+
+def typical_rows(one: Subject) -> NDArray[np.float32]:
+    """Return rows such as the basis was learnt from, (TESTED, K): always the same for a basis."""
+    encoder = one.encoder
+    drawn = np.random.default_rng(0).laplace(size=(TESTED, encoder.n_components))
+    # Not one product of matrices: its last bits would depend on the library behind NumPy.
+    rows = encoder.mean + np.einsum("nk,ik->ni", drawn, encoder.mixing.astype(np.float64))
+    return np.asarray(rows, np.float32)
+
+
+def _head(one: Subject, name: str, code: Code) -> list[str]:
+    encoder = one.encoder
+    return [
+        f"{name}: rows of {encoder.n_features} numbers to {encoder.width} features, {MEANINGS[encoder.output]}.",
+        f"Basis {encoder.version}, of the stage {one.name}; written by stream_infomax {__version__}.",
+        "",
+        f"    float x[{name}_INPUTS], y[{name}_OUTPUTS];",
+        f"    if ({name}_encode(x, y) == {name}_FINE) ...",
+        "",
+        f"{code.flash:,} bytes of constants, {code.stack:,} bytes on the stack; "
+        f"{code.n_multiplications:,} multiplications a row.",
+        "C99 or C++; no allocation, no variables, no double. "
+        + ("expf or logf of libm." if encoder.output in ("log", "rate") else "Nothing of libm."),
+        "Include it in one file: each that includes it has the constants.",
+        f"Define {name}_SELF_TEST for a check of the compiler, {name}_CMSIS for the product of CMSIS-DSP.",
+    ]
+
+
+def _macros(one: Subject) -> str:
+    encoder = one.encoder
+    return (
+        f"#define NAME_INPUTS {encoder.n_features}\n#define NAME_COMPONENTS {encoder.n_components}\n"
+        f"#define NAME_OUTPUTS {encoder.width}\n"
+        f'#define NAME_VERSION "{__version__}"      /* of stream_infomax */\n'
+        f'#define NAME_BASIS "{encoder.version}" /* as on its frames: the features of two bases differ */\n'
+    )
+
+
+def _floats(one: Subject, rows: NDArray[np.float32]) -> Code:
+    """Return the code for filters as they are."""
+    affine = Affine.of(one.encoder)
+    subtracts = affine.mean is not None
+    steps, source = centring(one, subtracts)
+    if affine.second is None:
+        size, middle = "NAME_COMPONENTS", "y"
+        tables = [table("filters", affine.first, "row by row", f"{size} * NAME_INPUTS")]
+    else:
+        size, middle = "NAME_RANK", "middle"
+        tables = [
+            f"#define NAME_RANK {len(affine.first)}\n",
+            table("filters", affine.first, "of rank NAME_RANK: the product of two thin ones", f"{size} * NAME_INPUTS"),
+            table("second", affine.second, "", f"NAME_COMPONENTS * {size}"),
+        ]
+        steps += f"    float middle[{size}];\n"
+    tables.append(table("bias", affine.bias, "", size))
+    if affine.mean is not None:
+        tables.append(table("mean", affine.mean, "large beside the deviations from it: taken away first"))
+    steps += f"    NAME_product(NAME_filters, {size}, NAME_INPUTS, {source}, {middle});\n"
+    steps += f"    for (size_t k = 0; k < {size}; k++) {{\n        {middle}[k] += NAME_READ(NAME_bias + k);\n    }}\n"
+    if affine.second is not None:
+        steps += f"    NAME_product(NAME_second, NAME_COMPONENTS, {size}, {middle}, y);\n"
+    return Code(
+        tables=tuple(tables),
+        functions=(PRODUCT,),
+        steps=steps,
+        flash=4 * (affine.n_multiplications + len(affine.bias) + subtracts * one.encoder.n_features),
+        stack=4 * ((source != "x") * one.encoder.n_features + (middle != "y") * len(affine.bias)),
+        n_multiplications=affine.n_multiplications,
+        expected=output_of(affine(one.without_own_mean(rows)), one.encoder.output),
+    )
+
+
+def centring(one: Subject, subtracts: bool) -> tuple[str, str]:
+    """Return what comes before the product, and the name of what the product reads."""
+    if not subtracts and not one.centred:
+        return "", "x"
+    away = "x[i]" + " - own" * one.centred + " - NAME_READ(NAME_mean + i)" * subtracts
+    loop = f"    for (size_t i = 0; i < NAME_INPUTS; i++) {{\n        centred[i] = {away};\n    }}\n"
+    return "    float centred[NAME_INPUTS];\n" + OWN_MEAN * one.centred + loop, "centred"
+
+
+def _encode(one: Subject, code: Code) -> str:
+    what = "a row" + ", whose own mean is taken away," * one.centred
+    return (
+        f"/* Encode {what} of NAME_INPUTS numbers into NAME_OUTPUTS; the two do not overlap. */\n"
+        "static inline int NAME_encode(const float *x, float *y)\n{\n"
+        "    if (!NAME_finite(x, NAME_INPUTS)) {\n        return NAME_spoil(y);\n    }\n"
+        f"{code.steps}{OUTPUTS[one.encoder.output]}    return NAME_FINE;\n}}\n"
+    )
+
+
+def _tolerance(one: Subject, rows: NDArray[np.float32]) -> float:
+    """Return what the self-test lets pass."""
+    affine = Affine.of(one.encoder, thin=False)
+    given = one.without_own_mean(rows)
+    exact = affine(given)
+    taken = (given if affine.mean is None else given - affine.mean).astype(np.float32)
+    rounded = taken @ affine.first.astype(np.float32).T + affine.bias.astype(np.float32)
+    scale = np.abs(output_of(exact, one.encoder.output)).max()
+    return float(max(TOLERATED * scale, ROUNDINGS * np.abs(rounded - exact).max()))
+
+
+def _self_test(rows: NDArray[np.float32], expected: NDArray[np.float64], tolerance: float) -> str:
+    body = CHECK.replace("TESTED", str(len(rows))).replace("TOLERANCE", number(tolerance))
+    tables = table("rows", rows, "", f"{len(rows)} * NAME_INPUTS") + table(
+        "expected", expected, "", f"{len(rows)} * NAME_OUTPUTS"
+    )
+    return f"#ifdef NAME_SELF_TEST\n{tables}{body}#endif\n"
