@@ -71,8 +71,9 @@ SOURCES = Kinds(
         "audio": "stream_infomax.sources.audio:AudioSource",
         "devices": "stream_infomax.sources.devices:DevicesSource",
         "images": "stream_infomax.sources.images:ImageSource",
-        "table": "stream_infomax.sources.table:TableSource",
+        "mqtt": "stream_infomax.sources.mqtt:MqttSource",
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",
+        "table": "stream_infomax.sources.table:TableSource",
     },
 )
 STAGES = Kinds(

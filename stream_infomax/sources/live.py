@@ -41,13 +41,15 @@ class Cutter:
     Parameters
     ----------
     stream
-        Name of the stream and of its array.
+        Name of the stream.
     axes
         Of the rows, for example ("time", "channel").
     rate
         Rows a second; 0 where they come irregularly, and then every portion has its own time.
     settings
         Rows of a frame, seconds of a segment and of the whole.
+    array
+        Name of the array; empty: that of the stream.
 
     Attributes
     ----------
@@ -56,8 +58,11 @@ class Cutter:
         have.
     """
 
-    def __init__(self, stream: str, axes: tuple[str, ...], rate: float, settings: LiveSettings) -> None:
+    def __init__(
+        self, stream: str, axes: tuple[str, ...], rate: float, settings: LiveSettings, array: str = ""
+    ) -> None:
         self.stream = stream
+        self.array = array or stream
         self.axes = axes
         self.rate = rate
         self._over = False
@@ -104,7 +109,7 @@ class Cutter:
         """End the stream, with a frame without rows."""
         self.flush()
         if not self._over:
-            arrays = {} if self._empty is None else {self.stream: Array(self._empty, self.axes)}
+            arrays = {} if self._empty is None else {self.array: Array(self._empty, self.axes)}
             self._over = True
             self._frames.append(
                 Frame(self.stream, segment=self._segment, arrays=arrays, last=True, end=True, rate=self.rate)
@@ -130,7 +135,7 @@ class Cutter:
             Frame(
                 stream=self.stream,
                 segment=self._segment,
-                arrays={self.stream: Array(rows, self.axes)},
+                arrays={self.array: Array(rows, self.axes)},
                 last=full or end,
                 end=end,
                 time=time,

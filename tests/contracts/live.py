@@ -1,14 +1,20 @@
-"""What every live source promises before there is a device: small checks, and an example of every kind."""
+"""What every live source promises, before there is a device and with one: small checks, and an example of every kind."""
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
 from contracts.kinds import SOURCES
 from contracts.settings import described
 from contracts.stages import counted
+from helpers.arriving import arriving_while
+from helpers.brokers import MOSQUITTO, Broker
 from helpers.extras import extra
 
 from stream_infomax.frames.contracts import Live, Seekable
@@ -20,22 +26,47 @@ KINDS = {kind: source for kind, source in SOURCES.items() if hasattr(source, "re
 
 @dataclass(frozen=True)
 class Example:
-    """A live source of a kind."""
+    """A live source of a kind.
+
+    Attributes
+    ----------
+    settings
+        Its settings without a device.
+    device
+        Given a folder, has a device there as long as its block lasts: the settings by which it is found, and what makes
+        it send. None: there is no device to be had for tests.
+    """
 
     kind: str
     settings: dict[str, Any] = field(default_factory=dict)
+    device: Callable[[Path], AbstractContextManager[tuple[dict[str, Any], Callable[[], None]]]] | None = None
 
     def __str__(self):
         return self.kind
 
 
+@contextmanager
+def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """A broker, and somebody who publishes."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed: apt-get install mosquitto")
+    own = Broker(folder).start()
+    client = own.client()
+    try:
+        yield {"host": "127.0.0.1", "port": own.port}, lambda: client.publish("room/1", "[1.5, 2.5, 3.5, 4.5]")
+    finally:
+        client.close()
+        own.kill()
+
+
 EXAMPLES = [
     Example("devices", {"axes": ("time", "channel"), "row": (2,), "rate": 100.0}),
+    Example("mqtt", {"host": "localhost", "topics": ["room/+"], "channels": 2}, broker),
 ]
 
 
 class Subject:
-    """A live source of an example, which nobody opens."""
+    """A live source of an example."""
 
     def __init__(self, example, folder):
         self.example, self.kind, self.folder = example, KINDS[example.kind], folder
@@ -45,6 +76,21 @@ class Subject:
     def make(self, **changes):
         """Return a new source."""
         return self.kind(**{**self.example.settings, **changes})
+
+    @contextmanager
+    def opened(self, state=None, **changes):
+        """Open a source of a device; yield it and what makes the device send."""
+        if self.example.device is None:
+            pytest.skip(f"there is no device for an example of {self.example.kind}")
+        with self.example.device(self.folder) as (found, feed):
+            source = self.make(**found, **changes)
+            if state is not None:
+                source.restore(state)
+            source.open()
+            try:
+                yield source, feed
+            finally:
+                source.close()
 
 
 def it_is_live(subject):
@@ -95,6 +141,37 @@ def its_outline_says_that_it_is_live(subject):
     assert (outline.frames, outline.segments) == (0, {})
 
 
+def rows_stand_under_its_name(subject):
+    with subject.opened(name="eye") as (source, feed):
+        for frame in arriving_while(source, feed):
+            assert list(frame.arrays) == ["eye"]
+            assert frame.arrays["eye"].n_rows > 0
+            assert np.isfinite(frame.arrays["eye"].data).all()
+            assert frame.offset == -1
+            assert frame.segment
+            assert not frame.encoder
+        counted(source.counts())
+
+
+def it_ends_after_its_duration(subject):
+    with subject.opened(duration=0.05) as (source, feed):
+        frames = []
+        while not source.finished:
+            frames += arriving_while(source, feed)
+        assert [frame.end for frame in frames] == [False] * (len(frames) - 1) + [True]
+        assert frames[-1].last
+
+
+def what_comes_after_a_restart_is_another_segment(subject):
+    with subject.opened() as (source, feed):
+        before = arriving_while(source, feed)[-1]
+        state_file.save(subject.folder / "state", source.state())
+    with subject.opened(state_file.load(subject.folder / "state")) as (source, feed):
+        after = arriving_while(source, feed)[0]
+        assert after.stream == before.stream
+        assert after.segment != before.segment
+
+
 CHECKS = [
     it_is_live,
     making_it_takes_no_device,
@@ -104,4 +181,7 @@ CHECKS = [
     its_settings_are_documented,
     it_counts_in_the_type_declared,
     its_outline_says_that_it_is_live,
+    rows_stand_under_its_name,
+    it_ends_after_its_duration,
+    what_comes_after_a_restart_is_another_segment,
 ]

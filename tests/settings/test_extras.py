@@ -18,6 +18,7 @@ PARTS = {
     "edfio": "from stream_infomax import TableSource; TableSource('a.edf')",
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
+    "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",
     "skimage": "from stream_infomax import ImageSource; ImageSource('skimage:natural', frames=1)",
