@@ -1,11 +1,13 @@
 """Runs at a real broker, in processes: what dies comes back, nothing is there twice, and what is lost is told."""
 
 import json
+import os
+import signal
 from itertools import count
 
 import numpy as np
 import pytest
-from helpers.brokers import LONG, NEED_BROKER, Broker
+from helpers.brokers import NEED_BROKER, Broker
 from helpers.commands import call, child_of, ended, started
 
 from stream_infomax.transport.tap import FRAME, TapReader
@@ -43,7 +45,7 @@ def broker(tmp_path):
 
 
 class Sensor:
-    """Publishes rows that hold their own number."""
+    """Publishes rows that begin with their own number."""
 
     def __init__(self, broker):
         self.broker = broker
@@ -53,33 +55,58 @@ class Sensor:
     def send(self, n=1):
         numbers = [next(self.numbers) for _ in range(n)]
         self.client.publish("room/1", *(json.dumps({"n": i, "v": [i, 0.5]}) for i in numbers))
+        return numbers[-1]
 
-    def send_until(self, tap):
-        """Send until something comes out; return it."""
-        while not tap.socket.poll(50):
+    def send_until(self, tap, wanted=0):
+        """Send until a row with that number, or a later one, comes out."""
+        while True:
             self.send()
-        return next(iter(tap))
+            while tap.socket.poll(50):
+                frame = tap.receive()
+                if frame is not None and frame.arrays["source"].data[0, 0] >= wanted:
+                    return
+
+    def lose_the_broker(self):
+        self.broker.kill()
+        self.client.close()
+        self.broker.start()
+        self.client = self.broker.client()
 
 
 def test_a_broker_and_a_source_that_die_in_mid_stream(broker, tmp_path):
     (tmp_path / "mqtt.toml").write_text(CONFIG.format(port=broker.port, duration=4.0))
+    sensor = Sensor(broker)
     with started("run", "mqtt.toml", folder=tmp_path) as (process, said):
         assert any(line.startswith("source: running") for line in said)
-        sensor = Sensor(broker)
         with TapReader(f"ipc://{tmp_path}/run/source.tap", topics=(FRAME,)) as tap:
             sensor.send_until(tap)
-            sensor.send(100)
-            broker.kill()
-            sensor.client.close()
-            broker.start()
-            sensor.client = broker.client()
-            while sensor.send_until(tap).arrays["source"].data[0, 0] < 100:
-                pass
-        child = child_of(process.pid, "source.py")
-        __import__("os").kill(child, 9)
+            newest = sensor.send(100)
+            sensor.lose_the_broker()
+            sensor.send_until(tap, newest + 1)
+            sensor.send_until(tap, sensor.send(20))  # a checkpoint knows of it
+        os.kill(child_of(process.pid, "source.py"), signal.SIGKILL)
         assert any(line.startswith("source: running") for line in said)
         while process.poll() is None:
             sensor.send(10)
         end = ended(process)
-        sensor.client.close()
+    sensor.client.close()
     assert end.code == 0, end.errors
+    lost = json.loads((tmp_path / "run" / "run.json").read_text())["summary"]["lost"]
+    with np.load(tmp_path / "features.npz") as kept:
+        numbers = kept["source"][:, 0]
+        segments = kept["frames/segment"]
+    assert (np.diff(numbers) > 0).all(), "something is there twice"
+    breaks = np.flatnonzero(np.diff(numbers) > 1)
+    missing = np.diff(numbers)[breaks] - 1
+    assert lost["counter"] == missing[0], "of the broker's absence"
+    assert lost.get("restart (at most)", 0) >= missing[1:].sum()
+    assert (segments[breaks] != segments[breaks + 1]).all(), "what is missing ends a segment"
+
+
+def test_a_run_without_its_broker_says_where_it_was_looked_for(broker, tmp_path):
+    (tmp_path / "mqtt.toml").write_text(CONFIG.format(port=broker.port, duration=1.0))
+    assert call("check", "mqtt.toml", folder=tmp_path).code == 0
+    broker.kill()
+    end = call("run", "mqtt.toml", folder=tmp_path)
+    assert end.code == 1
+    assert f"no MQTT broker can be reached at 127.0.0.1:{broker.port}" in end.errors
