@@ -58,8 +58,9 @@ def check(config: Config) -> None:
 
 
 def _check_extras(config: Config) -> None:
-    """Raise ConfigError where source or stage needs a package that is not installed: nothing starts without it."""
+    """Raise ConfigError where a package that source, stage or sink needs is missing: nothing starts without it."""
     tables = {"the source": config.source, **{f"stage {stage.name!r}": stage for stage in config.stage}}
+    tables |= {f"sink {sink.service_name!r}": sink for sink in config.sink}
     for who, table in tables.items():
         try:
             require(*table.settings.needs())

@@ -1,5 +1,6 @@
 """What every live source promises, without a device and with one: small checks, and an example of every kind."""
 
+import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,7 +15,9 @@ from contracts.settings import described
 from contracts.stages import counted
 from helpers.arriving import arriving_while
 from helpers.brokers import MOSQUITTO, Broker
+from helpers.devices import Device
 from helpers.extras import extra
+from helpers.toys import Keeping
 
 from stream_infomax.frames.contracts import Live, Seekable
 from stream_infomax.settings.record import make
@@ -45,6 +48,19 @@ class Example:
 
 
 @contextmanager
+def device(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """A device that pushes; each is another process."""
+    context = Keeping()
+    session = secrets.token_hex(8)
+    address = f"ipc://{folder}/devices"
+    try:
+        yield {"bind": address}, Device(context, address, session=session).send
+    finally:
+        context.destroy(linger=0)
+        context.kept.clear()
+
+
+@contextmanager
 def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
     """A broker, and somebody who publishes."""
     if MOSQUITTO is None:
@@ -59,7 +75,7 @@ def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
 
 
 EXAMPLES = [
-    Example("devices", {"axes": ("time", "channel"), "row": (2,), "rate": 100.0}),
+    Example("devices", {"axes": ("time", "channel"), "row": (2,), "rate": 100.0}, device),
     Example("mqtt", {"host": "localhost", "topics": ["room/+"], "channels": 2}, broker),
 ]
 
