@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,17 +16,18 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.outline import Outline, count_values
-from stream_infomax.settings.record import Settings, make
-from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
+from stream_infomax.settings.record import make
+from stream_infomax.settings.types import Doc, NotNegative
 from stream_infomax.sources import inventory
 from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
 from stream_infomax.sources.labels import beside, compile_pattern
+from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey, tell
 
 log = logging.getLogger(__name__)
 
 
-class AudioSettings(Settings, frozen=True, kw_only=True):
+class AudioSettings(FileSettings, frozen=True, kw_only=True):
     """A file or folder of recordings."""
 
     path: Annotated[
@@ -48,36 +47,6 @@ class AudioSettings(Settings, frozen=True, kw_only=True):
     frame: Annotated[
         NotNegative, Doc("Samples of one frame; 0 makes it 20 ms. The last frame of a file is shorter.")
     ] = 0
-    labels: Annotated[
-        str,
-        Doc(
-            "A regular expression, searched for in the file's path below `path`; its named groups become labels, for "
-            "example `(?P<digit>[0-9])_(?P<speaker>[a-z]+)_`."
-        ),
-    ] = ""
-    labels_csv: Annotated[
-        str,
-        Doc(
-            "A CSV file with a head line: the first column names the file (its path below `path`, or as seen from the "
-            "CSV file, or its name), the others become labels under their column's name; an empty cell is none."
-        ),
-    ] = ""
-    include: Annotated[
-        str, Doc("A regular expression: only recordings in whose path below `path` it is found are used.")
-    ] = ""
-    order: Annotated[
-        Literal["sorted", "shuffled"], Doc("`sorted` by path, or `shuffled`, differently in each repetition.")
-    ] = "sorted"
-    repeat: Annotated[Positive, Doc("How often the files are gone through.")] = 1
-    start_time: Annotated[float, Doc("Seconds of the first sample.")] = 0.0
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        compile_pattern("include", self.include)
-        if self.labels and not compile_pattern("labels", self.labels).groupindex:
-            raise SettingError(
-                "labels", self.labels, "a pattern like '(?P<digit>[0-9])_(?P<speaker>[a-z]+)_'", "names no group"
-            )
 
 
 @configured_by(AudioSettings)
@@ -106,10 +75,7 @@ class AudioSource:
             raise SettingError("path", "", f"{ACCEPTED}, or a folder of them", "empty")
         self.name = name
         self.mix = given.channels == "mix"
-        self.shuffled = given.order == "shuffled"
-        self.repeat = given.repeat
-        self.start_time = given.start_time
-        self.seed = given.seed
+        self.given = given
         self.root = Path(given.path)
         self.recordings, self.left_out, self.without_label = survey(
             self.root, given.rate, compile_pattern("include", given.include), given.labels, given.labels_csv
@@ -143,15 +109,15 @@ class AudioSource:
 
     def __len__(self) -> int:
         """Return the number of frames."""
-        return self.repeat * sum(self._n_frames(recording) for recording in self.recordings)
+        return len(self._playlist())
 
     def outline(self) -> Outline:
         """Return what the recordings come to."""
         samples = Counter(recording.samples for recording in self.recordings)
-        seconds = self.repeat * sum(recording.samples for recording in self.recordings) / self.rate
+        seconds = self._playlist().rows / self.rate
         return Outline(
             frames=len(self),
-            segments={n: self.repeat * count for n, count in samples.items()},
+            segments={n: self.given.repeat * count for n, count in samples.items()},
             row=(self.n_channels,),
             rate=float(self.rate),
             labels=count_values(recording.labels for recording in self.recordings),
@@ -166,20 +132,9 @@ class AudioSource:
         A file that ends before its announced length (corrupt within) gives frames without rows from there on.
         """
         total = len(self)
-        per_round = total // self.repeat
-        samples_per_round = sum(recording.samples for recording in self.recordings)
-        offset = max(0, start)
-        while offset < total:
-            round_, within = divmod(offset, per_round)
-            order = self._order(round_)
-            starts = [0, *accumulate(self._n_frames(recording) for recording in order)]
-            index = bisect_right(starts, within) - 1
-            played = (round_ * samples_per_round) + sum(recording.samples for recording in order[:index])
-            for recording, start_of_file in zip(order[index:], starts[index:], strict=False):
-                for frame in self._frames_of(recording, offset - round_ * per_round - start_of_file, played):
-                    yield replace(frame, offset=offset, end=offset == total - 1)
-                    offset += 1
-                played += recording.samples
+        for recording, first, offset, played in self._playlist().places(start):
+            for number, frame in enumerate(self._frames_of(recording, first, played), offset):
+                yield replace(frame, offset=number, end=number == total - 1)
 
     def _frames_of(self, recording: Recording, first: int, played: int) -> Iterator[Frame]:
         """Yield the frames of `recording` from its own frame `first` on; `played` samples came before the file."""
@@ -188,8 +143,8 @@ class AudioSource:
                 stream=self.name,
                 segment=recording.segment,
                 arrays={self.name: Array(rows, ("time", "channel"))},
-                last=index == self._n_frames(recording) - 1,
-                time=self.start_time + (played + index * self.frame) / self.rate,
+                last=index == self._playlist().frames_of(recording) - 1,
+                time=self.given.start_time + (played + index * self.frame) / self.rate,
                 rate=float(self.rate),
                 labels=recording.labels,
             )
@@ -226,37 +181,20 @@ class AudioSource:
     def _inventory(self) -> inventory.Inventory:
         return {recording.key: recording.entry for recording in self.recordings}
 
-    def _n_frames(self, recording: Recording) -> int:
-        return -(-recording.samples // self.frame)
-
-    def _order(self, round_: int) -> Sequence[Recording]:
-        if not self.shuffled:
-            return self.recordings
-        order = np.random.default_rng([self.seed, round_]).permutation(len(self.recordings))
-        return [self.recordings[i] for i in order]
+    def _playlist(self) -> Playlist[Recording]:
+        return Playlist(self.recordings, self.frame, self.given)
 
     def _rows(self, recording: Recording, first: int) -> Iterator[Samples]:
         """Yield exactly as many arrays as `recording` has frames from its frame `first` on."""
-        position = first * self.frame
-        held: list[Samples] = []
-        n_held = 0
-        blocks = self._blocks(recording, position)
-        for _ in range(first, self._n_frames(recording)):
-            size = min(self.frame, recording.samples - position)
-            while n_held < size:
-                block = next(blocks, None)
-                if block is None:
-                    if recording.segment not in self._broken:
-                        log.warning("%s breaks off %d samples early", recording.path, recording.samples - position)
-                        self._broken.add(recording.segment)
-                    break
-                held.append(block)
-                n_held += len(block)
-            joined = held[0] if len(held) == 1 else np.concatenate([np.empty((0, self.n_channels), np.float32), *held])
-            yield joined[:size]
-            held = [joined[size:]]
-            n_held = len(held[0])
-            position += size
+        starts = range(first * self.frame, recording.samples, self.frame)
+        sizes = [min(self.frame, recording.samples - start) for start in starts]
+        blocks = self._blocks(recording, starts.start)
+        for start, size, rows in zip(starts, sizes, cut(blocks, sizes), strict=True):
+            n_rows = 0 if rows is None else len(rows)
+            if n_rows < size and recording.segment not in self._broken:
+                log.warning("%s breaks off %d samples early", recording.path, recording.samples - start - n_rows)
+                self._broken.add(recording.segment)
+            yield np.empty((0, self.n_channels), np.float32) if rows is None else rows
 
     def _blocks(self, recording: Recording, position: int) -> Iterator[Samples]:
         """Yield the samples of `recording` from `position` (after resampling) on, in blocks of any length."""

@@ -60,6 +60,21 @@ class Recording:
     key: bytes
     entry: Entry
 
+    @property
+    def rows(self) -> int:
+        """Rows of the segment."""
+        return self.samples
+
+
+class Sound(NamedTuple):
+    """What a file holds: samples a second, channels, the largest magnitude, whether it can be sought, and samples."""
+
+    rate: int
+    channels: int
+    full_scale: float
+    exact: bool
+    stored: int
+
 
 class Surveyed(NamedTuple):
     """What is at a path.
@@ -92,7 +107,7 @@ def survey(root: Path, rate: int, include: re.Pattern[str], pattern: str, labels
         try:
             recording = _probe(file, names[file], rate, labels, key_of(file, found.folder))
         except (soundfile.LibsndfileError, OSError, ValueError) as error:
-            unreadable.append(f"{file}: {_reason(error)}")
+            unreadable.append(f"{file}: {reason_of(error)}")
         else:
             recordings.append(recording)
             if goes_on(file):
@@ -112,6 +127,30 @@ def survey(root: Path, rate: int, include: re.Pattern[str], pattern: str, labels
 
 def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> Recording:
     """Return what `path` holds. Raises ValueError or LibsndfileError where it holds no sample."""
+    sound = measured(path)
+    own_rate, stored = sound.rate, sound.stored
+    # soxr rounds the length half up.
+    samples = stored if rate in (0, own_rate) else (2 * stored * rate + own_rate) // (2 * own_rate)
+    if samples < 1:
+        raise ValueError(f"its {stored} samples are less than one at {rate} samples a second")
+    found = labels.of(segment)
+    return Recording(
+        path,
+        segment,
+        own_rate,
+        sound.channels,
+        sound.full_scale,
+        sound.exact,
+        stored,
+        samples,
+        found,
+        key,
+        entry(path, found),
+    )
+
+
+def measured(path: Path) -> Sound:
+    """Return what a file holds. Raises ValueError or LibsndfileError where it holds no sample."""
     said: list[str] = []
     with _opened(path, said) as file:
         own_rate, channels, announced = file.samplerate, file.channels, file.frames
@@ -135,17 +174,10 @@ def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> R
         log.warning("%s announces %d samples and holds %d", path, announced, stored)
     elif is_cut(path):
         log.warning("%s announces more than the %d samples that it holds", path, stored)
-    # soxr rounds the length half up.
-    samples = stored if rate in (0, own_rate) else (2 * stored * rate + own_rate) // (2 * own_rate)
-    if samples < 1:
-        raise ValueError(f"its {stored} samples are less than one at {rate} samples a second")
-    found = labels.of(segment)
-    return Recording(
-        path, segment, own_rate, channels, full_scale, exact, stored, samples, found, key, entry(path, found)
-    )
+    return Sound(own_rate, channels, full_scale, exact, stored)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return why a file cannot be read. libsndfile takes for a missing file what no decoder of it knows."""
     reason = str(getattr(error, "error_string", error))
     return "libsndfile finds no recording in it" if "is not a regular file" in reason else reason

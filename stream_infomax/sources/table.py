@@ -24,7 +24,7 @@ from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.table_columns import check_missing, shown
-from stream_infomax.sources.table_files import ACCEPTED, UNREADABLE, Stretch, Table, left_out, stretches, survey
+from stream_infomax.sources.table_files import ACCEPTED, UNUSABLE, Stretch, Table, left_out, stretches, survey
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,11 @@ class TableSettings(FileSettings, frozen=True, kw_only=True):
     """A file or folder of tables: rows of numbers."""
 
     path: Annotated[
-        str, Doc("A table, or a folder that is searched with its subfolders. Whatever is left out is counted.")
+        str,
+        Doc(
+            "A table (CSV, `.npy`, `.npz`, Parquet, EDF, or a recording of which all channels are kept), or a folder "
+            "that is searched with its subfolders. What is left out is counted; `labels.csv` is no table."
+        ),
     ]
     rate: Annotated[
         NotNegativeFloat,
@@ -259,7 +263,7 @@ class TableSource:
                 with np.errstate(over="ignore", invalid="ignore"):  # infinities pass; the learner sets them aside
                     rows = (values if self._scale is None else values * self._scale).astype(np.float32)
                 yield rows
-        except UNREADABLE as error:
+        except UNUSABLE as error:
             log.warning("%s: %s", table.path, error)
 
 

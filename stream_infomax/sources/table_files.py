@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from stream_infomax.settings.error import SettingError
-from stream_infomax.sources.files import NOT_INCLUDED, find, key_of, name_of
-from stream_infomax.sources.files import UNREADABLE as UNREADABLE_FILES
+from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.inventory import Entry, entry
-from stream_infomax.sources.labels import Labels, compile_pattern
+from stream_infomax.sources.labels import BESIDE, Labels, compile_pattern
+from stream_infomax.sources.recordings import SUFFIXES as SOUND
 from stream_infomax.sources.table_columns import Reader, Run, Runs, index_of, runs_of, shown
 
 if TYPE_CHECKING:
     from stream_infomax.sources.table import TableSettings
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".edf")
-ACCEPTED = f"a table ({', '.join(SUFFIXES)})"
+SUFFIXES = (".csv", ".tsv", ".txt", ".npy", ".npz", ".parquet", ".pq", ".edf", *SOUND)
+ACCEPTED = f"tables: {', '.join(SUFFIXES)}"
 # Rates that were taken from times may differ by so much from file to file.
 ALIKE = 0.01
+
+# What is raised by files that are not what their names say.
+UNUSABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +100,8 @@ def survey(given: TableSettings) -> Surveyed:
         Where there is none, or they don't fit one another.
     """
     root, include = Path(given.path), compile_pattern("include", given.include)
-    found = find(root, SUFFIXES, ACCEPTED, Path(given.labels_csv) if given.labels_csv else None)
+    # What is called labels.csv is no table, whether it is used or not.
+    found = find(root, SUFFIXES, ACCEPTED, Path(given.labels_csv) if given.labels_csv else root / BESIDE)
     labels = Labels(given.labels, given.labels_csv, root, "table")
     left_out = found.left_out
     names = {file: name_of(file, found.folder) for file in found.files}
@@ -108,7 +114,7 @@ def survey(given: TableSettings) -> Surveyed:
             tables.append(_table(file, names[file], key_of(file, found.folder), given, labels))
         except SettingError:
             raise
-        except UNREADABLE as error:
+        except UNUSABLE as error:
             unusable.append(f"{file}: {error}")
     if not tables:
         reasons = "; ".join(unusable[:3])
@@ -117,7 +123,7 @@ def survey(given: TableSettings) -> Surveyed:
         raise SettingError("path", str(root), ACCEPTED, f"no usable table there ({reasons})")
     for sentence in unusable:
         log.warning("passed over %s", sentence)
-    left_out[UNREADABLE_FILES] += len(unusable)
+    left_out[UNREADABLE] += len(unusable)
     left_out += labels.check(root, tables[0].segment, names.values())
     _check_alike(tables, given)
     return Surveyed(tables, left_out, labels.without)
@@ -130,6 +136,10 @@ def read_table(path: Path, given: TableSettings) -> Reader:
         from stream_infomax.sources.table_numpy import NumpyTable
 
         return NumpyTable(path, given.array, given.transposed)
+    if suffix in SOUND:
+        from stream_infomax.sources.table_sound import SoundTable
+
+        return SoundTable(path)
     if suffix == ".edf":
         from stream_infomax.sources.table_edf import EdfTable
 
@@ -226,13 +236,3 @@ def _check_alike(tables: Sequence[Table], given: TableSettings) -> None:
 
 def _are_numbers(names: Sequence[str]) -> bool:
     return all(name.isdecimal() for name in names)
-
-
-def _unreadable() -> tuple[type[BaseException], ...]:
-    import zipfile
-    import zlib
-
-    return (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError)
-
-
-UNREADABLE = _unreadable()

@@ -56,6 +56,14 @@ def table(folder):
     return {"path": str(folder / "a.csv"), "time": "time", "label": "word", "frame": 64}
 
 
+def sensors(folder):
+    """Write recordings of a sensor of four channels, in a format that can be sought and in one that cannot."""
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (900, 4))
+    soundfile.write(folder / "0.wav", samples, 500, subtype="FLOAT")
+    soundfile.write(folder / "1.flac", samples[:300], 500)
+    return {"path": str(folder), "frame": 100, "channels": [0, 2, 3]}
+
+
 def recorded(folder):
     """Write a recording in EDF: channels of two rates, annotations of some rows."""
     extra("edfio")
@@ -107,6 +115,7 @@ EXAMPLES = [
     Example("images", lambda folder: {**pictures(folder), "mode": "tiles", "colour": True}, "tiles", is_random=False),
     Example("table", arrays, "arrays", is_random=False),
     Example("table", recorded, "edf", is_random=False),
+    Example("table", sensors, "recordings", is_random=False),
     Example("table", columns, "parquet", is_random=False),
     Example("table", lambda folder: {**table(folder), "order": "shuffled", "repeat": 2}, "csv"),
     Example("synthetic", lambda folder: {"n_sources": 4, "rows": 20, "frames": 9, "drift": 0.1}),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import soundfile
 
 from stream_infomax.settings.error import SettingError
 from stream_infomax.sources.table import TableSource
@@ -39,6 +40,25 @@ def test_a_folder_of_formats_is_one_stream(tmp_path: Path) -> None:
     assert [frame.segment for frame in frames if frame.last] == ["a.npy", "b.npz", "deep/c.csv"]
     assert [frame.time for frame in frames] == [0.0, 5.12, 10.0, 15.12, 20.0, 25.12]
     assert {frame.rate for frame in frames} == {50.0}
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_every_channel_of_a_recording_is_kept(tmp_path: Path, suffix: str) -> None:
+    rows = np.clip(noise(5000, 8) / 10, -0.9, 0.9)
+    soundfile.write(tmp_path / f"a.{suffix}", rows, 1000, subtype="PCM_24")
+    source = TableSource(tmp_path, frame=300, scale=[40], units=["m/s²"])
+    assert (source.rate, source.channels, source.units) == (1000, tuple("01234567"), ("m/s²",) * 8)
+    np.testing.assert_allclose(rows_of(source), 40 * rows, atol=1e-5)
+    np.testing.assert_allclose(next(source.frames(7)).arrays["source"].data, 40 * rows[2100:2400], atol=1e-5)
+
+
+def test_a_channel_of_a_recording_that_holds_triggers(tmp_path: Path) -> None:
+    rows = noise(900, 3) / 10
+    rows[:, 2] = np.repeat([0, 0.5, 0.25], 300)
+    soundfile.write(tmp_path / "a.wav", rows, 1000, subtype="FLOAT")
+    source = TableSource(tmp_path, label="2", frame=300)
+    assert source.channels == ("0", "1")
+    assert [frame.labels for frame in source.frames()] == [{"2": "0"}, {"2": "0.5"}, {"2": "0.25"}]
 
 
 def test_channels_by_name_and_by_number(tmp_path: Path) -> None:
@@ -98,10 +118,9 @@ def test_equal_labels_are_segments(tmp_path: Path) -> None:
 def test_labels_beside_the_files(tmp_path: Path) -> None:
     for name in "ab":
         np.save(tmp_path / f"{name}_7.npy", noise())
-    (tmp_path / "labels.txt").write_text("file,who\na_7.npy,Ann\nb_7.npy,Bob\n")
-    source = TableSource(
-        tmp_path, labels=r"_(?P<day>\d)", labels_csv=tmp_path / "labels.txt", include="npy$", rate=1, frame=500
-    )
+    (tmp_path / "labels.csv").write_text("file,who\na_7.npy,Ann\nb_7.npy,Bob\n")
+    assert "labels.csv is not used; labels_csv = " in TableSource(tmp_path).outline().warning
+    source = TableSource(tmp_path, labels=r"_(?P<day>\d)", labels_csv=tmp_path / "labels.csv", rate=1, frame=500)
     assert [frame.labels for frame in source.frames()] == [{"day": "7", "who": "Ann"}, {"day": "7", "who": "Bob"}]
 
 
