@@ -36,7 +36,7 @@ def export(
     rows
         Leave out how rows are made of a signal or picture: only rows to features.
     """
-    from stream_infomax.run.program import THREADS
+    from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.export.c_text import check_name, identifier

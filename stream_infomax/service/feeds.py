@@ -262,11 +262,14 @@ class LiveFeed(_SourceFeed[Live]):
         """Return the next frame of the source, or the next label of a segment that is over."""
         if self.labels is None:
             return self.source.receive()
-        while (frame := self.labels.receive() or self.source.receive()) is not None:
-            if frame.arrays or frame.segment or not frame.labels:
+        while True:
+            label = self.labels.receive()
+            if label is not None:
+                return label
+            frame = self.source.receive()
+            if frame is None or frame.arrays or not frame.labels:
                 return frame
-            self.labels.place(frame)  # a device says when, and not which segment that is
-        return None
+            self.labels.place(frame)  # what a device says of a segment, which may be open
 
     def state(self) -> State:
         """Return the state of the source and that of the labels."""

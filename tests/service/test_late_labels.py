@@ -1,5 +1,7 @@
 """Labels of live sources that come from outside: before, while and after their segment passes."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import zmq
@@ -8,6 +10,7 @@ from msgspec.structs import replace
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.service import late_labels
+from stream_infomax.service.feeds import LiveFeed
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.transport.labels import send_label
 
@@ -122,3 +125,31 @@ def test_messages_come_over_the_socket_and_bad_ones_are_counted(labels, context)
     while labels.counts().get("left out: messages that are no labels", 0) < 3:
         assert labels.socket.poll(5000)
         assert labels.receive() is None
+
+
+class Spoken:
+    """A live source that gives what it was given."""
+
+    name = "mic"
+    sockets = ()
+    finished = False
+
+    def __init__(self, *frames):
+        self.frames = list(frames)
+        self.lost = Counter()
+
+    def receive(self):
+        return self.frames.pop(0) if self.frames else None
+
+    def due(self):
+        return 0.0
+
+
+def test_what_a_device_says_late_is_placed_like_what_others_say(labels):
+    given = [replace(frame(0), offset=-1), label(segment="one"), replace(frame(1, last=True), offset=-1)]
+    feed = LiveFeed(Spoken(*given, label("no", segment="one"), label("lost", segment="none")), "log", labels)
+    first, second, late = (feed.receive().frame for _ in range(3))
+    assert (first.labels, second.labels) == ({}, {"word": "yes"})
+    assert (late.offset, late.segment, late.labels, late.arrays) == (2, "one", {"word": "no"}, {})
+    assert feed.receive() is None
+    assert labels.counts()["left out: labels of no known segment"] == 1
