@@ -71,6 +71,7 @@ SOURCES = Kinds(
         "audio": "stream_infomax.sources.audio:AudioSource",
         "devices": "stream_infomax.sources.devices:DevicesSource",
         "images": "stream_infomax.sources.images:ImageSource",
+        "microphone": "stream_infomax.sources.microphone:MicrophoneSource",
         "mqtt": "stream_infomax.sources.mqtt:MqttSource",
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",
         "table": "stream_infomax.sources.table:TableSource",

@@ -136,7 +136,11 @@ class Loop:
         """Process a frame if there is one and room for it. Returns whether something happened."""
         if self.finished or any(sink.full for sink in self.sinks):
             return False
-        arrival = self.feed.receive()
+        try:
+            arrival = self.feed.receive()
+        except OSError:  # a device has gone: the next life is to know exactly what it missed
+            self.save()
+            raise
         if arrival is not None:
             self.step(arrival)
         elif self.feed.finished:

@@ -81,6 +81,11 @@ class Cutter:
         self._empty: Rows | None = None  # no row, in the shape of those that came
 
     @property
+    def size(self) -> int:
+        """Rows of a frame; 0 where each has as many as come at once."""
+        return self._size
+
+    @property
     def ended(self) -> bool:
         """Whether the last frame has been taken."""
         return self._over and not self._frames
