@@ -118,8 +118,8 @@ class MicrophoneSource:
         self._arrivals = Arrivals(QUEUE)
         if self.finished:
             return
-        self._library = portaudio.library()
         try:
+            self._library = portaudio.library()
             self._listen()
         except SettingError as error:
             if self._before is None:
@@ -204,8 +204,8 @@ class MicrophoneSource:
         """Look for a microphone that has gone, now and then; return whether it is back."""
         if self.finished or time.monotonic() < self._retry:
             return False
-        portaudio.look_again(self._library)
         try:
+            self._library = portaudio.look_again()
             self._listen()
         except SettingError:
             self._retry = time.monotonic() + RETRY

@@ -35,19 +35,35 @@ def library() -> Any:
         Where it is not installed.
     ValueError
         Where PortAudio itself is not.
+    SettingError
+        Where it finds no sound system.
     """
     try:
         with optional():
             import sounddevice
+    except ModuleNotFoundError:
+        raise
     except OSError as error:
         raise ValueError(f"{LIBRARY} ({error})") from error
+    except Exception as error:  # noqa: BLE001  (its own kind of error could not be imported either)
+        raise _nothing(error) from error
     return sounddevice
 
 
-def look_again(library: Any) -> None:
-    """Have PortAudio look which devices there are: it looks only when it starts."""
-    library._terminate()
-    library._initialize()
+def look_again() -> Any:
+    """Have PortAudio look which devices there are: it looks only when it starts. Returns and raises as `library`."""
+    found = library()
+    try:
+        if found._initialized:
+            found._terminate()
+        found._initialize()
+    except found.PortAudioError as error:
+        raise _nothing(error) from error
+    return found
+
+
+def _nothing(error: Exception) -> SettingError:
+    return SettingError("device", "", "a machine with a sound system", f"PortAudio cannot start: {error}")
 
 
 def inputs(library: Any) -> list[Input]:

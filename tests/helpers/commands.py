@@ -39,11 +39,13 @@ def call(*arguments: object, folder: Path, **environment: str) -> Ended:
 
 
 @contextmanager
-def started(*arguments: object, folder: Path) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def started(
+    *arguments: object, folder: Path, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """Start a command; yield its process and what it prints. It does not outlive the block."""
-    with subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=folder
-    ) as process:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    surroundings = {**ENVIRONMENT, **environment}
+    with subprocess.Popen(command(*arguments), text=True, env=surroundings, cwd=folder, **streams) as process:
         assert process.stdout is not None
         try:
             yield process, process.stdout

@@ -14,8 +14,8 @@ RATE = 16000
 FORM = ("--raw", "--format=float32le", f"--rate={RATE}", "--channels=1")
 # What PortAudio's ALSA finds: an input that is the server's.
 ALSA = """
-pcm.pulse { type pulse hint { show on description "PulseAudio" } }
-ctl.pulse { type pulse }
+pcm.!pulse { type pulse }
+ctl.!pulse { type pulse }
 """
 
 
@@ -69,9 +69,9 @@ class Pulse:
             self._process = None
 
     def play(self, samples: np.ndarray) -> subprocess.Popen[bytes]:
-        """Begin to play samples (n,) at `RATE`."""
+        """Begin to play samples (n,) at `RATE`, after 0.2 s in which an output that has rested wakes up."""
         path = self.folder / "played.raw"
-        path.write_bytes(np.asarray(samples, "<f4").tobytes())
+        path.write_bytes(np.concatenate([np.zeros(RATE // 5), samples]).astype("<f4").tobytes())
         return subprocess.Popen(["pacat", "--playback", *FORM, "--latency-msec=20", str(path)], env=self._all())
 
     def _call(self, *command: str) -> subprocess.CompletedProcess[bytes]:

@@ -50,6 +50,7 @@ class Sounds(types.ModuleType):
         self.refused = set()
         self.streams = []
         self.n_looks = 0
+        self._initialized = 1
         self.default = SimpleNamespace(device=(0, 0))
 
     @property
