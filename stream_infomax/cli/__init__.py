@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
 from stream_infomax.cli.conform import conform
+from stream_infomax.cli.devices import devices
 from stream_infomax.cli.diff import diff
 from stream_infomax.cli.doctor import doctor
 from stream_infomax.cli.encode import encode
@@ -52,9 +53,8 @@ app = App(
 )
 for command in (
     *(run, replay, diff, encode, export, show, probe),
-    *(check, init, schema, conform, tap, label, doctor, warmup),
+    *(check, devices, init, schema, conform, tap, label, doctor, warmup),
 ):
-    app.command(command)
 
 
 def main() -> None:

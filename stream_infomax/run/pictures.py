@@ -119,4 +119,4 @@ def learners(stages: Iterable[Stage]) -> list[LearnerStage]:
 def _rate(config: Mapping[str, Any]) -> float:
     """Return the samples per second of recordings, 0 where the configuration leaves them as they are."""
     source = config.get("source", {})
-    return float(source.get("rate", 0)) if source.get("kind") == "audio" else 0.0
+    return float(source.get("rate", 0)) if source.get("kind") in ("audio", "microphone") else 0.0

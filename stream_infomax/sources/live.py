@@ -134,7 +134,7 @@ class Cutter:
         self._previous = time
         self._in_segment += n_rows
         self.given += n_rows / self.rate if self.rate else 0.0
-        end = bool(self._duration and self.given >= self._duration)
+        end = bool(self._duration and self.given >= self._duration - 1e-6)  # sums of floats
         full = self._in_segment >= self._segment_rows if self.rate else time - self._begun >= self._segment_seconds
         self._frames.append(
             Frame(

@@ -317,7 +317,7 @@ class MicrophoneSource:
     def _rows(self, block: Block) -> npt.NDArray[np.float32]:
         rows = np.frombuffer(block.data, np.float32).reshape(block.size, self._width)
         if self.given.channels == 1 and self._width > 1:
-            return rows.mean(axis=1, keepdims=True, dtype=np.float32)
+            rows = rows.mean(axis=1, keepdims=True, dtype=np.float32)
         return rows[:, : self.given.channels]
 
     def _add(self, rows: npt.NDArray[np.float32], at: float) -> None:

@@ -45,7 +45,7 @@ def library() -> Any:
         raise
     except OSError as error:
         raise ValueError(f"{LIBRARY} ({error})") from error
-    except Exception as error:  # noqa: BLE001  (its own kind of error could not be imported either)
+    except Exception as error:  # PortAudioError, which could not be imported either
         raise _nothing(error) from error
     return sounddevice
 

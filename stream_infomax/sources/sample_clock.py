@@ -14,9 +14,9 @@ class SampleClock:
     """Gives each block the time of its first sample, in seconds of the wall clock.
 
     The wall clock is read once, at the first block; from there on samples are counted, which has no jitter, and which a
-    wall clock that is set does not disturb. No block arrives before it was recorded: so the earliest arrival of the
-    last 2 s tells how far count and clock (a monotonic one) have come apart. Where that is more than 20 ms, the count is
-    set right. Times never go back. (A library's own recording times are not used: through PulseAudio they were 0.35 to
+    wall clock that is set does not disturb. No block arrives before it was recorded: so the earliest arrival within
+    2 s tells how far count and clock (a monotonic one) have come apart. Where that is more than 20 ms, the count is set
+    right. Times never go back. (A library's own recording times are not used: through PulseAudio they were 0.35 to
     0.7 s off in the first seconds of a stream, when arrivals were right to 20 ms.)
 
     Parameters

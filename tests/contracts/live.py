@@ -1,12 +1,14 @@
 """What every live source promises, without a device and with one: small checks, and an example of every kind."""
 
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from helpers.arriving import arriving_while
 from helpers.brokers import MOSQUITTO, Broker
 from helpers.devices import Device
 from helpers.extras import extra
+from helpers.sounds import Sounds
 from helpers.toys import Keeping
 
 from stream_infomax.frames.contracts import Live, Seekable
@@ -74,8 +77,17 @@ def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
         own.kill()
 
 
+@contextmanager
+def microphone(_: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """A stand-in for PortAudio, whose input hears something."""
+    sounds = Sounds([("USB Microphone", 2, 16000.0)])
+    with patch.dict(sys.modules, sounddevice=sounds):
+        yield {}, lambda: sounds.stream.say(np.linspace(-1, 1, 1000).reshape(500, 2))
+
+
 EXAMPLES = [
     Example("devices", {"axes": ("time", "channel"), "row": (2,), "rate": 100.0}, device),
+    Example("microphone", {"device": "USB", "rate": 16000, "channels": 2}, microphone),
     Example("mqtt", {"host": "localhost", "topics": ["room/+"], "channels": 2}, broker),
 ]
 

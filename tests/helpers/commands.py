@@ -39,9 +39,7 @@ def call(*arguments: object, folder: Path, **environment: str) -> Ended:
 
 
 @contextmanager
-def started(
-    *arguments: object, folder: Path, **environment: str
-) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def started(*arguments: object, folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """Start a command; yield its process and what it prints. It does not outlive the block."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     surroundings = {**ENVIRONMENT, **environment}

@@ -21,6 +21,7 @@ PARTS = {
     "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",
+    "sounddevice": "from stream_infomax.sources.microphone import MicrophoneSource; MicrophoneSource()",
     "skimage": "from stream_infomax import ImageSource; ImageSource('skimage:natural', frames=1)",
     "torch": "from stream_infomax import GreedyInfoMax",
 }
