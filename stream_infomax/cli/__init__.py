@@ -55,6 +55,7 @@ for command in (
     *(run, replay, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, doctor, warmup),
 ):
+    app.command(command)
 
 
 def main() -> None:
