@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stream_infomax.stages.contrast import ContrastStage
     from stream_infomax.stages.learner import LearnerStage
     from stream_infomax.stages.windows import WindowsStage
+    from stream_infomax.transport.push import Push
     from stream_infomax.transport.tap import TapReader
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ _HOMES = {
     "OnlineClassifier": "learning.classifier.classifier",
     "OnlineInfomax": "learning.infomax.estimator",
     "Pipeline": "frames.contracts",
+    "Push": "transport.push",
     "SyntheticSource": "sources.synthetic",
     "TableSource": "sources.table",
     "TapReader": "transport.tap",
@@ -56,6 +58,7 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "Array",
     "Frame",
     "Pipeline",
+    "Push",
     "TapReader",
     "AudioSource",
     "ImageSource",

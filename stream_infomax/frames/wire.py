@@ -36,6 +36,10 @@ Text = Annotated[str, msgspec.Meta(max_length=1024)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
+# A default is left out by identity.
+_NONE = 0.0
+
+
 class _ArrayHeader(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     dtype: str
@@ -51,8 +55,8 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     segment: Text = ""
     last: bool = False
     end: bool = False
-    time: float = 0.0
-    rate: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    time: float = _NONE
+    rate: Annotated[float, msgspec.Meta(ge=0)] = _NONE
     labels: Annotated[dict[Text, Text], msgspec.Meta(max_length=64)] = {}
     encoder: Text = ""
     update: Count = 0
@@ -142,8 +146,8 @@ def encode_pushed(frame: Frame, count: int | None = None, session: str = "") -> 
         segment=frame.segment,
         last=frame.last and not frame.end,
         end=frame.end,
-        time=frame.time,
-        rate=frame.rate,
+        time=frame.time or _NONE,
+        rate=frame.rate or _NONE,
         labels=dict(frame.labels),
         count=msgspec.UNSET if count is None else count,
         session=session,
