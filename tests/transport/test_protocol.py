@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.devices import frames
 from helpers.wire import status
 
 from stream_infomax.frames import wire
@@ -15,6 +16,9 @@ from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.infomax.encoder import Encoder
+from stream_infomax.settings.record import make
+from stream_infomax.sources.device_stream import MOST_LOST, MOST_REPEATED_UNNAMED
+from stream_infomax.sources.devices import DevicesSettings, DevicesSource
 from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.transport import bases, messages
 from stream_infomax.transport.log import OutputLog
@@ -124,11 +128,37 @@ def test_the_keys_of_a_status_and_of_a_measure_are_those_of_the_document():
     assert re.findall(r"`(\w+)`", measure) == list(Measure.__struct_fields__)
 
 
+def test_the_device_of_the_document_is_heard(context, ipc):
+    source = DevicesSource(bind=ipc, axes=("time", "channel"), row=(1,), rate=16000.0)
+    source.open()
+    exec(compile(PROGRAMS[0].replace("ipc:///tmp/photographs/source.devices", ipc), "protocol.md", "exec"), {})
+    found = frames(source, 101)
+    assert [(one.stream, one.end) for one in found] == [("ear", False)] * 100 + [("ear", True)]
+    assert source.counts() == {"streams": 1, "streams open": 0}
+    source.close()
+
+
+def test_the_settings_and_bounds_of_the_document_are_those_of_the_source():
+    section = TEXT.split("## A device")[1].split("## Tap")[0]
+    given = DevicesSettings()
+    for text in ("`session_seconds`", "`segment_seconds`", "`idle_seconds`", "`queue`", "`largest`", "`streams`"):
+        assert text in section
+    assert f"silent for {given.session_seconds:g} seconds" in section
+    assert f"every {given.segment_seconds:g} seconds" in section
+    assert f"for {given.idle_seconds:g} seconds" in section
+    assert f"Up to {given.queue} messages" in section
+    assert str(given.largest) in section
+    assert f"(`streams`, {given.streams})" in section
+    assert MOST_LOST == 2**32
+    assert MOST_REPEATED_UNNAMED == 1024
+    make(DevicesSettings, {"axes": ("time", "channel"), "row": (1,), "rate": 16000.0})
+
+
 def test_the_reader_of_the_document_reads(context, tmp_path):
     log = OutputLog(("observer",), max_frames=20)
     outlet = Outlet(context, f"ipc://{tmp_path}/o", log, LOG)
     names = {}
-    exec(compile(PROGRAMS[2], "protocol.md", "exec"), names)
+    exec(compile(PROGRAMS[3], "protocol.md", "exec"), names)
     counted = []
     reader = threading.Thread(target=lambda: counted.append(names["count_rows"](outlet.address, "observer")))
     reader.start()
@@ -149,7 +179,7 @@ def test_the_reader_of_the_document_reads(context, tmp_path):
 
 def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
     tap = Tap(context, f"ipc://{tmp_path}/t")
-    program = PROGRAMS[0].replace("ipc:///tmp/photographs/learner.tap", tap.address)
+    program = PROGRAMS[1].replace("ipc:///tmp/photographs/learner.tap", tap.address)
     observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}), daemon=True)
     observer.start()
     while not tap._watched:
@@ -164,7 +194,7 @@ def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
 
 def test_the_observer_of_the_document_keeps_to_its_first_basis(context, tmp_path, capsys):
     tap = Tap(context, f"ipc://{tmp_path}/t")
-    program = PROGRAMS[1].replace("ipc:///tmp/photographs/learner.tap", tap.address)
+    program = PROGRAMS[2].replace("ipc:///tmp/photographs/learner.tap", tap.address)
     observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}), daemon=True)
     observer.start()
     while len(tap._topics) < 3:
