@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from stream_infomax import __version__
 from stream_infomax.export.affine import Affine, output_of
+from stream_infomax.export.c_front import FrontCode, front_code
 from stream_infomax.export.c_text import BASICS, FINITE, PRODUCT, check_name, commented, named, number, table
 from stream_infomax.export.subject import Subject
 from stream_infomax.learning.infomax.neurons import LOG_FLOOR
@@ -67,6 +68,14 @@ static inline int NAME_check(void)
     return 0;
 }
 """
+LIBM = {"log": ("fabsf", "logf"), "rate": ("expf",)}
+FROM = {
+    "": "rows",
+    "patches": "patches of pictures",
+    "grid": "patches of pictures",
+    "waveform": "windows of a signal",
+    "log-mel": "log-mel patches of a sound",
+}
 MEANINGS = {
     "potential": "potentials",
     "halves": "rectified halves of the potentials: max(z, 0), then max(-z, 0)",
@@ -125,19 +134,21 @@ def header(one: Subject, name: str = "encoder", weights: str = "float32") -> str
     rows = typical_rows(one)
     code = _floats(one, rows)
     encoder = one.encoder
-    libm = encoder.output in ("log", "rate")
+    front = front_code(one, name)
+    libm = front.libm or encoder.output in LIBM
     parts = [
-        commented(_head(one, name, code)),
+        commented(_head(one, name, code, front)),
         f"#ifndef STREAM_INFOMAX_{name}_H\n#define STREAM_INFOMAX_{name}_H\n",
         "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n" + "#include <math.h>\n" * libm,
         "#ifdef NAME_CMSIS\n#include <arm_math.h>\n#endif\n",
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
-        _macros(one),
+        _macros(one) + front.macros,
         BASICS,
         *code.tables,
         FINITE,
         *code.functions,
         _encode(one, code),
+        *front.pieces,
         _self_test(rows, code.expected, _tolerance(one, rows)),
         "#ifdef __cplusplus\n}\n#endif\n\n#endif\n",
     ]
@@ -153,19 +164,22 @@ def typical_rows(one: Subject) -> NDArray[np.float32]:
     return np.asarray(rows, np.float32)
 
 
-def _head(one: Subject, name: str, code: Code) -> list[str]:
+def _head(one: Subject, name: str, code: Code, front: FrontCode) -> list[str]:
     encoder = one.encoder
+    functions = [*LIBM.get(encoder.output, ()), *(["logf"] if front.libm else [])]
+    libm = ", ".join(sorted(set(functions)))
+    memory = f"{front.memory:,} bytes a stream, " if front.memory else ""
     return [
-        f"{name}: rows of {encoder.n_features} numbers to {encoder.width} features, {MEANINGS[encoder.output]}.",
+        f"{name}: {FROM[one.front.form if one.front else '']} to {encoder.width} features, {MEANINGS[encoder.output]}.",
         f"Basis {encoder.version}, of the stage {one.name}; written by stream_infomax {__version__}.",
         "",
         f"    float x[{name}_INPUTS], y[{name}_OUTPUTS];",
         f"    if ({name}_encode(x, y) == {name}_FINE) ...",
+        *front.usage,
         "",
-        f"{code.flash:,} bytes of constants, {code.stack:,} bytes on the stack; "
+        f"{code.flash + front.flash:,} bytes of constants, {memory}{code.stack:,} bytes on the stack; "
         f"{code.n_multiplications:,} multiplications a row.",
-        "C99 or C++; no allocation, no variables, no double. "
-        + ("expf or logf of libm." if encoder.output in ("log", "rate") else "Nothing of libm."),
+        f"C99 or C++; no allocation, no variables, no double; of libm {libm or 'nothing'}.",
         "Include it in one file: each that includes it has the constants.",
         f"Define {name}_SELF_TEST for a check of the compiler, {name}_CMSIS for the product of CMSIS-DSP.",
     ]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from helpers.bases import basis, rows_of
 from helpers.clients import has
+from helpers.extras import needs
+from helpers.fronts import subject
 from helpers.headers import COMPILERS, ENCODE, VALGRIND, WARNINGS, build, features
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -121,9 +123,12 @@ def test_two_in_one_program(tmp_path):
     assert subprocess.run([tmp_path / "both"], check=False, timeout=60).returncode == 0
 
 
+@needs("kaldi_native_fbank")
 def test_no_name_can_be_made_of_another_ones():
     """For example `a_b` + `x` and `a` + `b_x`."""
-    text = header(Subject(basis(12, 3, 12, output="log", mean=5.0)), "zz")
+    thin = Subject(basis(12, 3, 12, output="log", mean=5.0))
+    fronts = [subject("log-mel", rank=4, length=1, hop=1, n_mels=20), subject("waveform"), subject("grid", patch=12)]
+    text = "".join(header(one, "zz") for one in (thin, *fronts))
     ends = {word.removeprefix("zz_") for word in re.findall(r"\bzz_\w+", text)}
     assert len(ends) > 10
     assert not [(one, other) for one in ends for other in ends if one.endswith(f"_{other}")]
