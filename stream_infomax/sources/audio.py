@@ -21,8 +21,9 @@ from stream_infomax.settings.types import Doc, NotNegative
 from stream_infomax.sources import inventory
 from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
 from stream_infomax.sources.labels import beside, compile_pattern
+from stream_infomax.sources.murmur import tell
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
-from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey, tell
+from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
 
 log = logging.getLogger(__name__)
 

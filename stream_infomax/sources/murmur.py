@@ -1,14 +1,19 @@
-"""What a library writes to the stderr of the whole process, taken off it and said with the name of the file."""
+"""What libraries write to the stderr of the whole process, and warn of: said with the name of the file instead."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import UnsupportedOperation
+from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -39,6 +44,25 @@ def caught(said: list[str]) -> Iterator[None]:
                 said += [line for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
     finally:
         os.close(before)
+
+
+@contextmanager
+def caught_with_warnings(said: list[str]) -> Iterator[None]:
+    """Append what native code writes meanwhile, and what Python warns of, to `said`."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            with caught(said):
+                yield
+        finally:
+            said += [str(warning.message) for warning in warned]
+
+
+def tell(path: Path, said: Sequence[str]) -> None:
+    """Log what was said of a file."""
+    if said:
+        more = f" and {len(said) - 1} more lines" if len(said) > 1 else ""
+        log.warning("%s: its decoder says: %s%s", path, " ".join(said[0].split()), more)
 
 
 def _flush() -> None:

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from stream_infomax.settings.extras import optional
 
 with optional():
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
 from stream_infomax.sources.labels import texts
+from stream_infomax.sources.murmur import caught_with_warnings, tell
 
 # What Pillow and NumPy raise on files that are not what their name says.
 UNREADABLE = (
@@ -84,6 +85,8 @@ class Reader:
         read = self._stack if file.suffix.lower() == ".npz" else self._pages
         try:
             yield from read(file, name)
+        except UnidentifiedImageError:
+            yield ValueError("Pillow finds no picture in it")
         except UNREADABLE as error:
             yield error
         except MemoryError:
@@ -97,27 +100,42 @@ class Reader:
         return False
 
     def _pages(self, file: Path, name: str) -> Iterator[Picture | Exception]:
-        with Image.open(file) as image:
-            n_pages: int = getattr(image, "n_frames", 1)
-            if image.format == "MPO":  # previews, depth and gain maps of a camera
-                self.left_out["further images of MPO files"] += n_pages - 1
-                n_pages = 1
-            for page in range(n_pages):
-                numbered = name if n_pages == 1 else f"{name}#{page:05d}"
-                if not self._wanted(numbered):
-                    continue
-                try:
+        said: list[str] = []
+        try:
+            with caught_with_warnings(said):
+                image = Image.open(file)
+            with image:
+                with caught_with_warnings(said):
+                    n_pages = int(getattr(image, "n_frames", 1))
+                yield from self._pages_of(image, n_pages, name, said)
+        finally:
+            tell(file, [line for line in said if "decompression bomb" not in line])  # all together are limited
+
+    def _pages_of(self, image: Image.Image, n_pages: int, name: str, said: list[str]) -> Iterator[Picture | Exception]:
+        if image.format == "MPO":  # previews, depth and gain maps of a camera
+            self.left_out["further images of MPO files"] += n_pages - 1
+            n_pages = 1
+        for page in range(n_pages):
+            numbered = name if n_pages == 1 else f"{name}#{page:05d}"
+            if not self._wanted(numbered):
+                continue
+            try:
+                with caught_with_warnings(said):
                     image.seek(page)
-                except UNREADABLE as error:
-                    yield PageError(f"page {page} of {n_pages}, and those behind it: {error}")
-                    return
-                if page and _is_smaller_copy(image):
-                    self.left_out["smaller copies of TIFF pages"] += 1
-                    continue
-                try:
-                    yield Picture(numbered, self._pixels(image, numbered), {})
-                except UNREADABLE as error:
-                    yield error if n_pages == 1 else PageError(f"page {page}: {error}")
+            except UNREADABLE as error:
+                yield PageError(f"page {page} of {n_pages}, and those behind it: {error}")
+                return
+            if page and _is_smaller_copy(image):
+                self.left_out["smaller copies of TIFF pages"] += 1
+                continue
+            try:
+                with caught_with_warnings(said):
+                    pixels = self._pixels(image, numbered)
+                yield Picture(numbered, pixels, {})
+            except UNREADABLE as error:
+                reason = str(error)
+                reason = f"its data are damaged ({reason})" if "decoder error" in reason else reason
+                yield ValueError(reason) if n_pages == 1 else PageError(f"page {page}: {reason}")
 
     def _pixels(self, image: Image.Image, name: str) -> Pixels:
         picture = ImageOps.exif_transpose(image)

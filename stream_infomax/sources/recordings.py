@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,15 @@ from stream_infomax.sources.endings import goes_on, is_cut
 from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.labels import Labels
-from stream_infomax.sources.murmur import caught
+from stream_infomax.sources.murmur import caught, tell
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".caf", ".w64")
 ACCEPTED = f"recordings that libsndfile reads: {', '.join(SUFFIXES)}"
 
 # Samples read at once; part of what a truncated FLAC file yields (a failed read loses its block), so not an option.
 BLOCK = 16384
+# A block becomes so many times as long at most when it is resampled.
+MOST = 16
 # libsndfile's mark for a FLAC file without a length, which it cannot read in blocks.
 UNKNOWN_LENGTH = 1 << 62
 # Uncompressed samples can be sought exactly; every other format is decoded from its start.
@@ -225,15 +227,11 @@ def _opened(path: Path, said: list[str]) -> soundfile.SoundFile:
         return soundfile.SoundFile(path)
 
 
-def tell(path: Path, said: Sequence[str]) -> None:
-    """Log what the decoder of a file complained of."""
-    if said:
-        more = f" and {len(said) - 1} more lines" if len(said) > 1 else ""
-        log.warning("%s: its decoder says: %s%s", path, said[0], more)
-
-
 def resample(blocks: Iterator[Samples], rate: int, new_rate: int, n_channels: int) -> Iterator[Samples]:
+    """Yield blocks at another rate."""
     stream = soxr.ResampleStream(rate, new_rate, n_channels, dtype="float32", quality="HQ")
+    size = max(1, BLOCK * MOST * rate // new_rate)  # a rate of 1 Hz in a header must not cost gigabytes
     for block in blocks:
-        yield stream.resample_chunk(block)
+        for start in range(0, len(block), size):
+            yield stream.resample_chunk(block[start : start + size])
     yield stream.resample_chunk(np.empty((0, n_channels), np.float32), last=True)

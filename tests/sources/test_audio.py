@@ -352,6 +352,18 @@ def test_any_damaged_bytes_are_survived(tmp_path: Path, position: int, values: b
         assert_same(next(source.frames(len(frames) - 1)), frames[-1])
 
 
+def test_a_header_that_says_one_sample_a_second_costs_no_memory(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(20_000), 1)
+    source = AudioSource(tmp_path / "a.wav", rate=1000, frame=100_000)
+    tracemalloc.start()
+    try:
+        assert sum(len(frame.arrays["source"].data) for frame in source.frames()) == 20_000_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20
+
+
 @pytest.mark.data
 def test_spoken_digits(data_folder: Path) -> None:
     source = AudioSource(data_folder / "fsdd" / "recordings", labels=r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<i>\d+)")

@@ -208,6 +208,8 @@ def test_bad_files_of_a_folder_are_named_and_passed_over(folder: Path, caplog: p
     }
     for name in bad:
         assert name in caplog.text
+    assert "text.jpg: Pillow finds no picture in it" in caplog.text
+    assert "nameless.npz: it holds no array images, but pictures" in caplog.text
 
 
 def test_a_single_bad_file_is_an_error_that_says_what_is_accepted(tmp_path: Path) -> None:
@@ -254,7 +256,6 @@ def test_a_setting_that_cannot_be_used_is_named(folder: Path, keywords: dict[str
     suffix=st.sampled_from(["png", "jpg", "bmp", "tif", "gif", "npz"]),
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 def test_any_damaged_bytes_are_survived(tmp_path: Path, position: int, values: bytes, suffix: str) -> None:
     path = tmp_path / f"picture.{suffix}"
     pixels = np.random.default_rng(0).integers(0, 256, (24, 24)).astype(np.uint8)

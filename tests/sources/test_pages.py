@@ -1,6 +1,7 @@
 """Files that hold more than one picture, and pictures that are more than grey values: nothing vanishes unsaid."""
 
 import logging
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -185,3 +186,34 @@ def test_a_stack_that_announces_too_much_is_refused_before_it_is_read(
     np.savez_compressed(tmp_path / "a.npz", images=np.zeros((100, 24, 24), np.uint8))
     with pytest.raises(ValueError, match=r"a\.npz: it announces 57,\d\d\d bytes; accepted are 1,000"):
         tiles(tmp_path / "a.npz")
+
+
+def test_what_a_decoder_warns_of_has_the_name_of_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of a tag that points behind the end Pillow warns; of data that are damaged libtiff writes to stderr itself."""
+    exif = Image.Exif()
+    exif[270] = "a picture of noise"
+    Image.fromarray(noise(0)).save(tmp_path / "a.tif", exif=exif)
+    content = (tmp_path / "a.tif").read_bytes()
+    place = content.index(struct.pack("<HH", 270, 2)) + 8
+    (tmp_path / "a.tif").write_bytes(content[:place] + b"\xff\xff\xff\0" + content[place + 4 :])
+    Image.fromarray(noise(0)).save(tmp_path / "c.tif", compression="tiff_lzw")
+    content = (tmp_path / "c.tif").read_bytes()
+    (tmp_path / "c.tif").write_bytes(content.replace(content[100:110], bytes([255] * 10)))
+    Image.fromarray(noise(0)).save(tmp_path / "b.png")
+    with caplog.at_level(logging.WARNING):
+        tiles(tmp_path)
+    assert "a.tif: its decoder says: " in caplog.text
+    assert "c.tif: its decoder says: " in caplog.text
+    assert "c.tif: its data are damaged (decoder error" in caplog.text
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_large_picture_is_no_reason_for_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    write_pages(tmp_path / "a.png", 1)
+    assert len(tiles(tmp_path / "a.png")[1]) == 1
+    assert not caplog.records
