@@ -25,7 +25,7 @@ from stream_infomax.sources.murmur import caught_with_warnings, tell
 
 # What Pillow and NumPy raise on files that are not what their name says.
 UNREADABLE = (
-    *(OSError, ValueError, SyntaxError, EOFError, KeyError, struct.error),
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, OverflowError, RuntimeError, struct.error),
     *(Image.DecompressionBombError, zipfile.BadZipFile, zlib.error),
 )
 # A value of 255 at an opacity of 0 is seen as the ground behind: the middle grey, on which black and white both stand.
