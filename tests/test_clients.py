@@ -1,5 +1,6 @@
 """Devices and observers in other languages, as examples/ has them: built, started, and held to docs/protocol.md."""
 
+import json
 import random
 import shutil
 import signal
@@ -255,17 +256,31 @@ def test_the_observer_in_c_leaks_nothing(tmp_path: Path) -> None:
         assert ends(observer).splitlines()[-1].startswith("ended at 19, missed 0, refused 2")
 
 
+@has("gcc")
+def test_the_program_that_measures_latency_measures(tmp_path: Path) -> None:
+    program = compiled(EXAMPLES.parent / "benchmarks" / "device_latency.c", tmp_path, "gcc", "-pthread")
+    with running(program, f"ipc://{tmp_path}/devices", "-", 20) as process:
+        lines = [[float(word) for word in line.split()] for line in ends(process).splitlines()]
+    assert [line[0] for line in lines] == list(range(20))
+    assert all(0 < line[4] < 1e6 * LONG for line in lines)
+
+
+# --- both, and a run between them -------------------------------------------------------------------------------------
+
 RUN = """
 [run]
 folder = "{folder}"
 
 [source]
-kind = "synthetic"
-n_sources = 4
-rows = 64
-rate = 6400.0
-frames = 100000
-pace = "live"
+kind = "devices"
+ends = true
+
+[[stage]]
+name = "windows"
+kind = "windows"
+length = 16
+hop = 16
+service = "learner"
 
 [[stage]]
 name = "learner"
@@ -273,14 +288,23 @@ kind = "learner"
 """
 
 
-def test_an_observer_of_a_run(program: Program, tmp_path: Path) -> None:
+def test_a_device_a_run_and_an_observer(program: Program, tmp_path: Path) -> None:
     (tmp_path / "run.toml").write_text(RUN.format(folder=tmp_path / "run"))
-    with running(*program("tap_reader"), f"ipc://{tmp_path}/run/learner.tap") as observer:
-        with running(*command("run", "run.toml", "--plain"), cwd=tmp_path) as run:
-            lines = [words(observer.stdout.readline()) for _ in range(30)]
-            run.send_signal(signal.SIGINT)
-            assert run.wait(LONG) == 0
-        observer.kill()
+    with (
+        running(*program("tap_reader"), f"ipc://{tmp_path}/run/learner.tap") as observer,
+        running(*command("run", "run.toml", "--plain"), cwd=tmp_path) as run,
+        running(*program("device"), f"ipc://{tmp_path}/run/source.devices", "ear") as device,
+    ):
+        lines = [words(observer.stdout.readline()) for _ in range(30)]
+        device.send_signal(signal.SIGINT)
+        n_frames, _, dropped = (int(words.split()[0]) for words in ends(device).split(", "))
+        assert run.communicate(timeout=LONG)[1] == ""
+        assert run.returncode == 0
+        last = ends(observer).splitlines()[-1]
     offsets = [int(line.split()[0]) for line in lines]
     assert offsets == list(range(offsets[0], offsets[0] + 30))
-    assert all("learner 64x" in line and "latency" in line and line.endswith("missed 0") for line in lines)
+    assert all(" ear learner 20x" in line and "latency" in line and line.endswith("missed 0") for line in lines)
+    assert last == f"ended at {n_frames - dropped - 1}, missed 0, refused 0"
+    # While the run started, the device had to drop what it could not keep: its counter told the source.
+    summary = json.loads((tmp_path / "run" / "run.json").read_text())["summary"]
+    assert (summary["frames"], sum(summary["lost"].values())) == (n_frames - dropped, dropped)
