@@ -122,7 +122,7 @@ def main() -> None:
         table.append(row("ZeroMQ alone", measure(program, f"ipc://{name}/alone", "-", min(seconds, 10.0))))
     note = (
         f"{common.machine('pyzmq')}, load {os.getloadavg()[0]:.1f} at the end. Milliseconds from the push of a frame "
-        "of 20 ms until its features are in the observer, in C, by one clock; parts are medians. A checkpoint is written "
+        "of 20 ms until its features are in the observer, in C, by one clock; parts: medians. A checkpoint is written "
         f"every {CHECKPOINT} frames; what comes meanwhile waits, and the longest without it stands behind the longest. "
         f"Goal: p99 at most {GOAL:g} ms on an idle machine."
     )
