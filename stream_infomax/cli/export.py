@@ -16,6 +16,7 @@ def export(
     out: Path | None = None,
     name: str = "",
     stage: str = "",
+    weights: Literal["float32", "int16", "int8"] = "float32",
     rows: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
     """Write what a learner has learnt as a C header, or as arrays for NumPy; with the windows that it learnt from.
@@ -33,6 +34,9 @@ def export(
         What names in C begin with (default: the stage's).
     stage
         The learner, where the run has several.
+    weights
+        How the header keeps filters (default: float32). int16 and int8 need half and a quarter of that, and no
+        floating point for the products; the header says how exact they are.
     rows
         Leave out how rows are made of a signal or picture: only rows to features.
     """
@@ -48,7 +52,7 @@ def export(
     one = subject(checkpoint, stage, rows=rows)
     called = check_name(name or identifier(one.name))
     place = out or Path(f"{called}.{'h' if to == 'c' else to}")
-    content = FORMATS[to](one, called)
+    content = FORMATS[to](one, called, weights)
     with replacing(place) as file:
         file.write(content)
     encoder = one.encoder

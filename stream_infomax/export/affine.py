@@ -79,6 +79,12 @@ class Affine:
         z = (rows if self.mean is None else rows - self.mean.astype(np.float64)) @ self.first.T + self.bias
         return np.asarray(z if self.second is None else z @ self.second.T)
 
+    def rounded(self, rows: NDArray[Any]) -> Floats:
+        """Return z of rows (n, K), in float32."""
+        taken = (rows if self.mean is None else rows - self.mean.astype(np.float64)).astype(np.float32)
+        z = taken @ self.first.T.astype(np.float32) + self.bias.astype(np.float32)
+        return np.asarray(z if self.second is None else z @ self.second.T.astype(np.float32), np.float32)
+
 
 def costs_digits(filters: Doubles, mean: Doubles, deviations: Doubles) -> bool:
     """Return whether the mean, as a part of the bias, would more than double what float32 rounds.

@@ -26,8 +26,8 @@ def encode(file, x):
 @pytest.mark.parametrize("output", ["potential", "halves", "rate", "log"])
 def test_numpy_alone(output):
     encoder = basis(9, 7, 12, output=output, mean=3.0)
-    content = FORMATS["npz"](Subject(encoder), "encoder")
-    assert content == FORMATS["npz"](Subject(encoder), "encoder")
+    content = FORMATS["npz"](Subject(encoder), "encoder", "float32")
+    assert content == FORMATS["npz"](Subject(encoder), "encoder", "float32")
     X = rows_of(encoder)
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         np.testing.assert_allclose(encode(file, X), encoder.transform(X), rtol=1e-5, atol=1e-6)
