@@ -74,7 +74,7 @@ def test_what_is_wrong_is_said_with_how_often_and_where(tmp_path: Path) -> None:
         said = device.end()
     assert said.code == 1
     assert "  wrong  rate       text, '2 kHz'; accepted is rows a second, a finite number >= 0 (2 times" in said.output
-    assert "  wrong  count      9 again; accepted is one more with every frame (message 11)" in said.output
+    assert "  look   count      9 after 9: sent twice, and dropped by a source (message 11)" in said.output
     assert "  wrong  'unit'     unknown key; accepted are version, stream, session, count" in said.output
 
 

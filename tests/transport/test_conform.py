@@ -1,6 +1,8 @@
 """What `conform` says of good and of lying devices; nothing that they send raises an error."""
 
+import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +16,7 @@ from stream_infomax.frames.frame import FrameError
 from stream_infomax.transport.conform.inspection import KEYS, REQUIRED, inspect
 from stream_infomax.transport.conform.listen import MOST_NOTES, MOST_STREAMS, Listener, Note, Report
 
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "device.json").read_text(encoding="utf-8"))
 RATE, ROWS = 8000.0, 160
 BEGUN = 1_700_000_000.0
 
@@ -45,7 +48,7 @@ def heard(change: Change = lambda _, header: header, n: int = 150, speed: float 
         changed = change(count, header)
         arrived = BEGUN + (count + 1) * ROWS / RATE / speed + 0.001 * (count % 3 + 1)
         if changed is not None:
-            listener.take([msgspec.msgpack.encode(changed), *payloads], arrived)
+            listener.take([msgspec.msgpack.encode(changed), *payloads[: len(changed["arrays"])]], arrived)
     return listener.report()
 
 
@@ -84,7 +87,7 @@ BROKEN = [
     ("version", {"version": True}, "a bool, True"),
     ("stream", {"stream": ""}, "accepted is text of 1 to 1,024 characters"),
     ("stream", {"stream": 7}, "an integer, 7"),
-    ("count", {"count": -1}, "accepted is a whole number >= 0"),
+    ("count", {"count": -1}, "accepted is a whole number from 0 to 2^62"),
     ("count", {"count": "7"}, "text, '7'"),
     ("session", {"session": "x" * 65}, "accepted is text of at most 64 characters"),
     ("time", {"time": float("nan")}, "a float, nan; accepted is seconds, a finite number"),
@@ -107,6 +110,7 @@ BROKEN = [
     ("arrays[0].shape", {"arrays": [{**ARRAY, "shape": [ROWS]}]}, "1 numbers for 2 axes (time, channel)"),
     ("arrays[0].shape", {"arrays": [{**ARRAY, "shape": [ROWS, 3]}]}, "160 × 3 of float32 needs 1920 bytes, but the"),
     ("arrays[0].shape", {"arrays": [{**ARRAY, "shape": [2**62, 2**62]}]}, "bytes, but the payload has 1,280"),
+    ("arrays[0].shape", {"arrays": [{**ARRAY, "shape": [ROWS, 0]}]}, "needs 0 bytes"),
     ("arrays[0].name", {"arrays": [without(ARRAY, "name")]}, "missing; accepted is text of 1 to 256 characters"),
     ("arrays[0].'unit'", {"arrays": [{**ARRAY, "unit": "V"}]}, "unknown key; accepted are name, dtype, axes, shape"),
     ("'sample_rate'", {"sample_rate": 8000}, "unknown key; accepted are version, stream, session, count"),
@@ -150,71 +154,97 @@ def test_a_message_without_a_readable_header_is_named() -> None:
     assert sum(note.times for note in report.notes) == len(parts)
 
 
-def lying(name: str) -> tuple[Change, str, str, str]:
-    """A device that lies from frame to frame: what it does, the field, the verdict, and words of the text."""
-
-    def changes(where: Callable[[int], bool], **values: Any) -> Change:
-        return lambda n, header: {**header, **values} if where(n) else header
-
-    three, late = ROWS * 3 / RATE, lambda n: n >= 75
-    return {
-        "repeats": (changes(lambda n: n == 40, count=39), "count", "wrong", "39 again"),
-        "goes back": (lambda n, h: {**h, "count": h["count"] % 50}, "count", "wrong", "0 after 49"),
-        "drops": (lambda n, h: None if 40 <= n < 43 else h, "count", "look", "43 after 39"),
-        "counts by two": (lambda n, h: {**h, "count": 2 * n}, "count", "wrong", "jumps 149 times in 150 frames"),
-        "counts now and then": (
-            lambda n, h: without(h, "count") if n % 3 else h,
-            "count",
-            "wrong",
-            "missing in 100 of",
-        ),
-        "two devices": (
-            changes(lambda n: n % 2, session="other"),
-            "session",
-            "wrong",
-            "two devices send under one name",
-        ),
-        "starts again": (changes(late, session="other"), "session", "look", "the device was started again"),
-        "time goes back": (changes(lambda n: n == 40, time=BEGUN), "time", "wrong", "goes back by 0.78 s"),
-        "milliseconds": (lambda n, h: {**h, "time": 1e3 * h["time"]}, "time", "wrong", "(are these milliseconds?)"),
-        "time jumps": (lambda n, h: {**h, "time": h["time"] + 9 * late(n)}, "time", "look", "jumps by 9.020 s"),
-        "time stands": (changes(lambda n: True, time=BEGUN), "time", "wrong", "goes on by 0 s"),
-        "clock too fast": (lambda n, h: {**h, "time": BEGUN + three * n}, "time", "wrong", "goes on by 3 s for each"),
-        "future": (lambda n, h: {**h, "time": h["time"] + 5}, "time", "look", "in the future"),
-        "wrong rate": (changes(lambda n: True, rate=RATE / 2), "rate", "wrong", "4,000, but 8,0"),
-        "rate changes": (changes(late, rate=RATE / 2), "rate", "wrong", "4,000 after 8,000"),
-        "rate now and then": (lambda n, h: without(h, "rate") if n % 2 else h, "rate", "wrong", "missing in 75 of 150"),
-        "another layout": (
-            lambda n, h: {**h, "arrays": [{**ARRAY, "shape": [2 * ROWS, 1]}]} if late(n) else h,
-            "arrays",
-            "wrong",
-            "a row of 1 after 'source' float32, time × channel, a row of 2",
-        ),
-        "another name": (
-            lambda n, h: {**h, "arrays": [{**ARRAY, "name": "b"}]} if late(n) else h,
-            "arrays",
-            "wrong",
-            "'b' float32",
-        ),
-        "cut off": (changes(late, segment="b"), "segment", "look", "whose last frame does not say `last`"),
-        "again": (changes(lambda n: True, segment="a", last=True), "segment", "look", "'a' again behind its `last`"),
-        "goes on": (changes(lambda n: n == 40, end=True), "end", "wrong", "frames come behind `end`"),
-        "numbers frames": (lambda n, h: {**h, "offset": n}, "offset", "look", "the source numbers the frames"),
-        "learns": (changes(lambda n: True, update=3), "update", "look", "only learners write it"),
-    }[name]
+def changes(where: Callable[[int], bool], **values: Any) -> Change:
+    return lambda n, header: {**header, **values} if where(n) else header
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "repeats", "goes back", "drops", "counts by two", "counts now and then", "two devices", "starts again",
-        "time goes back", "milliseconds", "time jumps", "time stands", "clock too fast", "future", "wrong rate",
-        "rate changes", "rate now and then", "another layout", "another name", "cut off", "again", "goes on",
-        "numbers frames", "learns",
-    ],
-)  # fmt: skip
-def test_a_device_that_lies_from_frame_to_frame(name: str) -> None:
-    change, field, verdict, words = lying(name)
+def late(n: int) -> bool:
+    return n >= 75
+
+
+# What a device does, the field, the verdict, and words of the text.
+LYING = {
+    "repeats": (changes(lambda n: n == 40, count=39), "count", "wrong", "39 after 39: a source drops it"),
+    "sends twice": (
+        lambda n, h: message(39)[0] if n == 40 else h,
+        "count",
+        "look",
+        "39 after 39: sent twice",
+    ),
+    "starts again, without a session": (
+        lambda n, h: {**without(h, "session"), "count": n % 75},
+        "count",
+        "look",
+        "0 after 74: the device was started again",
+    ),
+    "begins with nothing": (
+        lambda n, h: h if n else {**h, "arrays": [], "last": True},
+        "arrays",
+        "wrong",
+        "the first message of the stream has no rows",
+    ),
+    "goes back": (lambda n, h: {**h, "count": h["count"] % 50}, "count", "wrong", "0 after 49"),
+    "drops": (lambda n, h: None if 40 <= n < 43 else h, "count", "look", "43 after 39"),
+    "counts by two": (lambda n, h: {**h, "count": 2 * n}, "count", "wrong", "jumps 149 times in 150 frames"),
+    "counts now and then": (
+        lambda n, h: without(h, "count") if n % 3 else h,
+        "count",
+        "wrong",
+        "missing in 100 of",
+    ),
+    "two devices": (
+        changes(lambda n: n % 2, session="other"),
+        "session",
+        "wrong",
+        "two devices send under one name",
+    ),
+    "starts again": (changes(late, session="other"), "session", "look", "the device was started again"),
+    "time goes back": (changes(lambda n: n == 40, time=BEGUN), "time", "wrong", "goes back by 0.78 s"),
+    "milliseconds": (lambda n, h: {**h, "time": 1e3 * h["time"]}, "time", "wrong", "(are these milliseconds?)"),
+    "time jumps": (
+        lambda n, h: {**h, "time": h["time"] + 9 * late(n)},
+        "time",
+        "look",
+        "goes on by 9.020 s, where 0.020 s of rows came",
+    ),
+    "time stands": (changes(lambda n: True, time=BEGUN), "time", "wrong", "goes on by 0 s"),
+    "clock too fast": (
+        lambda n, h: {**h, "time": BEGUN + n * ROWS * 3 / RATE},
+        "time",
+        "wrong",
+        "goes on by 3 s for each",
+    ),
+    "future": (lambda n, h: {**h, "time": h["time"] + 5}, "time", "look", "in the future"),
+    "wrong rate": (changes(lambda n: True, rate=RATE / 2), "rate", "wrong", "4,000, but 8,0"),
+    "rate changes": (changes(late, rate=RATE / 2), "rate", "wrong", "4,000 after 8,000"),
+    "rate now and then": (lambda n, h: without(h, "rate") if n % 2 else h, "rate", "wrong", "missing in 75 of 150"),
+    "another layout": (
+        lambda n, h: {**h, "arrays": [{**ARRAY, "shape": [2 * ROWS, 1]}]} if late(n) else h,
+        "arrays",
+        "wrong",
+        "a row of 1 after 'source' float32, time × channel, a row of 2",
+    ),
+    "another name": (
+        lambda n, h: {**h, "arrays": [{**ARRAY, "name": "b"}]} if late(n) else h,
+        "arrays",
+        "look",
+        "another name",
+    ),
+    "cut off": (
+        lambda n, h: {**h, "segment": "b" if late(n) else "a"},
+        "segment",
+        "look",
+        "whose last frame does not say `last`",
+    ),
+    "again": (changes(lambda n: True, segment="a", last=True), "segment", "look", "'a' again behind its `last`"),
+    "goes on": (changes(lambda n: n == 40, end=True), "end", "look", "frames come behind `end`"),
+    "numbers frames": (lambda n, h: {**h, "offset": n}, "offset", "look", "the source numbers the frames"),
+    "learns": (changes(lambda n: True, update=3), "update", "look", "only learners write it"),
+}
+
+
+@pytest.mark.parametrize(("change", "field", "verdict", "words"), LYING.values(), ids=LYING)
+def test_a_device_that_lies_from_frame_to_frame(change: Change, field: str, verdict: str, words: str) -> None:
     report = heard(change)
     found = notes(report, field)
     assert [note for note in found if note.verdict == verdict and words in note.text], found
@@ -292,6 +322,23 @@ def test_a_label_that_comes_late_is_counted_among_the_messages() -> None:
         listener.take([msgspec.msgpack.encode({**header, **label}), *payloads * (not label)], BEGUN)
     (note,) = notes(listener.report(), "count")
     assert (note.verdict, note.text) == ("right", "0 … 19, none missing")
+
+
+@pytest.mark.parametrize("kind", ["written", "read", "refused"])
+def test_the_vectors_of_devices_are_judged_as_a_source_does(kind: str) -> None:
+    for vector in VECTORS[kind]:
+        inspected = inspect([bytes.fromhex(part) for part in vector["parts"]])
+        assert inspected.wrong == (kind == "refused"), (vector["name"], inspected.findings)
+
+
+def test_streams_of_two_forms_are_to_be_looked_at() -> None:
+    listener = Listener()
+    for number, change in enumerate(({}, {"stream": "eye", "rate": 25.0})):
+        header, payloads = message(number, change)
+        listener.take([msgspec.msgpack.encode(header), *payloads], BEGUN)
+    (note,) = listener.report().notes
+    assert (note.field, note.verdict) == ("arrays", "look")
+    assert note.text.startswith("'ear' has time × channel, a row of 2, rate 8000, 'eye' has")
 
 
 def test_what_is_kept_of_strangers_is_bounded() -> None:

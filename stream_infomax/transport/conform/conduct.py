@@ -6,12 +6,18 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from stream_infomax.frames.frame import Array
 from stream_infomax.transport.conform.clocking import Clocking
 from stream_infomax.transport.conform.inspection import Finding, Inspected, Verdict, is_late_label, shown
 from stream_infomax.transport.conform.values import Values
 
 # Seconds by which the time of a device and that of this machine may differ for both to be wall clocks.
 WALL_CLOCK = 60.0
+# Seconds by which a time may be off what the rows before it say.
+CLOCK_JUMP = 0.5
+# How far behind a count may be, of a device without sessions, to be one that came twice.
+MOST_REPEATED = 1024
+MOST_SESSIONS = 16
 # Relative differences that a clock, or rows that are counted over a few seconds, may have.
 CLOCK_TOLERANCE, RATE_TOLERANCE = 0.01, 0.05
 # A recording that is sent as fast as it can comes so many times as fast as it was recorded.
@@ -20,12 +26,23 @@ RECORDING = 3.0
 UNITS = {1e3: "milliseconds", 1e6: "microseconds", 1e9: "nanoseconds"}
 
 
-class _Before(NamedTuple):
-    """What the frames that follow are held against."""
+class Form(NamedTuple):
+    """What the arrays of a frame are: name, dtype, axes with the shape of a row, in words; rows of the first."""
 
-    header: Mapping[str, Any]
-    layout: str
-    n_rows: int
+    arrays: tuple[tuple[str, str, str], ...] = ()
+    n_rows: int = 0
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array]) -> Form:
+        """Return the form of some arrays."""
+        described = []
+        for name, array in arrays.items():
+            row = f", a row of {' × '.join(map(str, array.row_shape))}" if array.row_shape else ""
+            described.append((shown(name), str(array.data.dtype), " × ".join(array.axes) + row))
+        return cls(tuple(described), next((array.n_rows for array in arrays.values()), 0))
+
+    def __str__(self) -> str:
+        return "; ".join(f"{name} {dtype}, {rows}" for name, dtype, rows in self.arrays)
 
 
 class Conduct:
@@ -35,6 +52,8 @@ class Conduct:
     ----------
     frames, rows
         How many came.
+    form
+        Of the arrays.
     ended
         Whether the newest frame is the last of the stream.
     """
@@ -46,7 +65,9 @@ class Conduct:
         self._clocking = Clocking()
         self._with: dict[str, int] = {}  # key -> frames that had it
         self._first: Mapping[str, Any] = {}
-        self._before: _Before | None = None
+        self.form = Form()
+        self._before: Mapping[str, Any] | None = None
+        self._n_rows = 0
         self._sessions: dict[str, None] = {}
         self._session: str | None = None
         self._count: int | None = None  # of the newest message, be it a late label
@@ -62,102 +83,117 @@ class Conduct:
             yield from self._counted(header)[1]
             self._count = header.get("count")
             return
+        if self._before is None and not inspected.arrays:
+            yield Finding("arrays", "first", "wrong", "the first message of the stream has no rows")
+            return
         for key in header:
             self._with[key] = self._with.get(key, 0) + 1
-        array = next(iter(inspected.arrays.values()), None)
-        n_rows = array.n_rows if array is not None else 0
-        layout = "; ".join(
-            f"{shown(name)} {one.data.dtype}, {' × '.join(one.axes)}"
-            + (f", a row of {' × '.join(map(str, one.row_shape))}" if one.row_shape else "")
-            for name, one in inspected.arrays.items()
-        )
+        form = Form.of(inspected.arrays)
         self.frames += 1
-        self.rows += n_rows
+        self.rows += form.n_rows
         self.values.add(inspected.arrays)
+        missing = 0
         if self._before is None:
             self._first = header
-            missing = 0
         else:
             if header.get("session", "") != self._session or self.ended:
                 self._clocking = Clocking()  # another life, other clocks
             missing, findings = self._counted(header)
             yield from findings
-            yield from self._laid_out(layout)
+            yield from self._laid_out(form)
             yield from self._timed(header, missing)
             yield from self._segmented(header)
         self._enter(header)
-        self._clocking.add(header.get("time"), header.get("rate", 0.0), n_rows, missing, arrived)
-        self._before = _Before(header, layout or (self._before.layout if self._before else ""), n_rows)
+        self._clocking.add(header.get("time") or None, header.get("rate", 0.0), form.n_rows, missing, arrived)
+        if form.arrays or self._before is None:
+            self.form = form
+        self._before = header
+        self._n_rows = form.n_rows
 
     def _enter(self, header: Mapping[str, Any]) -> None:
-        before = self._before.header if self._before else None
+        before = self._before
         if before is None or before.get("last") or before.get("segment", "") != header.get("segment", ""):
             self._segments += 1
         self.ended = header.get("end", False)
         self._session, self._count = header.get("session", ""), header.get("count")
-        if len(self._sessions) < 16:
+        if len(self._sessions) < MOST_SESSIONS:
             self._sessions[self._session or ""] = None
 
     def _counted(self, header: Mapping[str, Any]) -> tuple[int, list[Finding]]:
-        """Return how many frames never arrived before this one, and what is wrong with its counter and session."""
+        """Return how many messages never arrived before this one, and what is wrong with its counter and session."""
         session = header.get("session", "")
         if session != self._session and self._session is not None:
             if session in self._sessions:
                 text = f"{shown(session)} and {shown(self._session)} by turns: two devices send under one name"
                 return 0, [Finding("session", "two", "wrong", text)]
-            text = f"another one, {shown(session)} after {shown(self._session)}: the device was started again"
+            text = (
+                f"another one, {shown(session)} after {shown(self._session)}: the device was started again; a source "
+                "refuses it until the one before has been silent for 2 s"
+            )
             return 0, [Finding("session", "another", "look", text)]
         before, count = self._count, header.get("count")
-        if before is None or count is None or self.ended:
+        if before is None or count is None:
             return 0, []
-        if count == before:
-            return 0, [Finding("count", "repeated", "wrong", f"{count} again; accepted is one more with every frame")]
-        if count < before:
-            text = f"{count} after {before}; accepted is one more with every frame of a session"
-            return 0, [Finding("count", "back", "wrong", text)]
+        if count <= before:
+            return 0, [self._behind(header, before, count)]
         if count > before + 1:
             self._jumps += 1
             self._never_arrived += count - before - 1
-            text = f"{count:,} after {before:,}: frames between them were dropped, or never sent"
+            text = f"{count:,} after {before:,}: what is between was dropped, or never sent"
             return count - before - 1, [Finding("count", "jump", "look", text)]
         return 0, []
 
-    def _laid_out(self, layout: str) -> Iterator[Finding]:
+    def _behind(self, header: Mapping[str, Any], before: int, count: int) -> Finding:
+        """Return what to say of a count that came before."""
+        if not header.get("session") and (count == 0 or before - count > MOST_REPEATED):
+            text = f"{count:,} after {before:,}: the device was started again; a `session` would say so"
+            return Finding("count", "again", "look", text)
         assert self._before is not None
-        if layout and self._before.layout and layout != self._before.layout:
-            text = f"{layout} after {self._before.layout}; accepted is the same in every frame, but the number of rows"
+        if 0.0 < header.get("time", 0.0) <= self._before.get("time", 0.0):
+            return Finding("count", "twice", "look", f"{count:,} after {before:,}: sent twice, and dropped by a source")
+        text = f"{count:,} after {before:,}: a source drops it as one that came twice; accepted is one more every time"
+        return Finding("count", "repeated", "wrong", text)
+
+    def _laid_out(self, form: Form) -> Iterator[Finding]:
+        if not form.arrays or not self.form.arrays:
+            return
+        if [rest for _, *rest in form.arrays] != [rest for _, *rest in self.form.arrays]:
+            text = f"{form} after {self.form}; accepted is the same in all frames, but the number of rows"
             yield Finding("arrays", "changes", "wrong", text)
+        elif form.arrays != self.form.arrays:
+            yield Finding("arrays", "name", "look", f"{form} after {self.form}: another name")
 
     def _timed(self, header: Mapping[str, Any], missing: int) -> Iterator[Finding]:
         assert self._before is not None
-        before = self._before.header
+        before = self._before
         rates = before.get("rate", 0.0), header.get("rate", 0.0)
         if rates[0] != rates[1]:
             text = f"{rates[1]:,g} after {rates[0]:,g}; accepted is one rate for a stream"
             yield Finding("rate", "changes", "wrong", text)
-        if "time" not in before or "time" not in header or header.get("session", "") != self._session or self.ended:
+        if not (before.get("time") and header.get("time")) or header.get("session", "") != self._session or self.ended:
             return
         step = header["time"] - before["time"]
+        expected = self._n_rows * (1 + missing) / rates[1] if rates[1] else 0.0
         if step < 0:
             yield Finding("time", "back", "wrong", f"goes back by {-step:,.6g} s; accepted is a time that only grows")
-        elif rates[1]:
-            expected = self._before.n_rows * (1 + missing) / rates[1]
-            if step > expected + max(1.0, 10 * expected):
-                text = f"jumps by {step:,.3f} s, where {expected:,.3f} s of rows came"
-                yield Finding("time", "jumps", "look", text)
+        elif rates[1] and abs(step - expected) > CLOCK_JUMP:
+            text = (
+                f"goes on by {step:,.3f} s, where {expected:,.3f} s of rows came: a clock that jumps begins a segment"
+            )
+            yield Finding("time", "jumps", "look", text)
 
     def _segmented(self, header: Mapping[str, Any]) -> Iterator[Finding]:
         assert self._before is not None
-        before = self._before.header
+        before = self._before
         if self.ended and header.get("session", "") == self._session:
-            yield Finding("end", "after", "wrong", "frames come behind `end`; accepted is none in the same session")
+            yield Finding("end", "after", "look", "frames come behind `end`: the stream goes on")
         names = before.get("segment", ""), header.get("segment", "")
-        if names[0] != names[1] and not (before.get("last") or before.get("end")):
+        if names[0] and names[0] != names[1] and not (before.get("last") or before.get("end")):
             text = (
                 f"{shown(names[1])} after {shown(names[0])}, whose last frame does not say `last`: it counts as cut off"
             )
             yield Finding("segment", "unfinished", "look", text)
-        if names[0] == names[1] and names[0] and before.get("last") and not self.ended:
+        if names[0] and names[0] == names[1] and before.get("last") and not self.ended:
             text = f"{shown(names[0])} again behind its `last` frame: it begins from nothing"
             yield Finding("segment", "again", "look", text)
 
@@ -166,7 +202,7 @@ class Conduct:
         if not self.frames or self._before is None:
             return
         yield Finding("version", "", "right", str(self._first["version"]))
-        yield Finding("arrays", "", "right", self._before.layout or "none")
+        yield from self._forms()
         yield from self._counter()
         yield self._lives()
         yield from self._times()
@@ -174,6 +210,17 @@ class Conduct:
         yield Finding("segment", "", "right", f"{self._segments:,}" if self._with.get("segment") else "none is given")
         yield Finding("end", "", "right", "the stream has ended" if self.ended else "the stream goes on")
         yield from self.values.findings()
+
+    def _forms(self) -> Iterator[Finding]:
+        yield Finding("arrays", "", "right", str(self.form))
+        if len(self.form.arrays) > 1:
+            text = f"{self.form}: of several a source takes the one that is called like itself"
+            yield Finding("arrays", "several", "look", text)
+
+    @property
+    def expects(self) -> tuple[str, float]:
+        """What all streams of a source have in common: axes and shape of a row, in words, and the rate."""
+        return self.form.arrays[0][2] if self.form.arrays else "", self._first.get("rate", 0.0)
 
     def _missing(self, key: str, text: str) -> Finding | None:
         """Return what to say of a key that not every frame has; None where all have it."""

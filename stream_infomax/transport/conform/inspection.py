@@ -19,11 +19,13 @@ from stream_infomax.settings.printable import printable
 
 Verdict = Literal["right", "look", "wrong"]
 
+# A larger part closes the connection of a source that is not told to take it.
+LARGEST_PART = 16 << 20
 # The most characters of a value in a sentence.
 LONGEST = 60
 # What else than a map can come out of bytes from outside, or out of the attempt to read them.
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError, OverflowError)
-LARGEST = 2**63 - 1
+LARGEST, LARGEST_COUNT = 2**63 - 1, 2**62
 
 
 class Finding(NamedTuple):
@@ -82,7 +84,7 @@ KEYS = {
     "version": _Key(str(wire.VERSION), lambda value: _is_whole(value) and value == wire.VERSION),
     "stream": _Key("text of 1 to 1,024 characters", lambda value: _is_text(value, 1)),
     "session": _Key("text of at most 64 characters", lambda value: _is_text(value, 0, 64)),
-    "count": _Key("a whole number >= 0", _is_whole),
+    "count": _Key("a whole number from 0 to 2^62", lambda value: _is_whole(value) and value <= LARGEST_COUNT),
     "time": _Key("seconds, a finite number", _is_number),
     "rate": _Key("rows a second, a finite number >= 0", lambda value: _is_number(value) and value >= 0),
     "segment": _TEXT,
@@ -112,6 +114,8 @@ ARRAY_KEYS = {
         "a list of at most 8 whole numbers >= 0", lambda value: _is_list(value) and all(_is_whole(n) for n in value)
     ),
 }
+
+_ROWS = ", ".join(ROW_AXES)
 
 
 def _is_list(value: Any) -> bool:
@@ -160,6 +164,8 @@ def _read(parts: Sequence[bytes]) -> tuple[dict[Any, Any], list[Finding]]:
     def wrong(kind: str, text: str) -> tuple[dict[Any, Any], list[Finding]]:
         return {}, [Finding("header", kind, "wrong", text)]
 
+    if not parts:
+        return wrong("parts", "no part at all; accepted is a header, then a payload for each array")
     size = len(parts[0])
     if size > wire.MAX_HEADER_BYTES:
         return wrong("size", f"{size:,} bytes; at most {wire.MAX_HEADER_BYTES:,} are accepted")
@@ -233,8 +239,19 @@ def _read_array(prefix: str, one: Mapping[str, Any], payload: bytes, arrays: dic
         )
         yield Finding(prefix + "shape", "length", "wrong", text)
         return
+    if expected > LARGEST_PART:
+        text = f"{expected:,} bytes in a part: a source takes {LARGEST_PART:,}, and more where `largest` says so"
+        yield Finding(prefix + "shape", "large", "look", text)
     try:
-        arrays[one["name"]] = Array(np.ndarray(shape, dtype, payload), axes)
+        array = Array(np.ndarray(shape, dtype, payload), axes)
+        if not array.n_row_axes:
+            yield Finding(prefix + "axes", "rows", "wrong", f"{shown(axes)}; accepted is a row axis ({_ROWS}) first")
+        elif 0 in array.row_shape:
+            yield Finding(
+                prefix + "shape", "none", "wrong", f"{shown(shape)}: rows without a value; accepted is 1 or more"
+            )
+        else:
+            arrays[one["name"]] = array
     except FrameError as error:
         yield Finding(prefix + "axes", "order", "wrong", printable(str(error)))
     except ValueError as error:  # no bytes, for 0 × 2^60 rows

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from stream_infomax.transport.conform.conduct import Conduct
-from stream_infomax.transport.conform.inspection import KEYS, Finding, Verdict, inspect
+from stream_infomax.transport.conform.inspection import KEYS, Finding, Verdict, inspect, shown
 from stream_infomax.transport.pull import Pull
 
 # Streams that are followed; messages of others are counted.
@@ -137,10 +137,18 @@ class Listener:
         """Whether all streams have ended."""
         return bool(self._streams) and all(stream.conduct.ended for stream in self._streams.values())
 
+    def _differences(self) -> list[Note]:
+        """Return what there is to say of streams that differ."""
+        found = {stream.conduct.expects: name for name, stream in self._streams.items() if stream.conduct.frames}
+        if len(found) < 2:
+            return []
+        said = [f"{shown(name)} has {rows}, rate {rate:g}" for (rows, rate), name in list(found.items())[:2]]
+        return [Note("arrays", "look", f"{', '.join(said)}: one source takes streams of one form and rate")]
+
     def report(self) -> Report:
         """Return what there is to say of what has come."""
         streams = [stream.report(name) for name, stream in self._streams.items()]
-        notes = _in_order(self._notes.all())
+        notes = _in_order([*self._notes.all(), *self._differences()])
         everything = [*notes, *(note for stream in streams for note in stream.notes)]
         right = bool(streams) and all(note.verdict != "wrong" for note in everything)
         return Report(self.messages, self._last - self._first, right, streams, notes)
