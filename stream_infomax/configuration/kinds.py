@@ -75,6 +75,7 @@ SOURCES = Kinds(
         "mqtt": "stream_infomax.sources.mqtt:MqttSource",
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",
         "table": "stream_infomax.sources.table:TableSource",
+        "video": "stream_infomax.sources.video:VideoSource",
     },
 )
 STAGES = Kinds(

@@ -137,7 +137,7 @@ class AudioSource:
             for number, frame in enumerate(self._frames_of(recording, first, played), offset):
                 yield replace(frame, offset=number, end=number == total - 1)
 
-    def _frames_of(self, recording: Recording, first: int, played: int) -> Iterator[Frame]:
+    def _frames_of(self, recording: Recording, first: int, played: float) -> Iterator[Frame]:
         """Yield the frames of `recording` from its own frame `first` on; `played` samples came before the file."""
         for index, rows in enumerate(self._rows(recording, first), first):
             yield Frame(

@@ -6,7 +6,7 @@ A piece is a stretch of rows that is one segment: a recording, a table, or a par
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Annotated, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
@@ -68,12 +68,12 @@ P = TypeVar("P", bound=Piece)
 
 
 class Place(NamedTuple, Generic[P]):
-    """A piece, its first frame that is asked for, that frame's offset, and the rows played before the piece."""
+    """A piece, its first frame that is asked for, that frame's offset, and what was played before the piece."""
 
     piece: P
     first: int
     offset: int
-    played: int
+    played: float
 
 
 class Playlist(Generic[P]):
@@ -87,10 +87,15 @@ class Playlist(Generic[P]):
         Rows of a frame; the last one of a piece has fewer.
     given
         Has `order`, `repeat` and `seed`.
+    length
+        How long a piece is played, for `Place.played`; None: its rows.
     """
 
-    def __init__(self, pieces: Sequence[P], frame: int, given: FileSettings) -> None:
+    def __init__(
+        self, pieces: Sequence[P], frame: int, given: FileSettings, length: Callable[[P], float] | None = None
+    ) -> None:
         self.pieces = pieces
+        self._length: Callable[[P], float] = length or (lambda piece: piece.rows)
         self.frame = frame
         self.given = given
 
@@ -111,19 +116,19 @@ class Playlist(Generic[P]):
         """Yield the pieces from offset `start` on; the first may begin within."""
         total = len(self)
         per_round = total // self.given.repeat
-        rows_per_round = sum(piece.rows for piece in self.pieces)
+        length_of_round = sum(map(self._length, self.pieces))
         offset = max(0, start)
         while offset < total:
             round_, within = divmod(offset, per_round)
             order = self._order(round_)
             starts = [0, *accumulate(map(self.frames_of, order))]
             index = bisect_right(starts, within) - 1
-            played = round_ * rows_per_round + sum(piece.rows for piece in order[:index])
+            played = round_ * length_of_round + sum(map(self._length, order[:index]))
             for piece, begin in zip(order[index:], starts[index:], strict=False):
                 first = max(0, within - begin)
                 yield Place(piece, first, offset, played)
                 offset += self.frames_of(piece) - first
-                played += piece.rows
+                played += self._length(piece)
 
     def _order(self, round_: int) -> Sequence[P]:
         if self.given.order == "sorted":

@@ -202,7 +202,7 @@ class TableSource:
                     labels=stretch.labels,
                 )
 
-    def _time(self, stretch: Stretch, begin: int, played: int) -> float:
+    def _time(self, stretch: Stretch, begin: int, played: float) -> float:
         """Return the time of a row of a stretch: its own, or as if the files followed one another."""
         if not self.rate:
             return self.given.start_time

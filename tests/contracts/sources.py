@@ -13,6 +13,7 @@ from contracts import streams
 from contracts.kinds import SOURCES as KINDS
 from contracts.settings import described
 from contracts.stages import counted
+from helpers import videos
 from helpers.extras import extra
 
 from stream_infomax.settings.record import make
@@ -107,6 +108,15 @@ class Example:
         return f"{self.kind} {self.form}".strip()
 
 
+def films(folder):
+    """Write two videos, and something that is none."""
+    extra("av")
+    videos.encode(folder / "a_1.mp4", videos.scenes(5, 24, 32), g=3)
+    videos.encode(folder / "b_2.mkv", videos.scenes(3, 24, 32, seed=1), "mpeg4", stamps=[0, 70, 90])
+    (folder / "notes.txt").write_text("no video")
+    return {"path": str(folder), "labels": r"_(?P<which>\d)\."}
+
+
 EXAMPLES = [
     Example("audio", recordings, "sorted", is_random=False),
     Example("audio", lambda folder: {**recordings(folder), "order": "shuffled", "repeat": 2}, "shuffled"),
@@ -118,6 +128,9 @@ EXAMPLES = [
     Example("table", sensors, "recordings", is_random=False),
     Example("table", columns, "parquet", is_random=False),
     Example("table", lambda folder: {**table(folder), "order": "shuffled", "repeat": 2}, "csv"),
+    Example("video", films, "pictures", is_random=False),
+    Example("video", lambda folder: {**films(folder), "mode": "patches", "crop": (8, 9), "items": 5}, "patches"),
+    Example("video", lambda folder: {**films(folder), "order": "shuffled", "repeat": 2, "colour": True}, "shuffled"),
     Example("synthetic", lambda folder: {"n_sources": 4, "rows": 20, "frames": 9, "drift": 0.1}),
 ]
 
