@@ -12,14 +12,14 @@ from cyclopts import Parameter
 def export(
     checkpoint: Path,
     *,
-    to: Annotated[Literal["c", "npz"], Parameter(name="--to")],
+    to: Annotated[Literal["c", "npz", "onnx"], Parameter(name="--to")],
     out: Path | None = None,
     name: str = "",
     stage: str = "",
     weights: Literal["float32", "int16", "int8"] = "float32",
     rows: Annotated[bool, Parameter(negative=())] = False,
 ) -> int:
-    """Write what a learner has learnt as a C header, or as arrays for NumPy; with the windows that it learnt from.
+    """Write what a learner has learnt for programs without this package, with the windows that it learnt from.
 
     Parameters
     ----------
@@ -27,9 +27,10 @@ def export(
         What `OnlineInfomax.save` or `Encoder.save` wrote; or, of a run, a checkpoint, a service's folder or the run's
         folder, of which the newest checkpoint is taken.
     to
-        c: a header in C99 that needs nothing. npz: arrays, with a formula in the documentation.
+        c: a header in C99 that needs nothing. npz: arrays for NumPy; the documentation has the formula. onnx: a model
+        (with onnx).
     out
-        The file (default: NAME.h, NAME.npz).
+        The file (default: NAME.h, NAME.npz, NAME.onnx).
     name
         What names in C begin with (default: the stage's).
     stage

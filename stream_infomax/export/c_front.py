@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stream_infomax.configuration.load import ConfigError
 from stream_infomax.export.c_text import number, table
 from stream_infomax.export.mel import FLOOR, PREEMPHASIS, Mel
 from stream_infomax.export.subject import Front, Subject
@@ -228,10 +227,7 @@ def front_code(one: Subject, name: str) -> FrontCode:
 
 
 def _log_mel(front: Front, one: Subject, name: str, macros: str) -> FrontCode:
-    try:
-        mel = Mel.of(front)
-    except ValueError as error:
-        raise ConfigError(f"log-mel: {error}") from error
+    mel = Mel.of(front)
     angles = 2 * np.pi * np.arange(mel.n_fft // 2) / mel.n_fft
     turns = np.stack([np.cos(angles), -np.sin(angles)], axis=1)
     fields = (

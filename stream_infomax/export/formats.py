@@ -26,10 +26,17 @@ def _npz(one: Subject, name: str, weights: str) -> bytes:
     return file.getvalue()
 
 
+def _onnx(one: Subject, name: str, weights: str) -> bytes:
+    from stream_infomax.export.onnx import model
+
+    _only_floats("onnx", weights)
+    return model(one, name)
+
+
 def _only_floats(format_: str, weights: str) -> None:
     if weights != "float32":
         raise ConfigError(f"--weights {weights}: a header in C has them; {format_} has float32")
 
 
 # From what is exported, its name and how filters are kept to the bytes of a file.
-FORMATS: dict[str, Callable[[Subject, str, str], bytes]] = {"c": _c, "npz": _npz}
+FORMATS: dict[str, Callable[[Subject, str, str], bytes]] = {"c": _c, "npz": _npz, "onnx": _onnx}

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream_infomax.configuration.load import ConfigError
 from stream_infomax.export.subject import Front
 from stream_infomax.stages.logmel import LogMel
 
@@ -50,9 +51,12 @@ class Mel:
 
     @classmethod
     def of(cls, front: Front) -> Self:
-        """Return the steps of a stage's log-mel; raises ValueError where its rate does not do for its bands."""
+        """Return the steps of a stage's log-mel; raises ConfigError where its rate does not do for its bands."""
         given, rate = front.windows, front.rate
-        extractor = LogMel(rate, given.n_mels, given.window_ms, given.shift_ms)
+        try:
+            extractor = LogMel(rate, given.n_mels, given.window_ms, given.shift_ms)
+        except ValueError as error:
+            raise ConfigError(f"log-mel: {error}") from error
         n_fft = 1 << (extractor.window - 1).bit_length()
         phase = 2 * np.pi * np.arange(extractor.window) / (extractor.window - 1)
         taper = (0.5 - 0.5 * np.cos(phase)) ** POVEY

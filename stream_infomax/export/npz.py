@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax import __version__
-from stream_infomax.export.subject import Subject
+from stream_infomax.export.mel import Mel
+from stream_infomax.export.subject import Front, Subject
 
 # Of the names in a file and their meaning.
 FORMAT = 1
@@ -23,4 +24,20 @@ def arrays(one: Subject) -> dict[str, NDArray[Any]]:
     held |= {name: np.array(text) for name, text in texts.items()}
     if encoder.feature_names:
         held["feature_names"] = np.array(encoder.feature_names)
-    return held
+    return held | _front(one.front)
+
+
+def _front(front: Front | None) -> dict[str, NDArray[Any]]:
+    """Return what says how rows are made."""
+    if front is None:
+        return {"rows_from": np.array("rows"), "center": np.array(False)}
+    given = front.windows
+    held: dict[str, Any] = {"rows_from": front.form, "center": given.center}
+    if front.form == "grid":
+        held |= {"patch": given.patch, "stride": given.stride}
+    if front.form in ("waveform", "log-mel"):
+        held |= {"length": given.length, "hop": given.hop, "channels": front.channels}
+    if front.form == "log-mel":
+        mel = Mel.of(front)
+        held |= {"rate": front.rate, "shift": mel.shift, "taper": mel.taper, "n_fft": mel.n_fft, "bands": mel.bands}
+    return {name: np.asarray(value) for name, value in held.items()}

@@ -21,6 +21,7 @@ PARTS = {
     "matplotlib": "from stream_infomax import plots",
     "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
+    "onnx": "from stream_infomax.export import onnx",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",
     "sounddevice": "from stream_infomax.sources.microphone import MicrophoneSource; MicrophoneSource()",
     "skimage": "from stream_infomax import ImageSource; ImageSource('skimage:natural', frames=1)",
