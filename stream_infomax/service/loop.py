@@ -247,6 +247,8 @@ class Loop:
 
     def wait(self) -> bool:
         """Sleep until something can be done. Returns whether somebody has asked a sink for something."""
+        if self.meter.welcome():
+            self.report()
         seconds = self.meter.remaining()
         if not self.finished and any(sink.full for sink in self.sinks):
             ready = dict(self._blocked.poll(math.ceil(1000 * seconds)))

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from stream_infomax.frames.contracts import Counts
 from stream_infomax.frames.frame import Frame
 
-# Seconds between two statuses.
-INTERVAL = 0.25
+# Seconds between two statuses: at least, for a loop that has nothing else to do, and at most.
+INTERVAL, LONGEST = 0.25, 0.3
 
 
 class Metered(NamedTuple):
@@ -30,7 +30,7 @@ class Meter:
     def __init__(self) -> None:
         self.frames = 0
         self.rows = 0
-        self._due = time.monotonic()
+        self._since = time.monotonic() - LONGEST
         self._step: list[float] = []
         self._total: list[float] = []
 
@@ -48,19 +48,23 @@ class Meter:
             self._total.append(now - origin)
 
     def due(self) -> bool:
-        """Whether it is time for a status."""
-        return time.monotonic() >= self._due
+        """Whether it is time for a status, whatever else there is to do."""
+        return time.monotonic() >= self._since + LONGEST
+
+    def welcome(self) -> bool:
+        """Whether there may be a status where nothing else is to be done: no frame that comes has to wait for it."""
+        return time.monotonic() >= self._since + INTERVAL
 
     def remaining(self) -> float:
-        """Return the seconds until then."""
-        return max(0.0, self._due - time.monotonic())
+        """Return the seconds until one is due."""
+        return max(0.0, self._since + LONGEST - time.monotonic())
 
     def read(self) -> Metered:
         """Return counts since the start and latencies since the last look, and start over."""
         found = Metered(self.frames, self.rows, *_quantiles(self._step), *_quantiles(self._total))
         self._step.clear()
         self._total.clear()
-        self._due = time.monotonic() + INTERVAL
+        self._since = time.monotonic()
         return found
 
 

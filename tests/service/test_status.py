@@ -1,0 +1,40 @@
+"""When a service says how it is: while nothing waits, and otherwise all the same."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from stream_infomax.service import status
+from stream_infomax.service.loop import Loop
+from stream_infomax.service.status import INTERVAL, LONGEST, Meter
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = SimpleNamespace(seconds=100.0)
+    monkeypatch.setattr(status.time, "monotonic", lambda: now.seconds)
+    return now
+
+
+def test_a_status_is_welcome_before_it_is_due(clock):
+    meter = Meter()
+    assert meter.due()
+    meter.read()
+    for seconds, welcome, due in ((0.0, False, False), (INTERVAL, True, False), (LONGEST, True, True)):
+        clock.seconds = 100.0 + seconds
+        assert (meter.welcome(), meter.due()) == (welcome, due)
+        assert meter.remaining() == pytest.approx(LONGEST - seconds)
+
+
+@pytest.mark.parametrize("welcome", [True, False])
+def test_a_loop_reports_before_it_sleeps_and_not_when_a_frame_may_come(welcome):
+    told = []
+    loop = Loop.__new__(Loop)
+    loop.finished, loop.sinks, loop._asking = False, [], set()
+    loop.meter = SimpleNamespace(welcome=lambda: welcome, remaining=lambda: 0.1)
+    loop.report = lambda: told.append("status")
+    loop._busy = SimpleNamespace(poll=lambda _: told.append("sleep") or [])
+    loop.feed = SimpleNamespace(due=lambda: 1.0, attend=lambda ready: None)
+    loop.observer = SimpleNamespace(sockets=())
+    assert not loop.wait()
+    assert told == (["status", "sleep"] if welcome else ["sleep"])
