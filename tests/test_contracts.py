@@ -1,5 +1,6 @@
 """The contracts that every source, stage and sink keeps; what they are stands in contracts/."""
 
+from contextlib import ExitStack, closing
 from functools import cache
 
 import pytest
@@ -63,4 +64,5 @@ def test_sink(check, example, tmp_path):
     folders = [tmp_path / name for name in ("one", "other")]
     for folder in folders:
         folder.mkdir()
-    check(*(sinks.Subject(sinks.EXAMPLES[example], folder) for folder in folders))
+    with ExitStack() as stack:
+        check(*(stack.enter_context(closing(sinks.Subject(sinks.EXAMPLES[example], folder))) for folder in folders))

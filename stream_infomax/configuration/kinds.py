@@ -91,6 +91,7 @@ STAGES = Kinds(
 SINKS = Kinds(
     "stream_infomax.sinks",
     {
+        "mqtt": "stream_infomax.sinks.mqtt:MqttSink",
         "npz": "stream_infomax.sinks.npz:NpzSink",
         "nothing": "stream_infomax.sinks.nothing:NothingSink",
     },

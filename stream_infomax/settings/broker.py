@@ -129,12 +129,14 @@ class Connection:
         self._duties = duties
         self._settled = threading.Event()
         self._refusal = ""
-        self._lost_at = 0.0  # 0: it is there
+        self._opening = False
+        self._lost_at = 0.0  # 0: it is there, as far as one knows
         self._closing = False
         self.client = _client(given, keeps)
         self.client.on_connect = self._connected
         self.client.on_subscribe = self._subscribed
         self.client.on_disconnect = self._disconnected
+        self.client.on_connect_fail = self._failed
         self.client.on_message = lambda client, data, message: duties.message(message)
         self.client.on_publish = lambda client, data, number, reason, properties: duties.published(number)
 
@@ -148,12 +150,14 @@ class Connection:
         ValueError
             Where the broker refuses the connection or a topic.
         """
+        self._opening = True
         try:
             self.client.connect(self._given.host, self._given.port, self._given.keepalive)
         except (OSError, UnicodeError) as error:
             raise OSError(f"no MQTT broker can be reached at {self.place}: {error}") from error
         self.client.loop_start()
         answered = self._settled.wait(PATIENCE)
+        self._opening = False
         if answered and not self._refusal:
             return
         self.close()
@@ -163,8 +167,6 @@ class Connection:
 
     def open_later(self) -> None:
         """Connect as soon as the broker is there."""
-        self._lost_at = time.monotonic()
-        self.client.on_connect_fail = self._failed
         self.client.connect_async(self._given.host, self._given.port, self._given.keepalive)
         self.client.loop_start()
 
@@ -200,8 +202,8 @@ class Connection:
         self._settled.set()
 
     def _refuse(self, text: str) -> None:
-        """Take note of a refusal: the first connection ends with it, a later one goes on trying."""
-        if self._settled.is_set() and text != self._refusal:
+        """Take note of a refusal: `open` ends with it, all else goes on trying."""
+        if not self._opening and text != self._refusal:
             log.error("the MQTT broker at %s %s", self.place, text)
         self._refusal = text
         self._settled.set()
@@ -215,8 +217,8 @@ class Connection:
 
     def _failed(self, client: Client, data: Any) -> None:
         """Say once that the broker is not there."""
-        if not self._settled.is_set():
-            self._settled.set()
+        if not self._lost_at:
+            self._lost_at = time.monotonic()
             log.warning("no MQTT broker can be reached at %s; it is tried again", self.place)
 
 

@@ -1,35 +1,80 @@
 """What every sink promises: small checks, each for any sink; and an example of every kind to run them over."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+import pytest
+import zmq
 from contracts.kinds import SINKS as KINDS
 from contracts.settings import described
+from helpers.brokers import LONG, MOSQUITTO, Broker
+from helpers.extras import extra
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Held, Mark, Output
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.settings.record import make
 from stream_infomax.state.file import load
 
 # A checkpoint after so many frames, the last at the end of the stream.
 MARKS = (3, 7, 12)
 
 
+# What a sink has delivered since the last time, in a form that can be compared.
+Content = Callable[[], dict[str, Any]]
+
+
 @dataclass(frozen=True)
 class Example:
-    """A sink of a kind; `settings` returns its settings, whose files lie in a folder."""
+    """A sink of a kind.
+
+    Attributes
+    ----------
+    settings
+        Its settings; their files lie in the folder.
+    receiver
+        Where it delivers to somebody else: has that there as long as its block lasts; gives the settings by which it is
+        found, and what it has received. Skips where it cannot be on this machine.
+    """
 
     kind: str
     settings: Callable[[Path], dict[str, Any]] = lambda folder: {}
+    receiver: Callable[[Path], AbstractContextManager[tuple[dict[str, Any], Content]]] | None = None
 
     def __str__(self):
         return self.kind
 
 
+@contextmanager
+def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Content]]:
+    """A broker, and somebody who listens: each frame is there, some more than once."""
+    if MOSQUITTO is None:
+        pytest.skip("mosquitto is not installed: apt-get install mosquitto")
+    own = Broker(folder).start()
+    client = own.client("features/#")
+
+    def content() -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        while not found.get(str(MARKS[-1] - 1)):
+            _, payload = client.next()
+            said = msgspec.json.decode(payload)
+            assert found.setdefault(str(said["offset"]), said) == said
+        return dict(sorted(found.items()))
+
+    try:
+        yield {"host": "127.0.0.1", "port": own.port}, content
+    finally:
+        client.close()
+        own.kill()
+
+
 EXAMPLES = [
+    Example("mqtt", lambda folder: {"host": "localhost", "topic": "features/{stream}"}, broker),
     Example("npz", lambda folder: {"path": str(folder / "features.npz")}),
     Example("nothing"),
 ]
@@ -41,13 +86,28 @@ class Subject:
     def __init__(self, example, folder):
         self.kind, self.folder = KINDS[example.kind], folder
         self.settings = example.settings(folder)
+        for package in make(self.kind.Settings, self.settings).needs():
+            extra(package)
+        self._received = None
+        self._open = ExitStack()
+        if example.receiver is not None:
+            found, self._received = self._open.enter_context(example.receiver(folder))
+            self.settings |= found
+
+    def close(self):
+        """Let go of what is outside, and of sinks that died."""
+        self._open.close()
 
     def make(self):
         """Return the sink of a new process, which goes on with what is in the folder."""
-        return self.kind("sink", self.folder / "sink", **self.settings)
+        sink = self.kind("sink", self.folder / "sink", **self.settings)
+        self._open.callback(sink.close)
+        return sink
 
     def content(self):
-        """Return what lies in the folder by now."""
+        """Return what lies in the folder by now, or was received."""
+        if self._received is not None:
+            return self._received()
         files = [path for path in sorted(self.folder.rglob("*")) if path.is_file()]
         return {str(path.relative_to(self.folder)): bytes_of(path) for path in files}
 
@@ -80,7 +140,10 @@ def mark(following):
 
 
 def work(sink, start=0, until=MARKS[-1]):
-    """Let the sink have frames, with a checkpoint at each mark; return the last one and what the sink gave for it."""
+    """Let the sink have frames, with a checkpoint at each mark; return the last one and what the sink gave for it.
+
+    At the end of the stream it has the time to deliver them, as it has in a loop.
+    """
     saved = None
     for frame in frames(start):
         if frame.offset == until:
@@ -89,7 +152,19 @@ def work(sink, start=0, until=MARKS[-1]):
         if frame.offset + 1 in MARKS:
             saved = mark(frame.offset + 1), sink.save(mark(frame.offset + 1))
             sink.committed()
+    if until == MARKS[-1]:
+        settle(sink)
     return saved
+
+
+def settle(sink):
+    """Attend to a sink until everything is where it belongs."""
+    poller = zmq.Poller()
+    for socket in sink.sockets:
+        poller.register(socket, zmq.POLLIN)
+    while not sink.drained:
+        assert poller.poll(1000 * LONG), "nobody takes what the sink holds"
+        sink.attend()
 
 
 def whole(subject):
@@ -150,7 +225,7 @@ def a_stream_without_a_frame_has_an_end(subject, other):
     sink.close()
 
 
-def it_says_what_it_holds_and_waits_for_nobody(subject, other):
+def it_says_what_it_holds_and_holds_nothing_for_ever(subject, other):
     sink = subject.make()
     assert not sink.full
     work(sink)
@@ -169,6 +244,6 @@ CHECKS = [
     saving_twice_is_saving_once,
     frames_stay_as_they_are,
     a_stream_without_a_frame_has_an_end,
-    it_says_what_it_holds_and_waits_for_nobody,
+    it_says_what_it_holds_and_holds_nothing_for_ever,
     its_settings_are_documented,
 ]

@@ -69,19 +69,20 @@ class Broker:
             self.process.stderr.close()
             self.process = None
 
-    def client(self, **settings) -> Client:
-        return Client(self.port, **settings)
+    def client(self, *topics: str) -> Client:
+        """Return somebody who is connected, and hears these topics."""
+        return Client(self.port, *topics)
 
 
 class Client:
     """Somebody else who is connected to a broker."""
 
-    def __init__(self, port: int, *topics: str, name: str = "") -> None:
+    def __init__(self, port: int, *topics: str) -> None:
         import paho.mqtt.client as mqtt
 
         self.messages: queue.Queue[tuple[str, bytes]] = queue.Queue()
         there = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name)
+        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
         self._client.on_message = lambda client, data, message: self.messages.put((message.topic, message.payload))
         self._client.on_subscribe = lambda *_: there.set()
         self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics or ("none",)])

@@ -110,3 +110,70 @@ def test_a_run_without_its_broker_says_where_it_was_looked_for(broker, tmp_path)
     end = call("run", "mqtt.toml", folder=tmp_path)
     assert end.code == 1
     assert f"no MQTT broker can be reached at 127.0.0.1:{broker.port}" in end.errors
+
+
+CHAIN = """
+[run]
+folder = "run"
+checkpoint_every = 8
+
+[source]
+kind = "mqtt"
+host = "127.0.0.1"
+port = {port}
+topics = ["room/+"]
+fields = ["v"]
+counter = "n"
+channels = 2
+rate = 100.0
+frame = 1
+duration = 0.8
+
+[[sink]]
+kind = "mqtt"
+host = "127.0.0.1"
+port = {out}
+topic = "out/{{stream}}"
+in_flight = 4
+"""
+
+
+class Listener:
+    """Hears what is published, again and again."""
+
+    def __init__(self):
+        self.heard = {}
+
+    def until(self, client, offset):
+        """Listen until a frame has come, and all before it."""
+        while not set(range(offset + 1)) <= self.heard.keys():
+            said = json.loads(client.next()[1])
+            assert self.heard.setdefault(said["offset"], said) == said, "an offset names two frames"
+
+
+def test_features_reach_a_broker_that_dies_and_from_a_sink_that_dies(broker, tmp_path):
+    out = Broker(tmp_path).start()
+    (tmp_path / "mqtt.toml").write_text(CHAIN.format(port=broker.port, out=out.port))
+    sensor, listener = Sensor(broker), Listener()
+    with started("run", "mqtt.toml", folder=tmp_path) as (process, said):
+        running = {next(line for line in said if ": running" in line) for _ in range(2)}
+        assert running == {"source: running\n", "mqtt: running\n"}
+        client = out.client("out/#")
+        sensor.send(20)
+        listener.until(client, 19)
+        out.kill()
+        client.close()
+        sensor.send(20)
+        out.start()
+        client = out.client("out/#")
+        listener.until(client, 39)
+        os.kill(child_of(process.pid, "--service\0mqtt"), signal.SIGKILL)
+        sensor.send(40)
+        listener.until(client, 79)
+        end = ended(process)
+    for one in (client, sensor.client):
+        one.close()
+    out.kill()
+    assert end.code == 0, end.errors
+    assert [row[0] for offset in range(80) for row in listener.heard[offset]["rows"]] == list(range(80))
+    assert listener.heard[79]["end"]
