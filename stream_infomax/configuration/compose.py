@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
     *("pace", "log.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows", "device", "sink.*.path"),
+    # Who is connected to which broker, and how.
+    *("host", "port", "keepalive", "client_id", "username_from", "password_from", "tls", "queue", "in_flight"),
 )
 
 
