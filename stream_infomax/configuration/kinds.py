@@ -69,6 +69,7 @@ SOURCES = Kinds(
     "stream_infomax.sources",
     {
         "audio": "stream_infomax.sources.audio:AudioSource",
+        "camera": "stream_infomax.sources.camera:CameraSource",
         "devices": "stream_infomax.sources.devices:DevicesSource",
         "images": "stream_infomax.sources.images:ImageSource",
         "microphone": "stream_infomax.sources.microphone:MicrophoneSource",

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.frame import Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
@@ -21,22 +16,17 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegative, NotNegativeFloat, Positive
 from stream_infomax.sources import portaudio
-from stream_infomax.sources.arrivals import Arrivals
 from stream_infomax.sources.live import Cutter, LiveSettings
+from stream_infomax.sources.plugged import PluggedSource
 from stream_infomax.sources.resampler import Resampler
 from stream_infomax.sources.sample_clock import SampleClock
 
-log = logging.getLogger(__name__)
-
 # Blocks between the library's thread and the loop: 10 s or more, of 5 ms or more each.
 QUEUE = 2048
-# Seconds without a block after which a microphone has gone: before the first, and later.
-SLOW_START = 5.0
-SILENCE = 2.0
-# Seconds between two looks for a microphone that has gone.
-RETRY = 1.0
 # Inputs with more channels than this are a sound server's, which offers as many as one may want.
 MOST_OWN = 8
+# What is counted.
+SAMPLES, OVERFLOWS, CORRECTIONS = "samples", "overflows", "clock corrections"
 
 
 class MicrophoneSettings(LiveSettings, frozen=True, kw_only=True):
@@ -72,7 +62,7 @@ class Block(NamedTuple):
 
 
 @configured_by(MicrophoneSettings)
-class MicrophoneSource:
+class MicrophoneSource(PluggedSource[Block]):
     """What a microphone hears: float32, axes ("time", "channel"), from -1 to 1.
 
     Each frame has the time of its first sample, in seconds of the wall clock (see `SampleClock`). Where samples are
@@ -87,104 +77,14 @@ class MicrophoneSource:
         Name of the stream and of its array.
     """
 
+    what = "microphone"
+
     def __init__(self, *, name: str = "source", **settings: Any) -> None:
         self.given = make(MicrophoneSettings, settings)
         require(*self.given.needs())
-        self.name = name
-        self.lost: Counter[str] = Counter()
-        self._counts = {"samples": 0, "overflows": 0, "clock corrections": 0}
-        self._before: State | None = None  # of the life before this one
-        self._seconds = 0.0
-        self._gone = False
-        # The time after the last sample that was heard.
-        self._until = 0.0
-        self._arrivals: Arrivals[Block] | None = None
+        super().__init__(name, self.given, self.given.device, QUEUE)
+        self._count.update({SAMPLES: 0, OVERFLOWS: 0, CORRECTIONS: 0})
         self._library: Any = None
-        self._stream: Any = None
-        self._retry = 0.0
-        self._arrived = 0.0
-        self._patience = SLOW_START
-
-    # ------------------------------------------------------------------ the contract
-
-    def open(self) -> None:
-        """Begin to listen; where it has been listened to before, and is not there, wait for it.
-
-        Raises
-        ------
-        ValueError
-            Where there is no such microphone, or it cannot be opened; lists those that there are.
-        """
-        self._arrivals = Arrivals(QUEUE)
-        if self.finished:
-            return
-        try:
-            self._library = portaudio.library()
-            self._listen()
-        except SettingError as error:
-            if self._before is None:
-                raise
-            log.warning("%s; waiting for it", error)
-            self._retry = time.monotonic() + RETRY
-
-    @property
-    def sockets(self) -> Sequence[Any]:
-        """What becomes readable when something was heard."""
-        return () if self._arrivals is None else (self._arrivals.socket,)
-
-    @property
-    def finished(self) -> bool:
-        """Whether the configured duration is over."""
-        if self._stream is None:
-            return bool(self.given.duration) and self._seconds >= self.given.duration
-        return self._cutter.ended
-
-    def receive(self) -> Frame | None:
-        """Return the next frame, None where none is there yet.
-
-        Raises
-        ------
-        OSError
-            Where the microphone has gone.
-        """
-        if self._stream is None and not self._look():
-            return None
-        while (frame := self._cutter.take()) is None:
-            block = None if self._cutter.ended else self._next()
-            if block is None:
-                return None
-            self._take(block)
-        return frame
-
-    def due(self) -> float:
-        """Return the seconds until a microphone that is silent has gone, or is looked for again."""
-        if self.finished:
-            return math.inf
-        at = self._retry if self._stream is None else self._arrived + self._patience
-        return max(0.0, at - time.monotonic())
-
-    def close(self) -> None:
-        """Let go of the microphone."""
-        if self._stream is not None:
-            self._stream.close()
-        if self._arrivals is not None:
-            self._arrivals.close()
-
-    def state(self) -> State:
-        """Return how much was heard, until when, and whether the microphone went away then."""
-        seconds = self._seconds if self._stream is None else self._cutter.given
-        return {"seconds": seconds, "until": self._until, "gone": self._gone, "counts": dict(self._counts)}
-
-    def restore(self, state: State) -> None:
-        """Go on counting where the life before this one ended."""
-        self._before = state
-        self._seconds, self._until = float(state["seconds"]), float(state["until"])
-        self._gone = bool(state["gone"])
-        self._counts.update(state["counts"])
-
-    def counts(self) -> Counts:
-        """Return the samples that were heard, the overflows, and how often the count of time was set right."""
-        return self._counts
 
     def outline(self) -> Outline:
         """Return what the settings say."""
@@ -200,46 +100,37 @@ class MicrophoneSource:
 
     # ------------------------------------------------------------------ the device
 
-    def _look(self) -> bool:
-        """Look for a microphone that has gone, now and then; return whether it is back."""
-        if self.finished or time.monotonic() < self._retry:
-            return False
-        try:
-            self._library = portaudio.look_again()
-            self._listen()
-        except SettingError:
-            self._retry = time.monotonic() + RETRY
-            return False
-        log.warning("the microphone is back")
-        return True
+    def look_again(self) -> None:
+        """Have PortAudio look which inputs there are."""
+        self._library = portaudio.look_again()
 
-    def _listen(self) -> None:
-        """Open the microphone. Raises SettingError where that cannot be done."""
+    def begin(self) -> Cutter:
+        """Listen. Raises SettingError where there is no such input, or it cannot be opened; lists the inputs."""
+        self._library = portaudio.library()
         device = portaudio.find(self._library, self.given.device)
-        heard_rate, width = self._form(device)
-        self.rate = float(self.given.rate or heard_rate)
-        self._heard_rate, self._width, self._heard, self._overflows = heard_rate, width, 0, 0
-        self._clock = SampleClock(heard_rate, self._until)
+        self._heard_rate, self._width = self._form(device)
+        self._clock = SampleClock(self._heard_rate, self._until)
         self._resampler: Resampler | None = None
-        self._expected = self._seen_overflows = 0
-        self._cutter = Cutter(self.name, ("time", "channel"), self.rate, self.given)
-        self._cutter.given = self._seconds
+        # Samples and overflows so far, as the library's thread knows them, and as the loop does.
+        self._n_heard = self._n_overflows = self._expected = self._seen_overflows = 0
         try:
-            stream = self._library.RawInputStream(
+            self._stream = self._library.RawInputStream(
                 device=device.number,
-                samplerate=heard_rate,
-                channels=width,
+                samplerate=self._heard_rate,
+                channels=self._width,
                 dtype="float32",
                 latency=self.given.latency or "high",
                 callback=self._hear,
-                finished_callback=self._stopped,
+                finished_callback=lambda: self.fail("its stream ended"),
             )
-            stream.start()
+            self._stream.start()
         except self._library.PortAudioError as error:
-            raise SettingError(
-                "device", self.given.device, "an input that can be opened", f"{device}: {error}"
-            ) from error
-        self._stream, self._arrived = stream, time.monotonic()
+            raise _cannot_be_opened(device, self.given.device, str(error)) from error
+        return Cutter(self.name, ("time", "channel"), float(self.given.rate or self._heard_rate), self.given)
+
+    def release(self) -> None:
+        """Listen no more."""
+        self._stream.close()
 
     def _form(self, device: portaudio.Input) -> tuple[float, int]:
         """Return the rate and the number of channels with which the input is opened."""
@@ -254,7 +145,7 @@ class MicrophoneSource:
                     refusals.append(f"{width} channels at {rate:g} Hz: {error}")
                 else:
                     return rate, width
-        raise SettingError("device", self.given.device, "an input that can be opened", f"{device}: {refusals[0]}")
+        raise _cannot_be_opened(device, self.given.device, refusals[0])
 
     def _widths(self, device: portaudio.Input) -> Iterator[int]:
         """Yield how many channels may be opened, the best first."""
@@ -266,53 +157,40 @@ class MicrophoneSource:
 
     def _hear(self, data: Any, size: int, _: Any, status: Any) -> None:
         """Take what PortAudio's thread brings."""
-        assert self._arrivals is not None
-        self._overflows += bool(status.input_overflow)
-        self._arrivals.put(Block(bytes(data), self._heard, size, time.monotonic(), self._overflows))
-        self._heard += size
-
-    def _stopped(self) -> None:
-        """PortAudio's thread has ended."""
-        assert self._arrivals is not None
-        self._arrivals.fail(self._has_gone("its stream ended"))
-
-    def _has_gone(self, how: str) -> OSError:
-        return OSError(f"the microphone{' ' if self.given.device else ''}{self.given.device} has gone: {how}")
+        self._n_overflows += bool(status.input_overflow)
+        self.arrivals.put(Block(bytes(data), self._n_heard, size, time.monotonic(), self._n_overflows))
+        self._n_heard += size
 
     # ------------------------------------------------------------------ what it says
 
-    def _next(self) -> Block | None:
-        """Return the next block, None where none is there yet. Raises OSError where the microphone has gone."""
-        assert self._arrivals is not None
-        try:
-            block = self._arrivals.get()
-            if block is None and time.monotonic() > self._arrived + self._patience:
-                raise self._has_gone(f"nothing came for {self._patience:g} s")
-        except OSError:
-            self._gone = True
-            raise
-        return block
-
-    def _take(self, block: Block) -> None:
+    def take(self, item: Block) -> None:
         """Give the rows of a block to the cutter."""
-        self._arrived, self._patience = block.arrived, SILENCE
-        if block.first != self._expected:
-            self._lose((block.first - self._expected) / self._heard_rate, "waited too long to be read")
-        if block.overflows != self._seen_overflows:
-            self._counts["overflows"] += block.overflows - self._seen_overflows
-            seconds = self._clock.jump(block.first, block.size, block.arrived)
-            if block.first:  # nothing was heard before the first block
-                self._lose(seconds, "overflow of the microphone")
+        if item.first != self._expected:
+            self.lose((item.first - self._expected) / self._heard_rate, "waited too long to be read")
+        if item.overflows != self._seen_overflows:
+            self._count[OVERFLOWS] += item.overflows - self._seen_overflows
+            seconds = self._clock.jump(item.first, item.size, item.arrived)
+            if item.first:  # nothing was heard before the first block
+                self.lose(seconds, "overflow of the microphone")
         before = self._clock.corrections
-        at = self._clock.time_of(block.first, block.size, block.arrived)
-        self._counts["clock corrections"] += self._clock.corrections - before
-        if self._gone:
-            self._gone = False
-            self._lose(at - self._until, "the microphone was away")
-        self._add(self._rows(block), at)
-        self._expected, self._seen_overflows = block.first + block.size, block.overflows
-        self._until = at + block.size / self._heard_rate
-        self._counts["samples"] += block.size
+        at = self._clock.time_of(item.first, item.size, item.arrived)
+        self._count[CORRECTIONS] += self._clock.corrections - before
+        self.came(at, at + item.size / self._heard_rate)
+        self._add(self._rows(item), at)
+        self._expected, self._seen_overflows = item.first + item.size, item.overflows
+        self._count[SAMPLES] += item.size
+
+    def frames_in(self, seconds: float) -> float:
+        """Return how many frames come in so many seconds."""
+        return seconds * self.cutter.rate / self.cutter.size
+
+    def lose(self, seconds: float, reason: str) -> None:
+        """Count the frames that would have held the samples that are missing, and begin another segment."""
+        if self._resampler is not None:
+            at = self._until - self._resampler.behind
+            self.cutter.add(self._resampler.end(), at)
+            self._resampler = None
+        super().lose(seconds, reason)
 
     def _rows(self, block: Block) -> npt.NDArray[np.float32]:
         rows = np.frombuffer(block.data, np.float32).reshape(block.size, self._width)
@@ -322,19 +200,14 @@ class MicrophoneSource:
 
     def _add(self, rows: npt.NDArray[np.float32], at: float) -> None:
         """Cut rows, of which the first was heard at a time."""
-        if self.rate == self._heard_rate:
-            self._cutter.add(rows, at)
+        if self.cutter.rate == self._heard_rate:
+            self.cutter.add(rows, at)
             return
         if self._resampler is None:
-            self._resampler = Resampler(self._heard_rate, self.rate, self.given.channels)
+            self._resampler = Resampler(self._heard_rate, self.cutter.rate, self.given.channels)
         at -= self._resampler.behind
-        self._cutter.add(self._resampler.add(rows), at)
+        self.cutter.add(self._resampler.add(rows), at)
 
-    def _lose(self, seconds: float, reason: str) -> None:
-        """Count the frames that would have held the samples that are missing, and begin another segment."""
-        if self._resampler is not None:
-            at = self._until - self._resampler.behind
-            self._cutter.add(self._resampler.end(), at)
-            self._resampler = None
-        self._cutter.gap()
-        self.lost[reason] += max(1, math.ceil(seconds * self.rate / self._cutter.size - 1e-3))
+
+def _cannot_be_opened(device: portaudio.Input, wanted: str, reason: str) -> SettingError:
+    return SettingError("device", wanted, "an input that can be opened", f"{device}: {reason}")

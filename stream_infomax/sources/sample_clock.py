@@ -42,13 +42,13 @@ class SampleClock:
         self._since = 0.0
         self._late = math.inf
 
-    def time_of(self, first: int, size: int, arrived: float) -> float:
+    def time_of(self, first: float, size: int, arrived: float) -> float:
         """Return the time of a block.
 
         Parameters
         ----------
         first, size
-            The number of its first sample, and how many it has.
+            The number of its first sample (or, at a rate of 1, the seconds of the device), and how many it has.
         arrived
             When it came, by `time.monotonic`.
         """
@@ -65,7 +65,7 @@ class SampleClock:
         self._previous = max(self._previous, self._start + first / self.rate)
         return self._previous
 
-    def jump(self, first: int, size: int, arrived: float) -> float:
+    def jump(self, first: float, size: int, arrived: float) -> float:
         """Take it that samples are missing before a block; return how many seconds of them."""
         if self._start is None:
             return 0.0
@@ -74,7 +74,7 @@ class SampleClock:
         self._begin(max(heard, self._previous), first)
         return max(0.0, heard - expected)
 
-    def _begin(self, heard: float, first: int) -> None:
+    def _begin(self, heard: float, first: float) -> None:
         """Let a sample have been heard at a time, and begin another window."""
         self._start = heard - first / self.rate
         self._since, self._late = heard, math.inf

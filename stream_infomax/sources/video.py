@@ -25,6 +25,8 @@ from stream_infomax.sources.views import View, upright
 
 log = logging.getLogger(__name__)
 
+# Rates that differ by less are the same; the times of pictures say it exactly.
+SAME_RATE = 0.01
 DAMAGED = "pictures that cannot be decoded"
 OTHER_SIZE = "pictures of another size"
 
@@ -87,6 +89,7 @@ class VideoSource:
         self._beside = "" if given.labels or given.labels_csv else beside(self.root)
         self.row = self.view.row(self.videos[0].size)
         self._check_sizes()
+        self.rate = self._rate()
         self._lost: dict[str, set[tuple[str, int]]] = {DAMAGED: set(), OTHER_SIZE: set()}
 
     def _check_sizes(self) -> None:
@@ -120,7 +123,7 @@ class VideoSource:
             frames=len(playlist),
             segments={n: self.given.repeat * count for n, count in pictures.items()},
             row=self.row,
-            rate=0.0 if self.view.patches else self._rate(self.videos[0]),
+            rate=self.rate,
             labels=count_values(video.labels for video in self.videos),
             about=f"{len(self.videos):,} videos, {playlist.rows:,} pictures of {size} pixels, {seconds:,.1f} s",
             left_out=self.left_out,
@@ -150,7 +153,7 @@ class VideoSource:
                     last=index == video.rows - 1,
                     end=number == total - 1,
                     time=self.given.start_time + played + video.time(index),
-                    rate=0.0 if self.view.patches else self._rate(video),
+                    rate=self.rate,
                     labels=video.labels,
                 )
 
@@ -172,6 +175,7 @@ class VideoSource:
             log.warning("left out, added since this run began: %s", inventory.listed(added))
             self.left_out[LATER] = len(added)
             self.videos = [video for video in self.videos if video.key in before]
+            self.row, self.rate = self.view.row(self.videos[0].size), self._rate()
 
     def counts(self) -> Counts:
         """Return the counts of files, of what is left out of them, and of pictures that are not there."""
@@ -188,8 +192,11 @@ class VideoSource:
             log.warning("%s: left out %s, the first at %.2f s", video.path, what, video.time(index))
         self._lost[what].add((video.segment, index))
 
-    def _rate(self, video: Video) -> float:
-        return video.rows / video.seconds
+    def _rate(self) -> float:
+        """Return the pictures a second; 0 for patches, and where videos differ: the rate of a stream stays."""
+        rates = [video.rows / video.seconds for video in self.videos]
+        alike = max(rates) - min(rates) < SAME_RATE * rates[0]
+        return rates[0] if alike and not self.view.patches else 0.0
 
     def _inventory(self) -> inventory.Inventory:
         return {video.key: video.entry for video in self.videos}

@@ -21,7 +21,8 @@ from stream_infomax.state.kept import Kept
 Rows = npt.NDArray[np.float32]
 
 SIGNAL_AXES = (("time", "channel"), ("time", "component"), ("time",))
-PICTURE_AXES = (("item", "y", "x"), ("item", "y", "x", "colour"))
+# Pictures that have no time of their own, and those of a video.
+PICTURE_AXES = tuple((row, "y", "x", *colour) for colour in ((), ("colour",)) for row in ("item", "time"))
 
 
 class Form(Kept):

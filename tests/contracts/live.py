@@ -85,7 +85,14 @@ def microphone(_: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
         yield {}, lambda: sounds.stream.say(np.linspace(-1, 1, 1000).reshape(500, 2))
 
 
+@contextmanager
+def camera(_: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """What FFmpeg has for tests, a hundred pictures a second."""
+    yield {"device": "testsrc=size=32x24:rate=100,realtime", "format": "lavfi"}, lambda: None
+
+
 EXAMPLES = [
+    Example("camera", {"device": "/dev/video7", "size": (8, 8), "colour": True}, camera),
     Example("devices", {"axes": ("time", "channel"), "row": (2,), "rate": 100.0}, device),
     Example("microphone", {"device": "USB", "rate": 16000, "channels": 2}, microphone),
     Example("mqtt", {"host": "localhost", "topics": ["room/+"], "channels": 2}, broker),
