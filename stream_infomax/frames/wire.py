@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from functools import lru_cache
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -225,6 +226,8 @@ def _frame(header: _Header, parts: Sequence[Bytes]) -> Frame:
 def _read_arrays(header: _Header, parts: Sequence[Bytes]) -> dict[str, Array]:
     if len(parts) != 1 + len(header.arrays):
         raise FrameError("parts", f"the header names {len(header.arrays)} arrays but {len(parts) - 1} payloads follow")
+    if len(parts) == 2:
+        return {header.arrays[0].name: _read_array(header.arrays[0], parts[1])}
     arrays: dict[str, Array] = {}
     for described, payload in zip(header.arrays, parts[1:], strict=True):
         if described.name in arrays:
@@ -261,15 +264,10 @@ def _version_of(part: Bytes) -> int | None:
 
 
 def _read_array(described: _ArrayHeader, payload: Bytes) -> Array:
-    dtype = DTYPES.get(described.dtype)
-    if dtype is None:
-        raise FrameError(
-            "dtype",
-            f"array {described.name!r} has dtype {described.dtype!r}; accepted are {', '.join(DTYPES)}",
-        )
-    if len(described.axes) != len(described.shape):
-        raise FrameError("axes", f"array {described.name!r} has shape {described.shape} but axes {described.axes}")
-    expected = math.prod(described.shape) * dtype.itemsize
+    try:
+        dtype, expected = _form(described.dtype, described.axes, described.shape)
+    except FrameError as error:
+        raise FrameError(error.reason, f"array {described.name!r} has {error}") from None
     size = payload.nbytes if isinstance(payload, memoryview) else len(payload)
     if size != expected:
         raise FrameError(
@@ -282,3 +280,14 @@ def _read_array(described: _ArrayHeader, payload: Bytes) -> Array:
     except ValueError as error:  # no bytes, for 0 × 2^60 rows
         raise FrameError("length", f"array {described.name!r} of shape {described.shape}: {error}") from error
     return Array(values, described.axes)
+
+
+@lru_cache(maxsize=256)  # a stream has few, and is asked for each frame
+def _form(name: str, axes: tuple[str, ...], shape: tuple[int, ...]) -> tuple[np.dtype[Any], int]:
+    """Return the dtype of an array, and how many bytes it has."""
+    dtype = DTYPES.get(name)
+    if dtype is None:
+        raise FrameError("dtype", f"dtype {name!r}; accepted are {', '.join(DTYPES)}")
+    if len(axes) != len(shape):
+        raise FrameError("axes", f"shape {shape} but axes {axes}")
+    return dtype, math.prod(shape) * dtype.itemsize

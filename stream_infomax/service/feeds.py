@@ -13,6 +13,9 @@ from stream_infomax.frames.contracts import Arrival, Counts, Live, Seekable, Sta
 from stream_infomax.frames.frame import Frame
 from stream_infomax.service.late_labels import LateLabels
 
+# Frames after which a busy source looks whether labels have come: to ask a socket takes longer than a frame.
+LOOK = 16
+
 Pace: TypeAlias = Literal["fast", "live"]
 S = TypeVar("S", bound=Seekable | Live)
 
@@ -263,11 +266,12 @@ class LiveFeed(_SourceFeed[Live]):
         if self.labels is None:
             return self.source.receive()
         while True:
-            label = self.labels.receive()
-            if label is not None:
+            if (self.labels.ready or self.next % LOOK == 0) and (label := self.labels.receive()) is not None:
                 return label
             frame = self.source.receive()
-            if frame is None or frame.arrays or not frame.labels:
+            if frame is None:
+                return self.labels.receive()
+            if frame.arrays or not frame.labels:
                 return frame
             self.labels.place(frame)  # what a device says of a segment, which may be open
 

@@ -94,6 +94,11 @@ class LateLabels:
             segment.labels = {}
         return msgspec.structs.replace(frame, labels=labels) if len(labels) > len(frame.labels) else frame
 
+    @property
+    def ready(self) -> bool:
+        """Whether `receive` has something already."""
+        return bool(self._ready)
+
     def receive(self) -> Frame | None:
         """Return a frame without arrays that labels a segment which is over, None where there is none yet."""
         while not self._ready:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from stream_infomax.sources.live import called
+import numpy as np
+
+from stream_infomax.sources.live import Rows, called
 
 # How far ahead a counter may be for the frames between to be lost ones, and not a device that began afresh.
 MOST_LOST = 2**32
@@ -50,6 +51,14 @@ class DeviceStream:
         Whether rows are missing since the last frame.
     renamed
         Names that the device's segments have got, because rows of them are missing; the newest few.
+    gathered
+        Rows that are no frame yet, because there are too few of them; `gathered_rows` of them.
+    gathered_time
+        The time of the first.
+    gathered_count
+        The count of the message that they begin with: where they are lost, that one is expected again.
+    gathered_labels
+        Their labels.
     resumed
         Whether it is from a checkpoint, and nothing has come since.
     heard
@@ -67,6 +76,11 @@ class DeviceStream:
     rows: int = 0
     broken: bool = False
     renamed: dict[str, str] | None = None
+    gathered: list[Rows] = field(default_factory=list)
+    gathered_rows: int = 0
+    gathered_time: float = 0.0
+    gathered_count: int | None = None
+    gathered_labels: Mapping[str, str] = field(default_factory=dict)
     resumed: bool = False
     heard: float = 0.0
 
@@ -105,7 +119,7 @@ class DeviceStream:
         return time < self.clock - TOLERANCE or (rate > 0 and time > self.clock + TOLERANCE)
 
     def enter(self, theirs: str, time: float) -> str:
-        """Return the name of the segment that rows of this time belong to.
+        """Begin a segment with rows of this time, and return its name.
 
         Parameters
         ----------
@@ -114,8 +128,6 @@ class DeviceStream:
         time
             Of the first row, in seconds.
         """
-        if self.segment and theirs == self.theirs and not self.broken:
-            return self.segment
         again = bool(theirs) and theirs == self.theirs and bool(self.segment)
         if not theirs:
             name = called(time, self.newest)
@@ -128,16 +140,32 @@ class DeviceStream:
         self.begun, self.rows, self.broken = time, 0, False
         return name
 
-    def leave(self, n_rows: int, time: float, rate: float) -> None:
-        """Take note of rows that were given, of which the first has this time."""
+    def leave(self, n_rows: int, time: float, rate: float, seconds: float) -> bool:
+        """Take note of rows that were given, of which the first has this time.
+
+        Returns
+        -------
+        Whether the source ends their segment, which it cuts every so many seconds.
+        """
         self.rows += n_rows
         self.clock = time + n_rows / rate if rate else time
-
-    def is_full(self, time: float, rate: float, seconds: float) -> bool:
-        """Return whether the segment that the source cuts ends with the rows that came at this time."""
         if self.theirs:
             return False
-        return self.rows >= math.ceil(seconds * rate) if rate else time - self.begun >= seconds
+        return self.rows >= seconds * rate if rate else time - self.begun >= seconds
+
+    def gather(self, rows: Rows, n_rows: int, time: float, labels: Mapping[str, str]) -> None:
+        """Keep rows that are too few for a frame."""
+        if not self.gathered:
+            self.gathered_time, self.gathered_labels = time, labels
+            self.gathered_count = None if self.expected is None else self.expected - 1
+        self.gathered.append(rows)
+        self.gathered_rows += n_rows
+
+    def gathered_together(self) -> Rows:
+        """Return the rows that were gathered, and forget them."""
+        rows = self.gathered[0] if len(self.gathered) == 1 else np.concatenate(self.gathered)
+        self.gathered, self.gathered_rows = [], 0
+        return rows
 
     def name_of(self, theirs: str) -> str:
         """Return what a segment of the device is called here."""
@@ -151,7 +179,10 @@ class DeviceStream:
 
     def state(self) -> list[Any]:
         """Return everything that a stream is after a restart."""
-        return [getattr(self, name) for name in _KEPT]
+        state = [getattr(self, name) for name in _KEPT]
+        if self.gathered:
+            state[_KEPT.index("expected")] = self.gathered_count
+        return state
 
     @classmethod
     def of(cls, state: Sequence[Any]) -> DeviceStream:
@@ -161,7 +192,7 @@ class DeviceStream:
         return made
 
 
-_KEPT = tuple(field.name for field in fields(DeviceStream) if field.name not in ("heard", "resumed"))
+_KEPT = tuple(one.name for one in fields(DeviceStream) if not one.name.startswith(("heard", "resumed", "gathered")))
 
 
 def numbered(name: str, previous: str) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import msgspec
-import numpy as np
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
@@ -22,7 +21,8 @@ from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import Settings, make
-from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
+from stream_infomax.settings.types import Doc, NotNegative, NotNegativeFloat, Positive, PositiveFloat
+from stream_infomax.sources.device_form import Form
 from stream_infomax.sources.device_stream import DeviceStream
 from stream_infomax.transport.pull import Pull, StreamError
 
@@ -50,6 +50,10 @@ class DevicesSettings(Settings, frozen=True, kw_only=True):
     ] = ()
     row: Annotated[tuple[Positive, ...], Doc("Shape of one row; empty: that of the first frame.")] = ()
     rate: Annotated[NotNegativeFloat, Doc("Rows a second; 0: as the first frame says.")] = 0.0
+    frame: Annotated[
+        NotNegative,
+        Doc("Rows of a frame at least: messages of a stream are put together until it has them; 0: as they are sent."),
+    ] = 0
     segment_seconds: Annotated[
         PositiveFloat,
         Doc("Seconds after which a segment ends and the next begins, where a device does not name its segments."),
@@ -110,9 +114,7 @@ class DevicesSource:
         self.address = ""
         self.sockets: Sequence[Any] = ()
         self._pull: Pull | None = None
-        self._axes = self.given.axes
-        self._row: tuple[int, ...] | None = self.given.row or (() if self._is_scalar() else None)
-        self._rate: float | None = self.given.rate or None
+        self._form = Form(self.given.axes, self.given.row, self.given.rate)
         self._open: dict[str, DeviceStream] = {}
         self._closed: dict[str, DeviceStream] = {}  # the oldest first
         self._ready: deque[Frame] = deque()
@@ -124,13 +126,10 @@ class DevicesSource:
         self._look = 0.0
         self._over = False
 
-    def _is_scalar(self) -> bool:
-        return bool(self.given.axes) and count_row_axes(self.given.axes) == len(self.given.axes)
-
     def outline(self) -> Outline:
         """Return what is known of the frames before they come."""
         about = f"waits for devices at {self.given.bind}" if self.given.bind else "waits for devices in the run folder"
-        return Outline(frames=0, segments={}, row=self._row, live=True, rate=self.given.rate, about=about)
+        return Outline(frames=0, segments={}, row=self._form.row, live=True, rate=self.given.rate, about=about)
 
     def open(self) -> None:
         """Bind the socket. Raises ValueError where the address is in use or cannot be bound."""
@@ -178,7 +177,7 @@ class DevicesSource:
             if frame is not None:
                 return frame
         if now >= self._look:
-            self._end_idle(now)
+            self._look_around(now)
         if self._left(now) <= 0 or (self.given.ends and self._closed and not self._open):
             self._end_all()
         return self._ready.popleft() if self._ready else None
@@ -213,27 +212,29 @@ class DevicesSource:
             if not sent.arrays:
                 raise FrameError("empty", "the first message of a stream has no rows")
             array = self._array_of(sent, None)
-            self._make_room(sent.stream)
+            self._make_room()
             expected = None if count is None else count + 1
             stream = self._open[sent.stream] = DeviceStream(session, str(array.data.dtype), expected)
             self._counts["streams"] += 1
         else:
-            if sent.stream not in self._open:
-                self._make_room(sent.stream)
-            if not self._follows(stream, sent.stream, session, count):
+            is_next = count == stream.expected and session == stream.session and not stream.resumed
+            if is_next and count is not None:
+                stream.expected = count + 1
+            elif not self._follows(stream, sent.stream, session, count):
                 return None
             stream.heard = now
             try:
-                array = self._array_of(sent, stream) if sent.arrays else self._no_rows(stream)
+                array = self._array_of(sent, stream) if sent.arrays else self._form.no_rows(stream.dtype)
             except FrameError:
                 stream.broken = True  # its rows are missing
                 raise
             if sent.stream in self._closed:
+                self._make_room()
                 self._open[sent.stream] = self._closed.pop(sent.stream)
         stream.heard = now
         return self._give(sent, array, stream, now)
 
-    def _make_room(self, name: str) -> None:
+    def _make_room(self) -> None:
         """Refuse a stream where as many are open as may be."""
         if len(self._open) >= self.given.streams:
             raise FrameError("streams", f"{self.given.streams} streams are open, and no more are accepted")
@@ -268,29 +269,18 @@ class DevicesSource:
             raise FrameError("arrays", f"arrays {list(arrays)}; of several the one called {self.name!r} is taken")
         if len(arrays) > 1:
             self._counts[f"{LEFT_OUT}arrays of other names"] += len(arrays) - 1
-        axes, shape, rate = array.axes, array.row_shape, sent.rate
-        if (axes != self._axes and self._axes) or not array.n_row_axes:
-            raise FrameError("axes", f"axes {axes}; {self._axes or 'a row axis first'} is accepted")
-        if (shape != self._row and self._row is not None) or 0 in shape:
-            raise FrameError("shape", f"rows of shape {shape}; {self._row or 'one without 0'} is accepted")
-        if rate != self._rate and self._rate is not None:
-            raise FrameError("rate", f"{rate:g} rows a second; {self._rate:g} is accepted")
+        self._form.check(array, sent.rate)
         if stream is not None and array.data.dtype != stream.dtype:
             raise FrameError("dtype", f"dtype {array.data.dtype}; the stream began with {stream.dtype}")
         return array
 
-    def _no_rows(self, stream: DeviceStream) -> Array:
-        """Return no rows, in the form that those of the stream have: what an end without rows is told with."""
-        shape = (*(0 for _ in self._axes[: len(self._axes) - len(self._row or ())]), *(self._row or ()))
-        return Array(np.zeros(shape, stream.dtype), self._axes)
-
     def _give(self, sent: Frame, array: Array, stream: DeviceStream, now: float) -> Frame | None:
-        """Return the frame of these rows, in the segment that they belong to."""
+        """Return the frame of these rows, in the segment that they belong to; None where they wait for more."""
         if self._since is None:
             self._since, self._look = now, now + LOOK
-            self._axes, self._row, self._rate = array.axes, array.row_shape, sent.rate
-        rate = self._rate or 0.0
-        n_rows = array.n_rows
+            self._form.fix(array, sent.rate)
+        rate = self._form.rate
+        n_rows = len(array.data) if self._form.n_row_axes == 1 else array.n_rows
         at = sent.time
         if not at:
             at = (stream.clock or 0.0) if not n_rows else time.time() - (n_rows / rate if rate else 0.0)
@@ -300,14 +290,35 @@ class DevicesSource:
             stream.broken = True
         if not n_rows and not stream.segment and not sent.end:
             return self._late(sent, stream.newest)
-        segment = stream.enter(sent.segment if n_rows or sent.segment else stream.theirs, at)
-        stream.leave(n_rows, at, rate)
-        last = sent.last or stream.is_full(at, rate, self.given.segment_seconds)
+        before = segment = stream.segment
+        theirs = sent.segment if n_rows or sent.segment else stream.theirs
+        if stream.broken or not before or theirs != stream.theirs:
+            segment = stream.enter(theirs, at)
+        last = stream.leave(n_rows, at, rate, self.given.segment_seconds) or sent.last
         if last:
             stream.segment = ""
         if sent.end:
             self._close(sent.stream)
+        if self.given.frame and self._form.n_row_axes == 1:
+            return self._gathered(sent, array, at, segment, before, last, stream)
         return Frame(sent.stream, -1, segment, {self.name: array}, last, sent.end, at, rate, sent.labels)
+
+    def _gathered(
+        self, sent: Frame, array: Array, at: float, segment: str, before: str, last: bool, stream: DeviceStream
+    ) -> Frame | None:
+        """Return the next frame when there are rows enough, or a segment is over; None before."""
+        if stream.gathered and (segment != before or sent.labels != stream.gathered_labels):
+            self._ready.append(self._together(sent.stream, stream, before))
+        stream.gather(array.data, len(array.data), at, sent.labels)
+        if last or stream.gathered_rows >= self.given.frame:
+            self._ready.append(self._together(sent.stream, stream, segment, last, sent.end))
+        return self._ready.popleft() if self._ready else None
+
+    def _together(self, name: str, stream: DeviceStream, segment: str, last: bool = False, end: bool = False) -> Frame:
+        """Return the rows that were gathered as a frame."""
+        at, labels = stream.gathered_time, stream.gathered_labels
+        array = Array(stream.gathered_together(), self._form.axes)
+        return Frame(name, -1, segment, {self.name: array}, last, end, at, self._form.rate, labels)
 
     def _label_of(self, pushed: wire.Pushed, stream: DeviceStream | None, now: float) -> Frame | None:
         """Return the frame without arrays that a late label becomes, None where it has come before."""
@@ -331,14 +342,17 @@ class DevicesSource:
 
     # ---------------------------------------------------------------- the end of streams
 
-    def _end_idle(self, now: float) -> None:
-        """End the streams of which nothing has been heard for long."""
+    def _look_around(self, now: float) -> None:
+        """Give rows that have waited for more, and end the streams of which nothing has been heard for long."""
         self._look = now + LOOK
-        idle = [name for name, one in self._open.items() if self._emptied - one.heard >= self.given.idle_seconds]
-        for name in idle:
-            self._counts["idle streams ended"] += 1
-            self._tell(name, "idle", f"nothing came for {self.given.idle_seconds:g} s: the stream is ended")
-            self._end(name)
+        for name, stream in list(self._open.items()):
+            silent = self._emptied - stream.heard
+            if stream.gathered and silent >= LOOK:
+                self._ready.append(self._together(name, stream, stream.segment))
+            if silent >= self.given.idle_seconds:
+                self._counts["idle streams ended"] += 1
+                self._tell(name, "idle", f"nothing came for {self.given.idle_seconds:g} s: the stream is ended")
+                self._end(name)
 
     def _end_all(self) -> None:
         for name in list(self._open):
@@ -348,9 +362,11 @@ class DevicesSource:
     def _end(self, name: str) -> None:
         """End a stream with a frame without rows."""
         stream = self._open[name]
+        if stream.gathered:
+            self._ready.append(self._together(name, stream, stream.segment))
         segment = stream.segment or stream.newest
-        arrays = {self.name: self._no_rows(stream)}
-        self._ready.append(Frame(name, -1, segment, arrays, True, True, stream.clock or 0.0, self._rate or 0.0))
+        arrays = {self.name: self._form.no_rows(stream.dtype)}
+        self._ready.append(Frame(name, -1, segment, arrays, True, True, stream.clock or 0.0, self._form.rate))
         stream.segment = ""
         self._close(name)
 
@@ -366,7 +382,7 @@ class DevicesSource:
         """Return the form of the rows, and what is known of each stream."""
         elapsed = self._elapsed + (time.monotonic() - self._since if self._since is not None else 0.0)
         return {
-            "form": [list(self._axes), list(self._row), self._rate] if self._row is not None else [],
+            "form": self._form.state(),
             "open": [[name, *stream.state()] for name, stream in self._open.items()],
             "closed": [[name, *stream.state()] for name, stream in self._closed.items()],
             "counts": dict(self._counts),
@@ -375,9 +391,7 @@ class DevicesSource:
 
     def restore(self, state: State) -> None:
         """Take over what `state` returned."""
-        if state["form"]:
-            axes, row, self._rate = state["form"]
-            self._axes, self._row = tuple(axes), tuple(row)
+        self._form.restore(state["form"])
         self._open = {name: DeviceStream.of(values) for name, *values in state["open"]}
         self._closed = {name: DeviceStream.of(values) for name, *values in state["closed"]}
         self._counts = Counter(state["counts"])

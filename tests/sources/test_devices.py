@@ -348,3 +348,54 @@ def test_any_name_survives_a_checkpoint(make, ear, tmp_path, name):
     source = make(file.load(tmp_path / "state"))
     device.send()
     assert frames(source, 1)[0].stream == name
+
+
+def test_messages_are_put_together_until_a_frame_has_its_rows(make, ear):
+    source, device = make(frame=8), ear()
+    for number in range(5):
+        device.send(time=1.0 + number * 0.04)
+    device.tell(end=True)
+    found = frames(source, 3)
+    assert [len(frame.arrays["source"].data) for frame in found] == [8, 8, 4]
+    np.testing.assert_array_equal(
+        np.concatenate([frame.arrays["source"].data for frame in found]), np.concatenate(device.sent)
+    )
+    assert [frame.time for frame in found] == [1.0, 1.08, 1.16]
+    assert [frame.end for frame in found] == [False, False, True]
+
+
+def test_rows_on_either_side_of_a_border_are_not_put_together(make, ear):
+    source, device = make(frame=100), ear()
+    device.send(time=1.0)
+    device.send(time=1.04, count=2)  # a gap
+    device.send(time=1.08, labels={"word": "yes"})
+    device.send(time=1.12, labels={"word": "yes"}, segment="b")
+    device.send(time=1.16, labels={"word": "yes"}, segment="b", last=True)
+    found = frames(source, 4)
+    assert [len(frame.arrays["source"].data) for frame in found] == [4, 4, 4, 8]
+    assert [frame.segment == "b" for frame in found] == [False, False, False, True]
+    assert found[0].segment != found[1].segment == found[2].segment
+    assert [frame.last for frame in found] == [False, False, False, True]
+
+
+def test_rows_that_wait_for_more_are_given_when_none_come(make, ear):
+    source, device = make(frame=100), ear()
+    device.send()
+    (frame,) = frames(source, 1)
+    assert len(frame.arrays["source"].data) == 4
+
+
+def test_rows_that_wait_when_the_source_dies_count_as_lost(make, ear):
+    source, device = make(frame=12), ear()
+    for number in range(5):
+        device.send(time=1.0 + number * 0.04)
+    frames(source, 1)
+    deadline = time.monotonic() + 10
+    while source._open["ear"].gathered_rows < 8 and time.monotonic() < deadline:
+        source.receive()
+    state = source.state()
+    source.close()
+    source = make(state, frame=1)
+    device.send()
+    frames(source, 1)
+    assert source.lost == {"perhaps lost in a restart": 2}
