@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import resource
+
 import zmq
 
 from stream_infomax.transport.sockets import Bound, StreamError, receive, set_options
+
+# Each device's connection is an open file.
+OPEN_FILES = 1 << 16
 
 __all__ = ["Pull", "StreamError"]
 
@@ -30,6 +35,7 @@ class Pull(Bound):
     """
 
     def __init__(self, address: str, queue: int, largest: int) -> None:
+        _allow(OPEN_FILES)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = self._context.socket(zmq.PULL)
         set_options(socket, largest)
@@ -51,3 +57,11 @@ class Pull(Bound):
         """Close the socket and give its address free."""
         self._context.destroy(linger=0)
         self.release()
+
+
+def _allow(n_files: int) -> None:
+    """Let this process have so many files open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = n_files if hard == resource.RLIM_INFINITY else min(n_files, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
