@@ -44,10 +44,10 @@ OWN    for (size_t i = 0; i < NAME_INPUTS; i++) {
         const float value = NAME_unit(x, i, own), size = value < 0.0f ? -value : value;
         largest = size > largest ? size : largest;
     }
-    const float times = largest > 1e-30f ? LARGEST / largest : 0.0f;
+    const float times = largest > 1e-30f && largest < 3e38f ? LARGEST / largest : 0.0f;
     for (size_t i = 0; i < NAME_INPUTS; i++) {
         const float value = NAME_unit(x, i, own) * times;
-        row[i] = (int16_t)(value < 0.0f ? value - 0.5f : value + 0.5f);
+        row[i] = times > 0.0f ? (int16_t)(value < 0.0f ? value - 0.5f : value + 0.5f) : (int16_t)0;
     }
     return largest / LARGEST;
 }
@@ -55,6 +55,9 @@ OWN    for (size_t i = 0; i < NAME_INPUTS; i++) {
 SUMS = """\
     int16_t row[NAME_INPUTS];
     const float step = NAME_round(x, row);
+    if (step > 1e34f) { /* beyond float32 */
+        return NAME_spoil(y);
+    }
     const TYPE *w = NAME_filters;
     for (size_t k = 0; k < NAME_COMPONENTS; k++, w += NAME_INPUTS) {
         SUM sum = 0;

@@ -13,14 +13,6 @@ from stream_infomax.configuration.load import ConfigError
 
 PER_LINE = 8
 LONGEST_NAME = 40
-KEYWORDS = """
-auto break case char const continue default do double else enum extern float for goto if inline int long register
-restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
-alignas alignof and and_eq asm atomic bitand bitor bool catch class co_await co_return co_yield compl concept consteval
-constexpr constinit const_cast decltype delete dynamic_cast explicit export false friend main mutable namespace new
-noexcept not not_eq nullptr operator or or_eq private protected public reinterpret_cast requires static_assert
-static_cast template this thread_local throw true try typeid typename using virtual wchar_t xor xor_eq
-"""
 BASICS = """\
 /* Tables stay where the linker puts constants. Where they need more than that, define both before the header:
  * NAME_PROGMEM, an attribute, and NAME_READ(address), which reads an element. AVR has them here. */
@@ -89,7 +81,7 @@ static inline void NAME_product(const float *w, size_t rows, size_t columns, con
 
 
 def check_name(name: str) -> str:
-    """Return a name that C and C++ take for an identifier, and that no library has for itself.
+    """Return a name that, with more behind it, C and C++ take for an identifier.
 
     Raises
     ------
@@ -97,10 +89,10 @@ def check_name(name: str) -> str:
         Where it is none.
     """
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) and "__" not in name and not name.endswith("_")
-    if not plain or name in KEYWORDS.split() or len(name) > LONGEST_NAME:
+    if not plain or len(name) > LONGEST_NAME:
         raise ConfigError(
             f"--name {name!r}: accepted is an identifier of C: a letter, then letters, digits and single underscores, "
-            f"at most {LONGEST_NAME}, and no keyword of C or C++"
+            f"{LONGEST_NAME} in all"
         )
     return name
 
@@ -108,7 +100,7 @@ def check_name(name: str) -> str:
 def identifier(text: str) -> str:
     """Return a name made of a stage's."""
     made = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
-    return made if made[:1].isalpha() and made not in KEYWORDS.split() else f"stage_{made}"
+    return made if made[:1].isalpha() else f"stage_{made}"
 
 
 def number(value: float) -> str:

@@ -5,33 +5,13 @@ import pytest
 from helpers.clients import has
 from helpers.extras import needs
 from helpers.fronts import encoded, sound, subject
-from helpers.headers import VALGRIND, build, features
+from helpers.headers import PUSH, VALGRIND, build, features
 
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.export.c import header
 from stream_infomax.export.mel import Mel
 from stream_infomax.stages.logmel import LogMel
 
-PUSH = """
-#include "NAME.h"
-#include <stdio.h>
-int main(void)
-{
-    static NAME_stream stream;
-    float x[CHANNELS], y[NAME_OUTPUTS];
-    NAME_reset(&stream);
-    while (fread(x, sizeof x, 1, stdin) == 1) {
-        const int end = NAME_push(&stream, SAMPLE, y);
-        if (end == NAME_MORE) {
-            continue;
-        }
-        if ((end == NAME_FINE) != (y[0] - y[0] == 0.0f) || fwrite(y, sizeof y, 1, stdout) != 1) {
-            return 8;
-        }
-    }
-    return 0;
-}
-"""
 GRID = """
 #include "NAME.h"
 #include <stdio.h>
@@ -54,8 +34,9 @@ int main(void)
 
 
 def pushing(one):
-    scalar = one.front.form == "log-mel"
-    return PUSH.replace("SAMPLE", "x[0]" if scalar else "x").replace("CHANNELS]", f"{one.front.channels}]")
+    """Return a program that gives a header the samples of all channels."""
+    program = PUSH.replace("SAMPLE", "*x" if one.front.form == "log-mel" else "x")
+    return program.replace("x[1]", f"x[{one.front.channels}]")
 
 
 def check(found, expected, tolerance):

@@ -28,6 +28,26 @@ int main(void)
     return 0;
 }
 """
+PUSH = """
+#include "NAME.h"
+#include <stdio.h>
+int main(void)
+{
+    static NAME_stream stream;
+    float x[1], y[NAME_OUTPUTS];
+    NAME_reset(&stream);
+    while (fread(x, sizeof x, 1, stdin) == 1) {
+        const int end = NAME_push(&stream, SAMPLE, y);
+        if (end == NAME_MORE) {
+            continue;
+        }
+        if ((end == NAME_FINE) != (y[0] - y[0] == 0.0f) || fwrite(y, sizeof y, 1, stdout) != 1) {
+            return 8;
+        }
+    }
+    return 0;
+}
+"""
 VALGRIND = ("valgrind", "--quiet", "--error-exitcode=7", "--leak-check=full", "--errors-for-leak-kinds=all")
 
 
