@@ -21,6 +21,7 @@ import zmq
 
 from stream_infomax import __version__
 from stream_infomax.configuration.load import Config
+from stream_infomax.run.inputs import listed
 from stream_infomax.settings.extras import EXTRAS, MissingExtraError, installed
 
 Verdict: TypeAlias = Literal["", "ok", "careful", "wrong"]
@@ -57,6 +58,7 @@ def look(config: Config | None, seconds: float) -> Iterator[Finding]:
     yield _kernels()
     yield _clock()
     yield from _sockets()
+    yield _inputs()
     yield _disk(Path(config.run.folder) if config else Path())
     if config is not None:
         yield _rate(config, seconds)
@@ -147,6 +149,12 @@ def _ping(address: str) -> tuple[float, float]:
             times.append(time.perf_counter() - begun)
     times.sort()
     return times[PINGS // 2], times[PINGS * 99 // 100]
+
+
+def _inputs() -> Finding:
+    """Return how many inputs there are of each kind that can be looked for."""
+    found = [f"{len(there)} {title.partition(' (')[0]}" for title, there, problem in listed() if not problem]
+    return Finding("inputs", "", f"{', '.join(found)}; stream-infomax devices lists them")
 
 
 def _disk(folder: Path) -> Finding:

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 PROGRAMS = ("pulseaudio", "pactl", "pacat")
 RATE = 16000
@@ -21,6 +20,8 @@ ctl.!pulse { type pulse }
 
 def needs_pulse():
     """Mark a test that needs the server and PortAudio."""
+    import pytest
+
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     reason = f"not installed: {', '.join(missing)} (Debian: pulseaudio pulseaudio-utils libasound2-plugins)"
     return pytest.mark.skipif(bool(missing), reason=reason)
@@ -67,6 +68,11 @@ class Pulse:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def listen(self) -> subprocess.Popen[bytes]:
+        """Begin to write what is heard, as float32, to a pipe: as soon as the server has it."""
+        command = ["pacat", "--record", *FORM, "--latency-msec=1", "--process-time-msec=1"]
+        return subprocess.Popen(command, env=self._all(), stdout=subprocess.PIPE)
 
     def play(self, samples: np.ndarray) -> subprocess.Popen[bytes]:
         """Begin to play samples (n,) at `RATE`, after 0.2 s in which an output that has rested wakes up."""

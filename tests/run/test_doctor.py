@@ -102,3 +102,9 @@ def test_the_command_prints_80_columns_and_says_what_is_wrong(config, tmp_path):
     assert not (tmp_path / "run").exists()
     done = call("doctor", folder=tmp_path)
     assert (done.code, done.output.splitlines()[-1]) == (0, "nothing is wrong")
+
+
+def test_inputs_are_counted(monkeypatch):
+    there = [("microphones (kind microphone)", ["one", "other"], ""), ("LSL streams (kind lsl)", [], "not installed")]
+    monkeypatch.setattr(doctor, "listed", lambda: iter(there))
+    assert doctor._inputs().text == "2 microphones; stream-infomax devices lists them"
