@@ -5,6 +5,7 @@ from functools import cache
 
 import pytest
 from contracts import examples, kinds, live, sinks, sources, stages
+from helpers.extras import needs
 
 
 def every(of):
@@ -58,7 +59,10 @@ def test_live_source(check, example, tmp_path):
     check(live.Subject(live.EXAMPLES[example], tmp_path))
 
 
-@every(sinks.EXAMPLES)
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(i, marks=needs(*example.needs), id=str(example)) for i, example in enumerate(sinks.EXAMPLES)],
+)
 @checks(sinks.CHECKS)
 def test_sink(check, example, tmp_path):
     folders = [tmp_path / name for name in ("one", "other")]

@@ -36,7 +36,7 @@ def encode(
         A file or folder of what the run was fed with, sound or pictures; its frames go through the run's stages before
         the learner. Or a file of the learner's rows: .npy, .npz (one array, or one called rows), .csv.
     to
-        The file of features: .npz (as of --save-features), .csv, or .parquet (with pyarrow).
+        The file of features: .npz or .parquet (as of --save-features), or .csv.
     stage
         The learner, where the run has several.
     """
@@ -44,10 +44,10 @@ def encode(
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.run.encode import Encoded, learnt
-    from stream_infomax.run.feature_files import try_out, write
+    from stream_infomax.run.feature_files import SUFFIXES, try_out, write
     from stream_infomax.settings.printable import printable
 
-    try_out(to)
+    try_out("--to", to, (*SUFFIXES, ".csv"))
     one = learnt(checkpoint, stage or None)
     encoded = Encoded(one, source, set)
     write(to, _shown(encoded), one.name, one.encoder.width, about=encoded.of_run)

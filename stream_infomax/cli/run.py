@@ -28,14 +28,14 @@ def run(
     fresh
         Start over instead of resuming what is in the run folder.
     save_features
-        Keep the arrays of all stages but windows in this .npz file.
+        Keep the arrays of all stages but windows in this file: .npz, or .parquet (a table, with pyarrow).
     plain
         Print lines instead of the live view (as where the output is no terminal).
     """
-    from stream_infomax.configuration.load import ConfigError
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.run.feature_files import try_out
     from stream_infomax.run.features import save_features as write_features
     from stream_infomax.run.folder import RunFolder
     from stream_infomax.run.summary import saved_summary
@@ -44,10 +44,8 @@ def run(
     from stream_infomax.settings.printable import printable
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
-    if save_features and save_features.suffix != ".npz":
-        raise ConfigError(f"--save-features {save_features}: accepted is a name that ends in .npz")
-    if save_features and not os.access(save_features.absolute().parent, os.W_OK):
-        raise ConfigError(f"--save-features {save_features}: its folder is missing or cannot be written")
+    if save_features:
+        try_out("--save-features", save_features)
     folder = RunFolder(Path(settings.run.folder))
     shown = printable(str(folder.path))
     with folder.lock():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream_infomax.configuration.tables import RECORDER, Config
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.words import one_of
 
 # A service's folder has its name; these are taken in a run's folder.
@@ -72,3 +73,8 @@ def _check_arrays(config: Config) -> None:
                         "no such array reaches it",
                     )
         arrays = {*stage.settings.adds(stage.name), *stage.carry}
+    made = [config.source.name, *(name for stage in config.stage for name in stage.settings.adds(stage.name))]
+    for sink in config.sink:
+        for name in sink.settings.wants(()) if isinstance(sink.settings, SinkSettings) else ():
+            if name not in made:
+                raise SettingError(f"sink.{sink.service_name}.arrays", name, one_of(made), "there is no such array")

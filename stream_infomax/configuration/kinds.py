@@ -94,6 +94,7 @@ SINKS = Kinds(
     {
         "mqtt": "stream_infomax.sinks.mqtt:MqttSink",
         "npz": "stream_infomax.sinks.npz:NpzSink",
+        "parquet": "stream_infomax.sinks.parquet:ParquetSink",
         "nothing": "stream_infomax.sinks.nothing:NothingSink",
     },
 )

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
+from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Name, NameOrNothing, Positive, SeedNumber
 
@@ -151,10 +152,17 @@ class Config(Settings, frozen=True, kw_only=True):
         return stages
 
     def carry_of(self, stage: StageTable) -> tuple[str, ...]:
-        """Return what a stage passes on: what its table lists and, where it is recorded, what the stages before add."""
-        before = self.stage[: self.stage.index(stage)] if self.run.record else ()
-        kept = [name for other in before for name in other.settings.kept(other.name)]
-        return tuple(dict.fromkeys([*stage.carry, *kept]))
+        """Return what a stage passes on: what its table lists, and what is kept of source and stages before it."""
+        before = self.stage[: self.stage.index(stage)]
+        made = [self.source.name, *(name for other in before for name in other.settings.adds(other.name))]
+        return tuple(dict.fromkeys([*stage.carry, *(name for name in self.wanted() if name in made)]))
+
+    def wanted(self) -> list[str]:
+        """Return the arrays that are passed on to the end: those that are recorded, and those that a sink keeps."""
+        kept = [name for stage in self.stage for name in stage.settings.kept(stage.name)]
+        settings = [sink.settings for sink in self.sink]
+        wanted = [name for one in settings if isinstance(one, SinkSettings) for name in one.wants(kept)]
+        return list(dict.fromkeys([*(kept if self.run.record else ()), *wanted]))
 
     def input_of(self, stage: StageTable) -> str:
         """Return the name of the array that a stage reads."""

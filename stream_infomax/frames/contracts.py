@@ -222,6 +222,9 @@ class Sink:
     ----------
     name
         Its name.
+    next
+        The offset after the last frame that it has on disk, as far as it knows: a live source that is started again in
+        the same process goes on behind it.
     address
         Where others reach it; empty where nobody does.
     sockets
@@ -231,6 +234,7 @@ class Sink:
     """
 
     name: str = "sink"
+    next: int = 0
     address: str = ""
     sockets: Sequence[Any] = ()
     wanted: int | None = None
@@ -279,6 +283,10 @@ class Sink:
     def held(self) -> Held:
         """Return what it holds."""
         return Held()
+
+    def counts(self) -> Counts:
+        """Return how much of what it has written, passed on and removed so far; the summary of a run has it."""
+        return {}
 
     def close(self) -> None:
         """Let go of what is open; what was not saved is lost."""

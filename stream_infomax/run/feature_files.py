@@ -1,11 +1,10 @@
-"""Files of features: .npz as of a run, and tables of one row a line: .csv, .parquet."""
+"""Files of features, at the end of a run or of data that are encoded: .npz, and tables: .parquet, .csv."""
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +14,64 @@ from numpy.typing import NDArray
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.frames.contracts import Mark, Output
 from stream_infomax.frames.frame import Frame
-from stream_infomax.settings.extras import installed
-from stream_infomax.sinks.assemble import assemble
+from stream_infomax.settings.extras import MissingExtraError, require
+from stream_infomax.sinks import npz_file
+from stream_infomax.sinks.columns import Frames, column_names, labels_text
 from stream_infomax.sinks.store import FrameStore
 from stream_infomax.state.file import replacing
 
-SUFFIXES = (".npz", ".csv", ".parquet")
-# What a table says of the frame of each row.
+# What a run writes; data that are encoded may be a .csv file too.
+SUFFIXES = (".npz", ".parquet")
+# What a .csv file says of the frame of each row.
 ABOUT = ("offset", "stream", "segment", "time", "labels")
 
 
-def try_out(path: Path) -> None:
-    """Check that features can be written to a file; raises ConfigError before any work is done."""
-    if path.suffix not in SUFFIXES:
-        raise ConfigError(f"--to {path}: accepted is a name that ends in {', '.join(SUFFIXES)}")
-    if path.suffix == ".parquet" and not installed("pyarrow"):
-        raise ConfigError(f"--to {path}: pyarrow is not installed: pip install pyarrow; .npz and .csv need nothing")
+def try_out(option: str, path: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Check that features can be written to the file of an option; raises ConfigError before any work is done."""
+    if path.suffix not in suffixes:
+        raise ConfigError(f"{option} {path}: accepted is a name that ends in {', '.join(suffixes)}")
+    if path.suffix == ".parquet":
+        try:
+            require("pyarrow")
+        except MissingExtraError as error:
+            others = " and ".join(suffix for suffix in suffixes if suffix != ".parquet")
+            raise ConfigError(f"{option} {path}: {error}; {others} without it") from error
     if path.is_dir():
-        raise ConfigError(f"--to {path}: this is a folder; accepted is a file")
+        raise ConfigError(f"{option} {path}: this is a folder; accepted is a file")
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"--to {path}: accepted is a file in a folder that is there and can be written")
+        raise ConfigError(f"{option} {path}: accepted is a file in a folder that is there and can be written")
+
+
+def write_frames(path: Path, frames: Frames, classes: Mapping[str, Sequence[str]] | None = None) -> None:
+    """Write frames as one .npz or .parquet file, in bounded memory; it is there when all of them are.
+
+    Parameters
+    ----------
+    path
+        Its suffix says how.
+    frames
+        Called for each pass over the frames.
+    classes
+        By the name of a classifier's array: what its columns stand for.
+
+    Raises
+    ------
+    ValueError
+        Where rows change so that one file cannot hold them.
+    StateFileError
+        Where the disk does not take it.
+    """
+    with replacing(path) as file:
+        if path.suffix == ".npz":
+            npz_file.write(file, frames, classes=classes)
+        else:
+            from stream_infomax.sinks import parquet_file
+
+            parquet_file.write(file, frames, classes=classes)
 
 
 def write(path: Path, frames: Iterable[Frame], name: str, columns: int, *, about: bool) -> None:
-    """Write the features of frames; the file is there when all of them are.
+    """Write the features of frames that come once; the file is there when all of them are.
 
     Parameters
     ----------
@@ -51,23 +84,20 @@ def write(path: Path, frames: Iterable[Frame], name: str, columns: int, *, about
     columns
         Of the features.
     about
-        Whether a table says which frame a row is of.
+        Whether a .csv file says which frame a row is of.
 
     Raises
     ------
     StateFileError
         Where the disk does not take it.
     """
-    match path.suffix:
-        case ".npz":
-            _npz(path, frames)
-        case ".csv":
-            _csv(path, frames, name, columns, about)
-        case _:
-            _parquet(path, frames, name, columns, about)
+    if path.suffix == ".csv":
+        _csv(path, frames, name, columns, about)
+    else:
+        _spooled(path, frames)
 
 
-def _npz(path: Path, frames: Iterable[Frame]) -> None:
+def _spooled(path: Path, frames: Iterable[Frame]) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.absolute().parent) as folder:
         store = FrameStore(Path(folder))
         offset = 0
@@ -77,7 +107,7 @@ def _npz(path: Path, frames: Iterable[Frame]) -> None:
             if store.due:
                 store.save(Mark("", offset, False))
         store.save(Mark("", offset, True))
-        assemble(store, path)
+        write_frames(path, store.frames)
 
 
 def _csv(path: Path, frames: Iterable[Frame], name: str, columns: int, about: bool) -> None:
@@ -98,23 +128,8 @@ def _csv(path: Path, frames: Iterable[Frame], name: str, columns: int, about: bo
         text.detach()
 
 
-def _parquet(path: Path, frames: Iterable[Frame], name: str, columns: int, about: bool) -> None:
-    import pyarrow
-    from pyarrow import parquet
-
-    kinds = dict(
-        zip(ABOUT, (pyarrow.int64(), *[pyarrow.string()] * 2, pyarrow.float64(), pyarrow.string()), strict=True)
-    )
-    header = _header(name, columns, about)
-    schema = pyarrow.schema([(column, kinds.get(column, pyarrow.float32())) for column in header])
-    with replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
-        for told, features in _rows(frames, name):
-            values = [*(told if about else []), *features.T]
-            writer.write_table(pyarrow.table(dict(zip(header, values, strict=True)), schema=schema))
-
-
 def _header(name: str, columns: int, about: bool) -> list[str]:
-    return [*(ABOUT if about else ()), *(f"{name}{number}" for number in range(columns))]
+    return [*(ABOUT if about else ()), *column_names(name, columns)]
 
 
 def _rows(frames: Iterable[Frame], name: str) -> Iterator[tuple[list[list[Any]], NDArray[np.float32]]]:
@@ -125,6 +140,5 @@ def _rows(frames: Iterable[Frame], name: str) -> Iterator[tuple[list[list[Any]],
         array = frame.arrays[name]
         rate = frame.rate if "time" in array.axes else 0.0
         times = frame.time + (np.arange(array.n_rows) / rate if rate else np.zeros(array.n_rows))
-        labels = json.dumps(dict(frame.labels), ensure_ascii=False, sort_keys=True)
         same = [[text] * array.n_rows for text in (frame.offset, frame.stream, frame.segment)]
-        yield [*same, times.tolist(), [labels] * array.n_rows], array.rows()
+        yield [*same, times.tolist(), [labels_text(frame)] * array.n_rows], array.rows()

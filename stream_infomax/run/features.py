@@ -1,15 +1,15 @@
-"""``--save-features``: what was kept of the last service's frames, in one NPZ file."""
+"""``--save-features``: what was kept of the last service's frames, in one file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from stream_infomax.configuration.load import RECORDER, Config
+from stream_infomax.run.feature_files import write_frames
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.settings import RunError
 from stream_infomax.service.checkpoints import checkpoints_in, read
-from stream_infomax.sinks.assemble import assemble
 from stream_infomax.sinks.store import FrameStore
 from stream_infomax.stages.classifier import ClassifierStage
 
@@ -17,7 +17,7 @@ from stream_infomax.stages.classifier import ClassifierStage
 def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> None:
     """Write the features of a run that has come to its end; raises RunError where one file cannot hold them."""
     try:
-        assemble(FrameStore(folder.path / RECORDER), path, _classes(config, folder, in_process))
+        write_frames(path, FrameStore(folder.path / RECORDER).frames, _classes(config, folder, in_process))
     except ValueError as error:
         raise RunError(f"--save-features {path}: {error}") from error
 

@@ -38,6 +38,9 @@ Found: TypeAlias = Literal["new", "unfinished", "finished"]
 KEPT = re.compile(
     r"(checkpoint-[0-9]+-at-[0-9]+|part-[0-9]+|basis-[\w.-]+-[0-9]+-[0-9a-f]{12})\.safetensors(\.damaged|\.tmp)?"
 )
+# What a sink has made of the stream, in this folder in its own.
+PARTS = "parts"
+OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\.tmp|\.parts\.json(\.tmp)?")
 BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))
 WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
@@ -235,10 +238,13 @@ class RunFolder:
             folder = self.path / name
             if folder.is_symlink():
                 raise ConfigError(f"{folder} is a symbolic link; nothing is removed through one, do it yourself")
-            for kept in filter(KEPT.fullmatch, _listed(folder)):
-                _remove(folder / kept)
-            with suppress(OSError):  # it holds something else, or is none
-                folder.rmdir()
+            parts = folder / PARTS
+            for place, pattern in ((parts, OF_PARTS), (folder, KEPT)):
+                if not place.is_symlink():
+                    for kept in filter(pattern.fullmatch, _listed(place)):
+                        _remove(place / kept)
+                    with suppress(OSError):  # it holds something else, or is none
+                        place.rmdir()
             for ending in BESIDE:
                 _remove(self.path / f"{name}{ending}")
             _remove(self.path / f"filters-{name}.png")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, source_of, stage_of, take_over
-from stream_infomax.configuration.load import Config, ConfigError, convert, to_builtins
+from stream_infomax.configuration.load import RECORDER, Config, ConfigError, convert, to_builtins
 from stream_infomax.configuration.overrides import apply
 from stream_infomax.configuration.tables import StageTable
 from stream_infomax.frames.contracts import Mark, Output, Pipeline, Seekable, Stage, State
@@ -311,13 +311,11 @@ def _position(fate: Fate) -> float:
 
 
 def stores_of(past: Past, config: Config, offset: int, log: str) -> list[FrameStore]:
-    """Return the sinks that keep frames, in the folder of the fork, with those before `offset` that the run kept."""
-    found = []
-    for name in config.sinks():
-        source = past.folder.path / name
-        if name in past.config.sinks() and holds_frames(source):
-            found.append(keep_before(source, Path(config.run.folder) / name, offset, log))
-    return found
+    """Return the recorder in the folder of the fork, with the frames before `offset` that the run kept."""
+    source = past.folder.path / RECORDER
+    if not (config.run.record and past.config.run.record and holds_frames(source)):
+        return []
+    return [keep_before(source, Path(config.run.folder) / RECORDER, offset, log)]
 
 
 def fork(past: Past, config: Config, offset: int, watch: Watch) -> tuple[Moment, list[Fate]]:

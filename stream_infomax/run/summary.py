@@ -95,6 +95,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         Their paths.
     undrawn
         Why there are no pictures; empty where there are.
+    sinks
+        What each sink has counted, by what it is.
     """
 
     seconds: float
@@ -110,6 +112,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     undrawn: str
     events: list[Event] = msgspec.field(default_factory=list)
     forked: str = ""
+    sinks: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
 def summarise(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> Summary:

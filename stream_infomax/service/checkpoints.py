@@ -35,7 +35,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     source
         The state of the source, where one is read: what tells whether the same offsets still mean the same data.
     counts
-        What the source has counted so far, under its name.
+        What source and sinks have counted so far, under their names.
     stages
         The state of each stage under its name.
     sinks

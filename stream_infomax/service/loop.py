@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import zmq
 
 from stream_infomax.frames.basis import Basis
-from stream_infomax.frames.contracts import Arrival, Held, Mark, Output, Pipeline, Sink
+from stream_infomax.frames.contracts import Arrival, Counts, Held, Mark, Output, Pipeline, Sink
 from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
@@ -207,7 +207,7 @@ class Loop:
                 lost=dict(self.feed.lost),
                 config=dict(self.service.config),
                 source=self.feed.state(),
-                counts=plain_counts(self.feed.counts()),
+                counts=plain_counts({**self.feed.counts(), **self.sink_counts()}),
                 stages=self.stages.state(),
                 sinks=kept,
             )
@@ -217,6 +217,10 @@ class Loop:
         self.feed.commit(self.saved)
         for sink in self.sinks:
             sink.committed()
+
+    def sink_counts(self) -> dict[str, Counts]:
+        """Return what the sinks count, under their names."""
+        return {sink.name: counts for sink in self.sinks if (counts := sink.counts())}
 
     def report(self) -> None:
         """Tell the observer how it stands."""
@@ -239,7 +243,7 @@ class Loop:
                 refused=dict(held.refused),
                 expected=self.feed.expected,
                 measures=self.stages.measures(),
-                counts=plain_counts({**self.feed.counts(), **self.stages.counts()}),
+                counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),
                 events=self.stages.events()[-MAX_EVENTS:],
                 **self.meter.read()._asdict(),
             )

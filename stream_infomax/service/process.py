@@ -15,7 +15,7 @@ import zmq
 
 from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
-from stream_infomax.service.feeds import Feed, Pace, feed_of
+from stream_infomax.service.feeds import Feed, LiveFeed, Pace, feed_of
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.parent import end_with_parent
@@ -172,6 +172,8 @@ def opened(
             for sink in ends:
                 if sink.name in saved.sinks:  # one that is new there begins here
                     sink.restore(saved.sinks[sink.name], mark)
+            if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
+                feed.seek(max(feed.next, *(sink.next for sink in ends), 0))
         loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it

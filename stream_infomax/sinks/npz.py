@@ -1,38 +1,24 @@
-"""Npz: everything that was published, in one NPZ file at the end of the stream."""
+"""Npz: rolling parts of what is published, as NPZ files."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Any
 
-from stream_infomax.frames.contracts import Mark, State
 from stream_infomax.settings.configured import configured_by
-from stream_infomax.settings.error import SettingError
-from stream_infomax.settings.record import Settings, make
-from stream_infomax.settings.types import Doc
-from stream_infomax.sinks.assemble import assemble
-from stream_infomax.sinks.store import FrameStore
+from stream_infomax.settings.record import make
+from stream_infomax.sinks import npz_file
+from stream_infomax.sinks.columns import Columns, Frames
+from stream_infomax.sinks.parts import PartsSettings, PartsSink
 
 
-class NpzSettings(Settings, frozen=True, kw_only=True):
-    """Keeps all frames in the run folder, and makes one NPZ file of them when the stream has ended."""
-
-    path: Annotated[str, Doc("The file, for example `features.npz`; its folder has to be there.")]
-
-    def __post_init__(self) -> None:
-        if not self.path.endswith(".npz"):
-            raise SettingError("path", self.path, "a name that ends in .npz")
-
-    def try_out(self) -> None:
-        """Check that the file can be made."""
-        if not os.access(Path(self.path).absolute().parent, os.W_OK):
-            raise SettingError("path", self.path, "a file in a folder that is there and can be written")
+class NpzSettings(PartsSettings, frozen=True, kw_only=True):
+    """Rolling parts as NPZ files: the arrays by their names, and what is known of each row and frame."""
 
 
 @configured_by(NpzSettings)
-class NpzSink(FrameStore):
-    """Keeps all frames in a folder, and makes one NPZ file of them when the stream has ended.
+class NpzSink(PartsSink):
+    """Rolling parts of what is published, as NPZ files.
 
     Parameters
     ----------
@@ -42,15 +28,15 @@ class NpzSink(FrameStore):
         A folder of its own in the run folder.
     """
 
-    def __init__(self, name: str, folder: Path, **settings: Any) -> None:
-        given = make(NpzSettings, settings)
-        given.try_out()
-        self.path = Path(given.path)
-        super().__init__(folder, name)
+    suffix = "npz"
 
-    def save(self, mark: Mark) -> State:
-        """Write what came since the last time, and the file where the stream has ended."""
-        state = super().save(mark)
-        if mark.finished:
-            assemble(self, self.path)
-        return state
+    def __init__(self, name: str, folder: Path, **settings: Any) -> None:
+        super().__init__(name, folder, make(NpzSettings, settings))
+
+    def write(self, file: IO[bytes], frames: Frames, columns: Columns, part: str) -> None:
+        """Write the file of a part."""
+        npz_file.write(file, frames, columns, part=part)
+
+    def read_part(self, path: Path) -> str:
+        """Return what a part says of itself."""
+        return npz_file.read_part(path)

@@ -31,8 +31,6 @@ class FrameStore(Sink):
 
     Attributes
     ----------
-    next
-        The offset after the last one on disk.
     log
         The log that they come from.
     finished
@@ -47,6 +45,8 @@ class FrameStore(Sink):
         self.finished = False
         self._frames: list[tuple[int, list[bytes]]] = []
         self._n_bytes = 0
+        # The offset after the last one in each file, as far as it is known.
+        self._ends: dict[Path, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
         parts = self._paths()
         if parts:
@@ -81,8 +81,9 @@ class FrameStore(Sink):
         if mark.next <= self.next and (self.finished or not mark.finished):
             return {}  # it was further when it died
         tree = {"log": mark.log, "next": mark.next, "finished": mark.finished, "frames": pack(self._frames)}
-        number = next_number(numbered(self.folder, _NAME), 0)
-        state_file.save(self.folder / f"part-{number:06d}.safetensors", tree)
+        path = self.folder / f"part-{next_number(numbered(self.folder, _NAME), 0):06d}.safetensors"
+        state_file.save(path, tree)
+        self._ends[path] = mark.next
         self._frames.clear()
         self._n_bytes = 0
         self.next, self.finished = mark.next, mark.finished
@@ -92,11 +93,33 @@ class FrameStore(Sink):
         """Return what is not on disk yet."""
         return Held(frames=len(self._frames), bytes=self._n_bytes, fill=min(1.0, self._n_bytes / PART_BYTES))
 
-    def frames(self) -> Iterator[Frame]:
-        """Yield the frames on disk."""
+    def messages(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, list[bytes]]]:
+        """Yield offset and bytes of the frames on disk from `start` on and before `stop`."""
         for path in self._paths():
-            for _, parts in unpack(state_file.load(path)["frames"]):
-                yield wire.decode(parts)
+            if self._ends.get(path, start + 1) <= start:
+                continue
+            part = state_file.load(path)
+            self._ends[path] = part["next"]
+            for offset, parts in unpack(part["frames"]):
+                if stop is not None and offset >= stop:
+                    return
+                if offset >= start:
+                    yield offset, parts
+
+    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+        """Yield the frames on disk from `start` on and before `stop`."""
+        for _, parts in self.messages(start, stop):
+            yield wire.decode(parts)
+
+    def forget(self, before: int) -> None:
+        """Remove the files that hold nothing from the offset `before` on."""
+        for path in self._paths():
+            if path not in self._ends:
+                self._ends[path] = state_file.load(path)["next"]
+            if self._ends[path] > before:
+                break
+            path.unlink(missing_ok=True)
+            del self._ends[path]
 
     def _paths(self) -> list[Path]:
         return [path for _, path in numbered(self.folder, _NAME)]

@@ -87,15 +87,22 @@ def copied(tree: Tree) -> Tree:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a file that takes the place of `path` when the block ends well, and is on disk then.
+
+    Parameters
+    ----------
+    path
+        The file.
+    temporary
+        Its name until then, in the same folder; None: the same with ``.tmp`` behind.
 
     Raises
     ------
     StateFileError
         Where the disk does not take it; names the file.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary or path.with_name(path.name + ".tmp")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -45,6 +45,7 @@ class Example:
     kind: str
     settings: Callable[[Path], dict[str, Any]] = lambda folder: {}
     receiver: Callable[[Path], AbstractContextManager[tuple[dict[str, Any], Content]]] | None = None
+    needs: tuple[str, ...] = ()
 
     def __str__(self):
         return self.kind
@@ -75,7 +76,8 @@ def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Content]]:
 
 EXAMPLES = [
     Example("mqtt", lambda folder: {"host": "localhost", "topic": "features/{stream}"}, broker),
-    Example("npz", lambda folder: {"path": str(folder / "features.npz")}),
+    Example("npz", lambda folder: {"path": str(folder / "features"), "part": 400}),
+    Example("parquet", lambda folder: {"path": str(folder / "features"), "part": 400}, needs=("pyarrow",)),
     Example("nothing"),
 ]
 

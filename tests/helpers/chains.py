@@ -10,8 +10,8 @@ import numpy as np
 from helpers.toys import Counting, Summing
 
 from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.run.feature_files import write_frames
 from stream_infomax.service.checkpoints import Checkpoints
-from stream_infomax.sinks.assemble import assemble
 from stream_infomax.sinks.store import FrameStore
 
 TOYS = Path(__file__).with_name("toys.py")
@@ -95,6 +95,6 @@ def in_a_row(n_frames, *names):
 
 def features(chain):
     output = chain.folder / "features.npz"
-    assemble(FrameStore(chain.folder / "recorder"), output)
+    write_frames(output, FrameStore(chain.folder / "recorder").frames)
     with np.load(output) as file:
         return {name: file[name] for name in file.files}
