@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from stream_infomax.configuration.load import Config, ConfigError, load
 from stream_infomax.configuration.shipped import folders
+from stream_infomax.configuration.tables import Table
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import MissingExtraError, require
 
@@ -58,8 +59,9 @@ def check(config: Config) -> None:
 
 
 def _check_extras(config: Config) -> None:
-    """Raise ConfigError where a package that source, stage or sink needs is missing: nothing starts without it."""
-    tables = {"the source": config.source, **{f"stage {stage.name!r}": stage for stage in config.stage}}
+    """Raise ConfigError where a package that something needs is not installed: nothing starts without it."""
+    tables: dict[str, Table] = {"the source": config.source}
+    tables |= {f"stage {stage.name!r}": stage for stage in config.stage}
     tables |= {f"sink {sink.service_name!r}": sink for sink in config.sink}
     for who, table in tables.items():
         try:

@@ -78,7 +78,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     lost
         Frames that never came, by reason.
     left_out
-        What the source did not use, by what it is.
+        What source and sinks did not use, by what it is.
     measures
         Where each measure ended.
     scores
@@ -127,13 +127,14 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
     with closing(History(folder.history)) as history:
         history.append(seconds, measures, final=True)
     pictures, undrawn = _pictures(config, folder, checkpoints, learnt)
+    sinks = {name: checkpoints[IN_PROCESS] if in_process else _newest(folder, name) for name in config.sinks()}
     classifiers = _of_type(stages, ClassifierStage)
     cold = [stage for stage in _of_type(stages, LearnerStage) if not stage.is_warm]
     return Summary(
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
-        lost=_lost(config, folder, checkpoints, in_process),
-        left_out=_left_out(checkpoints.values()),
+        lost=_lost(checkpoints.values(), {} if in_process else sinks),
+        left_out=_left_out([*checkpoints.values(), *({} if in_process else sinks).values()]),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
         unlabelled={stage.name: stage.target for stage in classifiers if stage.lacks_labels},
@@ -143,20 +144,34 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         undrawn=undrawn,
         events=Pipeline(stages).events(),
         forked=_forked(folder.record),
+        sinks=_counts(sinks),
     )
 
 
-def _lost(config: Config, folder: RunFolder, checkpoints: Mapping[str, Checkpoint], in_process: bool) -> dict[str, int]:
+def _newest(folder: RunFolder, name: str) -> Checkpoint:
+    return read(checkpoints_in(folder.path / name)[-1])
+
+
+def _lost(checkpoints: Iterable[Checkpoint], sinks: Mapping[str, Checkpoint]) -> dict[str, int]:
     """Return how many frames the services never had, by reason, and what each sink missed of the last one's."""
-    lost = sum((Counter(checkpoint.lost) for checkpoint in checkpoints.values()), Counter[str]())
-    for name in [] if in_process else config.sinks():
-        newest = read(checkpoints_in(folder.path / name)[-1])
-        lost.update({f"{reason}, {name}": count for reason, count in newest.lost.items()})
+    lost = sum((Counter(checkpoint.lost) for checkpoint in checkpoints), Counter[str]())
+    for name, checkpoint in sinks.items():
+        lost.update({f"{reason}, {name}": count for reason, count in checkpoint.lost.items()})
     return dict(lost)
 
 
+def _counts(sinks: Mapping[str, Checkpoint]) -> dict[str, dict[str, int]]:
+    """Return what each sink has counted, but what it did not use."""
+    found = {}
+    for name, checkpoint in sinks.items():
+        own = checkpoint.counts.get(name, {})
+        if counts := {key: int(count) for key, count in own.items() if not key.startswith(LEFT_OUT)}:
+            found[name] = counts
+    return found
+
+
 def _left_out(checkpoints: Iterable[Checkpoint]) -> dict[str, int]:
-    """Return how much of what the source did not use, as far as it is more than nothing."""
+    """Return how much of what source and sinks did not use, as far as it is more than nothing."""
     counts = [item for checkpoint in checkpoints for own in checkpoint.counts.values() for item in own.items()]
     return {key.removeprefix(LEFT_OUT): int(count) for key, count in counts if key.startswith(LEFT_OUT) and count}
 

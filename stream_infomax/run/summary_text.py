@@ -51,6 +51,8 @@ def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
         yield f"{name}: no basis, its warm-up was not over after {n_rows:,} rows"
     if summary.undrawn:
         yield f"no pictures: {summary.undrawn}"
+    for name, counts in summary.sinks.items():
+        yield f"{name}: {', '.join(f'{count:,} {what}' for what, count in counts.items())}"
     yield from _paths("pictures", summary.pictures)
     yield from _paths("checkpoints", summary.checkpoints)
     yield from _paths("features", [str(save_features)] if save_features else [])

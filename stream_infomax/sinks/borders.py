@@ -100,8 +100,12 @@ class _Clock:
     def add(self, frame: Frame) -> None:
         if not frame.arrays:
             return
-        time, seconds = self._streams.get(frame.stream, (frame.time, self.seconds))
         timed = [array.n_rows for array in frame.arrays.values() if "time" in array.axes]
-        seconds += timed[-1] / frame.rate if timed and frame.rate else max(0.0, frame.time - time)
+        length = timed[-1] / frame.rate if timed and frame.rate else 0.0
+        if frame.stream in self._streams:
+            time, seconds = self._streams[frame.stream]
+            seconds += length or max(0.0, frame.time - time)
+        else:
+            seconds = max(length, self.seconds)
         self._streams[frame.stream] = (frame.time, seconds)
         self.seconds = max(self.seconds, seconds)

@@ -7,6 +7,7 @@ import zipfile
 from array import array as numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -78,10 +79,13 @@ def write(
             _write(archive, PART, shown.dtype, (), [shown])
 
 
-def read_part(path: Any) -> str:
+def read_part(path: Path) -> str:
     """Return what a file says of itself as a part. Raises ValueError, OSError or KeyError where it says nothing."""
-    with np.load(path, allow_pickle=False) as file:
-        return str(file[PART])
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return str(file[PART])
+    except zipfile.BadZipFile as error:
+        raise ValueError(str(error)) from error
 
 
 @dataclass

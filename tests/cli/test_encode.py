@@ -96,7 +96,7 @@ def test_tables_in_and_out(tmp_path: Path, learner: Path) -> None:
     assert end.code == 0, end.errors
     with (tmp_path / "y.csv").open(newline="") as file:
         header, *found = csv.reader(file)
-    assert header == ["features0", "features1", "features2", "features3"]
+    assert header == ["features_0", "features_1", "features_2", "features_3"]
     wanted = Encoder.load(learner).transform(X.astype(np.float64))
     np.testing.assert_allclose(np.array(found, np.float32), wanted, rtol=1e-5, atol=1e-5)
     assert np.isnan(np.array(found[3], np.float32)).all()
@@ -109,12 +109,12 @@ def test_a_table_for_pyarrow(tmp_path: Path, learner: Path) -> None:
         from pyarrow import parquet
     except ModuleNotFoundError:
         assert (end.code, end.errors.count("\n")) == (2, 1)
-        assert "pyarrow is not installed: pip install pyarrow" in end.errors
+        assert "pyarrow is not installed: pip install" in end.errors
         return
     assert end.code == 0, end.errors
     table = parquet.read_table(tmp_path / "y.parquet")
-    assert table.column_names == [f"features{number}" for number in range(K)]
-    found = np.column_stack([table[name].to_numpy() for name in table.column_names])
+    assert table.column_names[-K:] == [f"features_{number}" for number in range(K)]
+    found = np.column_stack([table[name].to_numpy() for name in table.column_names[-K:]])
     np.testing.assert_array_equal(found, Encoder.load(learner).transform(rows()))
 
 
@@ -145,7 +145,7 @@ def test_a_learner_on_top_of_another(run: Path, tmp_path: Path, place: str) -> N
     expected = [second.transform(first.transform(frame.arrays["windows"].rows())) for frame in frames]
     with (tmp_path / "y.csv").open(newline="") as file:
         header, *found = csv.reader(file)
-    assert header[:6] == ["offset", "stream", "segment", "time", "labels", "second0"]
+    assert header[:6] == ["offset", "stream", "segment", "time", "labels", "second_0"]
     np.testing.assert_array_equal(np.array([line[5:] for line in found], np.float32), np.concatenate(expected))
     assert found[0][4] == "{}"
     assert np.all(np.diff([float(line[3]) for line in found]) > 0)
@@ -204,7 +204,7 @@ def test_refusals_are_one_line_and_come_first(tmp_path: Path, learner: Path, run
     (tmp_path / "folder.csv").mkdir()
     OnlineInfomax().partial_fit(rows(8)).save(tmp_path / "cold")
     refused = [
-        ((learner, "x.npy", "--to", "x.txt"), "--to x.txt: accepted is a name that ends in .npz, .csv, .parquet"),
+        ((learner, "x.npy", "--to", "x.txt"), "--to x.txt: accepted is a name that ends in .npz, .parquet, .csv"),
         ((learner, "x.npy", "--to", "gone/x.npz"), "--to gone/x.npz: accepted is a file in a folder that is there"),
         ((learner, "x.npy", "--to", "folder.csv"), "--to folder.csv: this is a folder"),
         ((learner, "gone.npy", "--to", "x.npz"), "SOURCE gone.npy: no such file or folder"),

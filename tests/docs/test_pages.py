@@ -16,7 +16,7 @@ import pytest
 from helpers.extras import extra
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("recordings", "arrays", "program")]
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("recordings", "arrays", "program", "features")]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.\w+)\n")
 
@@ -49,6 +49,9 @@ def environment(folder: Path) -> dict[str, str]:
 def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
     if page.stem == "arrays":
         extra("sklearn")
+    if page.stem == "features":
+        for package in ("pyarrow", "pandas", "duckdb"):
+            extra(package)
     record(tmp_path, seconds=1.2 if page.stem == "program" else 4)
     surroundings = environment(tmp_path)
     n_run = 0

@@ -37,7 +37,6 @@ block = 16
 
 [[sink]]
 kind = "npz"
-path = "features.npz"
 """
 
 
@@ -115,7 +114,7 @@ def test_every_row_of_a_run_can_be_encoded_again_with_its_own_basis(tmp_path: Pa
     rows = {
         frame.offset: frame.arrays["source"].data for frame in SyntheticSource(n_sources=4, rows=64, frames=60).frames()
     }
-    with np.load(tmp_path / "features.npz") as file:
+    with np.load(tmp_path / "run/npz/parts/part-000000000000.npz") as file:
         found, versions, of_row = file["learner"], file["frames/basis"], file["rows/learner"]
     assert len(set(versions)) > 5
     assert versions[0] == ""

@@ -1,12 +1,16 @@
 """Sinks at the end of a real pipeline: several at once, in processes and in one process, with the same content."""
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import call
+from helpers.commands import call, child_of, ended, started
+from helpers.extras import needs
 
 from stream_infomax.configuration.load import ConfigError, load
+from stream_infomax.transport.tap import FRAME, STATUS, TapReader
 
 CONFIG = """
 [run]
@@ -18,36 +22,57 @@ kind = "synthetic"
 n_sources = 4
 rows = 64
 frames = 40
+pace = "{pace}"
+rate = 3200.0
+
+[[stage]]
+name = "windows"
+kind = "windows"
+form = "waveform"
+length = 4
+hop = 2
 
 [[stage]]
 name = "learner"
 kind = "learner"
 n_components = 4
+warmup = 300
 
 [[sink]]
 name = "first"
 kind = "npz"
 path = "{first}"
+part = "20 kB"
 
 [[sink]]
 name = "second"
-kind = "npz"
-path = "{second}"
+kind = "{kind}"
+part = "30 kB"
+arrays = ["source", "learner"]
 
 [[sink]]
 kind = "nothing"
 """
 
 
-def content(path: Path) -> dict[str, bytes]:
-    with np.load(path) as file:
-        return {name: file[name].tobytes() for name in file.files}
+def parts(folder: Path) -> dict[str, bytes]:
+    """Return the parts in a folder by their names."""
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name[0] != "."}
+
+
+def rows(folder: Path, name: str) -> np.ndarray:
+    """Return the rows of an array in all NPZ parts of a folder."""
+    found = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as file:
+            found.append(file[name])
+    return np.concatenate(found)
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="first.npz", second="second.npz"))
+    path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="fast"))
     return path
 
 
@@ -56,38 +81,75 @@ def test_several_sinks_keep_the_same_in_processes_and_in_one(config: Path, tmp_p
     assert end.code == 0, end.errors
     for name in ("first", "second", "nothing"):
         assert f"{name}: finished" in end.output
-    first = content(tmp_path / "first.npz")
-    assert len(np.frombuffer(first["learner"], np.float32)) == 40 * 64 * 4
-    assert content(tmp_path / "second.npz") == first
-    end = call("run", config, "--in-process", "--set", "run.folder=other", folder=tmp_path)
+    first, second = parts(tmp_path / "first"), parts(tmp_path / "run/second/parts")
+    assert f"first: {len(first)} parts, 0 parts removed" in end.output
+    assert len(first) > 2
+    features = rows(tmp_path / "first", "learner")
+    assert features.shape == (40 * 32 - 1, 4)
+    assert np.isnan(features[:300]).all(), "a row of the warm-up is a row of NaN"
+    assert np.isfinite(features[-100:]).all()
+    np.testing.assert_array_equal(rows(tmp_path / "run/second/parts", "learner"), features)
+    assert rows(tmp_path / "run/second/parts", "source").shape == (40 * 64, 4), "it is carried past two stages"
+    times = rows(tmp_path / "first", "times/learner")
+    np.testing.assert_allclose(times, np.arange(len(times)) * 2 / 3200)
+    options = ("--in-process", "--set", "run.folder=other", "--set", "sink.first.path=one")
+    end = call("run", config, *options, folder=tmp_path)
     assert end.code == 0, end.errors
-    assert content(tmp_path / "first.npz") == first
+    assert parts(tmp_path / "one") == first
+    assert parts(tmp_path / "other/second/parts") == second
+
+
+@needs("pyarrow")
+def test_killed_at_any_moment_the_parts_are_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.toml"
+    path.write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
+    long = ("--set", "source.frames=400")
+    assert call("run", path, *long, folder=tmp_path).code == 0
+    options = (*long, "--plain", "--set", "run.folder=killed", "--set", "sink.first.path=again")
+    killed = set()
+    with started("run", path, *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
+        for moment, victim in ((20, "first"), (90, "second"), (150, "learner"), (250, "second"), (320, "first")):
+            with TapReader(f"ipc://{tmp_path}/killed/{victim}.tap", topics=(FRAME, STATUS)) as observer:
+                if all(frame.offset < moment for frame in observer):
+                    break  # it was faster than the observer
+            os.kill(child_of(run.pid, f"--service\0{victim}\0"), signal.SIGKILL)
+            killed.add(victim)
+        end = ended(run)
+    assert run.returncode == 0, end.errors
+    assert killed
+    assert parts(tmp_path / "again") == parts(tmp_path / "first")
+    assert parts(tmp_path / "killed/second/parts") == parts(tmp_path / "run/second/parts")
+    left = {path.name for path in (tmp_path / "killed/second").iterdir() if not path.name.startswith("checkpoint")}
+    assert left == {"parts"}, "nothing stays in the spool"
 
 
 def test_two_sinks_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="a.npz", second="b.npz").replace('"second"\n', '"first"\n', 1))
+    path.write_text(CONFIG.format(folder="run", first="a", kind="npz", pace="fast").replace('"second"', '"first"', 1))
     with pytest.raises(ConfigError, match="first"):
         load(path)
 
 
-def test_a_file_of_another_kind_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="a.csv", second="b.npz"))
-    end = call("run", path, folder=tmp_path)
+def test_what_cannot_be_is_refused_before_anything_starts(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for change, said in (
+        ("sink.first.path=file", "sink.first.path = 'file'; accepted: a folder that is there and can be written"),
+        ("sink.first.part=0", "sink.first.part = '0 B'; accepted: more than 0 B"),
+        (
+            "sink.second.arrays=['learn']",
+            "sink.second.arrays = 'learn': there is no such array; accepted: source, windows, learner",
+        ),
+    ):
+        for command in ("check", "run"):
+            end = call(command, config, "--set", change, folder=tmp_path)
+            assert (end.code, end.errors.count("\n")) == (2, 1), end.errors
+            assert said in end.errors
+            assert "starting" not in end.output
+
+
+def test_a_folder_takes_the_parts_of_one_run(config: Path, tmp_path: Path) -> None:
+    assert call("run", config, folder=tmp_path).code == 0
+    end = call("run", config, "--set", "run.folder=other", folder=tmp_path)
     assert end.code == 2
-    assert "sink.first.path = 'a.csv'" in end.errors
-    assert "starting" not in end.output
-
-
-def test_a_folder_that_is_missing_is_named_before_anything_starts_and_can_be_corrected(tmp_path: Path) -> None:
-    path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="gone/a.npz", second="b.npz"))
-    for command in ("check", "run"):
-        end = call(command, path, folder=tmp_path)
-        assert (end.code, end.errors.count("\n")) == (2, 1)
-        assert "sink.first.path = 'gone/a.npz'; accepted: a file in a folder that is there" in end.errors
-        assert "starting" not in end.output
-    path.write_text(CONFIG.format(folder="run", first="a.npz", second="b.npz"))
-    assert call("run", path, folder=tmp_path).code == 0
-    assert (tmp_path / "a.npz").exists()
+    assert "first has parts of another run or sink (sink 'first', log " in end.errors
+    assert call("run", config, "--fresh", "--set", "sink.first.path=new", folder=tmp_path).code == 0, "its own are gone"
