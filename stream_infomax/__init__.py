@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stream_infomax.learning.infomax.translate import translate
     from stream_infomax.sources.audio import AudioSource
     from stream_infomax.sources.images import ImageSource
+    from stream_infomax.sources.several import SeveralSource
     from stream_infomax.sources.synthetic import SyntheticSource
     from stream_infomax.sources.table import TableSource
     from stream_infomax.stages.classifier import ClassifierStage
@@ -46,6 +47,7 @@ _HOMES = {
     "OnlineInfomax": "learning.infomax.estimator",
     "Pipeline": "frames.contracts",
     "Push": "transport.push",
+    "SeveralSource": "sources.several",
     "SyntheticSource": "sources.synthetic",
     "TableSource": "sources.table",
     "TapReader": "transport.tap",
@@ -63,6 +65,7 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "AudioSource",
     "ImageSource",
     "SyntheticSource",
+    "SeveralSource",
     "TableSource",
     "WindowsStage",
     "LearnerStage",

@@ -102,7 +102,8 @@ def service_of(config: Config, name: str) -> Service:
 
 def _is_live(config: Config) -> bool:
     """Return whether the source is of a kind that gives each frame once."""
-    return hasattr(kinds.SOURCES.load(config.source.kind), "receive")
+    of_kind = hasattr(kinds.SOURCES.load(config.source.kind), "receive")
+    return bool(getattr(config.source.settings, "is_live", of_kind))
 
 
 def take_over(config: Config, pipeline: Pipeline) -> None:

@@ -74,6 +74,7 @@ SOURCES = Kinds(
         "images": "stream_infomax.sources.images:ImageSource",
         "microphone": "stream_infomax.sources.microphone:MicrophoneSource",
         "mqtt": "stream_infomax.sources.mqtt:MqttSource",
+        "several": "stream_infomax.sources.several:SeveralSource",
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",
         "table": "stream_infomax.sources.table:TableSource",
         "video": "stream_infomax.sources.video:VideoSource",

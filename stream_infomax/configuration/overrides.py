@@ -36,12 +36,12 @@ def apply(raw: dict[str, Any], change: str) -> None:
         if isinstance(table, list):
             by_name = {entry.get("name"): entry for entry in table if isinstance(entry, dict)}
             if parent not in by_name:
-                raise ValueError(f"no stage {parent!r}; there are {list(by_name)}")
+                raise ValueError(f"no table of the name {parent!r}; there are {list(by_name)}")
             table = by_name[parent]
         else:
             table = table.setdefault(parent, {})
         if not isinstance(table, dict | list):
             raise ValueError(f"{parent!r} is a value, not a table")
     if isinstance(table, list):
-        raise ValueError("name a stage and a key, for example stage.learner.block=32")
+        raise ValueError("give the name of a table and a key, for example stage.learner.block=32")
     table[leaf] = value

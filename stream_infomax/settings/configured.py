@@ -30,6 +30,8 @@ def configured_by(record: type[Settings]) -> Callable[[Class], Class]:
         cls.Settings = record  # type: ignore[attr-defined]
         init: Any = cls.__init__  # type: ignore[misc]
         init.__signature__ = _signature(inspect.signature(init), record)
+        if "__new__" in vars(cls):  # it stands before `__init__` for whoever asks for the signature
+            cls.__new__.__signature__ = init.__signature__  # type: ignore[attr-defined]
         cls.__doc__ = _documented(inspect.cleandoc(cls.__doc__ or ""), record)
         return cls
 

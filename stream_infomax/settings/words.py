@@ -55,6 +55,8 @@ def _words(node: types.Type) -> str:
             return _choices(node.values)
         case types.UnionType():
             return " or ".join(_words(kind) for kind in node.types if not isinstance(kind, types.NoneType))
+        case types.DictType():
+            return "a table"
         case types.VarTupleType():
             return f"a list; in it {_words(node.item_type)}"
         case types.TupleType():

@@ -58,7 +58,7 @@ def test_changes_reach_tables_and_named_stages(tmp_path: Path) -> None:
         ("run.folder=3", r"run\.folder = 3; accepted: text"),
         ("run.policy=hope", r"run\.policy = 'hope'; .*wait"),
         ("stage.learner.n_rank=9", r"n_rank = 9.*n_components = 4"),
-        ("stage.nobody.block=3", r"no stage 'nobody'; there are \['learner'\]"),
+        ("stage.nobody.block=3", r"no table of the name 'nobody'; there are \['learner'\]"),
         ("source.rate.more=3", r"'rate' is a value"),
         ("block", r"expected KEY=VALUE"),
         ("stage=3", r"stage"),
@@ -69,7 +69,7 @@ def test_changes_reach_tables_and_named_stages(tmp_path: Path) -> None:
         ("source.log.tap=tcp://127.0.0.1", r"source\.log\.tap = 'tcp://127\.0\.0\.1'; .*1 to 65535"),
         ("stage.learner.input=ear", r"stage\.learner\.input = 'ear': .*accepted: source"),
         ("stage.learner.carry=['ear']", r"stage\.learner\.carry = 'ear': .*accepted: source"),
-        ("stage.learner=3", r"name a stage and a key"),
+        ("stage.learner=3", r"give the name of a table and a key"),
         ('run.folder="a', r"is not TOML"),
     ],
 )

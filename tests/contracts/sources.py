@@ -87,6 +87,17 @@ def columns(folder):
     return {"path": str(folder), "frame": 64}
 
 
+def several(folder):
+    """Name inputs of several kinds and lengths."""
+    return {
+        "inputs": [
+            {"name": "words", "kind": "audio", **recordings(folder)},
+            {"name": "one", "kind": "synthetic", "n_sources": 4, "rows": 20, "frames": 9, "drift": 0.1},
+            {"name": "other", "kind": "synthetic", "n_sources": 4, "rows": 20, "frames": 4},
+        ]
+    }
+
+
 @dataclass(frozen=True)
 class Example:
     """A source of a kind.
@@ -131,6 +142,7 @@ EXAMPLES = [
     Example("video", films, "pictures", is_random=False),
     Example("video", lambda folder: {**films(folder), "mode": "patches", "crop": (8, 9), "items": 5}, "patches"),
     Example("video", lambda folder: {**films(folder), "order": "shuffled", "repeat": 2, "colour": True}, "shuffled"),
+    Example("several", several),
     Example("synthetic", lambda folder: {"n_sources": 4, "rows": 20, "frames": 9, "drift": 0.1}),
 ]
 

@@ -415,6 +415,16 @@ def table_source() -> Any:
     return TableSource(folder() / "tables", frame=10, repeat=2, order="shuffled")
 
 
+def several_source() -> Any:
+    from stream_infomax import SeveralSource
+
+    inputs = [
+        {"name": "sounds", "kind": "audio", "path": str(folder() / "sounds"), "frame": 100},
+        {"name": "tones", "kind": "synthetic", "n_sources": 4, "frames": 40},
+    ]
+    return SeveralSource(inputs=inputs)
+
+
 def feed_source(one: Any, i: int) -> list[np.ndarray]:
     return [np.frombuffer(part, np.uint8) for part in wire.encode(next(iter(one.frames(i))))]
 
@@ -467,6 +477,7 @@ HELD: dict[str, Held] = {
     "synthetic source": Held(synthetic_source, feed_source),
     "audio source": Held(audio_source, feed_source),
     "table source": Held(table_source, feed_source),
+    "several sources": Held(several_source, feed_source),
     "output log": Held(output_log, feed_log, 9),
 }
 if HAS_IMAGES:
