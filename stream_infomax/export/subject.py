@@ -18,6 +18,8 @@ from stream_infomax.stages.windows import WindowsSettings
 
 # What no format holds: a program would have to draw the same random numbers.
 DRAWN = "poisson"
+# What helps where the front is in no format.
+ALONE = "--rows exports the learner alone"
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,7 @@ def _front(config: Config, name: str, width: int) -> Front | None:
 
 def _refused(name: str, what: str) -> ConfigError:
     return ConfigError(
-        f"the learner {name!r} reads {what}; accepted are the source's own rows, or windows of them. --rows exports "
-        "the learner alone"
+        f"the learner {name!r} reads {what}; accepted are the source's own rows, or windows of them. {ALONE}"
     )
 
 
@@ -141,5 +142,5 @@ def _rate(config: Config, table: StageTable) -> float:
             f"stage.{table.name}: log-mel needs the rate of the source, which is that of its data: {error}"
         ) from error
     if outline is None or not outline.rate:
-        raise ConfigError(f"stage.{table.name}: log-mel needs the rate of the source; its settings have none")
+        raise ConfigError(f"stage.{table.name}: log-mel needs the rate of the source; its settings have none. {ALONE}")
     return float(outline.rate)
