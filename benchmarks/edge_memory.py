@@ -86,16 +86,20 @@ def run(python, folder, title, config):
     """Run an hour of stream time; return a row of the table."""
     begun = time.perf_counter()
     command = [python, str(ROOT / "services" / "edge.py"), str(config)]
-    settings = (f"run.folder={folder}/{title}", "source.ends=true")
+    address = f"ipc://{folder}/{title}.devices"
+    settings = (f"run.folder={folder}/{title}", "source.ends=true", f"source.bind={address}")
     command += [word for change in settings for word in ("--set", change)]
     edge = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert edge.stdout is not None
     assert edge.stdout.readline().startswith("READY")
     start = time.perf_counter() - begun
     resident = [status(edge.pid)]
-    device = subprocess.Popen([python, "-c", PUSH, "tcp://127.0.0.1:5600", str(SECONDS)])
+    device = subprocess.Popen([python, "-c", PUSH, address, str(SECONDS)])
     begun = time.perf_counter()
     while edge.poll() is None:
+        if device.poll():
+            edge.kill()
+            raise SystemExit("the device failed")
         try:
             resident.append(status(edge.pid))
         except (FileNotFoundError, KeyError, ProcessLookupError):

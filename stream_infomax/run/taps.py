@@ -14,7 +14,7 @@ import zmq
 import zmq.asyncio
 
 from stream_infomax.transport.messages import Status, decode_status
-from stream_infomax.transport.sockets import set_options
+from stream_infomax.transport.sockets import set_options, without_heartbeats
 from stream_infomax.transport.tap import STATUS
 
 # Seconds within which the last words of services that have ended arrive.
@@ -51,6 +51,7 @@ class Taps:
         for name, address in self._addresses.items():
             self._sockets[name] = socket = self._context.socket(zmq.SUB)
             set_options(socket, MAX_BYTES)
+            without_heartbeats(socket)
             socket.subscribe(STATUS)
             socket.connect(address)
         return self

@@ -13,7 +13,7 @@ import zmq
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
 from stream_infomax.frames.frame import Frame, FrameError
-from stream_infomax.transport.sockets import Bound, receive, set_options
+from stream_infomax.transport.sockets import Bound, receive, set_options, without_heartbeats
 
 # Segments that are remembered, over all streams; a label for an older one comes too late.
 SEGMENTS = 4096
@@ -61,6 +61,7 @@ class LateLabels:
     def __init__(self, context: zmq.Context[Any], address: str) -> None:
         socket: zmq.Socket[bytes] = context.socket(zmq.PULL)
         set_options(socket, MAX_LABEL_BYTES)
+        without_heartbeats(socket)
         self._bound = Bound(socket, address)
         self.socket = socket
         self.address = self._bound.address

@@ -6,7 +6,7 @@ import resource
 
 import zmq
 
-from stream_infomax.transport.sockets import Bound, StreamError, receive, set_options
+from stream_infomax.transport.sockets import Bound, StreamError, receive, set_options, without_heartbeats
 
 # Each device's connection is an open file.
 OPEN_FILES = 1 << 16
@@ -40,6 +40,7 @@ class Pull(Bound):
         socket = self._context.socket(zmq.PULL)
         set_options(socket, largest)
         socket.setsockopt(zmq.RCVHWM, queue)
+        without_heartbeats(socket)
         try:
             super().__init__(socket, address)
         except StreamError:

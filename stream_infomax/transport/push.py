@@ -18,7 +18,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.transport.sockets import MAX_PART_BYTES, StreamError, send, set_options
+from stream_infomax.transport.sockets import MAX_PART_BYTES, StreamError, send, set_options, without_heartbeats
 
 # By the number of dimensions of the rows.
 AXES = {1: ("time",), 2: ("time", "channel"), 3: ("item", "y", "x"), 4: ("item", "y", "x", "colour")}
@@ -102,6 +102,7 @@ class Push:
         self._socket: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
         set_options(self._socket, MAX_PART_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, queue)
+        without_heartbeats(self._socket)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._is_connected = False
         try:

@@ -17,6 +17,8 @@ MAX_PART_BYTES = 1 << 28
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 LINGER_MS = 2000
+# Seconds of silence after which the kernel asks whether a TCP peer is there, seconds between its questions, questions.
+KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 10, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 3}
 # Plain numbers: to combine the flags each time takes longer than to send.
 _NOW = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
@@ -38,6 +40,18 @@ def set_options(socket: zmq.Socket[Any], max_part_bytes: int = MAX_PART_BYTES) -
     socket.setsockopt(zmq.MAXMSGSIZE, max_part_bytes)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+
+
+def without_heartbeats(socket: zmq.Socket[Any]) -> None:
+    """Take heartbeats away from a socket whose peer may have to wait.
+
+    While a receiver's queue is full libzmq reads nothing from the connection, the answers to heartbeats either: it
+    takes the peer for dead, what was on its way is lost without a word, and an assertion may end the process (libzmq
+    #3937, #4767). The kernel notices a peer that is gone.
+    """
+    socket.setsockopt(zmq.HEARTBEAT_IVL, 0)
+    for option, value in KEEPALIVE.items():
+        socket.setsockopt(option, value)
 
 
 def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> None:

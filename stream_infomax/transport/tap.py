@@ -16,7 +16,7 @@ from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
 from stream_infomax.transport.messages import Status
-from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options
+from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options, without_heartbeats
 
 FRAME = b"frame"
 STATUS = b"status"
@@ -43,6 +43,7 @@ class Tap(Bound):
     def __init__(self, context: zmq.Context[Any], address: str) -> None:
         publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         set_options(publisher)
+        without_heartbeats(publisher)
         publisher.setsockopt(zmq.XPUB_VERBOSE, 1)  # or only the first observer of a topic is heard of
         super().__init__(publisher, address)
         self.sockets = (self.socket,)
@@ -139,6 +140,7 @@ class TapReader:
         self._context: zmq.Context[Any] = zmq.Context()
         self.socket: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
         set_options(self.socket)
+        without_heartbeats(self.socket)
         for topic in topics:
             self.socket.subscribe(topic)
         try:
