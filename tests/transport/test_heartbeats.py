@@ -1,4 +1,4 @@
-"""A receiver whose queue is full stays connected: with heartbeats libzmq cuts it off, and what was under way is lost."""
+"""A receiver whose queue is full stays connected; with heartbeats libzmq cuts it off, and loses what was under way."""
 
 import threading
 import time
