@@ -64,7 +64,9 @@ def imports(python):
     """Return what a process takes with one package more each time, in MiB."""
     rows, before = [], 0.0
     for n in range(len(PACKAGES) + 1):
-        done = subprocess.run([python, "-c", LOOK + MEMORY, *PACKAGES[:n]], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [python, "-P", "-c", LOOK + MEMORY, *PACKAGES[:n]], capture_output=True, text=True, check=True
+        )
         resident = int(done.stdout.split("'VmRSS:': ")[1].split("}")[0]) / 1024
         rows.append({"package": PACKAGES[n - 1] if n else "Python alone", "MiB more": round(resident - before, 1)})
         before = resident
@@ -85,7 +87,7 @@ def encoding(folder):
 def run(python, folder, title, config):
     """Run an hour of stream time; return a row of the table."""
     begun = time.perf_counter()
-    command = [python, str(ROOT / "services" / "edge.py"), str(config)]
+    command = [python, "-P", str(ROOT / "services" / "edge.py"), str(config)]
     address = f"ipc://{folder}/{title}.devices"
     settings = (f"run.folder={folder}/{title}", "source.ends=true", f"source.bind={address}")
     command += [word for change in settings for word in ("--set", change)]
@@ -94,7 +96,7 @@ def run(python, folder, title, config):
     assert edge.stdout.readline().startswith("READY")
     start = time.perf_counter() - begun
     resident = [status(edge.pid)]
-    device = subprocess.Popen([python, "-c", PUSH, address, str(SECONDS)])
+    device = subprocess.Popen([python, "-P", "-c", PUSH, address, str(SECONDS)])
     begun = time.perf_counter()
     while edge.poll() is None:
         if device.poll():
@@ -123,7 +125,7 @@ def run(python, folder, title, config):
 def main():
     with tempfile.TemporaryDirectory() as folder:
         python = sys.executable if "--here" in sys.argv else environment(f"{folder}/venv")
-        subprocess.run([python, "-m", "stream_infomax.cli", "warmup"], check=True)
+        subprocess.run([python, "-P", "-m", "stream_infomax.cli", "warmup"], check=True)
         shares = imports(python)
         learner = run(python, folder, "learning", ROOT / "configs" / "edge.toml")
         rows = [learner, run(python, folder, "encoding", encoding(folder))]
