@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from stream_infomax.frames.contracts import State
@@ -22,8 +24,9 @@ from stream_infomax.sources.sample_clock import SampleClock
 from stream_infomax.sources.views import View, upright
 
 if TYPE_CHECKING:  # PyAV is an extra
-    from av import VideoFrame
+    from av import Packet, VideoFrame
     from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 # Pictures between the camera's thread and the loop: about a second.
 QUEUE = 30
@@ -60,10 +63,10 @@ class CameraSettings(LiveSettings, frozen=True, kw_only=True):
 
 
 class Shot(NamedTuple):
-    """A picture: its number, its rows, None where it has another size; the camera's time, and when it came."""
+    """A picture: its number, its rows, or why it has none; the camera's time, and when it came."""
 
     number: int
-    rows: Array | None
+    rows: Array | str
     stamp: float
     arrived: float
 
@@ -169,26 +172,38 @@ class CameraSource(PluggedSource[Shot]):
         """Take pictures until the camera has gone; in a thread of its own."""
         import av
 
-        number = 0
+        numbers = count()
         how = "its stream ended"
         try:
             with container:
-                for frame in container.decode(video=0):
+                for packet in container.demux(video=0):
                     if self._enough.is_set():
                         return
-                    self.arrivals.put(self._shot(frame, number))
-                    number += 1
+                    for shot in self._shots(packet, numbers):
+                        self.arrivals.put(shot)
         except (av.error.FFmpegError, OSError, ValueError) as error:
             how = getattr(error, "strerror", "") or str(error)
         self.fail(how)
+
+    def _shots(self, packet: Packet[VideoStream], numbers: Iterator[int]) -> Iterator[Shot]:
+        """Yield the pictures that a packet completes; a damaged one, as webcams like to begin with, ends nothing."""
+        import av
+
+        try:
+            for frame in packet.decode():
+                yield self._shot(frame, next(numbers))
+        except av.error.FFmpegError:
+            arrived = time.monotonic()
+            stamp = arrived if packet.pts is None else float(packet.pts * packet.time_base)
+            yield Shot(next(numbers), "damaged pictures", stamp, arrived)
 
     def _shot(self, frame: VideoFrame, number: int) -> Shot:
         arrived = time.monotonic()
         stamp = arrived if frame.pts is None or frame.time_base is None else float(frame.pts * frame.time_base)
         if not all(self._row):  # the first picture ever
             self._row = self.view.row(upright(frame))
-        rows = self.view.take(frame, number) if self.view.fits(upright(frame), self._row) else None
-        return Shot(number, rows, stamp, arrived)
+        fits = self.view.fits(upright(frame), self._row)
+        return Shot(number, self.view.take(frame, number) if fits else "pictures of another size", stamp, arrived)
 
     # ------------------------------------------------------------------ what it says
 
@@ -202,8 +217,8 @@ class CameraSource(PluggedSource[Shot]):
         self._count[CORRECTIONS] += self._clock.corrections - before
         self.came(at, at + self._period)
         self._count[PICTURES] += 1
-        if item.rows is None:
-            self.lose(self._period, "pictures of another size")
+        if isinstance(item.rows, str):
+            self.lose(self._period, item.rows)
         else:
             self.cutter.add(item.rows.data, at)
 

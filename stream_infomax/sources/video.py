@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Frame
@@ -23,12 +23,16 @@ from stream_infomax.sources.playlist import FileSettings, Playlist
 from stream_infomax.sources.video_files import ACCEPTED, Video, pictures, survey
 from stream_infomax.sources.views import View, upright
 
+if TYPE_CHECKING:  # PyAV is an extra
+    from av import VideoFrame
+
 log = logging.getLogger(__name__)
 
 # Rates that differ by less are the same; the times of pictures say it exactly.
 SAME_RATE = 0.01
 DAMAGED = "pictures that cannot be decoded"
 OTHER_SIZE = "pictures of another size"
+MENDED = "pictures that their decoder mended"
 
 
 class VideoSettings(FileSettings, frozen=True, kw_only=True):
@@ -90,7 +94,7 @@ class VideoSource:
         self.row = self.view.row(self.videos[0].size)
         self._check_sizes()
         self.rate = self._rate()
-        self._lost: dict[str, set[tuple[str, int]]] = {DAMAGED: set(), OTHER_SIZE: set()}
+        self._noted: dict[str, set[tuple[str, int]]] = {DAMAGED: set(), OTHER_SIZE: set(), MENDED: set()}
 
     def _check_sizes(self) -> None:
         first = self.videos[0]
@@ -139,12 +143,13 @@ class VideoSource:
         for video, first, offset, played in self._playlist().places(start):
             for index, picture in enumerate(pictures(video, first), first):
                 number = offset + index - first
-                lost = DAMAGED if picture is None else ""
-                if picture is not None and not self.view.fits(upright(picture), self.row):
-                    lost = OTHER_SIZE
-                if lost:
-                    self._note(video, index, lost)
-                rows = self.view.nothing(self.row) if lost or picture is None else self.view.take(picture, number)
+                wrong = self._wrong(picture)
+                if wrong:
+                    self._note(video, index, wrong)
+                if picture is None or wrong == OTHER_SIZE:
+                    rows = self.view.nothing(self.row)
+                else:
+                    rows = self.view.take(picture, number)
                 yield Frame(
                     stream=self.name,
                     offset=number,
@@ -179,18 +184,27 @@ class VideoSource:
 
     def counts(self) -> Counts:
         """Return the counts of files, of what is left out of them, and of pictures that are not there."""
-        lost = Counter({what: len(where) for what, where in self._lost.items()})
+        noted = Counter({what: len(where) for what, where in self._noted.items()})
         return {
             "files": len(self.videos),
             "files without label": self.without_label,
-            **counted(self.left_out + lost),
+            MENDED: noted.pop(MENDED),
+            **counted(self.left_out + noted),
         }
 
+    def _wrong(self, picture: VideoFrame | None) -> str:
+        """Return what is wrong with a picture, nothing where it is as it should be."""
+        if picture is None:
+            return DAMAGED
+        if not self.view.fits(upright(picture), self.row):
+            return OTHER_SIZE
+        return MENDED if picture.is_corrupt else ""
+
     def _note(self, video: Video, index: int, what: str) -> None:
-        """Count a picture that is not there, once however often it is asked for; the first of a file is logged."""
-        if not any(segment == video.segment for segment, _ in self._lost[what]):
-            log.warning("%s: left out %s, the first at %.2f s", video.path, what, video.time(index))
-        self._lost[what].add((video.segment, index))
+        """Count a picture once, however often it is asked for; the first of a file is logged."""
+        if not any(segment == video.segment for segment, _ in self._noted[what]):
+            log.warning("%s: %s, the first at %.2f s", video.path, what, video.time(index))
+        self._noted[what].add((video.segment, index))
 
     def _rate(self) -> float:
         """Return the pictures a second; 0 for patches, and where videos differ: the rate of a stream stays."""

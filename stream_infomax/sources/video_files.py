@@ -138,7 +138,7 @@ def survey(root: Path, include: re.Pattern[str], pattern: str, labels_csv: str) 
 def pictures(video: Video, first: int) -> Iterator[VideoFrame | None]:
     """Yield the pictures of a video from number `first` on, as many as it holds; None for those that are damaged."""
     index = first
-    for stamp, frame in _decoded(video, first):
+    for stamp, frame in _readable(video, first):
         if stamp < video.stamps[index]:  # decoded for the sake of others, or by accident
             continue
         while index < video.rows and video.stamps[index] < stamp:
@@ -153,6 +153,16 @@ def pictures(video: Video, first: int) -> Iterator[VideoFrame | None]:
             return
     for _ in range(index, video.rows):
         yield None
+
+
+def _readable(video: Video, first: int) -> Iterator[tuple[int, VideoFrame]]:
+    """Yield pictures with their times, as far as the file can be read now."""
+    import av
+
+    try:
+        yield from _decoded(video, first)
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        log.warning("%s: %s", video.path, getattr(error, "strerror", "") or error)
 
 
 def _probe(path: Path, segment: str, labels: Labels, key: bytes) -> Video:

@@ -45,6 +45,19 @@ def encode(path, pictures, codec="libx264", stamps=None, pixels="yuv420p", rotat
     return path
 
 
+def damage(path, number, offset=20):
+    """Write over some bytes of a packet."""
+    import av
+
+    with av.open(str(path)) as file:
+        packets = [(packet.pos, packet.size) for packet in file.demux(video=0) if packet.size]
+    place, size = packets[number]
+    content = bytearray(path.read_bytes())
+    size = min(40, size - offset)
+    content[place + offset : place + offset + size] = b"\xff" * size
+    path.write_bytes(content)
+
+
 def decoded(path, form="gray"):
     """Return what a plain reading from the first picture to the last gives, and the seconds of each."""
     import av

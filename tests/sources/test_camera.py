@@ -15,7 +15,7 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.sources import camera
 from stream_infomax.sources.camera import CameraSource
 
-extra("av")
+av = extra("av")
 
 PATTERN = {"device": "testsrc=size=64x48:rate=50,realtime", "format": "lavfi"}
 
@@ -133,6 +133,17 @@ def test_pictures_of_another_size_are_lost_and_counted(look, tmp_path, monkeypat
     assert len(frames) == 20
     assert {frame.arrays["source"].data.shape for frame in frames} == {(1, 48, 64)}
     assert dict(source.lost) == {"pictures of another size": 10}
+    assert len({frame.segment for frame in frames}) == 2
+
+
+def test_a_damaged_picture_is_lost_and_ends_nothing(look, tmp_path, monkeypatch):
+    monkeypatch.setattr(camera, "QUEUE", 100)
+    path = videos.encode(tmp_path / "camera.avi", videos.scenes(20), "png", pixels="rgb24")
+    videos.damage(path, 7)
+    source = look(device=str(path), format="avi")
+    frames = until_it_goes(source)
+    assert dict(source.lost) == {"damaged pictures": 1}
+    assert 15 < len(frames) < 20
     assert len({frame.segment for frame in frames}) == 2
 
 
