@@ -26,6 +26,8 @@ from stream_infomax.sources.labels import beside, compile_pattern
 if TYPE_CHECKING:  # Pillow is an extra, and whoever reads a configuration does not need it
     from stream_infomax.sources.pictures import Collection
 
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
+
 log = logging.getLogger(__name__)
 
 Indices = npt.NDArray[np.int64]

@@ -17,11 +17,11 @@ import numpy.typing as npt
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
 from stream_infomax.sources.files import LATER, UNREADABLE, Found, find, key_of, name_of
+from stream_infomax.sources.images import SUFFIXES
 from stream_infomax.sources.inventory import Inventory, entry
 from stream_infomax.sources.labels import Labels
 from stream_infomax.sources.pages import PageError, Picture, Pixels, Reader
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
 ACCEPTED = f"pictures that Pillow reads ({', '.join(SUFFIXES[:-1])}) and .npz stacks"
 MAX_BYTES = 8 << 30
 TOO_SMALL = "pictures smaller than crop"

@@ -9,6 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -57,6 +58,7 @@ class Reader(Protocol):
     """
 
     rows: int
+    path: Path
     names: tuple[str, ...]
     numeric: tuple[bool, ...]
     aside: frozenset[int]

@@ -175,6 +175,14 @@ def _read(path: Path) -> tuple[Any, int]:
     return header, sum("Incomplete" in str(warning.message) for warning in said)
 
 
+def rates_of(path: Path) -> dict[float, list[str]]:
+    """Return the names of a file's channels by their rate."""
+    found: dict[float, list[str]] = {}
+    for signal in _read(path)[0].signals:
+        found.setdefault(float(f"{signal.sampling_frequency:.9g}"), []).append(signal.label)
+    return found
+
+
 def _one_rate(found: Mapping[str, Channel], rate: float, channels: Sequence[str | int]) -> float:
     """Return the rate of the channels that are used; ValueError where it is not one."""
     numbered = list(found)

@@ -74,7 +74,7 @@ class NumpyTable:
         self.path = path
         self.transposed = transposed
         self.archive = path.suffix.lower() == ".npz"
-        self.members = read_heads(path) if self.archive else {"": _head_of_file(path)}
+        self.members = read_heads(path) if self.archive else {"": head_of_file(path)}
         self.array = self._choose(array)
         self.member = self.members[self.array]
         shape = _matrix(self.member, self.array, transposed)
@@ -251,7 +251,7 @@ def read_heads(path: Path) -> dict[str, Member]:
     return found
 
 
-def _head_of_file(path: Path) -> Member:
+def head_of_file(path: Path) -> Member:
     with path.open("rb") as file:
         return _head(file, os.fstat(file.fileno()).st_size)
 

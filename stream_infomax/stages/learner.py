@@ -62,7 +62,8 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
         seconds = f", {warmup / incoming.rate:,.1f} s" if incoming.rate else ""
         of = "" if incoming.live else f" of {incoming.rows:,}"
         about = f"warm-up {'at most ' if incoming.at_most else ''}{warmup:,}{of} rows{seconds}"
-        is_short = self.learn and warmup > incoming.rows and not (incoming.at_most or incoming.live)
+        is_short = self.learn and self.rows_until_basis(incoming.width) > incoming.rows
+        is_short = is_short and not (incoming.at_most or incoming.live)
         return replace(
             incoming,
             row=(width(self.output, n_components),),

@@ -16,7 +16,7 @@ import pytest
 from helpers.extras import extra
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "docs" / f"{name}.md" for name in ("recordings", "arrays", "program", "features")]
+PAGES = [ROOT / "docs" / f"{name}.md" for name in ("recordings", "tables", "arrays", "program", "features")]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NAMED = re.compile(r"# (\S+\.\w+)\n")
 
@@ -69,6 +69,6 @@ def test_a_page_runs_from_top_to_bottom(page: Path, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         n_run += 1
     assert n_run
-    if page.stem == "recordings":
+    if page.stem in ("recordings", "tables"):
         with np.load(tmp_path / "features.npz") as features:
             assert np.isfinite(features["learner"]).all(axis=1).any(), "the warm-up was not over"

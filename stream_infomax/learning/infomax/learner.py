@@ -21,7 +21,7 @@ from stream_infomax.learning.infomax.published import Publication, Published
 from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule
-from stream_infomax.learning.infomax.settings import REPLAYS
+from stream_infomax.learning.infomax.settings import BESIDE_BLOCKS, BESIDE_FEATURES, REPLAYS
 from stream_infomax.learning.infomax.warm_up import Unit, Wanted, WarmUp, unit_of
 from stream_infomax.learning.infomax.watch import Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
@@ -35,8 +35,6 @@ PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
 PUBLISH_ROWS = 1024
 OBJECTIVE_EVERY = 8
-# Of rows that are so wide, the end of the warm-up is computed while so many blocks come.
-BESIDE_FEATURES, BESIDE_BLOCKS = 64, 4
 OBJECTIVE_WEIGHT = 0.05
 
 

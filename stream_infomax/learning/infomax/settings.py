@@ -21,6 +21,8 @@ REPLAYS = 4
 # alone would cost more than those of its rows.
 ROWS_A_FEATURE, ROWS_A_COMPONENT = 1.75, 0.5
 WARMUP_ROWS_A_FEATURE = 10
+# Of rows that are so wide, the end of the warm-up is computed while so many blocks come.
+BESIDE_FEATURES, BESIDE_BLOCKS = 64, 4
 
 
 class InfomaxSettings(Settings, frozen=True, kw_only=True):
@@ -94,8 +96,14 @@ class InfomaxSettings(Settings, frozen=True, kw_only=True):
         return max(self.block, math.ceil(least / (1 + REPLAYS if self.memory else 1)))
 
     def rows_of_warmup(self, n_features: int) -> int:
-        """Return the rows after which there is a basis."""
+        """Return the rows from which the first basis is computed."""
         return WARMUP_ROWS_A_FEATURE * n_features if self.warmup is None else self.warmup
+
+    def rows_until_basis(self, n_features: int) -> int:
+        """Return the rows after which there is a basis, where all of them vary: whole blocks."""
+        block = self.rows_a_block(n_features)
+        n_blocks = -(-self.rows_of_warmup(n_features) // block)
+        return block * (n_blocks + (BESIDE_BLOCKS if n_features >= BESIDE_FEATURES else 0))
 
     def check_memory(self, n_features: int) -> None:
         """Raise SettingError where the memory holds less than a block."""
