@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from math import isnan
 from pathlib import Path
@@ -133,7 +133,7 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
     return Summary(
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
-        lost=_lost(checkpoints.values(), {} if in_process else sinks),
+        lost=_lost([*checkpoints.values()], {} if in_process else sinks),
         left_out=_left_out([*checkpoints.values(), *({} if in_process else sinks).values()]),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
@@ -152,12 +152,28 @@ def _newest(folder: RunFolder, name: str) -> Checkpoint:
     return read(checkpoints_in(folder.path / name)[-1])
 
 
-def _lost(checkpoints: Iterable[Checkpoint], sinks: Mapping[str, Checkpoint]) -> dict[str, int]:
-    """Return how many frames the services never had, by reason, and what each sink missed of the last one's."""
-    lost = sum((Counter(checkpoint.lost) for checkpoint in checkpoints), Counter[str]())
+def _lost(checkpoints: Sequence[Checkpoint], sinks: Mapping[str, Checkpoint]) -> dict[str, int]:
+    """Return how many frames never came, by reason, and what each sink missed of the last service's.
+
+    A frame that one service never had is gone for all behind it, and counts once.
+    """
+    lost: Counter[str] = Counter()
+    before = 0
+    for number, checkpoint in enumerate(checkpoints):
+        lost.update(_own_losses(checkpoint, before))
+        if number:  # what a source never had has no offset
+            before = sum(count for reason, count in checkpoint.lost.items() if reason != "transport")
     for name, checkpoint in sinks.items():
-        lost.update({f"{reason}, {name}": count for reason, count in checkpoint.lost.items()})
-    return dict(lost)
+        lost.update({f"{reason}, {name}": count for reason, count in _own_losses(checkpoint, before).items()})
+    return {reason: count for reason, count in lost.items() if count}
+
+
+def _own_losses(checkpoint: Checkpoint, before: int) -> dict[str, int]:
+    """Return the losses of a service without those of the services before it."""
+    own = dict(checkpoint.lost)
+    if "gone" in own:
+        own["gone"] = max(0, own["gone"] - before)
+    return own
 
 
 def _counts(sinks: Mapping[str, Checkpoint]) -> dict[str, dict[str, int]]:

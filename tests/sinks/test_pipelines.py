@@ -1,5 +1,6 @@
 """Sinks at the end of a real pipeline: several at once, in processes and in one process, with the same content."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -153,3 +154,29 @@ def test_a_folder_takes_the_parts_of_one_run(config: Path, tmp_path: Path) -> No
     assert end.code == 2
     assert "first has parts of another run or sink (sink 'first', log " in end.errors
     assert call("run", config, "--fresh", "--set", "sink.first.path=new", folder=tmp_path).code == 0, "its own are gone"
+
+
+@pytest.mark.parametrize("victim", ["learner", "second"])
+def test_what_a_sink_misses_is_counted_once_and_named(tmp_path: Path, victim: str) -> None:
+    path = tmp_path / "pipeline.toml"
+    path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="live"))
+    options = ["run.policy=drop-oldest", "source.frames=150", "source.log.frames=16", "stage.windows.service=learner"]
+    changes = [word for option in (*options, "stage.learner.log.frames=16") for word in ("--set", option)]
+    with started("run", path, "--plain", *changes, folder=tmp_path) as (run, _):
+        with TapReader(f"ipc://{tmp_path}/run/{victim}.tap", topics=(FRAME,)) as observer:
+            next(iter(observer))
+        stopped = child_of(run.pid, f"--service\0{victim}\0")
+        before = "source" if victim == "learner" else "learner"
+        with TapReader(f"ipc://{tmp_path}/run/{before}.tap", topics=(FRAME, STATUS)) as observer:
+            os.kill(stopped, signal.SIGSTOP)
+            for _ in observer:
+                pass
+            os.kill(stopped, signal.SIGCONT)
+        end = ended(run)
+    assert run.returncode == 0, end.errors
+    lost = json.loads((tmp_path / "run/run.json").read_text())["summary"]["lost"]
+    assert lost["gone" if victim == "learner" else "gone, second"] > 20
+    for name, folder in (("first", "first"), ("second", "run/second/parts")):
+        missed = 150 - len(rows(tmp_path / folder, "frames/offset"))
+        assert missed == lost.get("gone", 0) + lost.get(f"gone, {name}", 0)
+    assert all(f"{count} frames lost ({reason})" in end.output for reason, count in lost.items())
