@@ -87,8 +87,9 @@ def write(
     """
     columns = columns_of(frames) if columns is None else columns
     metadata = {PART: part.encode()} if part else {}
-    if classes:
-        metadata[CLASSES] = json.dumps(dict(classes), ensure_ascii=False, sort_keys=True).encode()
+    if classes:  # one whose first label came after the last row has no column
+        titles = {name: list(own[: _width(columns.of[name])]) for name, own in classes.items() if name in columns.of}
+        metadata[CLASSES] = json.dumps(titles, ensure_ascii=False, sort_keys=True).encode()
     fields = [field for name, column in columns.of.items() for field in _fields(name, column)]
     schema = pa.schema([*ABOUT, *fields], metadata=metadata or None)
     with parquet.ParquetWriter(file, schema, compression="zstd", use_dictionary=list(TEXTS)) as writer:

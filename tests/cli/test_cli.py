@@ -291,10 +291,38 @@ class TestOtherCommands:
         assert (refused.code, len(refused.errors.splitlines())) == (1, 1)
         assert "file" in refused.errors
 
-    def test_features_that_cannot_be_kept_are_refused_at_once(self, finished: Finished, tmp_path: Path) -> None:
-        refused = call("run", finished.config, "--save-features", tmp_path / "nowhere" / "x.npz", folder=tmp_path)
-        assert refused.code == 2
-        assert "its folder is missing" in refused.errors
+    @pytest.mark.parametrize(
+        ("file", "said"),
+        [
+            ("nowhere/x.npz", "accepted is a file in a folder that is there and can be written"),
+            ("x.csv", "accepted is a name that ends in .npz, .parquet"),
+            ("x.zip", "accepted is a name that ends in .npz, .parquet"),
+            ("x", "accepted is a name that ends in .npz, .parquet"),
+            ("folder.npz", "this is a folder; accepted is a file"),
+        ],
+    )
+    def test_features_that_cannot_be_kept_are_refused_at_once(
+        self, finished: Finished, tmp_path: Path, file: str, said: str
+    ) -> None:
+        (tmp_path / "folder.npz").mkdir()
+        refused = call("run", finished.config, "--save-features", file, folder=tmp_path)
+        assert (refused.code, refused.errors.count("\n")) == (2, 1)
+        assert f"--save-features {file}: {said}" in refused.errors
+        assert not refused.output
+
+    @needs("pyarrow")
+    def test_features_of_a_finished_run_are_written_as_a_table_too(self, finished: Finished, tmp_path: Path) -> None:
+        written = call("run", finished.config, "--save-features", tmp_path / "x.parquet", folder=finished.folder)
+        assert written.code == 0, written.errors
+        from pyarrow import parquet
+
+        table = parquet.read_table(tmp_path / "x.parquet")
+        with np.load(finished.folder / "features.npz") as features:
+            rows = features["learner"]
+            np.testing.assert_array_equal(table["time"].to_numpy(), features["times/learner"])
+            np.testing.assert_array_equal(table["offset"].to_numpy(), features["rows/learner"])
+        found = np.column_stack([table[f"learner_{number}"].to_numpy() for number in range(rows.shape[1])])
+        np.testing.assert_array_equal(found, rows)
 
     @needs("matplotlib")
     def test_show_needs_a_learner(self, finished: Finished) -> None:

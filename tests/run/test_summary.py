@@ -126,6 +126,24 @@ def test_the_columns_of_the_features_file_have_names(finished: Path) -> None:
         assert labels[offset]["classifier"] == classes[np.nanargmax(row)]
 
 
+@needs("pyarrow")
+def test_a_table_holds_the_features_of_every_stage(finished: Path) -> None:
+    config, path = finished.parent / "pipeline.toml", finished.parent / "scores.parquet"
+    assert run(config, in_process=True, plain=True, save_features=path) == 0
+    from pyarrow import parquet
+
+    table = parquet.read_table(path)
+    of = np.array(table["arrays"].to_pylist())
+    with np.load(finished.parent / "scores.npz") as features:
+        for name in ("learner", "classifier"):
+            rows = features[name].reshape(len(features[name]), -1)
+            lines = table.filter([name in arrays.split(",") for arrays in of])
+            found = np.column_stack([lines[f"{name}_{number}"].to_numpy() for number in range(rows.shape[1])])
+            np.testing.assert_array_equal(found, rows)
+        classes = json.loads(table.schema.metadata[b"stream_infomax.classes"])
+        assert classes == {"classifier": features["classes/classifier"].tolist()}
+
+
 def test_they_are_in_the_history_too(finished: Path) -> None:
     curves = read(finished / "history.csv")
     for name in ("chance", "majority class", "no change"):

@@ -2,12 +2,18 @@
 
 import json
 import signal
+from contextlib import closing
 
 import numpy as np
 import pytest
 import zmq
 from helpers.chains import features
+from helpers.toys import Device
 
+from stream_infomax.frames.contracts import Mark, Pipeline
+from stream_infomax.service.process import FromSource, Service, opened
+from stream_infomax.service.signals import Signals
+from stream_infomax.sinks.store import FrameStore
 from stream_infomax.transport.labels import send_label
 from stream_infomax.transport.sockets import StreamError
 from stream_infomax.transport.tap import FRAME, TapReader
@@ -68,6 +74,29 @@ def test_a_source_that_dies_goes_on_behind_what_was_read(chain, device, tmp_path
     kept = features(made)
     assert numbers_in(kept) == list(range(sent + 80)), "all was read before the death"
     assert np.all(np.diff(kept["frames/offset"]) > 0)
+
+
+def test_in_one_process_too_no_offset_names_two_frames(device, tmp_path):
+    """What a sink has beyond the checkpoint was of frames that are gone; new ones come behind them."""
+    service = Service(name="source", outlet="", tap=f"ipc://{tmp_path}/tap", folder=tmp_path / "source")
+    source = f"ipc://{tmp_path}/device"
+
+    def life(signals):
+        sinks = [FrameStore(tmp_path / "kept")]
+        return opened(service, FromSource(Device(source)), Pipeline([]), sinks, signals)
+
+    with closing(Signals()) as signals:
+        with life(signals) as loop:
+            push(device, range(5))
+            while loop.newest < 4:
+                loop.turn()
+            loop.sinks[0].save(Mark(loop.feed.log_id, 5, False))  # and it dies before its checkpoint
+        with life(signals) as loop:
+            push(device, range(5, 8), end=True)
+            assert loop.run()
+    kept = list(FrameStore(tmp_path / "kept").frames())
+    assert [int(frame.labels["number"]) for frame in kept] == list(range(8))
+    assert [frame.offset for frame in kept] == list(range(8))
 
 
 def test_labels_from_outside_get_an_offset_of_their_own(chain, device, tmp_path):

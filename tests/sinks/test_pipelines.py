@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -122,6 +123,36 @@ def test_killed_at_any_moment_the_parts_are_the_same(tmp_path: Path) -> None:
     assert parts(tmp_path / "killed/second/parts") == parts(tmp_path / "run/second/parts")
     left = {path.name for path in (tmp_path / "killed/second").iterdir() if not path.name.startswith("checkpoint")}
     assert left == {"parts"}, "nothing stays in the spool"
+
+
+@needs("pyarrow")
+@pytest.mark.parametrize("how", [(), ("--in-process",)], ids=["processes", "one process"])
+def test_a_whole_run_that_is_killed_goes_on_with_the_same_parts(tmp_path: Path, how: tuple[str, ...]) -> None:
+    path = tmp_path / "pipeline.toml"
+    path.write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
+    long = ("--set", "source.frames=400", *how)
+    assert call("run", path, *long, folder=tmp_path).code == 0
+    options = (*long, "--plain", "--set", "run.folder=killed", "--set", "sink.first.path=again")
+    for n_parts in (2, 5):
+        with started("run", path, *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
+            while run.poll() is None and len(list((tmp_path / "again").glob("part*"))) < n_parts:
+                select.select([], [], [], 0.01)
+            run.kill()
+        assert len(list((tmp_path / "again").glob("part*"))) >= n_parts
+    assert call("run", path, *options, folder=tmp_path).code == 0
+    assert parts(tmp_path / "again") == parts(tmp_path / "first")
+    assert parts(tmp_path / "killed/second/parts") == parts(tmp_path / "run/second/parts")
+
+
+def test_a_fork_begins_its_parts_with_its_first_frame(config: Path, tmp_path: Path) -> None:
+    assert call("run", config, folder=tmp_path).code == 0
+    fork = ("replay", "run", "--from", "21", "--to", "fork", "--set", "sink.first.path=forked")
+    end = call(*fork, folder=tmp_path)
+    assert end.code == 0, end.errors
+    assert list(rows(tmp_path / "fork/second/parts", "frames/offset")) == list(range(21, 40))
+    whole = rows(tmp_path / "first", "learner")
+    forked = rows(tmp_path / "forked", "learner")
+    np.testing.assert_array_equal(forked, whole[-len(forked) :])
 
 
 def test_two_sinks_of_one_name_are_refused(tmp_path: Path) -> None:
