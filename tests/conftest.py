@@ -7,6 +7,9 @@ import pytest
 from helpers.chains import Chain
 from helpers.toys import Keeping
 
+# Read by liblsl when it is first used, here and in every process that tests start.
+os.environ.setdefault("LSLAPICFG", str(Path(__file__).with_name("helpers") / "lsl_api.cfg"))
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:

@@ -19,6 +19,7 @@ from helpers.arriving import arriving_while
 from helpers.brokers import MOSQUITTO, Broker
 from helpers.devices import Device
 from helpers.extras import extra
+from helpers.outlets import Outlet
 from helpers.sounds import Sounds
 from helpers.toys import Keeping
 
@@ -78,6 +79,16 @@ def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
 
 
 @contextmanager
+def lsl_outlet(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
+    """A stream of the lab streaming layer."""
+    own = Outlet(f"stream in {folder}")
+    try:
+        yield {"stream": own.name}, lambda: own.push(4)
+    finally:
+        own.kill()
+
+
+@contextmanager
 def microphone(_: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
     """A stand-in for PortAudio, whose input hears something."""
     sounds = Sounds([("USB Microphone", 2, 16000.0)])
@@ -94,6 +105,7 @@ def camera(_: Path) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
 EXAMPLES = [
     Example("camera", {"device": "/dev/video7", "size": (8, 8), "colour": True}, camera),
     Example("devices", {"axes": ("time", "channel"), "row": (2,), "rate": 100.0}, device),
+    Example("lsl", {"type": "EEG"}, lsl_outlet),
     Example("microphone", {"device": "USB", "rate": 16000, "channels": 2}, microphone),
     Example("mqtt", {"host": "localhost", "topics": ["room/+"], "channels": 2}, broker),
 ]

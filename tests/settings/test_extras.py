@@ -20,6 +20,7 @@ PARTS = {
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
     "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
+    "pylsl": "from stream_infomax.sources.lsl import LslSource; LslSource(stream='a')",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "onnx": "from stream_infomax.export import onnx",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",
