@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.commands import call
 
-from stream_infomax import Encoder
+from stream_infomax import Encoder, Push
 from stream_infomax.transport.tap import BASIS, FRAME, TapReader
 
 EDGE = Path(__file__).parents[2] / "services" / "edge.py"
@@ -113,3 +113,23 @@ def test_a_small_box_encodes_what_was_learnt_elsewhere(config, tmp_path):
     with np.load(tmp_path / "found.npz") as found:
         assert found["features"].shape == (40 * 32, 4)
         assert set(found["frames/basis"]) == {Encoder.load(tmp_path / "run").version}
+
+
+def test_the_shipped_configuration_learns_from_a_device(tmp_path):
+    devices, tap = f"ipc://{tmp_path}/devices", f"ipc://{tmp_path}/features"
+    changes = [f"run.folder={tmp_path}/run", f"source.bind={devices}", f"stage.features.log.tap={tap}"]
+    with TapReader(tap) as observer:  # until the service says that it is finished
+        process = edge("edge", *(word for change in [*changes, "source.ends=true"] for word in ("--set", change)))
+        assert process.stdout.readline() == f"READY source {tap}\n"
+        rng = np.random.default_rng(0)
+        sound = np.convolve(rng.laplace(size=200 * 320 + 9), np.ones(10) / 10, "valid").astype(np.float32)
+        with Push(devices, "box", rate=16000.0) as push:
+            for block in sound.reshape(-1, 320, 1):
+                push(block)
+        streams = {frame.stream for frame in observer}
+    code, _, errors = ended(process)
+    assert (code, errors) == (0, "")
+    assert streams == {"box"}
+    learnt = Encoder.load(tmp_path / "run")
+    assert learnt.n_features == 64
+    assert learnt.output == "log"
