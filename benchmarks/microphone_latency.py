@@ -129,7 +129,7 @@ def measure(latency: float, frame_ms: int) -> dict[str, object]:
                 ]
                 for thread in threads:
                     thread.start()
-                pulse.play(train()).wait()
+                pulse.play(train(), buffered=20).wait()
                 enough.set()
                 recorder.terminate()
                 for thread in threads:

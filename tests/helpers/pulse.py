@@ -74,11 +74,16 @@ class Pulse:
         command = ["pacat", "--record", *FORM, "--latency-msec=1", "--process-time-msec=1"]
         return subprocess.Popen(command, env=self._all(), stdout=subprocess.PIPE)
 
-    def play(self, samples: np.ndarray) -> subprocess.Popen[bytes]:
-        """Begin to play samples (n,) at `RATE`, after 0.2 s in which an output that has rested wakes up."""
+    def play(self, samples: np.ndarray, buffered: int = 200) -> subprocess.Popen[bytes]:
+        """Begin to play samples (n,) at `RATE`, after 0.2 s in which an output that has rested wakes up.
+
+        `buffered` are the milliseconds that the player is ahead: with fewer, a busy machine makes it stumble.
+        """
         path = self.folder / "played.raw"
         path.write_bytes(np.concatenate([np.zeros(RATE // 5), samples]).astype("<f4").tobytes())
-        return subprocess.Popen(["pacat", "--playback", *FORM, "--latency-msec=20", str(path)], env=self._all())
+        return subprocess.Popen(
+            ["pacat", "--playback", *FORM, f"--latency-msec={buffered}", str(path)], env=self._all()
+        )
 
     def _call(self, *command: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(command, env=self._all(), capture_output=True, timeout=20, check=False)
