@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stream_infomax.sources.several import SeveralSource
     from stream_infomax.sources.synthetic import SyntheticSource
     from stream_infomax.sources.table import TableSource
+    from stream_infomax.sources.video import VideoSource
     from stream_infomax.stages.classifier import ClassifierStage
     from stream_infomax.stages.contrast import ContrastStage
     from stream_infomax.stages.learner import LearnerStage
@@ -51,6 +52,7 @@ _HOMES = {
     "SyntheticSource": "sources.synthetic",
     "TableSource": "sources.table",
     "TapReader": "transport.tap",
+    "VideoSource": "sources.video",
     "WindowsStage": "stages.windows",
     "load_config": "configuration.load",
     "translate": "learning.infomax.translate",
@@ -64,6 +66,7 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "TapReader",
     "AudioSource",
     "ImageSource",
+    "VideoSource",
     "SyntheticSource",
     "SeveralSource",
     "TableSource",

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from helpers import videos
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
@@ -24,6 +25,7 @@ from stream_infomax.frames.frame import Array, Frame
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 HAS_IMAGES = importlib.util.find_spec("PIL") is not None and importlib.util.find_spec("skimage") is not None
 HAS_MEL = importlib.util.find_spec("kaldi_native_fbank") is not None
+HAS_VIDEO = importlib.util.find_spec("av") is not None
 PIECES = 12
 
 
@@ -373,7 +375,7 @@ def feed_grids(one: Any, i: int) -> list[np.ndarray]:
 
 @functools.cache
 def folder() -> Path:
-    """A recording, a picture and a table, there as long as the process."""
+    """A recording, a picture, a video and a table, there as long as the process."""
     import soundfile
 
     made = Path(tempfile.mkdtemp())
@@ -388,6 +390,9 @@ def folder() -> Path:
 
         pixels = (8 * rows_of(0, 40 * 40, 1).reshape(40, 40) + 100).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(made / "pictures" / "a.png")
+    if HAS_VIDEO:
+        (made / "films").mkdir()
+        videos.encode(made / "films" / "a.mp4", videos.scenes(12, 16, 24), g=5)
     return made
 
 
@@ -407,6 +412,12 @@ def image_source() -> Any:
     from stream_infomax import ImageSource
 
     return ImageSource(folder() / "pictures", frames=40, items=4)
+
+
+def video_source() -> Any:
+    from stream_infomax import VideoSource
+
+    return VideoSource(folder() / "films", mode="patches", crop=(4, 5), items=3, repeat=2)
 
 
 def table_source() -> Any:
@@ -482,6 +493,8 @@ HELD: dict[str, Held] = {
 }
 if HAS_IMAGES:
     HELD["image source"] = Held(image_source, feed_source)
+if HAS_VIDEO:
+    HELD["video source"] = Held(video_source, feed_source)
 if HAS_MEL:
     HELD["windows of log-mel"] = Held(mel_stage, feed_signal)
 if HAS_TORCH:

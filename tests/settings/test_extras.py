@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 # Where each package's part of stream_infomax begins.
 PARTS = {
     "PIL": "from stream_infomax import ImageSource; ImageSource('folder', frames=1)",
-    "av": "from stream_infomax.sources.video import VideoSource; VideoSource('folder')",
+    "av": "from stream_infomax import VideoSource; VideoSource('folder')",
     "edfio": "from stream_infomax import TableSource; TableSource('a.edf')",
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
