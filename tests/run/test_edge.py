@@ -10,6 +10,7 @@ import pytest
 from helpers.commands import call
 
 from stream_infomax import Encoder, Push
+from stream_infomax.transport.messages import Status
 from stream_infomax.transport.tap import BASIS, FRAME, TapReader
 
 EDGE = Path(__file__).parents[2] / "services" / "edge.py"
@@ -105,12 +106,11 @@ def test_a_small_box_encodes_what_was_learnt_elsewhere(config, tmp_path):
     box = tmp_path / "box.toml"
     text = CONFIG.format(folder=tmp_path / "box", frames=40, pace="fast")
     stages = f'[[stage]]\nname = "features"\nkind = "encoder"\nbasis = "{tmp_path}/run"\n'
-    box.write_text(
-        text[: text.index("[[stage]]")] + stages + f'[[sink]]\nkind = "npz"\npath = "{tmp_path}/found.npz"\n'
-    )
+    box.write_text(text[: text.index("[[stage]]")] + stages + f'[[sink]]\nkind = "npz"\npath = "{tmp_path}/found"\n')
     code, _, errors = ended(edge(box))
     assert (code, errors) == (0, "")
-    with np.load(tmp_path / "found.npz") as found:
+    (part,) = (tmp_path / "found").glob("*.npz")
+    with np.load(part) as found:
         assert found["features"].shape == (40 * 32, 4)
         assert set(found["frames/basis"]) == {Encoder.load(tmp_path / "run").version}
 
@@ -121,6 +121,7 @@ def test_the_shipped_configuration_learns_from_a_device(tmp_path):
     with TapReader(tap) as observer:  # until the service says that it is finished
         process = edge("edge", *(word for change in [*changes, "source.ends=true"] for word in ("--set", change)))
         assert process.stdout.readline() == f"READY source {tap}\n"
+        assert isinstance(observer.receive(), Status)  # it hears the tap
         rng = np.random.default_rng(0)
         sound = np.convolve(rng.laplace(size=200 * 320 + 9), np.ones(10) / 10, "valid").astype(np.float32)
         with Push(devices, "box", rate=16000.0) as push:
