@@ -16,8 +16,8 @@ def init(name: str, destination: Path | None = None) -> int:
     Parameters
     ----------
     name
-        The name of a shipped configuration, for example recordings; or a file or folder of recordings, pictures or
-        tables (CSV, NumPy, Parquet, EDF).
+        The name of a shipped configuration, for example recordings; or a file or folder of recordings, pictures,
+        videos or tables (CSV, NumPy, Parquet, EDF).
     destination
         The new file, or a folder for it; by default NAME.toml in this folder.
     """

@@ -18,6 +18,7 @@ from stream_infomax.configuration.propose_table import Proposal, propose_table
 from stream_infomax.configuration.survey import survey
 from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.extras import require
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.sources.files import find
@@ -25,8 +26,12 @@ from stream_infomax.sources.images import SUFFIXES as PICTURES
 from stream_infomax.sources.labels import BESIDE
 from stream_infomax.sources.recordings import SUFFIXES as SOUND
 from stream_infomax.sources.table_files import SUFFIXES as TABLES
+from stream_infomax.sources.video_files import SUFFIXES as VIDEOS
 
-ACCEPTED = f"a file or a folder of recordings, pictures or tables ({', '.join(dict.fromkeys([*TABLES, *PICTURES]))})"
+SUFFIXES = tuple(dict.fromkeys([*TABLES, *PICTURES, *VIDEOS]))
+ACCEPTED = f"a file or a folder of recordings, pictures, videos or tables ({', '.join(SUFFIXES)})"
+# Pixels of the shorter side of a video's pictures at most, and patches of each.
+SIDE, PATCHES = 144, 64
 # There is a basis after at most this share of the rows.
 SHARE = 0.5
 LEAST_ROWS = 40
@@ -62,14 +67,15 @@ def _name(path: Path) -> str:
 
 
 def _proposal(path: Path) -> Proposal:
-    found = find(path, {*TABLES, *PICTURES}, ACCEPTED, path / BESIDE)
+    found = find(path, SUFFIXES, ACCEPTED, path / BESIDE)
     if not found.files:
         raise SettingError("path", str(path), ACCEPTED, found.nothing())
     kinds = {file: _kind(file) for file in found.files}
     counts = Counter(kinds.values())
     kind, _ = counts.most_common(1)[0]
     files = [file for file in found.files if kinds[file] == kind]
-    proposal = {TABLE: propose_table, "recordings": _recordings, "pictures": _pictures}[kind](path, files)
+    proposers = {TABLE: propose_table, "recordings": _recordings, "pictures": _pictures, "videos": _videos}
+    proposal = proposers[kind](path, files)
     others = ", ".join(f"{n} {other}" for other, n in counts.items() if other != kind)
     if others:
         suffixes = "|".join(sorted({file.suffix.lower()[1:] for file in files}))
@@ -88,6 +94,8 @@ def _kind(file: Path) -> str:
         return "pictures" if _is_stack(file) else TABLE
     if suffix in PICTURES:
         return "pictures"
+    if suffix in VIDEOS:
+        return "videos"
     if suffix in SOUND:
         return TABLE if _channels_of(file) > 2 else "recordings"
     return TABLE
@@ -164,6 +172,28 @@ def _pictures(path: Path, files: Sequence[Path]) -> Proposal:
     return Proposal(source, [_windows(windows), _learner({"energy": 0.98})], said)
 
 
+def _videos(path: Path, files: Sequence[Path]) -> Proposal:
+    from stream_infomax.sources.video_files import survey as survey_videos
+
+    require("av")
+    videos = survey_videos(path, re.compile(""), "", "").videos
+    height, width = videos[0].size
+    source: dict[str, Any] = {"kind": "video", "path": str(path), "mode": "patches", "items": PATCHES}
+    said = [
+        f"{len(videos):,} videos with {sum(video.rows for video in videos):,} pictures of {height} × {width} pixels."
+    ]
+    if min(height, width) > SIDE or len({video.size for video in videos}) > 1:
+        scale = min(1.0, SIDE / min(height, width))
+        source["size"] = [round(scale * height), round(scale * width)]
+        said.append(f"Pictures are brought to {' × '.join(map(str, source['size']))} pixels.")
+    patch = 12 if min(height, width) >= 48 else max(2, round(0.36 * min(height, width)))
+    source["crop"] = [patch, patch]
+    said.append(
+        f"Of each {PATCHES} patches of {patch} × {patch} pixels at random places, grey, without their mean brightness."
+    )
+    return Proposal(source, [_windows({"form": "patches", "center": True}), _learner({"energy": 0.98})], said)
+
+
 def _windows(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": "windows", "kind": "windows", "service": "learner", **settings}
 
@@ -190,7 +220,7 @@ def _settle(proposal: Proposal, name: str) -> None:
         again = f" They are gone through {repeat} times." if repeat > 1 else ""
         if repeat > 1:
             source["repeat"] = repeat
-        if source["kind"] != "images":  # rows of a frame in which the warm-up ends have no features
+        if source["kind"] not in ("images", "video"):  # rows of a frame in which the warm-up ends have no features
             source["frame"] = max(1, min(source.get("frame", FRAME), rows // 16))
         proposal.said.append(
             f"{rows:,} rows of {width} numbers are few: the warm-up takes {warmup:,}, and what is learnt is "

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from helpers import videos
 from helpers.commands import call
 from helpers.extras import extra
 
@@ -91,6 +92,14 @@ def pictures(folder: Path) -> str:
     return "pictures"
 
 
+def films(folder: Path) -> str:
+    extra("av")
+    (folder / "films").mkdir()
+    videos.encode(folder / "films" / "one.mp4", videos.scenes(60, 180, 240))
+    videos.encode(folder / "films" / "other.mkv", videos.scenes(40, 120, 160, seed=1), "mpeg4")
+    return "films"
+
+
 def stack(folder: Path) -> str:
     extra("PIL")
     images = (signal(28 * 40, 28).reshape(40, 28, 28) * 20 + 128).clip(0, 255).astype(np.uint8)
@@ -106,7 +115,7 @@ def folder_of_tables(folder: Path) -> str:
     return "trials"
 
 
-FILES = [csv, npy, npz, small, parquet, edf, many_channels, recordings, pictures, stack, folder_of_tables]
+FILES = [csv, npy, npz, small, parquet, edf, many_channels, recordings, pictures, films, stack, folder_of_tables]
 
 
 @pytest.mark.parametrize("make", FILES, ids=[make.__name__ for make in FILES])

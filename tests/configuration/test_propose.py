@@ -190,7 +190,7 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no usable table there .*no column of numbers"):
         propose(tmp_path / "a.csv")
     (tmp_path / "a.csv").rename(tmp_path / "a.doc")
-    with pytest.raises(ConfigError, match="accepted: a file or a folder of recordings, pictures or tables"):
+    with pytest.raises(ConfigError, match="accepted: a file or a folder of recordings, pictures, videos or tables"):
         propose(tmp_path)
 
 
