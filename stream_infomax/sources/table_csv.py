@@ -10,6 +10,7 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -69,7 +70,7 @@ class CsvTable:
                         f"row {self.rows} is longer than {LINE >> 20} MiB; accepted are tables with a row a line, not "
                         "with a channel a line"
                     )
-                if not line.isspace():
+                if line.strip(b" \r\n"):
                     if self.rows % EVERY == 0:
                         self._places.append(place)
                     self.rows += 1
@@ -103,7 +104,7 @@ class CsvTable:
     @staticmethod
     def _line(file: IO[bytes]) -> bytes:
         line = file.readline(LINE)
-        while line and line.isspace():
+        while line and not line.strip(b" \r\n"):
             line = file.readline(LINE)
         return line
 
@@ -121,12 +122,21 @@ class CsvTable:
         text = b"".join(lines).decode("latin-1").replace("\r", "")
         if dialect.decimal == ",":
             text = text.replace(",", ".")
-        plain = text.rstrip("\n").split("\n")
-        try:
-            values = np.loadtxt(plain, np.float64, None, dialect.delimiter, usecols=tuple(columns), ndmin=2)
-        except ValueError:
-            return None
-        return values if len(values) == len(lines) else None
+        text = text.rstrip("\n")
+        for filled in (str, self._filled):
+            with suppress(ValueError):
+                plain = filled(text).split("\n")
+                values = np.loadtxt(plain, np.float64, None, dialect.delimiter, usecols=tuple(columns), ndmin=2)
+                return values if len(values) == len(lines) else None
+        return None
+
+    def _filled(self, text: str) -> str:
+        """Return lines with a word for no value in their empty cells."""
+        sign, word = self.dialect.delimiter, "nan"
+        text = f"\n{text}\n"
+        for before, after in ((sign, sign), (sign, sign), ("\n", sign), (sign, "\n")):
+            text = text.replace(before + after, before + word + after)
+        return text[1:-1]
 
     def _slow(self, lines: list[bytes], columns: Sequence[int], counts: Counter[str]) -> Values:
         values = np.full((len(lines), len(columns)), np.nan)

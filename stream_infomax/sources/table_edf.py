@@ -169,7 +169,10 @@ def _read(path: Path) -> tuple[Any, int]:
     """Return the head of a file and its annotations, and whether its last record is incomplete."""
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        header = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
+        try:
+            header = edfio.read_edf(path, lazy_load_data=True, header_encoding="latin-1")
+        except (LookupError, ArithmeticError, NameError) as error:  # edfio checks little of what it reads
+            raise ValueError(f"its head makes no sense ({error})") from error
     for warning in said:
         log.warning("%s: %s", path, warning.message)
     return header, sum("Incomplete" in str(warning.message) for warning in said)

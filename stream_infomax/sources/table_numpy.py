@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -259,12 +260,13 @@ def head_of_file(path: Path) -> Member:
 def _head(file: IO[bytes], size: int) -> Member:
     """Return what the head of an array says; ValueError where it lies about its length."""
     version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        head = np.lib.format.read_array_header_1_0(file)
-    elif version == (2, 0):
-        head = np.lib.format.read_array_header_2_0(file)
-    else:
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
         raise ValueError(f"its format has version {version}; accepted are 1.0 and 2.0")
+    try:
+        head = read(file)
+    except (TokenError, SyntaxError, TypeError) as error:
+        raise ValueError(f"the head of an array makes no sense ({error})") from error
     member = Member(*head, size)
     held = size - file.tell()
     if not member.dtype.hasobject and member.bytes > held:

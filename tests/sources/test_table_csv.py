@@ -87,6 +87,17 @@ def test_bad_lines_are_nan_and_counted(tmp_path: Path) -> None:
     assert TableSource(tmp_path).outline().left_out["ragged lines"] == 3
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_empty_cells_anywhere_in_a_line(tmp_path: Path, delimiter: str) -> None:
+    rows = np.random.default_rng(0).integers(0, 99, (600, 3)).astype(np.float32)
+    rows[np.random.default_rng(1).uniform(size=rows.shape) < 0.3] = np.nan
+    lines = [delimiter.join("" if np.isnan(cell) else f"{cell:g}" for cell in row) for row in rows]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    found, counts = read(tmp_path)
+    np.testing.assert_array_equal(found, rows)
+    assert not [key for key in counts if key.startswith("left out")]
+
+
 def test_labels_may_hold_the_delimiter(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(BAD, encoding="utf-8")
     found = [frame.labels.get("word") for frame in TableSource(tmp_path, label="word").frames()]
