@@ -94,6 +94,7 @@ STAGES = Kinds(
 SINKS = Kinds(
     "stream_infomax.sinks",
     {
+        "lsl": "stream_infomax.sinks.lsl:LslSink",
         "mqtt": "stream_infomax.sinks.mqtt:MqttSink",
         "npz": "stream_infomax.sinks.npz:NpzSink",
         "parquet": "stream_infomax.sinks.parquet:ParquetSink",

@@ -75,6 +75,7 @@ def broker(folder: Path) -> Iterator[tuple[dict[str, Any], Content]]:
 
 
 EXAMPLES = [
+    Example("lsl"),
     Example("mqtt", lambda folder: {"host": "localhost", "topic": "features/{stream}"}, broker),
     Example("npz", lambda folder: {"path": str(folder / "features"), "part": 400}),
     Example("parquet", lambda folder: {"path": str(folder / "features"), "part": 400}, needs=("pyarrow",)),

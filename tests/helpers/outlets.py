@@ -36,8 +36,9 @@ class Outlet:
         """Push rows, after so many seconds of which there are none."""
         self._tell(["push", n, skip])
 
-    def push_texts(self, *texts: str) -> None:
-        self._tell(["texts", *texts])
+    def push_texts(self, *texts: str, at: float = 0.0) -> None:
+        """Push texts, at a time in seconds since 1970; 0: now."""
+        self._tell(["texts", at, *texts])
 
     def wait_for_listeners(self) -> None:
         self._tell(["wait"])
@@ -83,9 +84,9 @@ def main(name: str, kind: str, channels: int, rate: float, form: str, source_id:
                 for i in range(n):
                     outlet.push_sample(rows[i].tolist(), at + i / rate if rate else at)
                 count, at = count + n, at + (n / rate if rate else 0)
-            case ["texts", *texts]:
+            case ["texts", moment, *texts]:
                 for text in texts:
-                    outlet.push_sample([text])
+                    outlet.push_sample([text], moment - time.time() + pylsl.local_clock() if moment else 0.0)
             case ["wait"]:
                 assert outlet.wait_for_consumers(LONG)
             case ["now"]:

@@ -30,10 +30,6 @@ channels = 2
 rate = 100.0
 frame = 1
 duration = {duration}
-
-[[sink]]
-kind = "npz"
-path = "features.npz"
 """
 
 
@@ -76,7 +72,7 @@ class Sensor:
 def test_a_broker_and_a_source_that_die_in_mid_stream(broker, tmp_path):
     (tmp_path / "mqtt.toml").write_text(CONFIG.format(port=broker.port, duration=4.0))
     sensor = Sensor(broker)
-    with started("run", "mqtt.toml", folder=tmp_path) as (process, said):
+    with started("run", "mqtt.toml", "--save-features", "features.npz", folder=tmp_path) as (process, said):
         assert any(line.startswith("source: running") for line in said)
         with TapReader(f"ipc://{tmp_path}/run/source.tap", topics=(FRAME,)) as tap:
             sensor.send_until(tap)
