@@ -259,7 +259,7 @@ class RunFolder:
             names_in(record.config)
         except FileNotFoundError:
             return None
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise ConfigError(
                 f"{self._record}: not readable: {error}. --fresh removes what the run wrote and starts over"
             ) from error

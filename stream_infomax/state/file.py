@@ -71,7 +71,10 @@ def load(path: Path) -> Tree:
     text = metadata.get("tree", "")
     if metadata.get("digest") != _digest(text, arrays):
         raise StateFileError(f"{path}: its content does not match its digest: damaged")
-    tree: Tree = _join(json.loads(text), arrays)
+    try:
+        tree: Tree = _join(json.loads(text), arrays)
+    except RecursionError:
+        raise StateFileError(f"{path}: its tree is nested deeper than any state: damaged") from None
     return tree
 
 

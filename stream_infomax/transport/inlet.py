@@ -178,7 +178,7 @@ class Inlet:
     def _take(self, parts: Sequence[bytes]) -> Arrival | None:
         try:
             answer = messages.decode_answer(parts[0])
-        except (msgspec.DecodeError, ValueError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             self.lost["transport"] += 1
             return None
         if isinstance(answer, Refused):

@@ -129,7 +129,7 @@ class Outlet(Bound):
             if len(parts) != 1 or len(parts[0]) > messages.MAX_REQUEST_BYTES:
                 raise ValueError(f"a request is one part of at most {messages.MAX_REQUEST_BYTES} bytes")
             request = messages.decode_request(parts[0])
-        except (msgspec.DecodeError, ValueError) as error:  # a UnicodeDecodeError is a ValueError
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
             self._refuse(peer, "request", f"not a request: {error}")
             return
         reader = self._readers.get(request.reader)

@@ -118,6 +118,7 @@ EIGHT = b"\0" * 8
 TWO_TIMES = [{"name": "x", "dtype": "float32", "axes": ["time"], "shape": [2]}] * 2
 MALFORMED = {
     "nothing": ([], "parts", "no part"),
+    "nested": ([b"\x81\xa1x" + b"\x91" * 3297 + b"\xc0"], "header", "not a frame header"),
     "no map": ([b"\x01"], "header", "not a frame header"),
     "cut": ([header()[:-3], EIGHT], "header", "not a frame header"),
     "bad utf-8": ([header().replace(b"\xa1a", b"\xa1\xff"), EIGHT], "header", "not a frame header"),

@@ -66,6 +66,7 @@ def test_a_name_is_free_again_when_its_reader_has_gone(context, address):
 
 
 FETCH = {"kind": "fetch", "reader": "r", "log": LOG, "from": 0, "credit": 1}
+NESTED = b"\x81\xa1x" + b"\x91" * 3297 + b"\xc0"
 BAD_REQUESTS = {
     "noise": [b"\xc1\xff"],
     "empty": [b""],
@@ -77,6 +78,7 @@ BAD_REQUESTS = {
     "negative offset": [messages.encode({**FETCH, "from": -1})],
     "unknown key": [messages.encode({**FETCH, "colour": "red"})],
     "bad utf-8": [messages.encode(FETCH).replace(b"\xa1r", b"\xa1\xff")],
+    "nested": [NESTED],
     "wrong type": [messages.encode({**FETCH, "from": "start"})],
 }
 
@@ -124,11 +126,12 @@ def test_frames_that_are_none_are_counted_and_passed_over(context, ipc):
         router.send_multipart([peer, head[2], wire.encode(frame(2))[0], b"short"])
         router.send_multipart([peer, head[3], *wire.encode(frame(1))])  # its header has another offset
         router.send_multipart([peer, b"\xc1"])
+        router.send_multipart([peer, NESTED])
         router.send_multipart([peer, messages.encode({"kind": "surprise"})])
         router.send_multipart([peer, head[4]])
         router.send_multipart([peer, head[5], *wire.encode(frame(5))])
         assert read(inlet, [], 2) == [1, 5]
-    assert inlet.lost == {"header": 2, "length": 1, "transport": 2, "parts": 1}
+    assert inlet.lost == {"header": 2, "length": 1, "transport": 3, "parts": 1}
     assert inlet.next == 6
 
 
