@@ -56,6 +56,8 @@ def check(config: Config) -> None:
     for service in config.services():
         for address in config.addresses(service):
             _check_address(config, service, address)
+    placed = config.source.settings.placed(Path(config.run.folder).resolve(), config.source.name)
+    _check_depth(config, getattr(placed, "bind", ""))
 
 
 def _check_extras(config: Config) -> None:
@@ -75,6 +77,10 @@ def _check_address(config: Config, service: str, address: str) -> None:
     if "*" in address:
         accepted = "an address like tcp://127.0.0.1:5600 (tcp://0.0.0.0:5600 for all interfaces)"
         raise ConfigError(str(SettingError(key, address, accepted, "it can be bound but not connected to")))
+    _check_depth(config, address)
+
+
+def _check_depth(config: Config, address: str) -> None:
     file = address.removeprefix("ipc://")
     if file != address and len(file.encode()) > LONGEST_SOCKET_PATH:
         problem = f"too deep for a socket: {file} has {len(file.encode())} bytes of {LONGEST_SOCKET_PATH}"
