@@ -184,13 +184,12 @@ class MicrophoneSource(PluggedSource[Block]):
         """Return how many frames come in so many seconds."""
         return seconds * self.cutter.rate / self.cutter.size
 
-    def lose(self, seconds: float, reason: str) -> None:
-        """Count the frames that would have held the samples that are missing, and begin another segment."""
+    def drain(self) -> None:
+        """Give the cutter what is in the resampler."""
         if self._resampler is not None:
             at = self._until - self._resampler.behind
             self.cutter.add(self._resampler.end(), at)
             self._resampler = None
-        super().lose(seconds, reason)
 
     def _rows(self, block: Block) -> npt.NDArray[np.float32]:
         rows = np.frombuffer(block.data, np.float32).reshape(block.size, self._width)

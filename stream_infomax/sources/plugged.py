@@ -96,6 +96,9 @@ class PluggedSource(Generic[T]):
         """Let go of the device."""
         raise NotImplementedError
 
+    def drain(self) -> None:
+        """Give the cutter what is held back until more comes: nothing comes any more, or nothing that continues it."""
+
     def frames_in(self, seconds: float) -> float:
         """Return how many frames would have come in so many seconds."""
         raise NotImplementedError
@@ -145,7 +148,15 @@ class PluggedSource(Generic[T]):
         if cutter is None:
             return None
         while (frame := cutter.take()) is None:
-            item = None if cutter.ended else self._next()
+            try:
+                item = None if cutter.ended else self._next()
+            except OSError:
+                self._gone = True
+                self.drain()
+                cutter.flush()
+                if (rest := cutter.take()) is not None:  # it has gone for the next call as well
+                    return rest
+                raise
             if item is None:
                 return None
             self._arrived, self._patience = item.arrived, SILENCE
@@ -213,6 +224,7 @@ class PluggedSource(Generic[T]):
 
     def lose(self, seconds: float, reason: str) -> None:
         """Count the frames that would have come, and begin another segment."""
+        self.drain()
         self.cutter.gap()
         self.lost[reason] += max(1, math.ceil(self.frames_in(seconds) - 1e-3))
 
@@ -239,13 +251,9 @@ class PluggedSource(Generic[T]):
 
     def _next(self) -> T | None:
         """Return what came next, None where nothing is there yet. Raises OSError where the device has gone."""
-        try:
-            item = self.arrivals.get()
-            if item is None and time.monotonic() > self._arrived + self._patience:
-                raise self._has_gone(f"nothing came for {self._patience:g} s")
-        except OSError:
-            self._gone = True
-            raise
+        item = self.arrivals.get()
+        if item is None and time.monotonic() > self._arrived + self._patience:
+            raise self._has_gone(f"nothing came for {self._patience:g} s")
         return item
 
     def _has_gone(self, how: str) -> OSError:
