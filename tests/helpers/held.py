@@ -440,6 +440,24 @@ def feed_source(one: Any, i: int) -> list[np.ndarray]:
     return [np.frombuffer(part, np.uint8) for part in wire.encode(next(iter(one.frames(i))))]
 
 
+def devices_source() -> Any:
+    """A source of devices that nobody opens: its messages come by hand."""
+    from stream_infomax.sources.devices import DevicesSource
+
+    return DevicesSource(segment_seconds=0.5)
+
+
+def feed_devices(one: Any, i: int) -> list[np.ndarray]:
+    """Two devices take turns; one of them skips a message now and then, and has a clock that jumps."""
+    stream, number = "ab"[i % 2], i // 2
+    count = number + (number // 4 if stream == "b" else 0)
+    rows = Array(rows_of(i, 10, 2), ("time", "channel"))
+    time = 1e9 + 0.1 * count + (50.0 if stream == "b" and number > 9 else 0.0)
+    sent = Frame(stream, arrays={"x": rows}, time=time, rate=100.0)
+    made = one._frame_of(wire.encode_pushed(sent, count, "s"), 1.0)
+    return [np.frombuffer(part, np.uint8) for part in wire.encode(made)]
+
+
 def output_log() -> Any:
     from stream_infomax.transport.log import OutputLog
 
@@ -489,6 +507,7 @@ HELD: dict[str, Held] = {
     "audio source": Held(audio_source, feed_source),
     "table source": Held(table_source, feed_source),
     "several sources": Held(several_source, feed_source),
+    "devices source": Held(devices_source, feed_devices, 9),
     "output log": Held(output_log, feed_log, 9),
 }
 if HAS_IMAGES:
