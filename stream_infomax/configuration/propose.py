@@ -8,6 +8,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.types import NAME_PATTERN
-from stream_infomax.sources.files import find
+from stream_infomax.sources.files import Found, find, name_of
 from stream_infomax.sources.images import SUFFIXES as PICTURES
-from stream_infomax.sources.labels import BESIDE
+from stream_infomax.sources.labels import BESIDE, Labels
 from stream_infomax.sources.recordings import SUFFIXES as SOUND
 from stream_infomax.sources.table_files import SUFFIXES as TABLES
 from stream_infomax.sources.video_files import SUFFIXES as VIDEOS
@@ -35,6 +36,8 @@ SIDE, PATCHES = 144, 64
 # There is a basis after at most this share of the rows.
 SHARE = 0.5
 LEAST_ROWS = 40
+# What a table of labels has at most.
+LABELS_BYTES = 16 << 20
 # Rows of a frame of tables.
 FRAME = 256
 TABLE = "tables"
@@ -67,13 +70,14 @@ def _name(path: Path) -> str:
 
 
 def _proposal(path: Path) -> Proposal:
-    found = find(path, SUFFIXES, ACCEPTED, path / BESIDE)
-    if not found.files:
+    found = find(path, SUFFIXES, ACCEPTED)
+    beside = _table_of_labels(path, found)
+    kinds = {file: _kind(file) for file in found.files if file != beside and file.name != BESIDE}
+    if not kinds:
         raise SettingError("path", str(path), ACCEPTED, found.nothing())
-    kinds = {file: _kind(file) for file in found.files}
     counts = Counter(kinds.values())
     kind, _ = counts.most_common(1)[0]
-    files = [file for file in found.files if kinds[file] == kind]
+    files = [file for file in kinds if kinds[file] == kind]
     proposers = {TABLE: propose_table, "recordings": _recordings, "pictures": _pictures, "videos": _videos}
     proposal = proposers[kind](path, files)
     others = ", ".join(f"{n} {other}" for other, n in counts.items() if other != kind)
@@ -81,11 +85,24 @@ def _proposal(path: Path) -> Proposal:
         suffixes = "|".join(sorted({file.suffix.lower()[1:] for file in files}))
         proposal.source["include"] = rf"(?i)\.({suffixes})$"
         proposal.said.append(f"There is something else too, which is not used: {others}.")
-    beside = (path if path.is_dir() else path.parent) / BESIDE
-    if beside.is_file() and kind != "pictures":
+    if beside is not None and kind != "pictures":
         proposal.source["labels_csv"] = str(beside)
-        proposal.said.append(f"Labels are taken from {beside}.")
+        proposal.said.append(f"Labels are taken from {beside}, which names the files in its first column.")
     return proposal
+
+
+def _table_of_labels(path: Path, found: Found) -> Path | None:
+    """Return the CSV file beside the others whose first column names most of them, None where there is none."""
+    names = [name_of(file, found.folder) for file in found.files]
+    for file in sorted((path if path.is_dir() else path.parent).glob("*.csv"), key=lambda file: file.name != BESIDE):
+        if file == path or file.stat().st_size > LABELS_BYTES:
+            continue
+        with suppress(SettingError):
+            labels = Labels("", file, path)
+            n_named = sum(bool(labels.of(name)) for name in names if name != file.name)
+            if n_named and 2 * n_named >= len(names) - 1:
+                return file
+    return None
 
 
 def _kind(file: Path) -> str:

@@ -185,6 +185,22 @@ def test_a_folder_with_several_kinds_of_files(tmp_path: Path) -> None:
     assert source["include"]
 
 
+def test_a_table_that_names_the_files_has_their_labels(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    (folder / "sounds").mkdir(parents=True)
+    for name in "abc":
+        soundfile.write(folder / "sounds" / f"{name}.wav", signal(9000, 1) / 20, 8000)
+    (folder / "clips.csv").write_text("file,class\na.wav,dog\nb.wav,rain\nc.wav,dog\n")
+    (folder / "data.csv").write_text("1,2\n3,4\n")
+    source, _, said = proposed(folder)
+    assert source["labels_csv"] == str(folder / "clips.csv")
+    assert "clips.csv, which names the files in its first column." in said
+    assert "not used: 1 tables" in said
+    (folder / "clips.csv").write_text("file,class\nx.wav,dog\n")
+    assert "labels_csv" not in proposed(folder)[0]
+    assert "labels_csv" not in proposed(folder / "sounds" / "a.wav")[0]
+
+
 def test_what_cannot_be_learnt_from_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("only,words\nin,here\n")
     with pytest.raises(ConfigError, match=r"no usable table there .*no column of numbers"):
