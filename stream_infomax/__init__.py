@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from stream_infomax.sources.synthetic import SyntheticSource
     from stream_infomax.sources.table import TableSource
     from stream_infomax.sources.video import VideoSource
+    from stream_infomax.sources.xdf import XdfSource
     from stream_infomax.stages.classifier import ClassifierStage
     from stream_infomax.stages.contrast import ContrastStage
     from stream_infomax.stages.learner import LearnerStage
@@ -54,6 +55,7 @@ _HOMES = {
     "TapReader": "transport.tap",
     "VideoSource": "sources.video",
     "WindowsStage": "stages.windows",
+    "XdfSource": "sources.xdf",
     "load_config": "configuration.load",
     "translate": "learning.infomax.translate",
 }
@@ -67,6 +69,7 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "AudioSource",
     "ImageSource",
     "VideoSource",
+    "XdfSource",
     "SyntheticSource",
     "SeveralSource",
     "TableSource",

@@ -11,7 +11,7 @@ import types
 
 import numpy as np
 import pytest
-from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HAS_VIDEO, HELD, Held, go_on
+from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, HELD, Held, go_on
 
 import stream_infomax
 from stream_infomax.state import file as state_file
@@ -129,7 +129,8 @@ def classes_within(one):
 
 
 @pytest.mark.skipif(
-    not (HAS_TORCH and HAS_MEL and HAS_IMAGES and HAS_VIDEO), reason="some classes cannot be made without extras"
+    not (HAS_TORCH and HAS_MEL and HAS_IMAGES and HAS_VIDEO and HAS_XDF),
+    reason="some classes cannot be made without extras",
 )
 @pytest.mark.filterwarnings("ignore")
 def test_every_class_that_holds_state_is_among_those_tested():

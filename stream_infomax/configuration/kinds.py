@@ -79,6 +79,7 @@ SOURCES = Kinds(
         "synthetic": "stream_infomax.sources.synthetic:SyntheticSource",
         "table": "stream_infomax.sources.table:TableSource",
         "video": "stream_infomax.sources.video:VideoSource",
+        "xdf": "stream_infomax.sources.xdf:XdfSource",
     },
 )
 STAGES = Kinds(

@@ -13,7 +13,7 @@ from contracts import streams
 from contracts.kinds import SOURCES as KINDS
 from contracts.settings import described
 from contracts.stages import counted
-from helpers import videos
+from helpers import videos, xdf
 from helpers.extras import extra
 
 from stream_infomax.settings.record import make
@@ -119,6 +119,17 @@ class Example:
         return f"{self.kind} {self.form}".strip()
 
 
+def lab_recordings(folder):
+    """Write two XDF files with markers, and something that is none."""
+    for number in range(2):
+        at = np.arange(250 + 90 * number) / 100
+        rows = np.random.default_rng(number).standard_normal((len(at), 2))
+        words = xdf.Stream("words", ["left", "right"], [0.5, 1.2], "Markers", "string", 0.0)
+        xdf.write(folder / f"{number}.xdf", xdf.Stream("amplifier", rows, at), words)
+    (folder / "notes.txt").write_text("no recording")
+    return {"path": str(folder), "markers": "words", "frame": 40}
+
+
 def films(folder):
     """Write two videos, and something that is none."""
     extra("av")
@@ -139,6 +150,8 @@ EXAMPLES = [
     Example("table", sensors, "recordings", is_random=False),
     Example("table", columns, "parquet", is_random=False),
     Example("table", lambda folder: {**table(folder), "order": "shuffled", "repeat": 2}, "csv"),
+    Example("xdf", lab_recordings, "sorted", is_random=False),
+    Example("xdf", lambda folder: {**lab_recordings(folder), "order": "shuffled", "repeat": 2}, "shuffled"),
     Example("video", films, "pictures", is_random=False),
     Example("video", lambda folder: {**films(folder), "mode": "patches", "crop": (8, 9), "items": 5}, "patches"),
     Example("video", lambda folder: {**films(folder), "order": "shuffled", "repeat": 2, "colour": True}, "shuffled"),

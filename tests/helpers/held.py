@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from helpers import videos
+from helpers import videos, xdf
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
@@ -25,6 +25,7 @@ from stream_infomax.frames.frame import Array, Frame
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 HAS_IMAGES = importlib.util.find_spec("PIL") is not None and importlib.util.find_spec("skimage") is not None
 HAS_MEL = importlib.util.find_spec("kaldi_native_fbank") is not None
+HAS_XDF = importlib.util.find_spec("pyxdf") is not None
 HAS_VIDEO = importlib.util.find_spec("av") is not None
 PIECES = 12
 
@@ -375,7 +376,7 @@ def feed_grids(one: Any, i: int) -> list[np.ndarray]:
 
 @functools.cache
 def folder() -> Path:
-    """A recording, a picture, a video and a table, there as long as the process."""
+    """Two recordings, a picture, a video and a table, there as long as the process."""
     import soundfile
 
     made = Path(tempfile.mkdtemp())
@@ -390,6 +391,7 @@ def folder() -> Path:
 
         pixels = (8 * rows_of(0, 40 * 40, 1).reshape(40, 40) + 100).clip(0, 255).astype(np.uint8)
         Image.fromarray(pixels).save(made / "pictures" / "a.png")
+    xdf.write(made / "a.xdf", xdf.Stream("amplifier", np.ones((900, 2)), np.arange(900) / 100))
     if HAS_VIDEO:
         (made / "films").mkdir()
         videos.encode(made / "films" / "a.mp4", videos.scenes(12, 16, 24), g=5)
@@ -412,6 +414,12 @@ def image_source() -> Any:
     from stream_infomax import ImageSource
 
     return ImageSource(folder() / "pictures", frames=40, items=4)
+
+
+def xdf_source() -> Any:
+    from stream_infomax import XdfSource
+
+    return XdfSource(folder() / "a.xdf", frame=40, repeat=2)
 
 
 def video_source() -> Any:
@@ -512,6 +520,8 @@ HELD: dict[str, Held] = {
 }
 if HAS_IMAGES:
     HELD["image source"] = Held(image_source, feed_source)
+if HAS_XDF:
+    HELD["xdf source"] = Held(xdf_source, feed_source)
 if HAS_VIDEO:
     HELD["video source"] = Held(video_source, feed_source)
 if HAS_MEL:

@@ -23,6 +23,7 @@ PARTS = {
     "pylsl": "from stream_infomax.sources.lsl import LslSource; LslSource(stream='a')",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "onnx": "from stream_infomax.export import onnx",
+    "pyxdf": "from stream_infomax import XdfSource; XdfSource('a.xdf')",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",
     "sounddevice": "from stream_infomax.sources.microphone import MicrophoneSource; MicrophoneSource()",
     "skimage": "from stream_infomax import ImageSource; ImageSource('skimage:natural', frames=1)",
