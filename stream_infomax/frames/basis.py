@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
@@ -36,6 +37,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Of the neurons' g = σ(β ŷ + b), (K1,) float32.
     seed
         Of the spikes, where they are drawn.
+    stream
+        The one stream that it is of; empty where the learner serves all.
     """
 
     stage: str
@@ -51,14 +54,20 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     beta: Floats
     bias: Floats
     seed: int | None = None
+    stream: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells the learner from others of the service: its stage and, where it has one, its stream."""
+        return f"{self.stage}/{self.stream}" if self.stream else self.stage
 
 
 @runtime_checkable
 class HasBasis(Protocol):
     """A stage that encodes with a basis."""
 
-    def basis(self) -> Basis | None:
-        """Return the one that the next frame is encoded with; None where there is none yet."""
+    def bases(self) -> Sequence[Basis]:
+        """Return those that the next frame may be encoded with, as far as the newest frame may have changed them."""
         ...
 
 

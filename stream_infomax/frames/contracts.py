@@ -333,7 +333,7 @@ class Pipeline:
 
     def bases(self) -> list[Basis]:
         """Return what the stages encode the next frame with, as far as they have a basis."""
-        return [basis for stage in self._with_basis if (basis := stage.basis()) is not None]
+        return [basis for stage in self._with_basis for basis in stage.bases()]
 
     def measures(self) -> list[Measure]:
         """Return the measures of all stages, in the order of the data."""

@@ -111,7 +111,7 @@ def _services(config: Mapping[str, Any]) -> list[str]:
 
 def difference(one: Side, other: Side) -> Difference:
     """Put two runs beside each other."""
-    mine, its = ({stage.name: stage for stage in learners(run.stages.values())} for run in (one, other))
+    mine, its = ({stage.key: stage for stage in learners(run.stages.values())} for run in (one, other))
     matched = {
         name: match(mine[name].learner, its[name].learner)
         for name in mine

@@ -247,7 +247,9 @@ class RunFolder:
                         place.rmdir()
             for ending in BESIDE:
                 _remove(self.path / f"{name}{ending}")
-            _remove(self.path / f"filters-{name}.png")
+            pictures = re.compile(rf"filters-{re.escape(name)}(\.[\w-]+)?\.png")  # of the stage, or of its streams
+            for picture in filter(pictures.fullmatch, _listed(self.path)):
+                _remove(self.path / picture)
         for name in WHOLE:
             _remove(self.path / name)
 

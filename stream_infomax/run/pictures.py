@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stream_infomax.frames.contracts import Pipeline, Stage
 from stream_infomax.frames.event import Event
+from stream_infomax.learning.infomax.encoder import in_file
+from stream_infomax.settings.types import NAME_PATTERN
 
 if TYPE_CHECKING:
     from stream_infomax.configuration.load import Config
@@ -76,8 +79,15 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     for stage in learners(stages):
         learner = stage.learner
         figure = plots.components(learner.components_, learner.mixing_, stage.row_axes, stage.row_shape, _rate(config))
-        pictures.append(plots.save(figure, folder / ("filters.png" if alone else f"filters-{stage.name}.png")))
+        pictures.append(plots.save(figure, folder / picture_of(stage.name, stage.stream, alone)))
     return pictures
+
+
+def picture_of(stage: str, stream: str, alone: bool) -> str:
+    """Return the name of a picture: of the only learner, of one of several, or of a stream's."""
+    if stream:
+        return f"filters-{stage}.{stream if re.search(NAME_PATTERN, stream) else in_file(f'/{stream}')[1:]}.png"
+    return "filters.png" if alone else f"filters-{stage}.png"
 
 
 def _draw_learning_curves(folder: RunFolder, events: Sequence[Event]) -> list[Path]:
@@ -110,10 +120,18 @@ def _draw_recovery(config: Config, checkpoint: Checkpoint, stages: list[Stage], 
 
 def learners(stages: Iterable[Stage]) -> list[LearnerStage]:
     """Return the stages that are learners with a basis of at least one component."""
-    from stream_infomax.stages.learner import LearnerStage
+    return [stage for stage in all_learners(stages) if stage.is_warm and len(stage.learner.components_)]
 
-    found = [stage for stage in stages if isinstance(stage, LearnerStage)]
-    return [stage for stage in found if stage.is_warm and len(stage.learner.components_)]
+
+def all_learners(stages: Iterable[Stage]) -> list[LearnerStage]:
+    """Return the stages that are learners; of one with a learner for each stream, the learners of the first streams."""
+    from stream_infomax.stages.learner import LearnerStage
+    from stream_infomax.stages.own_learners import OwnLearners
+
+    found: list[LearnerStage] = []
+    for stage in stages:
+        found += [stage] if isinstance(stage, LearnerStage) else stage.shown if isinstance(stage, OwnLearners) else []
+    return found
 
 
 def _rate(config: Mapping[str, Any]) -> float:

@@ -18,11 +18,10 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.classifier.scores import Figures
 from stream_infomax.run.folder import IN_PROCESS, Record, RunFolder
 from stream_infomax.run.learnt import stages_in
-from stream_infomax.run.pictures import draw_run
+from stream_infomax.run.pictures import all_learners, draw_run
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.stages.classifier import ClassifierStage
-from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.watch.history import History
 
 S = TypeVar("S", bound=Stage)
@@ -129,7 +128,7 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
     pictures, undrawn = _pictures(config, folder, checkpoints, learnt)
     sinks = {name: checkpoints[IN_PROCESS] if in_process else _newest(folder, name) for name in config.sinks()}
     classifiers = _of_type(stages, ClassifierStage)
-    cold = [stage for stage in _of_type(stages, LearnerStage) if not stage.is_warm]
+    cold = [stage for stage in all_learners(stages) if not stage.is_warm]
     return Summary(
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
@@ -138,7 +137,7 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
         unlabelled={stage.name: stage.target for stage in classifiers if stage.lacks_labels},
-        warming_up={stage.name: int(stage.counts().get("rows", 0)) for stage in cold},
+        warming_up={stage.key: int(stage.counts().get("rows", 0)) for stage in cold},
         pictures=[str(path) for path in pictures],
         checkpoints=[str(path) for path in paths.values()],
         undrawn=undrawn,

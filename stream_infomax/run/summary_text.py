@@ -37,7 +37,8 @@ def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
         if measure.stage not in summary.scores:
             better = f", {kind.better} is better" if kind.better else ""
             after = f"{measure.position:,} {kind.over}"
-            yield f"{measure.stage}: {kind.title} {kind.text(measure.value)} after {after}{better}"
+            name = f"{measure.stage}, {measure.level}" if measure.level else measure.stage
+            yield f"{name}: {kind.title} {kind.text(measure.value)} after {after}{better}"
     for name, levels in summary.scores.items():
         yield f"{name}: accuracy, each segment before its label is learnt"
         yield from _table(levels)

@@ -9,9 +9,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis
-from stream_infomax.learning.infomax.encoder import Encoder, Kept, kept_bases
+from stream_infomax.learning.infomax.encoder import Encoder, Kept, in_file, kept_bases
 
-# The most that the bases of a stage take on disk, and how many there are room for however large they are.
+# The most that the bases of a stage, of all its streams, take on disk, and how many of each there is room for
+# however large they are.
 MOST_BYTES, LEAST = 64 << 20, 16
 
 
@@ -36,14 +37,14 @@ class Bases:
         """Return those of `bases`, with which the frame `offset` will be encoded, that are others than before."""
         new = []
         for basis in bases:
-            before = self._newest.get(basis.stage)
+            before = self._newest.get(basis.key)
             if before is not None and before.version == basis.version:
                 continue
             if before is None:
                 basis, is_known = self._dated(basis, offset)
             else:
                 basis, is_known = replace(basis, previous=before.version, offset=offset), False
-            self._newest[basis.stage] = basis
+            self._newest[basis.key] = basis
             if not is_known:
                 self._unsaved.append(basis)
             new.append(basis)
@@ -58,22 +59,23 @@ class Bases:
             Where the disk does not take it.
         """
         for basis in self._unsaved:
-            about = {"stage": basis.stage, "previous": basis.previous, "offset": basis.offset}
-            Encoder.of(basis).save(Kept(basis.stage, basis.offset, basis.version, self._folder).path, **about)
-        for stage in {basis.stage for basis in self._unsaved}:
-            thin(self._kept(stage))
+            about = {"stage": basis.key, "previous": basis.previous, "offset": basis.offset}
+            Encoder.of(basis).save(Kept(in_file(basis.key), basis.offset, basis.version, self._folder).path, **about)
+        for key in {basis.key for basis in self._unsaved}:
+            own = sum(basis.stage == key.partition("/")[0] for basis in self._newest.values())
+            thin(self._kept(key), MOST_BYTES // own)
         self._unsaved.clear()
 
     def _dated(self, basis: Basis, offset: int) -> tuple[Basis, bool]:
         """Return the first basis of this life from where on it holds, and whether there is a file of it."""
-        kept = [one for one in self._kept(basis.stage) if one.offset <= offset]
+        kept = [one for one in self._kept(basis.key) if one.offset <= offset]
         if kept and kept[-1].version == basis.version:
             previous = kept[-2].version if len(kept) > 1 else ""
             return replace(basis, previous=previous, offset=kept[-1].offset), True
         return replace(basis, previous=kept[-1].version if kept else "", offset=offset), False
 
-    def _kept(self, stage: str) -> list[Kept]:
-        return [one for one in kept_bases(self._folder) if one.stage == stage]
+    def _kept(self, key: str) -> list[Kept]:
+        return [one for one in kept_bases(self._folder) if one.stage == in_file(key)]
 
 
 def copy_before(source: Path, folder: Path, offset: int) -> None:
@@ -83,11 +85,11 @@ def copy_before(source: Path, folder: Path, offset: int) -> None:
             shutil.copyfile(one.path, folder / one.path.name)
 
 
-def thin(kept: list[Kept]) -> None:
+def thin(kept: list[Kept], most_bytes: int = MOST_BYTES) -> None:
     """Remove files, oldest first here, until there are few enough."""
     kept = list(kept)
     size = max((one.path.stat().st_size for one in kept), default=1)
-    most = max(LEAST, MOST_BYTES // size)
+    most = max(LEAST, most_bytes // size)
     while len(kept) > most:
         offsets = [one.offset for one in kept]
         # The first and the newest stay.

@@ -129,9 +129,9 @@ class EncoderStage:
         self._take(Encoder.from_tree(state["encoder"]))
         self._counts = dict(state["counts"])
 
-    def basis(self) -> Basis:
-        """Return the basis."""
-        return self._basis
+    def bases(self) -> list[Basis]:
+        """Return the basis, which never changes."""
+        return [self._basis]
 
     def measures(self) -> list[Measure]:
         """Nothing is learnt here."""

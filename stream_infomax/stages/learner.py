@@ -7,7 +7,8 @@ import json
 import logging
 import math
 import warnings
-from typing import Annotated, Any, ClassVar
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,11 @@ from stream_infomax.learning.threads import one_thread
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.outline import Outline
+from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Seed
+from stream_infomax.stages.own_learners import OwnLearners
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
@@ -44,6 +47,13 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
     free: ClassVar = ("half_life", "adapt", "false_alarm_rows", "learn")
 
     learn: Annotated[bool, Doc("False: only encode.")] = True
+    share: Annotated[
+        Literal["all", "stream"],
+        Doc(
+            "`all`: one basis serves all streams. `stream`: each stream has a learner of its own, with a memory of its "
+            "own; 16 of those that have ended are kept."
+        ),
+    ] = "all"
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -79,9 +89,10 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
 class LearnerStage:
     """Learn from each frame's rows and publish them encoded with the basis as it stood before.
 
-    One basis serves all streams. Rows that are set aside (not finite, warm-up) come out as NaN. The warm-up decides how
-    many outputs there are: its rows have no columns, unless `overcomplete` says that there are `n_components` whatever
-    the rank. Once rows have columns, their number stays.
+    One basis serves all streams, or each has its own (`share`): then this makes an `OwnLearners`. Rows that are set
+    aside (not finite, warm-up) come out as NaN. The warm-up decides how many outputs there are: its rows have no
+    columns, unless `overcomplete` says that there are `n_components` whatever the rank. Once rows have columns, their
+    number stays.
 
     Parameters
     ----------
@@ -91,9 +102,21 @@ class LearnerStage:
         The array to learn from.
     carry
         Arrays of the incoming frame that are passed on.
+    stream
+        The one stream that it learns from, where each has a learner of its own.
     """
 
-    def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
+    def __new__(
+        cls, name: str = "", input: str = "", carry: tuple[str, ...] = (), stream: str | None = None, **settings: Any
+    ) -> Any:
+        """Return the stage that the settings describe."""
+        if settings.get("share") == "stream" and stream is None:
+            return OwnLearners(name, partial(cls, name, input, carry, **settings))
+        return object.__new__(cls)
+
+    def __init__(
+        self, name: str, input: str, carry: tuple[str, ...] = (), stream: str | None = None, **settings: Any
+    ) -> None:
         from stream_infomax.learning.infomax.estimator import OnlineInfomax
         from stream_infomax.learning.measures.information import RunningInformation
 
@@ -101,10 +124,11 @@ class LearnerStage:
         self.name = name
         self.input = input
         self.carry = tuple(carry)
+        self.stream = stream or ""
         self.learn = given.learn
         parameters = {key: getattr(given, key) for key in InfomaxSettings.__struct_fields__}
         self.learner = OnlineInfomax(random_state=given.seed, **parameters).set_output(transform="default")
-        self.encoder = _encoder_id(name, given.seed, parameters)
+        self.encoder = _encoder_id(name, given.seed, parameters, self.stream)
         self.row_axes: tuple[str, ...] = ()
         self.row_shape: tuple[int, ...] = ()
         self._panel = Panel(seed=given.seed)
@@ -156,7 +180,7 @@ class LearnerStage:
             warnings.simplefilter("always", UserWarning)
             features = self.learner.partial_fit_transform(rows)
         for warning in said:
-            log.warning("stage %s: %s", self.name, warning.message)
+            log.warning("stage %s: %s", self.key, warning.message)
         return features if self.learner.overcomplete else features[:, :0]
 
     def _tell(self, n_before: int) -> tuple[Event, ...]:
@@ -216,6 +240,8 @@ class LearnerStage:
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned."""
+        if "learner" not in state:
+            raise ValueError("share: the state is of a learner for each stream; here one serves all")
         self.learner.restore(state["learner"])
         self._in_quarantine = self._ends_in_quarantine()
         self._panel.restore(state["panel"])
@@ -231,6 +257,15 @@ class LearnerStage:
     def is_warm(self) -> bool:
         """Whether the warm-up is over: there is a basis."""
         return hasattr(self.learner, "components_")
+
+    @property
+    def key(self) -> str:
+        """What tells it from others: its name and, where it has one, its stream."""
+        return f"{self.name}/{self.stream}" if self.stream else self.name
+
+    def bases(self) -> list[Basis]:
+        """Return the basis that the next frame is encoded with; none while the warm-up lasts."""
+        return [basis] if (basis := self.basis()) is not None else []
 
     def basis(self) -> Basis | None:
         """Return the basis that the next frame is encoded with; None while the warm-up lasts."""
@@ -249,6 +284,7 @@ class LearnerStage:
             beta=learner.beta_,
             bias=learner.bias_,
             seed=learner.seed_,
+            stream=self.stream,
         )
 
     def measures(self) -> list[Measure]:
@@ -270,12 +306,15 @@ class LearnerStage:
             "entropy": RunningEntropy().partial_fit(potentials).value,
             "information": self._information.information,
         }
-        position = learner.n_rows_seen_
-        return [Measure(self.name, "", kind, value, position) for kind, value in values.items() if math.isfinite(value)]
+        position, level = learner.n_rows_seen_, printable(self.stream, 64)
+        return [
+            Measure(self.name, level, kind, value, position) for kind, value in values.items() if math.isfinite(value)
+        ]
 
     def events(self) -> list[Event]:
         """Return the newest 64 events of the learner, oldest first."""
-        return [Event(stage=self.name, **asdict(event)) for event in self.learner.events_]
+        of = f"stream {self.stream!r}: " if self.stream else ""
+        return [Event(stage=self.name, **{**asdict(event), "text": of + event.text}) for event in self.learner.events_]
 
     def counts(self) -> Counts:
         """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits)."""
@@ -289,7 +328,7 @@ class LearnerStage:
         return counts | {f"set aside: {reason}": count for reason, count in learner.n_set_aside_.items()}
 
 
-def _encoder_id(name: str, seed: int, parameters: dict[str, Any]) -> str:
+def _encoder_id(name: str, seed: int, parameters: dict[str, Any], stream: str) -> str:
     # It depends on settings only: runs can be compared.
-    text = json.dumps([name, seed, parameters], sort_keys=True)
+    text = json.dumps([name, seed, parameters, *([stream] if stream else [])], sort_keys=True)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -32,6 +32,7 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     seed: int | None
     n_features: Size
     n_components: Size
+    stream: Text = ""
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -43,7 +44,7 @@ _ARRAYS = ("mean", "components", "mixing", "beta", "bias")
 def encode(basis: Basis) -> list[bytes]:
     """Return the bytes of a basis: a head and five payloads."""
     n_components, n_features = basis.components.shape
-    plain = {name: getattr(basis, name) for name in _PLAIN}
+    plain = {name: getattr(basis, name) for name in _PLAIN} | ({"stream": basis.stream} if basis.stream else {})
     head = _encoder.encode({**plain, "n_features": n_features, "n_components": n_components})
     return [head, *(getattr(basis, name).tobytes() for name in _ARRAYS)]
 
@@ -73,4 +74,4 @@ def decode(parts: Sequence[bytes]) -> Basis:
         if len(payload) != expected:
             raise FrameError("length", f"{name} of shape {shapes[name]} needs {expected} bytes, got {len(payload)}")
         arrays[name] = np.frombuffer(payload, dtype).reshape(shapes[name])
-    return Basis(**{name: getattr(head, name) for name in _PLAIN}, **arrays)
+    return Basis(**{name: getattr(head, name) for name in (*_PLAIN, "stream")}, **arrays)

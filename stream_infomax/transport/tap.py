@@ -81,7 +81,7 @@ class Tap(Bound):
 
     def basis(self, basis: Basis) -> None:
         """Publish what the next frames will be encoded with."""
-        self._bases[basis.stage] = basis
+        self._bases[basis.key] = basis
         if any(_matches(topic, BASIS) for topic in self._topics):
             send(self.socket, (BASIS, *bases.encode(basis)))
 
@@ -172,7 +172,7 @@ class TapReader:
                 return self.status
             if topic == BASIS:
                 basis = bases.decode(parts)
-                self.bases[basis.stage] = basis
+                self.bases[basis.key] = basis
                 return basis
             head = messages.decode_sent(parts[0])
             frame = wire.decode(parts[1:])

@@ -304,6 +304,17 @@ def out(one: Any, given: Frame) -> list[np.ndarray]:
     return [np.frombuffer(part, np.uint8) for part in wire.encode(one.process(given))]
 
 
+def feed_streams(one: Any, i: int) -> list[np.ndarray]:
+    given = frame(i, Array(rows_of(i, 60), ("time", "channel")))
+    return out(one, msgspec.structs.replace(given, stream=f"stream {i % 2}"))
+
+
+def own_learners() -> Any:
+    from stream_infomax import LearnerStage
+
+    return LearnerStage("features", "x", share="stream", block=16)
+
+
 def learner_stage() -> Any:
     from stream_infomax import LearnerStage
 
@@ -506,6 +517,7 @@ HELD: dict[str, Held] = {
     "pooling": Held(pooling, feed_pooling),
     "excerpts": Held(excerpts, feed_excerpts, 12),
     "learner stage": Held(learner_stage, feed_rows),
+    "a learner for each stream": Held(own_learners, feed_streams, 9),
     "encoder stage": Held(encoder_stage, feed_rows),
     "classifier stage": Held(classifier_stage, feed_rows, 17),
     "windows of a waveform": Held(waveform_stage, feed_signal),

@@ -9,6 +9,8 @@ import pytest
 import soundfile
 from helpers.commands import call, child_of, ended, started
 
+from stream_infomax import Encoder
+from stream_infomax.state.error import StateFileError
 from stream_infomax.transport.tap import TapReader
 
 CONFIG = """
@@ -60,8 +62,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_whatever_dies_the_features_are_the_same(folder: Path) -> None:
-    with started("run", "pipeline.toml", "--save-features", "kept.npz", folder=folder) as (process, _):
+@pytest.mark.parametrize("share", ["all", "stream"])
+def test_whatever_dies_the_features_are_the_same(folder: Path, share: str) -> None:
+    own = ("--set", f"stage.learner.share={share}")
+    with started("run", "pipeline.toml", *own, "--save-features", "kept.npz", folder=folder) as (process, _):
         for service, offset in (("source", 40), ("learner", 60)):
             with TapReader(f"ipc://{folder}/run/source.tap") as observer:
                 next(frame for frame in observer if frame.offset >= offset)
@@ -70,13 +74,26 @@ def test_whatever_dies_the_features_are_the_same(folder: Path) -> None:
     assert end.code == 0, end.errors
     assert "140 frames, none lost" in end.output
     assert "left out: 1 files of another suffix (right)" in end.output
-    alone = ("--in-process", "--set", "run.folder=alone", "--set", "source.pace=fast", "--save-features", "alone.npz")
-    assert call("run", "pipeline.toml", *alone, folder=folder).code == 0
+    names = {"all": ["learner"], "stream": ["learner, left", "learner, right"]}[share]
+    summary = end.output[end.output.index("finished after") :].splitlines()
+    assert [line.split(":")[0] for line in summary if "objective" in line] == names
+    pictures = {"all": {"filters.png"}, "stream": {"filters-learner.left.png", "filters-learner.right.png"}}[share]
+    assert {path.name for path in (folder / "run").glob("filters*.png")} == pictures
+    alone = (*own, "--in-process", "--set", "run.folder=alone", "--set", "source.pace=fast")
+    assert call("run", "pipeline.toml", *alone, "--save-features", "alone.npz", folder=folder).code == 0
     with np.load(folder / "kept.npz") as kept, np.load(folder / "alone.npz") as other:
         assert set(kept) == set(other)
         for name in kept:
             np.testing.assert_array_equal(kept[name], other[name], err_msg=name)
         streams = kept["frames/stream"]
+    if share == "stream":
+        for stream in ("left", "right"):
+            assert len(Encoder.load(folder / "run", f"learner/{stream}").components) == 16
+        with pytest.raises(StateFileError, match="holds the learners learner/left, learner/right"):
+            Encoder.load(folder / "run")
+    fresh = call("run", "pipeline.toml", "--fresh", "--in-process", "--set", "source.pace=fast", folder=folder)
+    assert fresh.code == 0
+    assert [path.name for path in (folder / "run").glob("filters*.png")] == ["filters.png"], "nothing old is left"
     assert np.unique(streams, return_counts=True)[1].tolist() == [80, 60]
     assert streams[:7].tolist() == ["left", "right", "left", "right", "left", "right", "left"]
 

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -28,7 +29,10 @@ _KEPT = re.compile(r"basis-(.+)-([0-9]+)-([0-9a-f]{12})\.safetensors")
 
 
 class Kept(NamedTuple):
-    """A basis that a service has kept in its `folder`: the learner's stage, the first frame it holds for, version."""
+    """A basis that a service has kept in its `folder`: the learner's stage, the first frame it holds for, version.
+
+    Where each stream has a learner of its own, a digest of the stream follows the stage (`in_file`).
+    """
 
     stage: str
     offset: int
@@ -39,6 +43,12 @@ class Kept(NamedTuple):
     def path(self) -> Path:
         """The file."""
         return self.folder / f"basis-{self.stage}-{self.offset}-{self.version}.safetensors"
+
+
+def in_file(key: str) -> str:
+    """Return a learner's stage or STAGE/STREAM as the name of a file has it: any stream makes a digest."""
+    stage, slash, stream = key.partition("/")
+    return f"{stage}.{blake2b(stream.encode(), digest_size=6).hexdigest()}" if slash else stage
 
 
 def kept_bases(folder: Path) -> list[Kept]:
@@ -126,7 +136,7 @@ class Encoder:
             What `save` of an encoder or of a learner wrote; or, of a run, a checkpoint, a service's folder or the
             run's folder, of which the newest checkpoint is taken.
         name
-            The learner's stage, where the run has several learners.
+            The learner's stage, where the run has several learners; STAGE/STREAM where each stream has its own.
         version
             An earlier basis that a service has kept in its folder.
 
@@ -138,11 +148,11 @@ class Encoder:
         place = Path(path)
         kept = kept_bases(place) if version is not None and place.is_dir() else []
         for one in reversed(kept):
-            if one.version == version and name in (None, one.stage):
+            if one.version == version and (name is None or one.stage == in_file(name)):
                 return cls._from(one.path, file.load(one.path), name)
         encoder = cls.among(place, contents(place), name)
         if version is not None and encoder.version != version:
-            others = [one.version for one in kept if name in (None, one.stage)]
+            others = [one.version for one in kept if name is None or one.stage == in_file(name)]
             known = ", ".join(dict.fromkeys([*others, encoder.version]))
             raise StateFileError(f"{place}: no basis of version {version!r}; it holds {known}")
         return encoder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,13 @@ def learner_of(path: Path, trees: Mapping[Path, Tree], name: str | None) -> tupl
 
 
 def learners_in(trees: Mapping[Path, Tree]) -> dict[str, tuple[Path, Tree]]:
-    """Return the files and states of the learners in checkpoints, by their stages."""
+    """Return the files and states of the learners in checkpoints, by stage, or STAGE/STREAM where each has its own."""
     found: dict[str, tuple[Path, Tree]] = {}
     for file, tree in trees.items():
         stages = tree.get("stages")
         if isinstance(stages, dict):
-            found |= {stage: (file, one["learner"]) for stage, one in stages.items() if _holds_learner(one)}
+            held = {key: state for stage, one in stages.items() for key, state in _held(stage, one)}
+            found |= {key: (file, state["learner"]) for key, state in held.items() if _holds_learner(state)}
     return found
 
 
@@ -78,6 +79,14 @@ def _checkpoints(folder: Path) -> list[Path]:
     if not found:
         raise StateFileError(f"{folder}: no checkpoint in this folder, and none in the folders in it")
     return found
+
+
+def _held(stage: str, one: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the state of a stage, and those of its streams' learners."""
+    yield stage, one
+    streams = one.get("streams") if isinstance(one, Mapping) else None
+    if isinstance(streams, Mapping):
+        yield from ((f"{stage}/{stream}", state) for stream, state in streams.items())
 
 
 def _is_learner(tree: Any) -> bool:

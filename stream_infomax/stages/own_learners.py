@@ -1,0 +1,134 @@
+"""OwnLearners: a learner for each stream, behind the interface of one stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.event import Event
+from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.measure import Measure
+
+if TYPE_CHECKING:
+    from stream_infomax.stages.learner import LearnerStage
+
+# What has been learnt of so many streams that have ended is kept, and so many are followed by measures and pictures.
+ENDED, SHOWN = 16, 8
+# Counts that say how it is now, and are not added up.
+NOW = "frame information"
+
+
+class OwnLearners:
+    """The stage of kind ``learner`` with ``share = "stream"``: each stream has a learner of its own.
+
+    A stream's rows give the same features as if it were alone. When a stream ends, what was learnt of it is kept until
+    16 others have ended; then it is forgotten, and counted. A stream that comes again under its name begins anew, where
+    it is learnt from.
+
+    Parameters
+    ----------
+    name
+        The name of the stage and of the array it adds.
+    make
+        Makes the learner of a stream.
+
+    Attributes
+    ----------
+    learners
+        By stream, those that are open in the order in which they came, behind those that have ended.
+    """
+
+    def __init__(self, name: str, make: Callable[[str], LearnerStage]) -> None:
+        self.name = name
+        self.learners: dict[str, LearnerStage] = {}
+        self._make = make
+        self._ended: list[str] = []
+        self._newest = ""  # the stream of the newest frame; empty before the first in this life
+        self._forgotten: Counter[str] = Counter()
+        self._encoding: tuple[tuple[str, ...], bool] | None = None
+
+    def process(self, frame: Frame) -> Frame:
+        """Return the frame with the features of its rows; raises as the learner of its stream does."""
+        if frame.stream in self._ended and frame.arrays:
+            self._ended.remove(frame.stream)
+            if self.learners[frame.stream].learn:
+                self._forget(frame.stream)
+        if frame.stream not in self.learners:
+            if not frame.arrays:  # a late label
+                return frame
+            self.learners[frame.stream] = self._new(frame.stream)
+        self._newest = frame.stream
+        output = self.learners[frame.stream].process(frame)
+        if frame.end and frame.stream not in self._ended:
+            self._ended.append(frame.stream)
+            if len(self._ended) > ENDED:
+                self._forget(self._ended.pop(0))
+        return output
+
+    def _new(self, stream: str) -> LearnerStage:
+        learner = self._make(stream)
+        if self._encoding is not None:
+            carry, untrained = self._encoding
+            learner.start_encoding(carry, untrained=untrained)
+        return learner
+
+    def _forget(self, stream: str) -> None:
+        counts = self.learners.pop(stream).counts()
+        self._forgotten.update({key: int(count) for key, count in counts.items() if key != NOW})
+        self._forgotten["streams forgotten"] += 1
+
+    def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
+        """From now on only encode, each stream with the basis that it has."""
+        self._encoding = carry, untrained
+        for learner in self.learners.values():
+            learner.start_encoding(carry, untrained=untrained)
+
+    @property
+    def shown(self) -> list[LearnerStage]:
+        """The learners of which a person sees more than their sum: the first 8."""
+        return list(self.learners.values())[:SHOWN]
+
+    def state(self) -> State:
+        """Return the state of each stream's learner, which streams have ended, and the counts of those forgotten."""
+        streams = {stream: learner.state() for stream, learner in self.learners.items()}
+        return {"streams": streams, "ended": list(self._ended), "forgotten": dict(self._forgotten)}
+
+    def restore(self, state: State) -> None:
+        """Take over what `state()` returned."""
+        if "streams" not in state:
+            raise ValueError("share: the state is of one learner for all streams; here each has its own")
+        learners = {}
+        for stream, saved in state["streams"].items():
+            learners[stream] = self._new(stream)
+            try:
+                learners[stream].restore(saved)
+            except ValueError as error:
+                raise ValueError(f"streams.{stream}.{error}") from error
+        self.learners, self._newest = learners, ""
+        self._ended, self._forgotten = list(state["ended"]), Counter(state["forgotten"])
+
+    def bases(self) -> list[Basis]:
+        """Return the basis of the stream that the newest frame was of; all of them before the first frame."""
+        touched = [self.learners[self._newest]] if self._newest in self.learners else self.learners.values()
+        return [basis for learner in touched for basis in learner.bases()]
+
+    def measures(self) -> list[Measure]:
+        """Return the measures of the first 8 streams."""
+        return [measure for learner in self.shown for measure in learner.measures()]
+
+    def events(self) -> list[Event]:
+        """Return the newest events of each stream's learner."""
+        return [event for learner in self.learners.values() for event in learner.events()]
+
+    def counts(self) -> Counts:
+        """Return what the learners count, added up, and how many streams there are."""
+        total = Counter(self._forgotten)
+        for learner in self.learners.values():
+            total.update({key: int(count) for key, count in learner.counts().items() if key != NOW})
+        counts: dict[str, float] = {"streams": len(self.learners) - len(self._ended), "streams ended": len(self._ended)}
+        if self._newest in self.learners and NOW in (newest := self.learners[self._newest].counts()):
+            counts[NOW] = newest[NOW]
+        return {**total, **counts}
