@@ -71,7 +71,10 @@ def learnt(place: Path, name: str | None) -> Learnt:
     stages = {stage: state for tree in trees.values() for stage, state in tree.get("stages", {}).items()}
     chosen = name or next(iter(learners_in(trees)), UNNAMED)
     config = next((tree["config"] for tree in trees.values() if "config" in tree), None)
-    return Learnt(place, encoder, chosen, stages.get(chosen, {}).get("encoder", ""), config, stages)
+    stage, _, stream = chosen.partition("/")  # where each stream has a learner of its own
+    state = stages.get(stage, {})
+    state = state.get("streams", {}).get(stream, {}) if stream else state
+    return Learnt(place, encoder, stage, state.get("encoder", ""), config, stages)
 
 
 class Encoded:

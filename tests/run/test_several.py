@@ -89,6 +89,11 @@ def test_whatever_dies_the_features_are_the_same(folder: Path, share: str) -> No
     if share == "stream":
         for stream in ("left", "right"):
             assert len(Encoder.load(folder / "run", f"learner/{stream}").components) == 16
+        np.save(folder / "rows.npy", np.random.default_rng(0).standard_normal((50, 16)))
+        encoded = call("encode", "run", "rows.npy", "--to", "y.npz", "--stage", "learner/left", folder=folder)
+        assert encoded.code == 0, encoded.errors
+        exported = call("export", "run", "--to", "npz", "--stage", "learner/left", "--rows", folder=folder)
+        assert exported.code == 0, exported.errors
         with pytest.raises(StateFileError, match="holds the learners learner/left, learner/right"):
             Encoder.load(folder / "run")
     fresh = call("run", "pipeline.toml", "--fresh", "--in-process", "--set", "source.pace=fast", folder=folder)
