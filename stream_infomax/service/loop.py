@@ -149,6 +149,8 @@ class Loop:
             self.save()
         elif self.feed.full and self.feed.next - 1 > self.saved:
             self.save()
+        elif any(sink.due for sink in self.sinks):  # a slow stream keeps nobody busy, who would ask for it
+            self.save()
         else:
             return False
         return True

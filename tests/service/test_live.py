@@ -13,6 +13,7 @@ from helpers.toys import Device
 from stream_infomax.frames.contracts import Mark, Pipeline
 from stream_infomax.service.process import FromSource, Service, opened
 from stream_infomax.service.signals import Signals
+from stream_infomax.sinks.npz import NpzSink
 from stream_infomax.sinks.store import FrameStore
 from stream_infomax.transport.labels import send_label
 from stream_infomax.transport.sockets import StreamError
@@ -97,6 +98,17 @@ def test_in_one_process_too_no_offset_names_two_frames(device, tmp_path):
     kept = list(FrameStore(tmp_path / "kept").frames())
     assert [int(frame.labels["number"]) for frame in kept] == list(range(8))
     assert [frame.offset for frame in kept] == list(range(8))
+
+
+def test_what_a_sink_has_is_saved_though_the_next_frame_is_long_in_coming(device, tmp_path):
+    service = Service(name="source", outlet="", tap=f"ipc://{tmp_path}/tap", folder=tmp_path / "source")
+    sinks = [NpzSink("npz", tmp_path / "npz", part=1)]
+    source = FromSource(Device(f"ipc://{tmp_path}/device"))
+    with closing(Signals()) as signals, opened(service, source, Pipeline([]), sinks, signals) as loop:
+        push(device, range(5))
+        while loop.newest < 4 or sinks[0].due:
+            loop.turn()
+        assert len(list((tmp_path / "npz/parts").glob("part-*"))) == 5
 
 
 def test_labels_from_outside_get_an_offset_of_their_own(chain, device, tmp_path):
