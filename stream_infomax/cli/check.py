@@ -12,7 +12,7 @@ from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.settings import Changes, read
 
 if TYPE_CHECKING:
-    from stream_infomax.configuration.tables import SourceTable, StageTable
+    from stream_infomax.configuration.tables import SourceTable, StageTable, Table
     from stream_infomax.settings.outline import Outline
 
 WIDTH = 80
@@ -57,6 +57,8 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     )
     if kept:
         yield from _entry("", "kept for learning at most " + ", ".join(f"{n} ({name})" for name, n in kept.items()))
+    if config.sink:
+        yield from _entry("sinks", ", ".join(f"{sink.service_name} ({sink.kind})" for sink in config.sink))
     for stage in config.stage:
         if stage.start:
             yield from _entry("start", f"{stage.name} from {stage.start}")
@@ -96,8 +98,9 @@ def _set(config: Config) -> Iterator[str]:
     from stream_infomax.configuration.load import own_keys
     from stream_infomax.settings.record import plain
 
-    tables: list[SourceTable | StageTable] = [config.source, *config.stage]
-    for table in tables:
+    tables: list[tuple[str, Table]] = [(table.name, table) for table in (config.source, *config.stage)]
+    tables += [(sink.service_name, sink) for sink in config.sink]
+    for name, table in tables:
         found = []
         for record in (table, table.settings):
             values = plain(record, leave_out=("settings", "name", "kind", "service", "seed"))
@@ -105,7 +108,7 @@ def _set(config: Config) -> Iterator[str]:
             changed = [key for key in values if key in own_keys(type(record)) and getattr(record, key) != defaults[key]]
             found += [f"{key} = {json.dumps(values[key], ensure_ascii=False)}" for key in changed]
         if found:
-            yield from _entry(table.name, ", ".join(found))
+            yield from _entry(name, ", ".join(found))
 
 
 def _entry(title: str, text: str) -> list[str]:

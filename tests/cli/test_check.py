@@ -69,6 +69,15 @@ def test_it_says_what_the_data_and_each_stage_come_to(config: Path, capsys: pyte
     assert not (config.parent / "run").exists()
 
 
+def test_it_names_the_sinks_and_what_they_are_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sinks = '[[sink]]\nname = "features"\nkind = "npz"\npart_seconds = 5.0\n[[sink]]\nkind = "nothing"\n'
+    config.write_text(config.read_text() + sinks)
+    assert check(config) == 0
+    shown = capsys.readouterr().out
+    assert "sinks       features (npz), nothing (nothing)" in shown
+    assert "features    part_seconds = 5.0" in shown
+
+
 def test_what_it_foretells_is_what_comes(config: Path) -> None:
     changes = ["source.labels=(?P<word>[a-z]+)_", "source.repeat=2", "stage.windows.length=30", "stage.windows.hop=7"]
     settings = load(config, changes)

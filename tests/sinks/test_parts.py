@@ -1,9 +1,11 @@
 """Rolling parts: where they end, what is removed, what is there after a death, and what they take in memory."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +102,61 @@ def test_where_parts_end_does_not_depend_on_checkpoints_and_deaths(tmp_path):
             died.restore(*saved)
         found = {path.name: path.read_bytes() for path in (tmp_path / f"died{every}/parts").glob("part-*")}
         assert found == expected
+
+
+class Death(BaseException):
+    """The process is gone."""
+
+
+def test_it_may_die_at_any_step_on_the_disk(tmp_path, monkeypatch):
+    """At each fsync, rename and removal in turn, once before it and once after it."""
+    frames = [frame(offset, rows=1 + offset % 3, width=0 if offset < 4 else 3) for offset in range(22)]
+    steps, dies_at = 0, -1
+
+    def deadly(step):
+        def careful(*arguments, **settings):
+            nonlocal steps
+            steps += 1
+            if steps == dies_at:
+                raise Death
+            done = step(*arguments, **settings)
+            steps += 1
+            if steps == dies_at:
+                raise Death
+            return done
+
+        return careful
+
+    for place, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink")):
+        monkeypatch.setattr(place, name, deadly(getattr(place, name)))
+
+    def life(folder, saved):
+        sink = made(folder, part_seconds=1.0, keep_seconds=3.0)
+        if saved:
+            sink.restore(*saved[-1])
+        for one in frames[saved[-1][1].next if saved else 0 :]:
+            sink.accept(Output(one, "run"))
+            if one.offset % 3 == 2 or one is frames[-1]:
+                mark = Mark("run", one.offset + 1, one is frames[-1])
+                saved.append((sink.save(mark), mark))
+                sink.committed()
+        return sink.counts()
+
+    def content(folder):
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    counts = life(tmp_path / "whole", [])
+    whole, n_steps = content(tmp_path / "whole"), steps
+    assert n_steps > 100
+    assert counts["parts removed"] > 3
+    for at in range(1, n_steps + 1):
+        steps, dies_at = 0, at
+        saved = []
+        with pytest.raises(Death):
+            life(tmp_path / f"{at}", saved)
+        dies_at = -1
+        assert life(tmp_path / f"{at}", saved) == counts, at
+        assert content(tmp_path / f"{at}") == whole, at
 
 
 def test_rows_of_the_warm_up_wait_for_their_width(tmp_path):
