@@ -98,7 +98,8 @@ def _set(config: Config) -> Iterator[str]:
     from stream_infomax.configuration.load import own_keys
     from stream_infomax.settings.record import plain
 
-    tables: list[tuple[str, Table]] = [(table.name, table) for table in (config.source, *config.stage)]
+    tables: list[tuple[str, Table]] = [(config.source.name, config.source)]
+    tables += [(stage.name, stage) for stage in config.stage]
     tables += [(sink.service_name, sink) for sink in config.sink]
     for name, table in tables:
         found = []

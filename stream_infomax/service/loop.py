@@ -147,13 +147,15 @@ class Loop:
             self.finished = True
             self.deadline = time.monotonic() + FAREWELL
             self.save()
-        elif self.feed.full and self.feed.next - 1 > self.saved:
-            self.save()
-        elif any(sink.due for sink in self.sinks):  # a slow stream keeps nobody busy, who would ask for it
+        elif self._wanted():
             self.save()
         else:
             return False
         return True
+
+    def _wanted(self) -> bool:
+        """Whether somebody waits for a checkpoint: upstream, or a sink, which a slow stream does not ask otherwise."""
+        return (self.feed.full and self.feed.next - 1 > self.saved) or any(sink.due for sink in self.sinks)
 
     def step(self, arrival: Arrival) -> None:
         """Make the output frame of a frame, and hand it on."""
