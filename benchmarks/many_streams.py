@@ -2,11 +2,11 @@
 
 Each device sends 20 ms of a signal of 400 samples a second (8 float32), with its own counter, over a Unix socket; two
 processes are all of the devices. Windows of 16 samples are learnt from and encoded, as `stream-infomax run` starts
-them. Of 1,000 streams the source puts 25 messages into a frame, or the learner would have 50,000 frames a second; a
+them. Of 1,000 streams the source puts 50 messages into a frame, or the learner would have 50,000 frames a second; a
 second run has 50 streams, each message a frame of its own. The devices drop what the source does not take, and count
 it. Measured after a start of 5 s: what was lost, by the devices' counters and the source's; the CPU of each process;
 the latency from the clock of a frame's last row to its features on the learner's tap. Rows of a frame that is put
-together have waited for its last one before: up to half a second.
+together have waited for its last one before: up to a second.
 
     python benchmarks/many_streams.py            both, in less than two minutes
     python benchmarks/many_streams.py --streams 200 --together 10 --seconds 20      one of them, without a table
@@ -161,14 +161,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--streams", type=int, default=0)
     parser.add_argument("--messages", type=int, default=50, help="of a stream, a second")
-    parser.add_argument("--together", type=int, default=25, help="messages of a frame")
+    parser.add_argument("--together", type=int, default=50, help="messages of a frame")
     parser.add_argument("--seconds", type=float, default=35.0)
     given = parser.parse_args()
     if given.streams:
         print(json.dumps(run(given), indent=1))
         return
     columns = {}
-    for given.streams, given.together in ((1000, 25), (50, 1)):
+    for given.streams, given.together in ((1000, 50), (50, 1)):
         what = f"{given.together} together" if given.together > 1 else "as they are sent"
         columns[f"{given.streams:,} streams, {what}"] = run(given)
     names = dict.fromkeys(name for column in columns.values() for name in column)

@@ -200,7 +200,7 @@ class Push:
         Raises
         ------
         StreamError
-            Where no source is there within `timeout` seconds: it has not got everything.
+            Where no source is there, or it has not taken everything, within `timeout` seconds.
         """
         if self._context.closed:
             return
@@ -212,7 +212,10 @@ class Push:
             self._context.destroy(linger=0)
             raise
         self._socket.disable_monitor()
+        begun = time.monotonic()
         self._context.destroy(linger=round(1000 * self._timeout))
+        if self.count and time.monotonic() - begun >= self._timeout:
+            raise StreamError(f"{self.address} has not taken everything within {self._timeout:g} s")
 
     def __enter__(self) -> Push:
         return self

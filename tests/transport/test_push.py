@@ -159,6 +159,20 @@ def test_a_full_queue_drops_where_one_says_so_and_the_source_counts_it(ipc):
     source.close()
 
 
+def test_a_source_that_takes_nothing_any_more_is_told_on_closing(context, ipc):
+    import zmq
+
+    socket = context.socket(zmq.PULL)
+    socket.rcvhwm = 1
+    socket.bind(ipc)
+    push = Push(ipc, timeout=0.2, queue=100)
+    for _ in range(20):
+        push(np.zeros(100_000))
+    assert socket.poll(10_000)
+    with pytest.raises(StreamError, match=f"{ipc} has not taken everything within 0.2 s"):
+        push.close()
+
+
 def test_what_went_wrong_is_not_hidden_by_the_end(ipc):
     with pytest.raises(ZeroDivisionError), Push(ipc, timeout=0.01) as push:
         push([1.0])
