@@ -7,6 +7,19 @@ from typing import Any
 import numpy as np
 
 from stream_infomax.frames.frame import Array, FrameError, count_row_axes
+from stream_infomax.settings.error import SettingError
+
+
+def check_settings(axes: tuple[str, ...], row: tuple[int, ...]) -> None:
+    """Raise SettingError where no rows can have these axes and this shape."""
+    try:
+        n_row_axes = count_row_axes(axes)
+    except FrameError as error:
+        raise SettingError("axes", list(axes), "axes as of docs/protocol.md, or []", str(error)) from None
+    if axes and not n_row_axes:
+        raise SettingError("axes", list(axes), "a row axis (time, item, …) first")
+    if row and axes and len(row) != len(axes) - n_row_axes:
+        raise SettingError("row", list(row), f"a number for each of {list(axes[n_row_axes:])}")
 
 
 class Form:
@@ -59,8 +72,8 @@ class Form:
             raise FrameError("rate", f"{rate:g} rows a second; {self.rate:g} is accepted")
 
     def no_rows(self, dtype: str) -> Array:
-        """Return no rows: what the end of a segment or a stream is told with."""
-        return Array(np.zeros((0,) * self.n_row_axes + (self.row or ()), dtype), self.axes)
+        """Return no rows, of this dtype if it is known: what the end of a segment or a stream is told with."""
+        return Array(np.zeros((0,) * self.n_row_axes + (self.row or ()), dtype or np.float32), self.axes)
 
     def state(self) -> list[Any]:
         """Return what is fixed; nothing before the first message."""

@@ -14,24 +14,21 @@ import msgspec
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
-from stream_infomax.frames.frame import Array, Frame, FrameError, count_row_axes
+from stream_infomax.frames.frame import Array, Frame, FrameError
 from stream_infomax.settings.configured import configured_by
-from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.outline import Outline
-from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative, NotNegativeFloat, Positive, PositiveFloat
-from stream_infomax.sources.device_form import Form
+from stream_infomax.sources.device_form import Form, check_settings
 from stream_infomax.sources.device_stream import DeviceStream
+from stream_infomax.sources.teller import Teller
 from stream_infomax.transport.pull import Pull, StreamError
 
 # Seconds between two looks for streams that have become idle.
 LOOK = 0.5
 # Messages that may be refused one behind the other before the loop is asked whether it has something else to do.
 PATIENCE = 64
-# Kinds of trouble that are told by name; what comes beyond is only counted.
-TOLD = 1000
 NEVER, RESTART = "never arrived", "perhaps lost in a restart"
 
 _log = logging.getLogger(__name__)
@@ -74,14 +71,7 @@ class DevicesSettings(Settings, frozen=True, kw_only=True):
     ends: Annotated[bool, Doc("Whether the source ends when every stream that has come has ended.")] = False
 
     def __post_init__(self) -> None:
-        try:
-            n_row_axes = count_row_axes(self.axes)
-        except FrameError as error:
-            raise SettingError("axes", list(self.axes), "axes as of docs/protocol.md, or []", str(error)) from None
-        if self.axes and not n_row_axes:
-            raise SettingError("axes", list(self.axes), "a row axis (time, item, …) first")
-        if self.row and self.axes and len(self.row) != len(self.axes) - n_row_axes:
-            raise SettingError("row", list(self.row), f"a number for each of {list(self.axes[n_row_axes:])}")
+        check_settings(self.axes, self.row)
 
     def placed(self, folder: Path, name: str) -> Self:
         """Return the settings with an address in the run's folder where there is none."""
@@ -119,7 +109,7 @@ class DevicesSource:
         self._closed: dict[str, DeviceStream] = {}  # the oldest first
         self._ready: deque[Frame] = deque()
         self._counts: Counter[str] = Counter()
-        self._told: set[tuple[str, str]] = set()
+        self._tell = Teller(_log)
         self._elapsed = 0.0  # seconds from the first frame to the checkpoint
         self._since: float | None = None  # when it came, or the checkpoint was read
         self._emptied = 0.0  # when nothing was waiting
@@ -167,6 +157,9 @@ class DevicesSource:
             return self._ready.popleft()
         if self._over or self._pull is None:
             return None
+        if self.given.duration and self._left(time.monotonic()) <= 0:
+            self._end_all()
+            return self.receive()
         for _ in range(PATIENCE):
             parts = self._pull.receive()
             now = time.monotonic()
@@ -178,8 +171,8 @@ class DevicesSource:
                 return frame
         if now >= self._look:
             self._look_around(now)
-        if self._left(now) <= 0 or (self.given.ends and self._closed and not self._open):
-            self._end_all()
+        if self.given.ends and self._closed and not self._open:
+            self._over = True
         return self._ready.popleft() if self._ready else None
 
     def _left(self, now: float) -> float:
@@ -202,7 +195,7 @@ class DevicesSource:
             return self._label_of(pushed, stream, now)
         except FrameError as error:
             self._counts[f"{LEFT_OUT}messages refused ({error.reason})"] += 1
-            self._tell(name, error.reason, str(error))
+            self._tell.once(name, error.reason, str(error))
         return None
 
     def _take(self, pushed: wire.Pushed, stream: DeviceStream | None, now: float) -> Frame | None:
@@ -223,11 +216,14 @@ class DevicesSource:
             elif not self._follows(stream, sent.stream, session, count):
                 return None
             stream.heard = now
+            if not sent.arrays and sent.stream in self._closed:
+                return self._late(sent, stream.newest)  # the end of what has ended
             try:
                 array = self._array_of(sent, stream) if sent.arrays else self._form.no_rows(stream.dtype)
             except FrameError:
                 stream.broken = True  # its rows are missing
                 raise
+            stream.dtype = stream.dtype or str(array.data.dtype)
             if sent.stream in self._closed:
                 self._make_room()
                 self._open[sent.stream] = self._closed.pop(sent.stream)
@@ -249,14 +245,15 @@ class DevicesSource:
         verdict, missing = stream.follow(session, count)
         if verdict == "repeat":
             self._counts["repeats"] += 1
-            self._tell(name, verdict, f"message {count} came again and is dropped")
+            self._tell.once(name, verdict, f"message {count} came again and is dropped")
             return False
         if verdict == "gap":
             self.lost[RESTART if stream.resumed else NEVER] += missing
-            self._tell(name, verdict, f"{missing} messages before {count} never arrived")
+            self._tell.once(name, verdict, f"{missing} messages before {count} never arrived")
         elif verdict == "restart":
+            stream.dtype = ""  # it may be another program now
             self._counts["devices restarted"] += 1
-            self._tell(name, verdict, f"the device has begun afresh, with message {count}")
+            self._tell.once(name, verdict, f"the device has begun afresh, with message {count}")
         stream.resumed = False
         stream.broken = stream.broken or verdict != "follows"
         return True
@@ -270,7 +267,7 @@ class DevicesSource:
         if len(arrays) > 1:
             self._counts[f"{LEFT_OUT}arrays of other names"] += len(arrays) - 1
         self._form.check(array, sent.rate)
-        if stream is not None and array.data.dtype != stream.dtype:
+        if stream is not None and stream.dtype and array.data.dtype != stream.dtype:
             raise FrameError("dtype", f"dtype {array.data.dtype}; the stream began with {stream.dtype}")
         return array
 
@@ -286,7 +283,7 @@ class DevicesSource:
             at = (stream.clock or 0.0) if not n_rows else time.time() - (n_rows / rate if rate else 0.0)
         elif n_rows and not stream.broken and stream.jumps(at, rate):
             self._counts["clock jumps"] += 1
-            self._tell(sent.stream, "clock", f"the clock jumps from {stream.clock!r} to {at!r} s")
+            self._tell.once(sent.stream, "clock", f"the clock jumps from {stream.clock!r} to {at!r} s")
             stream.broken = True
         if not n_rows and not stream.segment and not sent.end:
             return self._late(sent, stream.newest)
@@ -351,7 +348,7 @@ class DevicesSource:
                 self._ready.append(self._together(name, stream, stream.segment))
             if silent >= self.given.idle_seconds:
                 self._counts["idle streams ended"] += 1
-                self._tell(name, "idle", f"nothing came for {self.given.idle_seconds:g} s: the stream is ended")
+                self._tell.once(name, "idle", f"nothing came for {self.given.idle_seconds:g} s: the stream is ended")
                 self._end(name)
 
     def _end_all(self) -> None:
@@ -401,10 +398,3 @@ class DevicesSource:
     def counts(self) -> Counts:
         """Return how many streams there were and are, and what was dropped, mended and refused."""
         return {**self._counts, "streams open": len(self._open)}
-
-    def _tell(self, name: str, what: str, text: str) -> None:
-        """Write a line for a stream and a kind of trouble, once."""
-        if (name, what) not in self._told and len(self._told) < TOLD:
-            self._told.add((name, what))
-            who = f"stream {printable(name, 64)!r}" if name else "a device"
-            _log.warning("%s: %s (%s; told once)", who, printable(text, 300), what)

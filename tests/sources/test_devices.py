@@ -270,6 +270,30 @@ def test_it_ends_after_its_duration(make, ear):
     assert source.finished
 
 
+def test_a_device_that_was_restarted_may_have_another_dtype(make, ear):
+    source, first = make(session_seconds=0.001), ear(session="one")
+    first.send()
+    frames(source, 1)
+    heard = time.monotonic()
+    while time.monotonic() < heard + 0.01:  # nothing waits of the first one
+        assert source.receive() is None
+    second = ear(session="two")
+    second.send(rows(dtype=np.int16))
+    assert frames(source, 1)[0].arrays["source"].data.dtype == np.int16
+    assert source.counts()["devices restarted"] == 1
+
+
+def test_an_end_that_comes_twice_is_one(make, ear):
+    source, device = make(), ear()
+    device.send()
+    device.tell(end=True)
+    device.tell(end=True)
+    device.send(time=5.0)
+    found = frames(source, 3)
+    assert [frame.end for frame in found] == [False, True, False]
+    assert not source.lost
+
+
 def test_after_a_restart_repeats_are_known_and_what_was_missed_is_counted(make, ear):
     source, device = make(), ear()
     for _ in range(3):
