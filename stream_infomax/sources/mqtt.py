@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
@@ -36,6 +37,7 @@ from stream_infomax.settings.words import one_of
 from stream_infomax.sources.arrivals import Arrivals
 from stream_infomax.sources.live import Cutter, LiveSettings
 from stream_infomax.sources.payloads import COUNTERS, Form, Payload, PayloadError, reader
+from stream_infomax.sources.sample_clock import SampleClock
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -138,10 +140,38 @@ class _Message(NamedTuple):
 
 
 @dataclass
+class _Stream:
+    """What makes frames of a stream, and times of the rows that come at a rate: they are counted from a gap on."""
+
+    cutter: Cutter
+    clock: SampleClock | None = None
+    n_rows: int = 0
+    until: float = 0.0
+
+    def gap(self) -> None:
+        """Rows are missing after those that came."""
+        self.cutter.gap()
+        self.clock = None
+
+    def add(self, rows: npt.NDArray[Any], arrived: float) -> None:
+        """Take the rows of a message that arrived then: by the wall clock, at a rate by the monotonic one."""
+        rate = self.cutter.rate
+        if not rate:
+            self.cutter.add(rows, arrived)
+            return
+        if self.clock is None:
+            self.clock, self.n_rows = SampleClock(rate, self.until), 0
+        time = self.clock.time_of(self.n_rows, len(rows), arrived)
+        self.cutter.add(rows, time)
+        self.n_rows += len(rows)
+        self.until = time + len(rows) / rate
+
+
+@dataclass
 class _Topic:
     """What is known of a topic: its stream, the last number of its counter, and its newest messages."""
 
-    cutter: Cutter
+    stream: _Stream
     last: int | None = None
     restored: bool = False
     newest: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
@@ -179,7 +209,7 @@ class MqttSource:
         # Paho's thread adds to these: there are all keys from the beginning.
         self._ignored = Counter(dict.fromkeys((NO_NAME, RETAINED), 0))
         self._topics: dict[str, _Topic] = {}
-        self._cutters: dict[str, Cutter] = {}
+        self._streams: dict[str, _Stream] = {}
         self._frames: deque[Frame] = deque()
         self._goes_on = False
 
@@ -195,7 +225,7 @@ class MqttSource:
     @property
     def finished(self) -> bool:
         """Whether all streams have had their duration."""
-        return bool(self._cutters) and not self._frames and all(cutter.ended for cutter in self._cutters.values())
+        return bool(self._streams) and not self._frames and all(one.cutter.ended for one in self._streams.values())
 
     def receive(self) -> Frame | None:
         """Return the next frame, None where none is there yet."""
@@ -232,7 +262,7 @@ class MqttSource:
     def state(self) -> State:
         """Return how far each stream and each counter is."""
         return {
-            "given": {name: cutter.given for name, cutter in self._cutters.items()},
+            "given": {name: one.cutter.given for name, one in self._streams.items()},
             "counters": {name: topic.last for name, topic in self._topics.items() if topic.last is not None},
             "counts": dict(self._counts + self._ignored),
             "breaks": self._connection.breaks,
@@ -242,9 +272,9 @@ class MqttSource:
         """Go on with these counters."""
         self._goes_on = True
         for name, given in state["given"].items():
-            self._cutter(name).given = float(given)
+            self._stream(name).cutter.given = float(given)
         for name, last in state["counters"].items():
-            self._topics[name] = _Topic(self._cutter(name), int(last), restored=True)
+            self._topics[name] = _Topic(self._stream(name), int(last), restored=True)
         self._counts.update({key: int(value) for key, value in state["counts"].items()})
         self._connection.breaks = int(state["breaks"])
 
@@ -264,7 +294,8 @@ class MqttSource:
             self._ignored[RETAINED] += 1
         else:
             payload = bytes(message.payload) if len(message.payload) <= self.given.largest else None
-            self._arrivals.put(_Message(topic, payload, time.time(), self._connection.number, message.dup))
+            arrived = time.monotonic() if self.given.rate else time.time()
+            self._arrivals.put(_Message(topic, payload, arrived, self._connection.number, message.dup))
 
     def _take(self, message: _Message) -> None:
         """Make frames of a message."""
@@ -281,12 +312,11 @@ class MqttSource:
             self._follow(topic, payload)
         except PayloadError as error:
             self._counts[LEFT_OUT + str(error)] += 1
-            topic.cutter.gap()
+            topic.stream.gap()
         else:
             self._counts["messages"] += 1
-            back = (len(payload.rows) - 1) / self.given.rate if self.given.rate else 0.0
-            topic.cutter.add(payload.rows, message.time - back)
-        self._collect(topic.cutter)
+            topic.stream.add(payload.rows, message.time)
+        self._collect(topic.stream.cutter)
 
     def _notice_gaps(self, message: _Message) -> None:
         """End the segments of all streams where messages may be missing before this one."""
@@ -296,9 +326,9 @@ class MqttSource:
         elif dropped:
             self.lost["queue"] += dropped
         if dropped or message.connection != self._number:
-            for cutter in self._cutters.values():
-                cutter.gap()
-                self._collect(cutter)
+            for stream in self._streams.values():
+                stream.gap()
+                self._collect(stream.cutter)
         self._number = message.connection
 
     def _is_repeated(self, topic: _Topic, message: _Message, first: int | None) -> bool:
@@ -326,7 +356,7 @@ class MqttSource:
             missing %= self._around
             missing -= self._around * (missing >= self._around // 2)  # the shorter way
         if missing:
-            topic.cutter.gap()
+            topic.stream.gap()
         if 0 < missing <= LARGEST_JUMP:
             self.lost["restart (at most)" if restored else "counter"] += missing
         elif missing:
@@ -338,16 +368,16 @@ class MqttSource:
             if len(self._topics) >= MAX_TOPICS:
                 self._counts[LEFT_OUT + f"messages of more than {MAX_TOPICS} topics"] += 1
                 return None
-            self._topics[name] = _Topic(self._cutter(name))
+            self._topics[name] = _Topic(self._stream(name))
         return self._topics[name]
 
-    def _cutter(self, name: str) -> Cutter:
-        """Return what cuts the frames of the stream that a topic, or a stream, is."""
+    def _stream(self, name: str) -> _Stream:
+        """Return the stream that a topic, or a stream, is."""
         stream = self.name if self.given.stream == "one" else name
-        if stream not in self._cutters:
+        if stream not in self._streams:
             axes = ("time", "channel")
-            self._cutters[stream] = Cutter(stream, axes, self.given.rate, self.given, array=self.name)
-        return self._cutters[stream]
+            self._streams[stream] = _Stream(Cutter(stream, axes, self.given.rate, self.given, array=self.name))
+        return self._streams[stream]
 
     def _collect(self, cutter: Cutter) -> None:
         while (frame := cutter.take()) is not None:

@@ -80,7 +80,7 @@ def test_an_outlet_and_a_source_that_die_in_mid_stream(outlet, tmp_path):
             (info,) = pylsl.resolve_byprop("name", f"{name} source", 1, LONG)
             heard = pylsl.StreamInlet(info)
             heard.open_stream(LONG)
-            words.push_texts("left", at=first.time)
+            words.push_texts("left", at=first.time + 0.01)
             device.kill()
             device = outlet(name, source_id="amplifier")
             device.wait_for_listeners()

@@ -5,6 +5,7 @@ import logging
 import shutil
 import socket
 import subprocess
+import time
 from itertools import count
 from types import SimpleNamespace
 
@@ -92,6 +93,8 @@ def test_regular_rows_are_cut_into_frames(broker, topic, client, opened):
     frames = arriving(source, 3)
     assert numbers(frames) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     assert [frame.last for frame in frames] == [False, True, False]
+    np.testing.assert_allclose(np.diff([frame.time for frame in frames]), 0.04, atol=1e-6)  # rows are counted
+    assert abs(frames[0].time - time.time()) < LONG
 
 
 def test_each_topic_is_a_stream_or_all_are_one(broker, topic, client, opened):
