@@ -30,7 +30,7 @@ from helpers.pulse import RATE, Pulse
 from stream_infomax.transport.tap import FRAME, TapReader
 
 # Seconds of a click train, clicks in it, and the seconds before it, in which the learner warms up.
-SECONDS, CLICKS, BEFORE = 8, 150, 4
+SECONDS, CLICKS, BEFORE = 7, 130, 4
 WINDOW = 64
 # What `latency` is (0: what the input calls safe), and milliseconds of a frame.
 SETTINGS = ((0.0, 20), (0.02, 20), (0.02, 5))
