@@ -10,7 +10,7 @@ import secrets
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -282,8 +282,7 @@ def write_fork(
         )
         if (past.folder.path / service).is_dir():
             copy_before(past.folder.path / service, folder.path / service, moment.offset)
-    positions = {fate.stage.name: _position(fate) for fate in fates}
-    history.keep_until(past.folder.history, folder.history, positions)
+    history.keep_until(past.folder.history, folder.history, _positions(fates))
     changes = {fate.stage.name: [*fate.changes] for fate in fates if fate.changes}
     origin = Origin(run=past.folder.record.id, folder=str(past.folder.path), offset=moment.offset, changes=changes)
     folder.begin(config, past.in_process, origin)
@@ -305,9 +304,14 @@ def _services(past: Past, config: Config, mark: Mark) -> Iterator[tuple[str, lis
         yield sink, [], {}
 
 
-def _position(fate: Fate) -> float:
-    """Return how far the curves of a stage belong to the fork; -1 for nowhere."""
-    return max((measure.position for measure in fate.stage.measures()), default=-1) if not fate.anew else -1
+def _positions(fates: Iterable[Fate]) -> dict[tuple[str, str], float]:
+    """Return how far the curves of each stage and level belong to the fork; those that do not are missing."""
+    positions: dict[tuple[str, str], float] = {}
+    for fate in fates:
+        for measure in fate.stage.measures() if not fate.anew else ():
+            key = measure.stage, measure.level
+            positions[key] = max(measure.position, positions.get(key, -1))
+    return positions
 
 
 def stores_of(past: Past, config: Config, offset: int, log: str) -> list[FrameStore]:

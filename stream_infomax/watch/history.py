@@ -117,13 +117,13 @@ class History:
         self._file.close()
 
 
-def keep_until(source: Path, target: Path, positions: Mapping[str, float]) -> None:
-    """Write the history of a run, as far as each stage's curves go up to its position, into a new file."""
+def keep_until(source: Path, target: Path, positions: Mapping[tuple[str, str], float]) -> None:
+    """Write the history of a run into a new file: the curves of each stage and level up to its position."""
     with target.open("x", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for point in _points(source) if source.exists() else ():
-            if point is not None and point.position <= positions.get(point.curve[0], -1):
+            if point is not None and point.position <= positions.get(point.curve[:2], -1):
                 value = f"{point.value:.9g}"
                 writer.writerow([f"{point.seconds:.2f}", *point.curve, int(point.position), value])
 

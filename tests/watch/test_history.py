@@ -103,11 +103,13 @@ class TestHistory:
 
     def test_a_fork_has_the_curves_up_to_its_first_frame(self, tmp_path: Path) -> None:
         path, target = tmp_path / "history.csv", tmp_path / "fork.csv"
-        lines = [f"{i}.00,{name},,objective,{64 * i},{5 - i}" for i in range(1, 5) for name in ("a", "b", "c")]
+        names = ("a,", "b,", "c,left", "c,right")
+        lines = [f"{i}.00,{name},objective,{64 * i},{5 - i}" for i in range(1, 5) for name in names]
         path.write_text("\n".join([HEAD, *lines, "rubbish", ""]))
-        keep_until(path, target, {"a": 128, "b": -1})
+        keep_until(path, target, {("a", ""): 128, ("b", ""): -1, ("c", "left"): 64})
         assert read(target) == {
-            ("a", "", "objective"): {"seconds": [1.0, 2.0], "position": [64.0, 128.0], "value": [4.0, 3.0]}
+            ("a", "", "objective"): {"seconds": [1.0, 2.0], "position": [64.0, 128.0], "value": [4.0, 3.0]},
+            ("c", "left", "objective"): {"seconds": [1.0], "position": [64.0], "value": [4.0]},
         }
-        keep_until(tmp_path / "missing.csv", tmp_path / "none.csv", {"a": 128})
+        keep_until(tmp_path / "missing.csv", tmp_path / "none.csv", {("a", ""): 128})
         assert read(tmp_path / "none.csv") == {}
