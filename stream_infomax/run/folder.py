@@ -272,7 +272,7 @@ class RunFolder:
 
 
 def names_in(config: Mapping[str, Any]) -> set[str]:
-    """Return the names under which a run of `config` writes: of its services and stages.
+    """Return the names under which a run of `config` writes: of its services, inputs and stages.
 
     Raises
     ------
@@ -281,6 +281,7 @@ def names_in(config: Mapping[str, Any]) -> set[str]:
     """
     try:
         names = {config["source"].get("name", "source")}
+        names |= {table["name"] for table in config["source"].get("inputs", ())}
         for stage in config.get("stage", ()):
             names |= {stage["name"], stage.get("service") or stage["name"]}
         names |= {sink.get("name") or sink["kind"] for sink in config.get("sink", ())}

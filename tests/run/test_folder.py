@@ -10,7 +10,7 @@ import pytest
 import tomli_w
 
 from stream_infomax.configuration.load import Config, ConfigError, convert, load
-from stream_infomax.run.folder import RunFolder
+from stream_infomax.run.folder import RunFolder, names_in
 from stream_infomax.state.error import StateFileError
 
 
@@ -270,3 +270,9 @@ def test_a_disk_that_is_full_is_named_with_the_file(tmp_path: Path, file: str) -
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert files(tmp_path) == before
+
+
+def test_inputs_of_a_source_leave_files_under_their_names(tmp_path: Path) -> None:
+    assert names_in({"source": {"kind": "several", "inputs": [{"name": "a"}, {"name": "b"}]}}) >= {"source", "a", "b"}
+    with pytest.raises(ValueError, match="is no name"):
+        names_in({"source": {"inputs": [{"name": ".."}]}})
