@@ -85,8 +85,10 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
 
 def picture_of(stage: str, stream: str, alone: bool) -> str:
     """Return the name of a picture: of the only learner, of one of several, or of a stream's."""
-    if stream:
-        return f"filters-{stage}.{stream if re.search(NAME_PATTERN, stream) else in_file(f'/{stream}')[1:]}.png"
+    if stream and re.search(NAME_PATTERN, stream):
+        return f"filters-{stage}.{stream}.png"
+    if stream:  # any text; what is no name gets its digest too, which keeps two of them apart
+        return f"filters-{stage}.{re.sub(r'[^A-Za-z0-9_]', '-', stream)[:40]}-{in_file(f'/{stream}')[1:]}.png"
     return "filters.png" if alone else f"filters-{stage}.png"
 
 

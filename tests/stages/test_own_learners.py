@@ -1,5 +1,6 @@
 """A learner for each stream: as if each were alone, and what is kept, counted and shown of them."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.infomax.encoder import in_file, kept_bases
+from stream_infomax.run.pictures import picture_of
 from stream_infomax.service.bases import Bases
 from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.stages.own_learners import ENDED, SHOWN, OwnLearners
@@ -159,3 +161,13 @@ def test_bases_are_published_by_stream(tmp_path: Path) -> None:
     restored.restore(own.state())
     for basis in life.follow(restored.bases(), len(given)):
         assert (basis.version, basis.offset) == (newest[basis.key].version, newest[basis.key].offset)
+
+
+def test_pictures_of_streams_have_names_that_any_disk_takes() -> None:
+    assert picture_of("learner", "", alone=True) == "filters.png"
+    assert picture_of("learner", "", alone=False) == "filters-learner.png"
+    assert picture_of("learner", "left", alone=True) == "filters-learner.left.png"
+    odd = [picture_of("learner", stream, alone=True) for stream in ("left/ear", "left ear", "../x", "ü" * 300, "\0")]
+    assert len(set(odd)) == len(odd)
+    assert all(re.fullmatch(r"filters-learner\.[\w-]{1,60}\.png", name) for name in odd)
+    assert odd[0].startswith("filters-learner.left-ear-")
