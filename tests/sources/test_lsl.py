@@ -120,6 +120,20 @@ def test_a_clock_that_jumps_back_begins_a_segment(outlet, opened, name):
     assert not source.lost
 
 
+def test_samples_without_a_time_are_left_out(outlet, opened, name):
+    device = outlet(name)
+    source = opened(stream=name)
+    device.wait_for_listeners()
+    device.push(2)
+    arriving(source, 1)
+    now = source.state()["until"]
+    times = np.array([np.nan, now + 0.01, np.inf, now + 0.02])
+    source._stream.arrivals.put(lsl_inlet.Chunk(np.arange(8.0).reshape(4, 2), times, 1))
+    (frame,) = arriving(source, 1)
+    assert frame.arrays["source"].data.tolist() == [[2, 3], [6, 7]]
+    assert source.counts()["left out: samples without a time"] == 2
+
+
 def test_samples_without_a_rate_are_frames_with_their_own_times(outlet, opened, name):
     device = outlet(name, rate=0.0)
     source = opened(stream=name)

@@ -282,6 +282,27 @@ def test_after_a_restart_the_counter_tells_what_came_meanwhile(broker, topic, cl
     assert len(frames) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_connection_whose_thread_dies_is_an_error(broker, topic, client, opened, monkeypatch):
+    source = opened(broker, topic)
+    monkeypatch.setattr(source._arrivals, "put", None)
+    with pytest.raises(OSError, match=f"the connection to the MQTT broker at 127.0.0.1:{broker.port} has died"):
+        arriving_while(source, lambda: client.publish(topic, "1"))
+
+
+def test_a_topic_that_is_no_text_is_counted(unconnected, opened):
+    class Message(SimpleNamespace):
+        @property
+        def topic(self):
+            return b"\xff".decode()
+
+    source = opened(unconnected, "a")
+    source._arrived(Message(payload=b"1", retain=False, dup=False))
+    delivered(source, "a" * 2000, "1")
+    assert not rest_of(source)
+    assert source.counts()[LEFT_OUT + "messages of topics that are no names"] == 2
+
+
 def test_no_broker_at_the_start_is_an_error_that_says_where(mortal, topic, opened):
     mortal.kill()
     with pytest.raises(OSError, match=rf"no MQTT broker can be reached at 127\.0\.0\.1:{mortal.port}"):
