@@ -118,8 +118,11 @@ def test_what_the_counter_jumps_over_is_lost_and_ends_the_segment(broker, topic,
 def test_a_counter_that_comes_round_has_lost_nothing(broker, topic, client, opened):
     source = opened(broker, topic, payload="raw", dtype="uint8", counter="uint8")
     client.publish(topic, *(bytes((n % 256, n % 256)) for n in (254, 255, 256, 257, 260)))
-    arriving(source, 5)
+    frames = arriving(source, 5)
     assert source.lost == {"counter": 2}
+    assert "counters that began again" not in source.counts()
+    segments = [frame.segment for frame in frames]
+    assert segments[0] == segments[1] == segments[2] == segments[3] != segments[4]
 
 
 def test_what_came_twice_is_given_once(broker, topic, client, opened):
@@ -251,6 +254,21 @@ def test_a_broker_that_is_killed_and_comes_back_is_a_gap(mortal, topic, opened, 
     assert source.lost["counter"] == after[0].arrays["source"].data[0, 0] - 3
     said = [record.message for record in caplog.records if f"127.0.0.1:{mortal.port}" in record.message]
     assert [(" broke:" in line, "is there after" in line) for line in said] == [(True, False), (False, True)]
+
+
+def test_a_break_begins_a_segment_where_no_counter_tells_what_is_lost(mortal, topic, opened):
+    source = opened(mortal, topic)
+    client = mortal.client()
+    client.publish(topic, "1")
+    (before,) = arriving(source, 1)
+    client.close()
+    mortal.kill()
+    mortal.start()
+    again = mortal.client()
+    after = arriving_while(source, lambda: again.publish(topic, "2"))
+    again.close()
+    assert before.segment != after[0].segment
+    assert not source.lost
 
 
 def test_a_broker_that_keeps_messages_for_a_name_gives_them_after_a_break(tmp_path, topic, opened):
