@@ -213,6 +213,38 @@ while True:
     assert source.process.poll() is None
 
 
+def test_when_the_log_is_full_the_device_waits_or_drops_and_nothing_else_is_lost(context, served):
+    source = served(FORM + "queue = 2\nlog = { frames = 5 }\n")
+    device = Device(context, address(source), "ear", sndhwm=2)
+    rng = np.random.default_rng(0)
+    kept, dropped = [], 0
+    while dropped < 3 and device.count < 10_000:  # nobody commits: its log is full after five frames
+        data = rng.standard_normal((50_000, 2)).astype(np.float32)
+        try:
+            parts = message("ear", data, rate=100.0, session="s", count=device.count)
+            device.socket.send_multipart(parts, zmq.NOBLOCK)
+            kept.append(data)
+            dropped = 0
+        except zmq.Again:
+            dropped += 1
+        device.count += 1
+    assert dropped == 3
+    assert len(kept) >= 5
+
+    def all_came(frames):
+        if frames:
+            source.inlet.commit(source.inlet.next - 1)
+        return len(frames) == len(kept)
+
+    source.until(all_came)
+    assert [frame.arrays["source"].data.tobytes() for frame in source.frames] == [data.tobytes() for data in kept]
+    device.send()  # what was dropped before it is known now
+    source.until(lambda frames: len(frames) == len(kept) + 1)
+    checkpoint, _ = source.stop()
+    assert sum(checkpoint.lost.values()) == device.count - len(kept) - 1
+    assert not left_out(checkpoint)
+
+
 def test_a_source_that_is_killed_knows_each_device_again(context, served):
     source = served(every=10)
     device = Device(context, address(source), "ear")
