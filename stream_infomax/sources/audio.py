@@ -19,7 +19,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegative
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
+from stream_infomax.sources.files import BROKEN_OFF, counted
 from stream_infomax.sources.labels import beside, compile_pattern
 from stream_infomax.sources.murmur import tell
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
@@ -152,7 +152,7 @@ class AudioSource:
 
     def state(self) -> State:
         """Return the inventory of the recordings."""
-        return inventory.to_state(self._inventory())
+        return inventory.to_state(inventory.of(self.recordings))
 
     def restore(self, state: State) -> None:
         """Leave out the recordings that are not in the inventory.
@@ -162,12 +162,7 @@ class AudioSource:
         ValueError
             Where one that is in it is missing or has changed.
         """
-        before = inventory.from_state(state)
-        added = inventory.added(before, self._inventory(), f"path = {str(self.root)!r}")
-        if added:
-            log.warning("left out, added since this run began: %s", inventory.listed(added))
-            self.left_out[LATER] = len(added)
-            self.recordings = [recording for recording in self.recordings if recording.key in before]
+        self.recordings = inventory.known(state, self.recordings, self.root, self.left_out)
 
     def counts(self) -> Counts:
         """Return the counts of files, files that could not be read or broke off, and clipped samples."""
@@ -178,9 +173,6 @@ class AudioSource:
             "samples clipped": self._clipped,
             **counted(self.left_out + Counter({BROKEN_OFF: len(self._broken)})),
         }
-
-    def _inventory(self) -> inventory.Inventory:
-        return {recording.key: recording.entry for recording in self.recordings}
 
     def _playlist(self) -> Playlist[Recording]:
         return Playlist(self.recordings, self.frame, self.given)

@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 HIDDEN = "hidden files and folders"
 SUFFIX = "files of another suffix"
 NOT_INCLUDED = "files that include does not fit"
-LATER = "files that were added since the run began"
 UNREADABLE = "unreadable files"
 BROKEN_OFF = "ends of files that broke off"
 NO_FILES = "pipes, sockets and devices"

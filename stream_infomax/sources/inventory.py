@@ -8,11 +8,13 @@ other data.
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from stream_infomax.frames.contracts import State
 
 # So many names stand in a message.
 NAMED = 3
+LATER = "files that were added since the run began"
+
+log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -72,6 +77,42 @@ def added(before: Inventory, now: Inventory, place: str) -> list[str]:
             f"with its size, time and labels, or start a new run"
         )
     return [_text(name) for name in now if name not in before]
+
+
+class Noted(Protocol):
+    """A file that a source uses."""
+
+    @property
+    def key(self) -> bytes:
+        """Its path below the source's folder, as the file system has it."""
+
+    @property
+    def entry(self) -> Entry:
+        """What is noted of it."""
+
+
+N = TypeVar("N", bound=Noted)
+
+
+def of(files: Iterable[Noted]) -> Inventory:
+    """Return the inventory of files."""
+    return {file.key: file.entry for file in files}
+
+
+def known(state: State, files: Iterable[N], path: str | Path, left_out: Counter[str]) -> list[N]:
+    """Return the files that are in the inventory of a state; those that came later are counted in `left_out`.
+
+    Raises
+    ------
+    ValueError
+        Where one that is in it is missing or has changed.
+    """
+    before, files = from_state(state), list(files)
+    later = added(before, of(files), f"path = {str(path)!r}")
+    if later:
+        log.warning("left out, added since this run began: %s", listed(later))
+        left_out[LATER] = len(later)
+    return [file for file in files if file.key in before]
 
 
 def listed(names: Iterable[bytes | str]) -> str:

@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
-from stream_infomax.sources.files import LATER, UNREADABLE, Found, find, key_of, name_of
+from stream_infomax.sources.files import UNREADABLE, Found, find, key_of, name_of
 from stream_infomax.sources.images import SUFFIXES
-from stream_infomax.sources.inventory import Inventory, entry
+from stream_infomax.sources.inventory import LATER, Inventory, entry
 from stream_infomax.sources.labels import Labels
 from stream_infomax.sources.pages import PageError, Picture, Pixels, Reader
 

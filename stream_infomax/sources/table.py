@@ -20,7 +20,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, LATER, counted
+from stream_infomax.sources.files import BROKEN_OFF, counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.table_columns import check_missing, shown
@@ -213,7 +213,7 @@ class TableSource:
 
     def state(self) -> State:
         """Return the inventory of the files."""
-        return inventory.to_state(self._inventory())
+        return inventory.to_state(inventory.of(self.tables))
 
     def restore(self, state: State) -> None:
         """Leave out the tables that are not in the inventory.
@@ -223,12 +223,7 @@ class TableSource:
         ValueError
             Where one that is in it is missing or has changed.
         """
-        before = inventory.from_state(state)
-        added = inventory.added(before, self._inventory(), f"path = {self.given.path!r}")
-        if added:
-            log.warning("left out, added since this run began: %s", inventory.listed(added))
-            self.left_out[LATER] = len(added)
-            self.tables = [table for table in self.tables if table.key in before]
+        self.tables = inventory.known(state, self.tables, self.given.path, self.left_out)
 
     def counts(self) -> Counts:
         """Return the counts of files, of what is left out of them, and of cells that are no number."""
@@ -241,9 +236,6 @@ class TableSource:
 
     def _left_out(self) -> Counter[str]:
         return sum((left_out(table, self.given) for table in self.tables), self.left_out)
-
-    def _inventory(self) -> inventory.Inventory:
-        return {table.key: table.entry for table in self.tables}
 
     def _playlist(self) -> Playlist[Stretch]:
         return Playlist(stretches(self.tables, self.given.label), self.given.frame, self.given)

@@ -17,7 +17,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc
 from stream_infomax.sources import inventory, views
-from stream_infomax.sources.files import LATER, counted
+from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside, compile_pattern
 from stream_infomax.sources.playlist import FileSettings, Playlist
 from stream_infomax.sources.video_files import ACCEPTED, Video, pictures, survey
@@ -164,7 +164,7 @@ class VideoSource:
 
     def state(self) -> State:
         """Return the inventory of the videos."""
-        return inventory.to_state(self._inventory())
+        return inventory.to_state(inventory.of(self.videos))
 
     def restore(self, state: State) -> None:
         """Leave out the videos that are not in the inventory.
@@ -174,13 +174,8 @@ class VideoSource:
         ValueError
             Where one that is in it is missing or has changed.
         """
-        before = inventory.from_state(state)
-        added = inventory.added(before, self._inventory(), f"path = {str(self.root)!r}")
-        if added:
-            log.warning("left out, added since this run began: %s", inventory.listed(added))
-            self.left_out[LATER] = len(added)
-            self.videos = [video for video in self.videos if video.key in before]
-            self.row, self.rate = self.view.row(self.videos[0].size), self._rate()
+        self.videos = inventory.known(state, self.videos, self.root, self.left_out)
+        self.row, self.rate = self.view.row(self.videos[0].size), self._rate()
 
     def counts(self) -> Counts:
         """Return the counts of files, of what is left out of them, and of pictures that are not there."""
@@ -211,9 +206,6 @@ class VideoSource:
         rates = [video.rows / video.seconds for video in self.videos]
         alike = max(rates) - min(rates) < SAME_RATE * rates[0]
         return rates[0] if alike and not self.view.patches else 0.0
-
-    def _inventory(self) -> inventory.Inventory:
-        return {video.key: video.entry for video in self.videos}
 
     def _playlist(self) -> Playlist[Video]:
         return Playlist(self.videos, 1, self.given, lambda video: video.seconds)

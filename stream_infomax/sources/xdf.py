@@ -21,7 +21,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, Name, NotNegative, Positive
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, LATER, NOT_INCLUDED, UNREADABLE, counted, find, key_of, name_of
+from stream_infomax.sources.files import BROKEN_OFF, NOT_INCLUDED, UNREADABLE, counted, find, key_of, name_of
 from stream_infomax.sources.labels import BESIDE, Labels, compile_pattern
 from stream_infomax.sources.playlist import FileSettings, Playlist
 from stream_infomax.sources.table_columns import shown
@@ -150,7 +150,7 @@ class XdfSource:
 
     def state(self) -> State:
         """Return the inventory of the files."""
-        return inventory.to_state(self._inventory())
+        return inventory.to_state(inventory.of(self.recordings))
 
     def restore(self, state: State) -> None:
         """Leave out the recordings that are not in the inventory.
@@ -160,12 +160,7 @@ class XdfSource:
         ValueError
             Where one that is in it is missing or has changed.
         """
-        before = inventory.from_state(state)
-        added = inventory.added(before, self._inventory(), f"path = {self.given.path!r}")
-        if added:
-            log.warning("left out, added since this run began: %s", inventory.listed(added))
-            self.left_out[LATER] = len(added)
-            self.recordings = [one for one in self.recordings if one.key in before]
+        self.recordings = inventory.known(state, self.recordings, self.given.path, self.left_out)
 
     def counts(self) -> Counts:
         """Return the counts of files, and of what is left out of them."""
@@ -176,9 +171,6 @@ class XdfSource:
 
     def _left_out(self) -> Counter[str]:
         return sum((one.left_out for one in self.recordings), self.left_out)
-
-    def _inventory(self) -> inventory.Inventory:
-        return {one.key: one.entry for one in self.recordings}
 
     def _playlist(self) -> Playlist[Piece]:
         pieces = [piece for recording in self.recordings for piece in self._pieces(recording)]
