@@ -77,4 +77,5 @@ def _check_arrays(config: Config) -> None:
     for sink in config.sink:
         for name in sink.settings.wants(()) if isinstance(sink.settings, SinkSettings) else ():
             if name not in made:
-                raise SettingError(f"sink.{sink.service_name}.arrays", name, one_of(made), "there is no such array")
+                key = "arrays" if "arrays" in sink.settings.__struct_fields__ else "array"
+                raise SettingError(f"sink.{sink.service_name}.{key}", name, one_of(made), "there is no such array")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.sinks.columns import Columns
 
@@ -43,13 +42,14 @@ class Borders:
     ----------
     complete
         Parts that nobody has taken yet.
+    before
+        The columns when the part began that is not complete: whoever is given its frames again goes on from there.
     """
 
     def __init__(self, n_bytes: int, seconds: float) -> None:
         self.n_bytes, self.seconds = n_bytes, seconds
         self.complete: list[Part] = []
-        self.columns = Columns()
-        self._before = Columns()  # the columns when the part began: what follows goes on from there after a death
+        self.columns, self.before = Columns(), Columns()
         self._first, self._next = -1, 0
         self._bytes = 0
         self._clock = _Clock()
@@ -74,16 +74,11 @@ class Borders:
         if self._first >= 0:
             self.complete.append(Part(self._first, self._next, self._clock.seconds, Columns(self.columns.of)))
         self._first, self._bytes, self._clock = -1, 0, _Clock()
-        self._before = Columns(self.columns.of)
+        self.before = Columns(self.columns.of)
 
-    def state(self) -> State:
-        """Return what the complete parts say of the next ones."""
-        return {"columns": self._before.state()}
-
-    def restore(self, state: State) -> None:
-        """Take over what `state` returned, at the beginning of a part."""
-        self.columns.restore(state["columns"])
-        self._before.restore(state["columns"])
+    def begin(self, columns: Columns) -> None:
+        """Begin a part behind others that had these columns."""
+        self.columns, self.before = columns, Columns(columns.of)
 
 
 class _Clock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -14,7 +15,8 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import optional
-from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.record import make
+from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.types import Doc, Positive
 
 STREAM = "{stream}"
@@ -24,7 +26,7 @@ MAX_STREAMS = 64
 SINCE_1970 = 1e9
 
 
-class LslSettings(Settings, frozen=True, kw_only=True):
+class LslSettings(SinkSettings, frozen=True, kw_only=True):
     """Offers frames as streams of the lab streaming layer (LSL)."""
 
     stream: Annotated[str, Doc("Name of the LSL stream; `{stream}` in it stands for that of the frames' stream.")] = (
@@ -39,6 +41,10 @@ class LslSettings(Settings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.stream or set(self.stream.replace(STREAM, "")) & set("{}"):
             raise SettingError("stream", self.stream, "a name; {stream} is the only one that is filled in")
+
+    def wants(self, kept: Sequence[str]) -> tuple[str, ...]:
+        """Return the array that is published."""
+        return (self.array,) if self.array else ()
 
     def needs(self) -> tuple[str, ...]:
         """Return pylsl."""

@@ -29,7 +29,8 @@ from stream_infomax.settings.broker import (
 )
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
-from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.record import make
+from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.types import Doc, Positive
 from stream_infomax.transport.log import pack, unpack
 
@@ -38,7 +39,7 @@ HEAD = struct.Struct("<qdII")
 STREAM = "{stream}"
 
 
-class MqttSettings(Settings, frozen=True, kw_only=True):
+class MqttSettings(SinkSettings, frozen=True, kw_only=True):
     """Publishes frames to a topic of an MQTT broker, each at least once."""
 
     host: Host
@@ -68,6 +69,10 @@ class MqttSettings(Settings, frozen=True, kw_only=True):
         plain = self.topic.replace(STREAM, "")
         if not self.topic or set(plain) & set("+#\0{}"):
             raise SettingError("topic", self.topic, "levels with / between, without + and #; {stream} is the only name")
+
+    def wants(self, kept: Sequence[str]) -> tuple[str, ...]:
+        """Return the array that is published."""
+        return (self.array,) if self.array else ()
 
     def needs(self) -> tuple[str, ...]:
         """Return paho."""

@@ -56,6 +56,8 @@ class PartsSettings(SinkSettings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.part:
             raise SettingError("part", self.part, "more than 0 B")
+        if Path(self.path).suffix in (".npz", ".parquet"):
+            raise SettingError("path", self.path, "a folder of parts; --save-features FILE writes one file")
 
     def wants(self, kept: Sequence[str]) -> tuple[str, ...]:
         """Return the arrays to keep."""
@@ -163,14 +165,16 @@ class PartsSink(Sink):
             "first": self._first,
             "parts": self._parts,
             "removed": self._removed,
-            **self._borders.state(),
+            "columns": self._borders.before.state(),
         }
 
     def restore(self, state: State, mark: Mark) -> None:
         """Go on behind what is in parts."""
         self._begun, self._first = state["begun"], state["first"]
         self._parts, self._removed = state["parts"], state["removed"]
-        self._borders.restore(state)
+        columns = Columns()
+        columns.restore(state["columns"])
+        self._borders.begin(columns)
         self._spool.next = max(self._spool.next, self._begun)
         self._begin(mark.log)
         self.committed()
@@ -178,7 +182,7 @@ class PartsSink(Sink):
     def committed(self) -> None:
         """Remove what is not needed any more: the spooled frames of parts, and parts that are too old."""
         self._spool.forget(self._begun)
-        for number, path in self._paths():
+        for number, path in self._paths() if self._first else ():
             if number >= self._first:
                 break
             path.unlink(missing_ok=True)

@@ -477,6 +477,19 @@ def feed_devices(one: Any, i: int) -> list[np.ndarray]:
     return [np.frombuffer(part, np.uint8) for part in wire.encode(made)]
 
 
+def columns() -> Any:
+    from stream_infomax.sinks.columns import Columns
+
+    return Columns()
+
+
+def feed_columns(one: Any, i: int) -> list[np.ndarray]:
+    """Rows without a width at first, and then of two."""
+    array = Array(rows_of(i, 3)[:, : (0, 0, 4, 6)[i % 4]], ("time", "component"))
+    one.add(Frame("a", i, arrays={"x": array}))
+    return [one.fill("x", array)]
+
+
 def output_log() -> Any:
     from stream_infomax.transport.log import OutputLog
 
@@ -529,6 +542,7 @@ HELD: dict[str, Held] = {
     "several sources": Held(several_source, feed_source),
     "devices source": Held(devices_source, feed_devices, 9),
     "output log": Held(output_log, feed_log, 9),
+    "columns of a file": Held(columns, feed_columns, 1),
 }
 if HAS_IMAGES:
     HELD["image source"] = Held(image_source, feed_source)

@@ -166,6 +166,7 @@ def test_what_cannot_be_is_refused_before_anything_starts(config: Path, tmp_path
     (tmp_path / "file").write_text("")
     for change, said in (
         ("sink.first.path=file", "sink.first.path = 'file'; accepted: a folder that is there and can be written"),
+        ("sink.first.path=x.npz", "sink.first.path = 'x.npz'; accepted: a folder of parts; "),
         ("sink.first.part=0", "sink.first.part = '0 B'; accepted: more than 0 B"),
         (
             "sink.second.arrays=['learn']",
@@ -191,7 +192,7 @@ def test_a_folder_takes_the_parts_of_one_run(config: Path, tmp_path: Path) -> No
 def test_what_a_sink_misses_is_counted_once_and_named(tmp_path: Path, victim: str) -> None:
     path = tmp_path / "pipeline.toml"
     path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="live"))
-    options = ["run.policy=drop-oldest", "source.frames=150", "source.log.frames=16", "stage.windows.service=learner"]
+    options = ["run.policy=drop-oldest", "source.frames=600", "source.log.frames=16", "stage.windows.service=learner"]
     changes = [word for option in (*options, "stage.learner.log.frames=16") for word in ("--set", option)]
     with started("run", path, "--plain", *changes, folder=tmp_path) as (run, _):
         with TapReader(f"ipc://{tmp_path}/run/{victim}.tap", topics=(FRAME,)) as observer:
@@ -208,6 +209,6 @@ def test_what_a_sink_misses_is_counted_once_and_named(tmp_path: Path, victim: st
     lost = json.loads((tmp_path / "run/run.json").read_text())["summary"]["lost"]
     assert lost["gone" if victim == "learner" else "gone, second"] > 20
     for name, folder in (("first", "first"), ("second", "run/second/parts")):
-        missed = 150 - len(rows(tmp_path / folder, "frames/offset"))
+        missed = 600 - len(rows(tmp_path / folder, "frames/offset"))
         assert missed == lost.get("gone", 0) + lost.get(f"gone, {name}", 0)
     assert all(f"{count} frames lost ({reason})" in end.output for reason, count in lost.items())
