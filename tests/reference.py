@@ -238,3 +238,18 @@ def channel_faults(rows, usual, rails, share):
         moved = usual + share * (np.stack([equal, extreme]) - usual)
         usual = np.stack([moved[0], np.where(rails[2] == 0, moved[1], usual[1])])
     return still + 2 * cut, int(np.sum(near & (low == high))), usual, rails
+
+
+def power_spectrum(rows, rate):
+    """Power per Hz of each column by the discrete Fourier transform as it is written, under a Hann window."""
+    n, columns = rows.shape
+    window = [math.sin(math.pi * i / n) ** 2 for i in range(n)]
+    power = np.zeros((n // 2 + 1, columns))
+    for k in range(columns):
+        mean = sum(rows[:, k]) / n
+        for f in range(n // 2 + 1):
+            turn = [complex(math.cos(2 * math.pi * f * i / n), -math.sin(2 * math.pi * f * i / n)) for i in range(n)]
+            total = sum((rows[i, k] - mean) * window[i] * turn[i] for i in range(n))
+            both = 1 if f in (0, n / 2) else 2
+            power[f, k] = both * abs(total) ** 2 / (rate * sum(w**2 for w in window))
+    return power

@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
 from stream_infomax.plots import component_order as order
+from stream_infomax.plots.channel_weights import channels
 from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, drawable, new_figure, panel
 
 Floats = npt.NDArray[np.float64]
@@ -28,6 +29,7 @@ def components(
     shape: Sequence[int],
     rate: float = 0.0,
     names: Sequence[str] = (),
+    spectra: npt.ArrayLike | None = None,
 ) -> Figure:
     """Draw filters and basis as the geometry of a row asks for.
 
@@ -42,7 +44,11 @@ def components(
     rate
         Samples per second of audio windows; 0 where it is not known.
     names
-        Of the values of a row, for example of EEG channels; numbers where none are given. They stand at a matrix.
+        Of the values of a row, for example of EEG channels; numbers where none are given. They stand at a matrix, and
+        at the weights of channels.
+    spectra
+        The power of each component's output, shape (n_frequencies, n_components), from 0 Hz to half of `rate`: rows of
+        channels are then drawn as weights, on a head where names say so, beside their spectra.
 
     Returns
     -------
@@ -63,6 +69,8 @@ def components(
         )
     if names and len(names) != n_features:
         raise ValueError(f"{len(names)} names for {n_features} values of a row; accepted are {n_features} or none")
+    if spectra is not None and tuple(axes) == ("channel",):
+        return channels(columns.T, np.asarray(spectra, dtype=np.float64), rate, names)
     # A component and its negative are the same one: all are shown with their heavier side up.
     both = np.stack([rows, columns.T])
     both *= np.where((both[1] ** 3).sum(1) < 0, -1.0, 1.0)[:, None]

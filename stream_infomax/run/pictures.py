@@ -67,7 +67,7 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     stages
         Stages with their states; those that are no learner, or have no basis yet, are passed over.
     config
-        The configuration as plain values: it knows the samples per second of recordings.
+        The configuration as plain values: it knows the samples per second of recordings, and names of channels.
     folder
         Where the pictures go.
     alone
@@ -78,7 +78,11 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     pictures = []
     for stage in learners(stages):
         learner = stage.learner
-        figure = plots.components(learner.components_, learner.mixing_, stage.row_axes, stage.row_shape, _rate(config))
+        form = stage.row_axes, stage.row_shape
+        spectra, rate, names = None, _rate(config), ()
+        if stage.spectra.stretches:
+            spectra, rate, names = stage.spectra.power, stage.spectra.rate, _channels(config, stage)
+        figure = plots.components(learner.components_, learner.mixing_, *form, rate, names, spectra)
         pictures.append(plots.save(figure, folder / picture_of(stage.name, stage.stream, alone)))
     return pictures
 
@@ -134,6 +138,18 @@ def all_learners(stages: Iterable[Stage]) -> list[LearnerStage]:
     for stage in stages:
         found += [stage] if isinstance(stage, LearnerStage) else stage.shown if isinstance(stage, OwnLearners) else []
     return found
+
+
+def _channels(config: Mapping[str, Any], stage: LearnerStage) -> tuple[str, ...]:
+    """Return the names of a row's channels; none where the source has none, or is not there any more."""
+    from stream_infomax.configuration.compose import source_of
+    from stream_infomax.configuration.load import ConfigError, convert
+
+    try:
+        names = source_of(convert(dict(config), "checkpoint")).outline().channels
+    except ConfigError:
+        return ()
+    return names if len(names) == stage.row_shape[0] else ()
 
 
 def _rate(config: Mapping[str, Any]) -> float:

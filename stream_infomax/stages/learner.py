@@ -119,6 +119,7 @@ class LearnerStage:
     ) -> None:
         from stream_infomax.learning.infomax.estimator import OnlineInfomax
         from stream_infomax.learning.measures.information import RunningInformation
+        from stream_infomax.learning.measures.spectra import RunningSpectra
 
         given = make(LearnerSettings, settings)
         self.name = name
@@ -133,6 +134,7 @@ class LearnerStage:
         self.row_shape: tuple[int, ...] = ()
         self._panel = Panel(seed=given.seed)
         self._information = RunningInformation()
+        self.spectra = RunningSpectra()
         self._frame_information = math.nan
         self._in_quarantine = False
         self._n_encoded = 0  # rows, where it does not learn: spikes are drawn by their number
@@ -151,7 +153,9 @@ class LearnerStage:
         rows = array.rows()
         # What float32 cannot hold is centred as float64: float32 has no digits left for small signals on large offsets.
         kind = np.result_type(rows.dtype, np.float32)
-        features = self._features(np.ascontiguousarray(rows, dtype=kind))
+        rows = np.ascontiguousarray(rows, dtype=kind)
+        self._look_at_spectra(frame, rows)
+        features = self._features(rows)
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
@@ -190,6 +194,7 @@ class LearnerStage:
         for event in new:
             log.log(logging.WARNING if event.kind in GRAVE else logging.INFO, event_line(event))
         if self.learner.adapt == "follow" and any(event.kind in ("change", "undo") for event in new):
+            self.spectra.clear()
             self._panel.clear()  # what was before is not what is learnt from now on
         if new:
             self._in_quarantine = self._ends_in_quarantine()
@@ -206,6 +211,16 @@ class LearnerStage:
         with one_thread():
             self._frame_information = self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
         self._panel.add(rows)
+
+    def _look_at_spectra(self, frame: Frame, rows: _Rows) -> None:
+        """Channels that are measured at a rate have a spectrum; windows show theirs themselves."""
+        if self.row_axes != ("channel",) or not self.is_warm:
+            return
+        if self._in_quarantine:
+            self.spectra.interrupt()
+        elif self.spectra.wants(len(rows), frame.rate, frame.stream, frame.segment):
+            with one_thread(), np.errstate(invalid="ignore", over="ignore"):
+                self.spectra.add(self._potentials(rows))
 
     def _potentials(self, rows: _Rows) -> npt.NDArray[np.float32]:
         centred = (rows - self.learner.mean_).astype(np.float32)
@@ -226,11 +241,12 @@ class LearnerStage:
         self.learn, self.carry = False, carry
 
     def state(self) -> State:
-        """Return the learner, the panel, the running information and the geometry of a row."""
+        """Return the learner, the panel, the running measures and the geometry of a row."""
         return {
             "learner": self.learner.state(),
             "panel": self._panel.state(),
             "information": self._information.state(),
+            "spectra": self.spectra.state(),
             "frame_information": None if math.isnan(self._frame_information) else self._frame_information,
             "n_encoded": self._n_encoded,
             "encoder": self.encoder,
@@ -246,6 +262,7 @@ class LearnerStage:
         self._in_quarantine = self._ends_in_quarantine()
         self._panel.restore(state["panel"])
         self._information.restore(state["information"])
+        self.spectra.restore(state["spectra"])
         bits = state["frame_information"]
         self._frame_information = math.nan if bits is None else float(bits)
         self._n_encoded = int(state["n_encoded"])

@@ -189,6 +189,18 @@ def feed_information(one: Any, i: int) -> list[np.ndarray]:
     return [np.array([frame, one.objective, one.information])]
 
 
+def spectra() -> Any:
+    from stream_infomax.learning.measures.spectra import RunningSpectra
+
+    return RunningSpectra()
+
+
+def feed_spectra(one: Any, i: int) -> list[np.ndarray]:
+    if one.wants(101, 60.0, "a", ""):
+        one.add(rows_of(i, 101))
+    return [one.power, one._rows]
+
+
 def moments() -> Any:
     from stream_infomax.learning.measures.moments import RunningMoments
 
@@ -525,6 +537,7 @@ HELD: dict[str, Held] = {
     "information": Held(information, feed_information, 9),
     "moments": Held(moments, feed_moments),
     "robust moments": Held(robust_moments, feed_moments),
+    "spectra": Held(spectra, feed_spectra),
     "panel before its first row": Held(panel, feed_panel, 0),
     "panel": Held(panel, feed_panel),
     "pooling": Held(pooling, feed_pooling),

@@ -1,0 +1,177 @@
+"""Components of channels: what each looks like on the sensors, beside the spectrum of its output."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
+
+from stream_infomax.plots import head
+from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, drawable, new_figure, panel
+
+Floats = npt.NDArray[np.float64]
+MOST, COLUMNS = 64, 8
+# So many names of the 10-10 system make a head of the sensors.
+ENOUGH_OF_A_HEAD = 8
+ALPHA = (8.0, 13.0)
+# What an EEG's spectrum is shown of; decibels from its top to its bottom.
+EEG_HZ, DECIBELS = 45.0, 30.0
+# A cell is as wide as two squares of one: weights, and a spectrum.
+INCHES = 0.92
+
+
+def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) -> Figure:
+    """Draw the basis (n_components, n_channels) as weights of channels, each beside its spectrum, by share."""
+    share = (basis**2).sum(1)
+    share /= share.sum() or 1.0
+    order = np.argsort(-share, kind="stable")[:MOST]
+    # A component and its negative are the same one: its largest weight is shown as positive.
+    largest = basis[np.arange(len(basis)), np.abs(basis).argmax(1)]
+    weights = (basis * np.where(largest < 0, -1.0, 1.0)[:, None])[order]
+    places = head.positions(names)
+    is_head = sum(place is not None for place in places) >= ENOUGH_OF_A_HEAD
+    columns = min(COLUMNS, max(4, len(order)))
+    lines = math.ceil(len(order) / columns)
+    width, height, cell = 2 * INCHES * columns, 1.22 * INCHES * lines, 1.22
+    figure = new_figure(width + 0.6, height + 1.85, "What was learnt from the channels", _note(share, order, is_head))
+    axes = bare(panel(figure, 0.3, 0.85, width, height))
+    axes.set_xlim(0, 2 * columns)
+    axes.set_ylim(0, cell * lines)
+    corners = [(2.0 * (i % columns), cell * (lines - 1 - i // columns)) for i in range(len(order))]
+    top = min(EEG_HZ, rate / 2) if is_head else rate / 2
+    if is_head:
+        _heads(axes, corners, weights, places)
+    else:
+        _bars(axes, corners, weights)
+    _spectra(axes, corners, spectra[:, order], rate, top, is_head)
+    for i, (x, y) in enumerate(corners):
+        axes.text(x + 0.06, y + 1.13, f"{i + 1}", fontsize=7.5, weight="bold", color=INK, va="center")
+        axes.text(x + 1.9, y + 1.13, f"{100 * share[order[i]]:.2g} %", fontsize=7.5, color=INK, ha="right", va="center")
+    _legend(figure, top, is_head, names, places)
+    return figure
+
+
+def _note(share: Floats, order: npt.NDArray[np.intp], is_head: bool) -> str:
+    n = len(share)
+    shown = f"{n} components" if len(order) == n else f"{len(order)} of {n} components"
+    kind = "seen from above, the nose up" if is_head else "one bar a channel"
+    return (
+        f"{shown} with their share of the signal's variance, the largest first. Left: what a component looks like on\n"
+        f"the sensors (its column of the basis, scaled to itself; {kind}). Right: the spectrum of its output."
+    )
+
+
+def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, places: Sequence[object]) -> None:
+    """Draw maps of the scalp; contours are solid above zero and dashed below, for those who see no colour."""
+    known = [i for i, place in enumerate(places) if place is not None]
+    points = np.array([places[i] for i in known], dtype=np.float64)
+    edge = max(1.0, float(np.hypot(*points.T).max()))
+    grid = np.linspace(-edge, edge, 61)
+    x, y = np.meshgrid(grid, grid)
+    to_grid = head.surface(points, np.c_[x.ravel(), y.ravel()])
+    outside = np.hypot(x, y) > edge
+    scale = 0.4 / edge
+    circle = 0.4 * np.exp(2j * np.pi * np.linspace(0, 1, 65))
+    nose = np.array([-0.06 + 0.395j, 0.46j, 0.06 + 0.395j])
+    outlines = []
+    for (left, low), values in zip(corners, weights, strict=True):
+        centre = complex(left + 0.52, low + 0.5)
+        image = np.ma.array((to_grid @ values[known]).reshape(x.shape), mask=outside)
+        image = image / (np.abs(image).max() or 1.0)
+        middle = centre.real, centre.imag
+        extent = (middle[0] - 0.4, middle[0] + 0.4, middle[1] - 0.4, middle[1] + 0.4)
+        axes.imshow(image, origin="lower", extent=extent, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", zorder=1)
+        if np.ptp(image):
+            across, up = middle[0] + scale * grid, middle[1] + scale * grid
+            for levels, style in (((-0.75, -0.5, -0.25), "dashed"), ((0.25, 0.5, 0.75), "solid")):
+                if image.min() < levels[-1] and image.max() > levels[0]:
+                    axes.contour(across, up, image, levels, colors=INK, linewidths=0.4, linestyles=style)
+        lines = [centre + line for line in (circle, nose, _ear(-1), _ear(1))]
+        outlines += [np.c_[line.real, line.imag] for line in lines]
+        axes.plot(*(scale * points.T + np.array([middle]).T), ".", color=INK, markersize=0.7)
+    axes.add_collection(LineCollection(outlines, colors=INK, linewidths=0.8, zorder=3))
+
+
+def _ear(side: int) -> npt.NDArray[np.complex128]:
+    turn = np.linspace(-np.pi / 2, np.pi / 2, 15)
+    result: npt.NDArray[np.complex128] = side * (0.398 + 0.04 * np.cos(turn)) + 0.09j * np.sin(turn)
+    return result
+
+
+def _bars(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats) -> None:
+    n = weights.shape[1]
+    scaled = weights / np.maximum(np.abs(weights).max(1, keepdims=True), np.finfo(float).tiny)
+    edges = np.linspace(0.06, 0.94, n + 1)
+    gap = 0.1 * (edges[1] - edges[0])
+    bars, zeros = [], []
+    for (left, low), values in zip(corners, scaled, strict=True):
+        zeros.append([(left + 0.06, low + 0.5), (left + 0.94, low + 0.5)])
+        for start, end, value in zip(edges[:-1] + gap, edges[1:] - gap, values, strict=True):
+            height = low + 0.5 + 0.42 * value
+            bars.append(
+                [(left + start, low + 0.5), (left + start, height), (left + end, height), (left + end, low + 0.5)]
+            )
+    axes.add_collection(PolyCollection(bars, facecolors=BLUE, edgecolors="none"))
+    axes.add_collection(LineCollection(zeros, colors=QUIET, linewidths=0.5))
+
+
+def _spectra(
+    axes: Axes, corners: Sequence[tuple[float, float]], spectra: Floats, rate: float, top: float, is_head: bool
+) -> None:
+    """Draw each spectrum in decibels below its own top, on a frame with its ticks."""
+    hertz = np.linspace(0, rate / 2, len(spectra))
+    shown = (hertz > 0) & (hertz <= top)  # without the mean
+    power = 10 * np.log10(np.maximum(spectra[shown], np.finfo(float).tiny))
+    heights = 0.84 * np.clip(1 + (power - power.max(0)) / DECIBELS, 0, 1)
+    across = 1.1 + 0.8 * hertz[shown] / top
+    areas, lines, frames, bands = [], [], [], []
+    for (left, low), height in zip(corners, heights.T, strict=True):
+        x, y = left + across, low + 0.08 + height
+        areas.append(np.r_[np.c_[x, y], [(x[-1], low + 0.08), (x[0], low + 0.08)]])
+        lines.append(np.c_[x, y])
+        frames.append([(left + 1.1, low + 0.08), (left + 1.9, low + 0.08)])
+        frames += [
+            [(left + 1.1 + 0.8 * tick / top, low + 0.08), (left + 1.1 + 0.8 * tick / top, low + 0.05)]
+            for tick in _ticks(top)
+        ]
+        if is_head:
+            first, last = (left + 1.1 + 0.8 * min(f, top) / top for f in ALPHA)
+            bands.append([(first, low + 0.08), (first, low + 0.96), (last, low + 0.96), (last, low + 0.08)])
+    axes.add_collection(PolyCollection(bands, facecolors="#e4e8ec", edgecolors="none", zorder=0))
+    axes.add_collection(PolyCollection(areas, facecolors=BLUE, alpha=0.35, edgecolors="none"))
+    axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.8, joinstyle="round"))
+    axes.add_collection(LineCollection(frames, colors=QUIET, linewidths=0.6))
+    size = 6.0
+    for left, low in corners:
+        if low < 1e-9 or (left, round(low - 1.22, 6)) not in {(x, round(y, 6)) for x, y in corners}:
+            for tick in _ticks(top):
+                place = left + 1.1 + 0.8 * tick / top
+                axes.text(place, low + 0.02, f"{tick:g}", fontsize=size, color=INK, ha="center", va="top")
+
+
+def _ticks(top: float) -> list[float]:
+    step = 10.0 ** math.floor(math.log10(top))
+    step = next(step * times for times in (0.1, 0.2, 0.5, 1, 2, 5) if top / (step * times) <= 5)
+    return [step * i for i in range(int(top / step + 1e-9) + 1)]
+
+
+def _legend(figure: Figure, top: float, is_head: bool, names: Sequence[str], places: Sequence[object]) -> None:
+    width, _ = figure.get_size_inches()
+    left = 0.3 / width
+    text = [f"Spectra: 0 to {top:g} Hz without the mean, {DECIBELS:g} dB from top to bottom, each below its own top"]
+    if is_head:
+        unknown = [drawable(name, 12) for name, place in zip(names, places, strict=True) if place is None]
+        text[0] += "; grey: the alpha band, 8 to 13 Hz."
+        text.append("Maps: red and solid lines +, blue and dashed lines −; at a quarter, a half and three quarters.")
+        if unknown:
+            text[-1] += f" Not on the map: {', '.join(unknown[:6])}{' …' if len(unknown) > 6 else ''}."
+    elif names:
+        text[0] += "."
+        shown = ", ".join(drawable(name, 12) for name in names[:24])
+        text.append(f"Bars, from left to right: {shown}{' …' if len(names) > 24 else ''}.")
+    figure.text(left, 0.2 / figure.get_size_inches()[1], "\n".join(text), fontsize=8.5, color=QUIET, va="bottom")
