@@ -87,7 +87,7 @@ def service_of(config: Config, name: str) -> Service:
         name=name,
         outlet=outlet,
         tap=tap,
-        labels=config.label_address() if name == config.source.name and _is_live(config) else "",
+        labels=config.label_address() if name == config.source.name and is_live(config) else "",
         folder=Path(config.run.folder) / name,
         readers=config.readers_of(name),
         policy=config.run.policy,
@@ -100,7 +100,7 @@ def service_of(config: Config, name: str) -> Service:
     )
 
 
-def _is_live(config: Config) -> bool:
+def is_live(config: Config) -> bool:
     """Return whether the source is of a kind that gives each frame once."""
     of_kind = hasattr(kinds.SOURCES.load(config.source.kind), "receive")
     return bool(getattr(config.source.settings, "is_live", of_kind))

@@ -15,7 +15,7 @@ from stream_infomax.stages.classifier import ClassifierStage
 
 
 def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> None:
-    """Write the features of a run that has come to its end; raises RunError where one file cannot hold them."""
+    """Write the features that a run has made so far; raises RunError where one file cannot hold them."""
     try:
         write_frames(path, FrameStore(folder.path / RECORDER).frames, _classes(config, folder, in_process))
     except ValueError as error:

@@ -114,8 +114,14 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sinks: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
+def has_begun(config: Config, folder: RunFolder, in_process: bool) -> bool:
+    """Return whether every service has a checkpoint, so that there is something to sum up."""
+    names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
+    return all((folder.path / name).is_dir() and checkpoints_in(folder.path / name) for name in names)
+
+
 def summarise(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> Summary:
-    """Complete the history of a run that has finished, draw its pictures, and return its summary."""
+    """Complete the history of a run that has finished or was stopped, draw its pictures, and return its summary."""
     names = [IN_PROCESS] if in_process else config.services()
     paths = {name: checkpoints_in(folder.path / name)[-1] for name in names}
     checkpoints = {name: read(path) for name, path in paths.items()}

@@ -17,16 +17,16 @@ SHOWN_EVENTS = 8
 WIDTH = 80
 
 
-def print_summary(summary: Summary, save_features: Path | None = None) -> None:
+def print_summary(summary: Summary, save_features: Path | None = None, ended: str = "finished") -> None:
     """Print a summary, and where the features are."""
-    for line in lines(summary, save_features):
+    for line in lines(summary, save_features, ended):
         print(printable(line))
 
 
-def lines(summary: Summary, save_features: Path | None = None) -> Iterator[str]:
-    """Return a summary line by line."""
+def lines(summary: Summary, save_features: Path | None = None, ended: str = "finished") -> Iterator[str]:
+    """Return a summary line by line; the run has `ended` in this way."""
     losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary.lost.items() if count)
-    yield f"finished after {clock(summary.seconds)}: {summary.frames:,} frames, {losses or 'none lost'}"
+    yield f"{ended} after {clock(summary.seconds)}: {summary.frames:,} frames, {losses or 'none lost'}"
     if summary.left_out:
         text = ", ".join(f"{count:,} {what}" for what, count in summary.left_out.items())
         yield from textwrap.wrap(f"left out: {text}", WIDTH, subsequent_indent="    ")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
+from stream_infomax.configuration.compose import is_live
 from stream_infomax.configuration.load import Config
 from stream_infomax.run.features import save_features as write_features
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.run.summary import summarise
+from stream_infomax.run.summary import has_begun, summarise
 from stream_infomax.run.summary_text import print_summary
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.history import History
@@ -52,11 +53,13 @@ def carry_on(
     names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
     with Monitor(title, names, History(folder.history), plain or not sys.stdout.isatty()) as monitor:
         finished = run(config, folder, monitor)
+    # A live source has no end of its own: where it is stopped, that is as good as one, for the time being.
+    if finished or (is_live(config) and has_begun(config, folder, in_process)):
+        if save_features:
+            write_features(config, folder, in_process, save_features)
+        summary = summarise(config, folder, monitor.seconds, in_process)
+        if finished:
+            folder.finish(msgspec.to_builtins(summary))
+        print_summary(summary, save_features, "finished" if finished else "stopped")
     if not finished:
         print(printable(f"{folder.path}: stopped and saved; {again} resumes"))
-        return
-    if save_features:
-        write_features(config, folder, in_process, save_features)
-    summary = summarise(config, folder, monitor.seconds, in_process)
-    folder.finish(msgspec.to_builtins(summary))
-    print_summary(summary, save_features)
