@@ -79,10 +79,11 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     for stage in learners(stages):
         learner = stage.learner
         form = stage.row_axes, stage.row_shape
-        spectra, rate, names = None, _rate(config), ()
         if stage.spectra.stretches:
-            spectra, rate, names = stage.spectra.power, stage.spectra.rate, _channels(config, stage)
-        figure = plots.components(learner.components_, learner.mixing_, *form, rate, names, spectra)
+            more = stage.spectra.rate, _channels(config, stage), stage.spectra.power
+            figure = plots.components(learner.components_, learner.mixing_, *form, *more)
+        else:
+            figure = plots.components(learner.components_, learner.mixing_, *form, _rate(config))
         pictures.append(plots.save(figure, folder / picture_of(stage.name, stage.stream, alone)))
     return pictures
 
@@ -146,9 +147,10 @@ def _channels(config: Mapping[str, Any], stage: LearnerStage) -> tuple[str, ...]
     from stream_infomax.configuration.load import ConfigError, convert
 
     try:
-        names = source_of(convert(dict(config), "checkpoint")).outline().channels
+        source: Any = source_of(convert(dict(config), "checkpoint"))
     except ConfigError:
         return ()
+    names: tuple[str, ...] = source.outline().channels if hasattr(source, "outline") else ()
     return names if len(names) == stage.row_shape[0] else ()
 
 

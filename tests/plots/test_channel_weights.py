@@ -14,6 +14,9 @@ from stream_infomax.plots import head  # noqa: E402
 from stream_infomax.plots.channel_weights import MOST  # noqa: E402
 
 EEG = [
+    *("Fp1", "Fpz", "Fp2", "AF3", "AFz", "AF4", "F7", "F3", "Fz", "F4", "F8", "T7"),
+    *("C3", "Cz", "C4", "T8", "P7", "P3", "Pz", "P4", "P8", "O1", "Oz", "O2"),
+]
     "Fp1",
     "Fpz",
     "Fp2",
