@@ -78,12 +78,16 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     pictures = []
     for stage in learners(stages):
         learner = stage.learner
-        form = stage.row_axes, stage.row_shape
-        if stage.spectra.stretches:
-            more = stage.spectra.rate, _channels(config, stage), stage.spectra.power
-            figure = plots.components(learner.components_, learner.mixing_, *form, *more)
-        else:
-            figure = plots.components(learner.components_, learner.mixing_, *form, _rate(config))
+        measured = stage.spectra.stretches > 0
+        figure = plots.components(
+            learner.components_,
+            learner.mixing_,
+            stage.row_axes,
+            stage.row_shape,
+            stage.spectra.rate if measured else _rate(config),
+            _channels(config, stage) if measured else (),
+            stage.spectra.power if measured else None,
+        )
         pictures.append(plots.save(figure, folder / picture_of(stage.name, stage.stream, alone)))
     return pictures
 

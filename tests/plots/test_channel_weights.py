@@ -17,31 +17,6 @@ EEG = [
     *("Fp1", "Fpz", "Fp2", "AF3", "AFz", "AF4", "F7", "F3", "Fz", "F4", "F8", "T7"),
     *("C3", "Cz", "C4", "T8", "P7", "P3", "Pz", "P4", "P8", "O1", "Oz", "O2"),
 ]
-    "Fp1",
-    "Fpz",
-    "Fp2",
-    "AF3",
-    "AFz",
-    "AF4",
-    "F7",
-    "F3",
-    "Fz",
-    "F4",
-    "F8",
-    "T7",
-    "C3",
-    "Cz",
-    "C4",
-    "T8",
-    "P7",
-    "P3",
-    "Pz",
-    "P4",
-    "P8",
-    "O1",
-    "Oz",
-    "O2",
-]
 
 
 def place(name: str) -> tuple[float, float]:
