@@ -64,6 +64,7 @@ class Look(msgspec.Struct):
     said: list[str]
     rate: float = 0.0
     columns: list[int] = []
+    clocks: list[str] = []
     values: Values = np.zeros((0, 0))
 
 
@@ -174,7 +175,11 @@ def _find_times(look: Look) -> None:
         except UNUSABLE:
             continue
         steps = np.diff(stamps)
-        if np.isfinite(stamps).mean() < 0.9 or len(steps) < 2 or (steps > 0).mean() < 0.9:
+        if np.isfinite(stamps).mean() < 0.9 or len(steps) < 2:
+            continue
+        if (steps > 0).mean() < 0.9:
+            if set(TIMES) & set(words):  # a clock is no channel, also where it cannot be followed
+                look.clocks.append(name)
             continue
         unit = _unit(stamps, [*words, reader.units[column]]) if reader.numeric[column] else 1.0
         look.source["time"] = name
@@ -213,15 +218,17 @@ def _find_channels(look: Look) -> None:
     dropped: dict[str, list[str]] = {}
     kept = []
     for place, column in enumerate(columns):
-        reason = _unfit(values[:, place])
+        is_clock = reader.names[column] in look.clocks
+        reason = "are times that do not go up from row to row" if is_clock else _unfit(values[:, place])
         if reason:
             dropped.setdefault(reason, []).append(reader.names[column])
         else:
             kept.append(place)
-    if not kept:  # better than nothing
-        kept, dropped = list(range(len(columns))), {}
+    use = "Not used, because" if kept else "Used, as there is nothing else, though"
     for reason, names in dropped.items():
-        look.said.append(f"Not used, because they {reason}: {shown(names)}.")
+        look.said.append(f"{use} they {reason}: {shown(names)}.")
+    if not kept:
+        kept, dropped = list(range(len(columns))), {}
     look.columns = [columns[place] for place in kept]
     look.values = values[:, kept]
     if dropped:
@@ -259,8 +266,9 @@ def _likeness(rows: Values) -> float:
     """Return the correlation of rows with those before them, the median over channels."""
     if len(rows) < 3:
         return 0.0
-    centred = rows - rows.mean(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
+        rows = rows / np.abs(rows).max(axis=0)  # so that no square overflows, and none vanishes
+        centred = rows - rows.mean(axis=0)
         found = (centred[1:] * centred[:-1]).sum(axis=0) / (centred**2).sum(axis=0)
     return float(np.median(np.abs(found[np.isfinite(found)]))) if np.isfinite(found).any() else 0.0
 

@@ -219,3 +219,30 @@ def test_names_of_runs(tmp_path: Path, path: str, name: str) -> None:
     found, text, _ = propose(tmp_path / path)
     assert found == name
     assert f'folder = "runs/{name}"' in text
+
+
+@pytest.mark.parametrize("order", ["shuffled", "coarse"])
+def test_times_that_cannot_be_followed_are_no_channel(tmp_path: Path, order: str) -> None:
+    """Times out of order, or that stand still for several rows, are not learnt from as if they were a signal."""
+    path = tmp_path / "logger.csv"
+    x, y = signal(1000, 2).T
+    rows = np.random.default_rng(0).permutation(1000) if order == "shuffled" else np.arange(1000) // 2 * 2
+    write_csv(path, {"time": rows * 0.01, "x": x, "y": y})
+    source, _, said = proposed(path)
+    assert source["channels"] == ["x", "y"]
+    assert "Not used, because they are times that do not go up from row to row: time." in said
+
+
+def test_channels_that_never_change_are_said_where_there_are_no_others(tmp_path: Path) -> None:
+    write_csv(tmp_path / "still.csv", {"a": [1] * 200, "b": [2] * 200})
+    _, _, said = proposed(tmp_path / "still.csv")
+    assert "Used, as there is nothing else, though they never change: a, b." in said
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_numbers_of_any_size_are_looked_at(tmp_path: Path, size: float) -> None:
+    """The same rows in another unit get the same windows, without a warning of an overflow."""
+    rows = signal(1000, 2)
+    np.save(tmp_path / "one.npy", rows)
+    np.save(tmp_path / "other.npy", rows * size)
+    assert proposed(tmp_path / "other.npy")[1] == proposed(tmp_path / "one.npy")[1]
