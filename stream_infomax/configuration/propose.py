@@ -24,7 +24,7 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.sources.files import Found, find, name_of
 from stream_infomax.sources.images import SUFFIXES as PICTURES
-from stream_infomax.sources.labels import BESIDE, Labels
+from stream_infomax.sources.labels import BESIDE, Labels, keys
 from stream_infomax.sources.recordings import SUFFIXES as SOUND
 from stream_infomax.sources.table_files import SUFFIXES as TABLES
 from stream_infomax.sources.video_files import SUFFIXES as VIDEOS
@@ -94,11 +94,14 @@ def _proposal(path: Path) -> Proposal:
 def _table_of_labels(path: Path, found: Found) -> Path | None:
     """Return the CSV file beside the others whose first column names most of them, None where there is none."""
     names = [name_of(file, found.folder) for file in found.files]
+    fits = {key for name in names for key in keys(name)}
     for file in sorted((path if path.is_dir() else path.parent).glob("*.csv"), key=lambda file: file.name != BESIDE):
         if file == path or file.stat().st_size > LABELS_BYTES:
             continue
         with suppress(SettingError):
             labels = Labels("", file, path)
+            if not any(key in fits for key in labels.lines):  # so that thousands of tables are not all compared
+                continue
             n_named = sum(bool(labels.of(name)) for name in names if name != file.name)
             if n_named and 2 * n_named >= len(names) - 1:
                 return file

@@ -60,6 +60,11 @@ class Labels:
         self._idle = {key: str(value) for key, value in (("labels", pattern), ("labels_csv", csv_path)) if value}
         self._given = dict(self._idle)
 
+    @property
+    def lines(self) -> Iterable[str]:
+        """What the lines of the CSV file call their files."""
+        return self._lines.keys()
+
     def of(self, segment: str, has_own: object = False) -> dict[str, str]:
         """Return the labels of the file at `segment`, its path below the folder; it may have labels of its own."""
         labels: dict[str, str] = {}

@@ -13,6 +13,7 @@ from helpers.extras import extra
 from stream_infomax.configuration.load import ConfigError, load
 from stream_infomax.configuration.propose import propose
 from stream_infomax.configuration.survey import survey
+from stream_infomax.sources.labels import Labels
 
 
 def signal(n_rows: int, n_channels: int) -> np.ndarray:
@@ -246,3 +247,14 @@ def test_numbers_of_any_size_are_looked_at(tmp_path: Path, size: float) -> None:
     np.save(tmp_path / "one.npy", rows)
     np.save(tmp_path / "other.npy", rows * size)
     assert proposed(tmp_path / "other.npy")[1] == proposed(tmp_path / "one.npy")[1]
+
+
+def test_a_folder_of_tables_is_compared_with_its_names_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that name no file cost no look at each name: thousands of them took minutes."""
+    for i in range(50):
+        np.savetxt(tmp_path / f"{i}.csv", signal(20, 2), delimiter=",", header="a,b", comments="")
+    asked: list[str] = []
+    of = Labels.of
+    monkeypatch.setattr(Labels, "of", lambda self, segment, *rest: asked.append(segment) or of(self, segment, *rest))
+    propose(tmp_path)
+    assert len(asked) <= 2 * 50
