@@ -35,11 +35,11 @@ def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) 
     weights = (basis * np.where(largest < 0, -1.0, 1.0)[:, None])[order]
     places = head.positions(names)
     is_head = sum(place is not None for place in places) >= ENOUGH_OF_A_HEAD
-    columns = min(COLUMNS, max(4, len(order)))
-    lines = math.ceil(len(order) / columns)
+    lines = math.ceil(len(order) / COLUMNS)
+    columns = max(4, math.ceil(len(order) / lines))  # no line is much shorter than the others
     width, height, cell = 2 * INCHES * columns, 1.22 * INCHES * lines, 1.22
-    figure = new_figure(width + 0.6, height + 1.85, "What was learnt from the channels", _note(share, order, is_head))
-    axes = bare(panel(figure, 0.3, 0.85, width, height))
+    figure = new_figure(width + 0.6, height + 1.75, "What was learnt from the channels", _note(share, order, is_head))
+    axes = bare(panel(figure, 0.3, 0.75, width, height))
     axes.set_xlim(0, 2 * columns)
     axes.set_ylim(0, cell * lines)
     corners = [(2.0 * (i % columns), cell * (lines - 1 - i // columns)) for i in range(len(order))]

@@ -1,6 +1,7 @@
 """LearnerStage: features for every row, whatever comes."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from stream_infomax.frames.event import event_line
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
+from stream_infomax.learning.measures.spectra import RunningSpectra
+from stream_infomax.sources.table import TableSource
 from stream_infomax.stages.learner import LearnerStage
 
 K = 8
@@ -248,3 +251,26 @@ def test_rows_in_quarantine_judge_nothing() -> None:
     assert [event.kind for event in learner.events()] == ["quarantine"]
     assert np.mean(learner._panel.rows[:, 1] == 9.0) < 0.04, "those at most that came before it was noticed"
     np.testing.assert_array_equal(learner._panel.rows, other._panel.rows)
+
+
+@pytest.mark.data
+def test_alpha_of_closed_eyes_is_in_few_components(data_folder: Path) -> None:
+    source = TableSource(data_folder / "eeg_motor", array="data", transposed=True, repeat=5, frame=160)
+    stage = LearnerStage("learner", "source", energy=0.9999)
+    for frame in source.frames():
+        stage.process(frame)
+    closed = RunningSpectra()
+    alone = TableSource(data_folder / "eeg_motor", array="data", transposed=True, include="closed")
+    learner = stage.learner
+    for frame in alone.frames():
+        rows = frame.arrays["source"].rows()
+        if closed.wants(len(rows), frame.rate, "", ""):
+            closed.add((rows - learner.mean_) @ learner.components_.T)
+    hertz = np.arange(len(closed.power)) * closed.rate / closed.length
+    alpha = closed.power[(hertz >= 8) & (hertz <= 13)].sum(0)
+    back = [source.channels.index(name) for name in ("O1", "Oz", "O2", "Po7", "Po3", "Poz", "Po4", "Po8")]
+    share = alpha * (learner.mixing_[back] ** 2).sum(0)
+    share = np.sort(share / share.sum())[::-1]
+    assert share[:3].sum() > 0.6, "0.75 when this was written"
+    peak = hertz[1:][closed.power[1:].argmax(0)]
+    assert ((peak >= 8) & (peak <= 13)).sum() >= 2, "components whose loudest frequency is alpha"

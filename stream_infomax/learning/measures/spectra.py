@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from stream_infomax.state.kept import Kept
 
-# Of so many stretches one is looked at. Of those the newest count, while the basis moves and sensors drift.
-ONE_IN, NEWEST = 4, 64
+# Of so many stretches one is looked at: of the first, and later, when there is time. Of those the newest 64 count most,
+# while the basis moves and sensors drift.
+ONE_IN, ONE_IN_LATER, NEWEST = 4, 32, 64
 SHORTEST, LONGEST = 64, 512
 
 
@@ -96,7 +97,7 @@ class RunningSpectra(Kept):
             if len(self._rows) == self.length:
                 self._average(periodograms(self._rows, self.rate))
                 self._rows = self._rows[:0].copy()
-                self._skip = (ONE_IN - 1) * self.length
+                self._skip = ((ONE_IN if self.stretches < NEWEST else ONE_IN_LATER) - 1) * self.length
 
     def _average(self, power: NDArray[np.float64]) -> None:
         self.stretches += 1

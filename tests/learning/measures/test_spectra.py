@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from reference import power_spectrum
 
-from stream_infomax.learning.measures.spectra import NEWEST, ONE_IN, RunningSpectra, periodograms
+from stream_infomax.learning.measures.spectra import NEWEST, ONE_IN, ONE_IN_LATER, RunningSpectra, periodograms
 
 RATE, LENGTH = 60.0, 64
 
@@ -46,9 +46,9 @@ def test_one_stretch_in_four_with_any_cut() -> None:
 
 def test_the_newest_stretches_count() -> None:
     spectra = RunningSpectra()
-    feed(spectra, noise(ONE_IN * LENGTH * 3 * NEWEST), 999)
+    feed(spectra, noise(ONE_IN * LENGTH * NEWEST), 999)
     before = spectra.power.sum()
-    feed(spectra, 10 * noise(ONE_IN * LENGTH * 5 * NEWEST), 999)
+    feed(spectra, 10 * noise(ONE_IN_LATER * LENGTH * 5 * NEWEST), 999)
     assert spectra.power.sum() > 95 * before
 
 
