@@ -76,6 +76,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         That the last service has read.
     lost
         Frames that never came, by reason.
+    set_aside
+        Rows that a learner did not learn from, by stage and reason.
     left_out
         What source and sinks did not use, by what it is.
     measures
@@ -102,6 +104,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     frames: int
     lost: dict[str, int]
     left_out: dict[str, int]
+    set_aside: dict[str, dict[str, int]]
     measures: list[Measure]
     scores: dict[str, dict[str, LevelScore]]
     unlabelled: dict[str, str]
@@ -139,6 +142,7 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
         lost=_lost([*checkpoints.values()], {} if in_process else sinks),
+        set_aside={stage.key: rows for stage in all_learners(stages) if (rows := _set_aside(stage))},
         left_out=_left_out([*checkpoints.values(), *({} if in_process else sinks).values()]),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
@@ -189,6 +193,13 @@ def _counts(sinks: Mapping[str, Checkpoint]) -> dict[str, dict[str, int]]:
         if counts := {key: int(count) for key, count in own.items() if not key.startswith(LEFT_OUT)}:
             found[name] = counts
     return found
+
+
+def _set_aside(stage: Stage) -> dict[str, int]:
+    """Return how many rows a learner set aside, by reason, where there were any."""
+    start = "set aside: "
+    counts = [(key.removeprefix(start), int(n)) for key, n in stage.counts().items() if key.startswith(start)]
+    return {reason: n for reason, n in counts if n}
 
 
 def _left_out(checkpoints: Iterable[Checkpoint]) -> dict[str, int]:

@@ -48,6 +48,9 @@ def lines(summary: Summary, save_features: Path | None = None, ended: str = "fin
         yield from textwrap.wrap(event_line(event), WIDTH, subsequent_indent="    ")
     for name, target in summary.unlabelled.items():
         yield f"{name}: no segment had the label {target!r}"
+    for name, reasons in summary.set_aside.items():
+        text = ", ".join(f"{n:,} rows ({reason})" for reason, n in reasons.items())
+        yield from textwrap.wrap(f"{name}: not learnt from {text}", WIDTH, subsequent_indent="    ")
     for name, n_rows in summary.warming_up.items():
         yield f"{name}: no basis, its warm-up was not over after {n_rows:,} rows"
     if summary.undrawn:

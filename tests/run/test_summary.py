@@ -158,3 +158,15 @@ def test_a_learner_that_heard_too_little_is_named(tmp_path: Path, capsys: pytest
     config.write_text(text)
     assert run(config, in_process=True, plain=True) == 0
     assert "learner: no basis, its warm-up was not over after 640 rows" in capsys.readouterr().out
+
+
+def test_rows_that_a_learner_did_not_learn_from_are_in_the_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    rows = np.random.default_rng(0).laplace(size=(600, 3))
+    rows[500:540, 1] = np.nan
+    np.save(tmp_path / "rows.npy", rows)
+    config = tmp_path / "rows.toml"
+    source = f'[source]\nkind = "table"\npath = "{tmp_path}/rows.npy"\nrate = 100.0\n'
+    config.write_text(f'[run]\nfolder = "{tmp_path}/run"\n{source}[[stage]]\nname = "learner"\nkind = "learner"\n')
+    assert run(config, in_process=True, plain=True) == 0
+    assert saved_summary(RunFolder(tmp_path / "run")).set_aside == {"learner": {"not finite": 40}}
+    assert "learner: not learnt from 40 rows (not finite)" in capsys.readouterr().out.splitlines()
