@@ -1,6 +1,7 @@
 """Fixtures that many tests share."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.fail(f"STREAM_INFOMAX_DATA={value} is not a folder")
     return folder
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """No other thread, as in the process of a source: libraries of earlier tests leave some behind."""
+    monkeypatch.setattr(threading, "active_count", lambda: 1)
 
 
 @pytest.fixture

@@ -112,6 +112,7 @@ def damaged(path: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_a_decoder_says_has_the_name_of_the_file(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -128,6 +129,7 @@ def test_what_a_decoder_says_has_the_name_of_the_file(
     assert source.counts()["files that their decoder complained of"] == 1
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_native_code_writes_is_caught_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     os.write(2, b"before\n")
@@ -138,6 +140,7 @@ def test_what_native_code_writes_is_caught_and_nothing_else(capfd: pytest.Captur
     assert capfd.readouterr().err == "before\nbehind\n"
 
 
+@pytest.mark.usefixtures("alone")
 def test_an_error_gives_stderr_back(capfd: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     with pytest.raises(ZeroDivisionError), caught(said):

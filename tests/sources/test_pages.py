@@ -188,6 +188,7 @@ def test_a_stack_that_announces_too_much_is_refused_before_it_is_read(
         tiles(tmp_path / "a.npz")
 
 
+@pytest.mark.usefixtures("alone")
 def test_what_a_decoder_warns_of_has_the_name_of_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
