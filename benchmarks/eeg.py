@@ -221,7 +221,7 @@ def loudest(name: str, found: list[dict]) -> dict[str, str]:
         line |= dict.fromkeys([str(n) for n in TAKEN[1:]], "")
     contrasts = [one["contrast"] for one in found]
     return line | {
-        "closed : open, of the first": f"{np.median(contrasts):.1f}",
+        "closed : open, of the first": f"{np.median(contrasts):.1f} ({min(contrasts):.1f} … {max(contrasts):.1f})",
         "largest on (first seed)": ", ".join(found[0]["where"]),
     }
 
