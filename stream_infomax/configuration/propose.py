@@ -25,6 +25,7 @@ from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.sources.files import Found, find, name_of
 from stream_infomax.sources.images import SUFFIXES as PICTURES
 from stream_infomax.sources.labels import BESIDE, Labels, keys
+from stream_infomax.sources.playlist import FileSettings
 from stream_infomax.sources.recordings import SUFFIXES as SOUND
 from stream_infomax.sources.table_files import SUFFIXES as TABLES
 from stream_infomax.sources.video_files import SUFFIXES as VIDEOS
@@ -144,7 +145,7 @@ def _channels_of(file: Path) -> int:
 def _recordings(path: Path, files: Sequence[Path]) -> Proposal:
     from stream_infomax.sources.recordings import survey as survey_recordings
 
-    recordings = survey_recordings(path, 0, re.compile(""), "", "").recordings
+    recordings = survey_recordings(path, FileSettings(), 0).files
     rates = Counter(recording.rate for recording in recordings)
     rate = rates.most_common(1)[0][0]
     source: dict[str, Any] = {"kind": "audio", "path": str(path), "order": "shuffled"}
@@ -196,7 +197,7 @@ def _videos(path: Path, files: Sequence[Path]) -> Proposal:
     from stream_infomax.sources.video_files import survey as survey_videos
 
     require("av")
-    videos = survey_videos(path, re.compile(""), "", "").videos
+    videos = survey_videos(path, FileSettings()).files
     height, width = videos[0].size
     source: dict[str, Any] = {"kind": "video", "path": str(path), "mode": "patches", "items": PATCHES}
     said = [

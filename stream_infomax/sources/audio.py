@@ -20,7 +20,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegative
 from stream_infomax.sources import inventory
 from stream_infomax.sources.files import BROKEN_OFF, counted
-from stream_infomax.sources.labels import beside, compile_pattern
+from stream_infomax.sources.labels import beside
 from stream_infomax.sources.murmur import tell
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
@@ -78,9 +78,7 @@ class AudioSource:
         self.mix = given.channels == "mix"
         self.given = given
         self.root = Path(given.path)
-        self.recordings, self.left_out, self.without_label = survey(
-            self.root, given.rate, compile_pattern("include", given.include), given.labels, given.labels_csv
-        )
+        self.recordings, self.left_out, self.without_label = survey(self.root, given, given.rate)
         self._beside = "" if given.labels or given.labels_csv else beside(self.root)
         self._check_alike(given.rate)
         self.rate = given.rate or self.recordings[0].rate

@@ -26,7 +26,6 @@ NO_FILES = "pipes, sockets and devices"
 NOWHERE = "links to nothing"
 LINKED = "linked folders"
 CLOSED = "folders that cannot be entered"
-BROKEN_OFF = "ends of files that broke off"
 
 
 class Found(NamedTuple):

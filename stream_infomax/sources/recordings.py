@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -16,12 +14,12 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from stream_infomax.settings.error import SettingError
 from stream_infomax.sources.endings import goes_on, is_cut
-from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.inventory import Entry, entry
-from stream_infomax.sources.labels import Labels
 from stream_infomax.sources.murmur import caught, tell
+from stream_infomax.sources.playlist import FileSettings
+from stream_infomax.sources.survey import Place, Surveyed
+from stream_infomax.sources.survey import survey as survey_files
 
 SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au", ".snd", ".caf", ".w64")
 ACCEPTED = f"recordings that libsndfile reads: {', '.join(SUFFIXES)}"
@@ -78,67 +76,38 @@ class Sound(NamedTuple):
     stored: int
 
 
-class Surveyed(NamedTuple):
-    """What is at a path.
-
-    Attributes
-    ----------
-    recordings
-        Those that can be read.
-    left_out
-        How many of what is not used.
-    without_label
-        How many recordings have no label although there are some.
-    """
-
-    recordings: list[Recording]
-    left_out: Counter[str]
-    without_label: int
-
-
-def survey(root: Path, rate: int, include: re.Pattern[str], pattern: str, labels_csv: str) -> Surveyed:
-    """Look at the recordings at `root` that `include` is found in."""
-    found = find(root, SUFFIXES, ACCEPTED, Path(labels_csv) if labels_csv else None)
-    labels = Labels(pattern, labels_csv, root)
-    names = {file: name_of(file, found.folder) for file in found.files}
-    wanted = [file for file in found.files if include.search(names[file])]
-    left_out = found.left_out
-    left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
-    recordings, unreadable = [], []
-    for file in wanted:
-        try:
-            recording = _probe(file, names[file], rate, labels, key_of(file, found.folder))
-        except (soundfile.LibsndfileError, OSError, ValueError) as error:
-            unreadable.append(f"{file}: {reason_of(error)}")
-        else:
-            recordings.append(recording)
-            if goes_on(file):
-                left_out[LATER_PARTS] += 1
-                log.warning("%s: what was put behind its end is left out", file)
-    if not recordings:
-        reasons = "; ".join(unreadable[:3])
-        if not reasons:
-            reasons = f"include = {include.pattern!r} fits none" if found.files else found.nothing()
-        raise SettingError("path", str(root), ACCEPTED, f"no readable recording there ({reasons})")
-    for sentence in unreadable:
-        log.warning("passed over %s", sentence)
-    left_out[UNREADABLE] += len(unreadable)
-    left_out += labels.check(root, recordings[0].segment, names.values())
-    return Surveyed(recordings, left_out, labels.without)
+def survey(root: Path, given: FileSettings, rate: int) -> Surveyed[Recording]:
+    """Look at the recordings at `root`, which are resampled to a rate; raises as `survey.survey`."""
+    found = survey_files(
+        root,
+        given,
+        lambda place: _probe(place, rate),
+        suffixes=SUFFIXES,
+        accepted=ACCEPTED,
+        what="recording",
+        usable="readable recording",
+        unusable=(soundfile.LibsndfileError, OSError, ValueError),
+        reason=reason_of,
+    )
+    for recording in found.files:
+        if goes_on(recording.path):
+            found.left_out[LATER_PARTS] += 1
+            log.warning("%s: what was put behind its end is left out", recording.path)
+    return found
 
 
-def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> Recording:
-    """Return what `path` holds. Raises ValueError or LibsndfileError where it holds no sample."""
-    sound = measured(path)
+def _probe(place: Place, rate: int) -> Recording:
+    """Return what a file holds. Raises ValueError or LibsndfileError where it holds no sample."""
+    sound = measured(place.path)
     own_rate, stored = sound.rate, sound.stored
     # soxr rounds the length half up.
     samples = stored if rate in (0, own_rate) else (2 * stored * rate + own_rate) // (2 * own_rate)
     if samples < 1:
         raise ValueError(f"its {stored} samples are less than one at {rate} samples a second")
-    found = labels.of(segment)
+    found = place.labels.of(place.segment)
     return Recording(
-        path,
-        segment,
+        place.path,
+        place.segment,
         own_rate,
         sound.channels,
         sound.full_scale,
@@ -146,8 +115,8 @@ def _probe(path: Path, segment: str, rate: int, labels: Labels, key: bytes) -> R
         stored,
         samples,
         found,
-        key,
-        entry(path, found),
+        place.key,
+        entry(place.path, found),
     )
 
 

@@ -128,11 +128,8 @@ class TableSource:
         require(*given.needs())
         self.name = name
         self.given = given
-        found = survey(given)
-        self.left_out = found.left_out
-        self.without_label = found.without_label
+        self.tables, self.left_out, self.without_label = survey(given)
         self._beside = "" if given.labels or given.labels_csv else beside(Path(given.path))
-        self.tables: list[Table] = found.tables
         first = self.tables[0]
         self.rate = first.rate
         self.channels = first.channels

@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from stream_infomax.settings.error import SettingError
-from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.inventory import Entry, entry
-from stream_infomax.sources.labels import BESIDE, Labels, compile_pattern
+from stream_infomax.sources.labels import BESIDE
 from stream_infomax.sources.recordings import SUFFIXES as SOUND
+from stream_infomax.sources.survey import Place, Surveyed
+from stream_infomax.sources.survey import survey as survey_files
 from stream_infomax.sources.table_columns import Reader, Run, Runs, index_of, runs_of, shown
 
 if TYPE_CHECKING:
@@ -83,50 +84,22 @@ class Stretch:
         return self.run.rows
 
 
-class Surveyed(NamedTuple):
-    """The tables at a place, how many of what is not used, and how many have no label although there are some."""
-
-    tables: list[Table]
-    left_out: Counter[str]
-    without_label: int
-
-
-def survey(given: TableSettings) -> Surveyed:
-    """Return the tables that the settings mean.
-
-    Raises
-    ------
-    SettingError
-        Where there is none, or they don't fit one another.
-    """
-    root, include = Path(given.path), compile_pattern("include", given.include)
-    # What is called labels.csv is no table, whether it is used or not.
-    found = find(root, SUFFIXES, ACCEPTED, Path(given.labels_csv) if given.labels_csv else root / BESIDE)
-    labels = Labels(given.labels, given.labels_csv, root, "table")
-    left_out = found.left_out
-    names = {file: name_of(file, found.folder) for file in found.files}
-    wanted = [file for file in found.files if include.search(names[file])]
-    left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
-    tables: list[Table] = []
-    unusable: list[str] = []
-    for file in wanted:
-        try:
-            tables.append(_table(file, names[file], key_of(file, found.folder), given, labels))
-        except SettingError:
-            raise
-        except UNUSABLE as error:
-            unusable.append(f"{file}: {error}")
-    if not tables:
-        reasons = "; ".join(unusable[:3])
-        if not reasons:
-            reasons = f"include = {include.pattern!r} fits none of them" if found.files else found.nothing()
-        raise SettingError("path", str(root), ACCEPTED, f"no usable table there ({reasons})")
-    for sentence in unusable:
-        log.warning("passed over %s", sentence)
-    left_out[UNREADABLE] += len(unusable)
-    left_out += labels.check(root, tables[0].segment, names.values())
-    _check_alike(tables, given)
-    return Surveyed(tables, left_out, labels.without)
+def survey(given: TableSettings) -> Surveyed[Table]:
+    """Return the tables that the settings mean; raises as `survey.survey`, and where they don't fit one another."""
+    root = Path(given.path)
+    found = survey_files(
+        root,
+        given,
+        lambda place: _table(place, given),
+        suffixes=SUFFIXES,
+        accepted=ACCEPTED,
+        what="table",
+        usable="usable table",
+        unusable=UNUSABLE,
+        beside=root / BESIDE,  # what is called labels.csv is no table, whether it is used or not
+    )
+    _check_alike(found.files, given)
+    return found
 
 
 def read_table(path: Path, given: TableSettings) -> Reader:
@@ -153,7 +126,8 @@ def read_table(path: Path, given: TableSettings) -> Reader:
     return CsvTable(path, given.delimiter, given.decimal)
 
 
-def _table(file: Path, name: str, key: bytes, given: TableSettings, found: Labels) -> Table:
+def _table(place: Place, given: TableSettings) -> Table:
+    file, name = place.path, place.segment
     reader = read_table(file, given)
     time = index_of(reader, given.time, "time") if given.time else reader.clock
     label = None
@@ -167,8 +141,8 @@ def _table(file: Path, name: str, key: bytes, given: TableSettings, found: Label
     rate = reader.rate or runs.rate
     if given.rate and rate and abs(given.rate - rate) > ALIKE * rate:
         raise ValueError(f"it has {rate:g} rows a second, and rate = {given.rate:g}; rows are not resampled")
-    labels = {**found.of(name, own or label is not None), **own}
-    return Table(file, name, reader, columns, runs, given.rate or rate, labels, key, entry(file, labels))
+    labels = {**place.labels.of(name, own or label is not None), **own}
+    return Table(file, name, reader, columns, runs, given.rate or rate, labels, place.key, entry(file, labels))
 
 
 def _channels(reader: Reader, given: TableSettings, taken: set[int | None]) -> tuple[int, ...]:

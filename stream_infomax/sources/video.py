@@ -18,7 +18,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc
 from stream_infomax.sources import inventory, views
 from stream_infomax.sources.files import counted
-from stream_infomax.sources.labels import beside, compile_pattern
+from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist
 from stream_infomax.sources.video_files import ACCEPTED, Video, pictures, survey
 from stream_infomax.sources.views import View, upright
@@ -87,9 +87,7 @@ class VideoSource:
         self.given = given
         self.view = View(given.mode, given.crop, given.items, given.size, given.colour, given.seed)
         self.root = Path(given.path)
-        self.videos, self.left_out, self.without_label = survey(
-            self.root, compile_pattern("include", given.include), given.labels, given.labels_csv
-        )
+        self.videos, self.left_out, self.without_label = survey(self.root, given)
         self._beside = "" if given.labels or given.labels_csv else beside(self.root)
         self.row = self.view.row(self.videos[0].size)
         self._check_sizes()

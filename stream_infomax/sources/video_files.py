@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.settings.error import SettingError
-from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.inventory import Entry, entry
-from stream_infomax.sources.labels import Labels
+from stream_infomax.sources.playlist import FileSettings
+from stream_infomax.sources.survey import Place, Surveyed
+from stream_infomax.sources.survey import survey as survey_files
 from stream_infomax.sources.views import upright
 
 if TYPE_CHECKING:
@@ -83,56 +81,21 @@ class Video:
         return float((self.stamps[index] - self.stamps[0]) * float(self.unit))
 
 
-class Surveyed(NamedTuple):
-    """What is at a path.
-
-    Attributes
-    ----------
-    videos
-        Those that can be read.
-    left_out
-        How many of what is not used.
-    without_label
-        How many videos have no label although there are some.
-    """
-
-    videos: list[Video]
-    left_out: Counter[str]
-    without_label: int
-
-
-def survey(root: Path, include: re.Pattern[str], pattern: str, labels_csv: str) -> Surveyed:
-    """Look at the videos at `root` that `include` is found in.
+def survey(root: Path, given: FileSettings) -> Surveyed[Video]:
+    """Look at the videos at `root`; raises as `survey.survey`.
 
     Files are gone through packet by packet; only the first picture of each is decoded.
-
-    Raises
-    ------
-    SettingError
-        There is nothing at `root`, no readable video; labels that fit none.
     """
-    found = find(root, SUFFIXES, ACCEPTED, Path(labels_csv) if labels_csv else None)
-    labels = Labels(pattern, labels_csv, root, "video")
-    names = {file: name_of(file, found.folder) for file in found.files}
-    wanted = [file for file in found.files if include.search(names[file])]
-    left_out = found.left_out
-    left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
-    videos, unreadable = [], []
-    for file in wanted:
-        try:
-            videos.append(_probe(file, names[file], labels, key_of(file, found.folder)))
-        except (OSError, ValueError) as error:
-            unreadable.append(f"{file}: {error}")
-    if not videos:
-        reasons = "; ".join(unreadable[:3])
-        if not reasons:
-            reasons = f"include = {include.pattern!r} fits none" if found.files else found.nothing()
-        raise SettingError("path", str(root), ACCEPTED, f"no readable video there ({reasons})")
-    for sentence in unreadable:
-        log.warning("passed over %s", sentence)
-    left_out[UNREADABLE] += len(unreadable)
-    left_out += labels.check(root, videos[0].segment, names.values())
-    return Surveyed(videos, left_out, labels.without)
+    return survey_files(
+        root,
+        given,
+        _probe,
+        suffixes=SUFFIXES,
+        accepted=ACCEPTED,
+        what="video",
+        usable="readable video",
+        unusable=(OSError, ValueError),
+    )
 
 
 def pictures(video: Video, first: int) -> Iterator[VideoFrame | None]:
@@ -165,10 +128,11 @@ def _readable(video: Video, first: int) -> Iterator[tuple[int, VideoFrame]]:
         log.warning("%s: %s", video.path, getattr(error, "strerror", "") or error)
 
 
-def _probe(path: Path, segment: str, labels: Labels, key: bytes) -> Video:
+def _probe(place: Place) -> Video:
     """Return what a file holds. Raises ValueError or OSError where it holds no picture."""
     import av
 
+    path = place.path
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             stream = _stream(container)
@@ -185,17 +149,17 @@ def _probe(path: Path, segment: str, labels: Labels, key: bytes) -> Video:
     stamped = len(known) == len(stamps)
     if not stamped:  # counted from the first on, at the rate that the file announces
         known, keys, unit = list(range(len(stamps))), [], 1 / Fraction(rate)
-    found = labels.of(segment)
+    found = place.labels.of(place.segment)
     return Video(
         path=path,
-        segment=segment,
+        segment=place.segment,
         size=upright(picture),
         stamps=np.array(known, np.int64),
         unit=unit,
         stamped=stamped,
         keys=np.array(keys, np.int64).reshape(-1, 2),
         labels=found,
-        key=key,
+        key=place.key,
         entry=entry(path, found),
     )
 

@@ -21,9 +21,10 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, Name, NotNegative, Positive
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, NOT_INCLUDED, UNREADABLE, counted, find, key_of, name_of
-from stream_infomax.sources.labels import BESIDE, Labels, compile_pattern
+from stream_infomax.sources.files import BROKEN_OFF, counted
+from stream_infomax.sources.labels import BESIDE
 from stream_infomax.sources.playlist import FileSettings, Playlist
+from stream_infomax.sources.survey import Place, Surveyed, survey
 from stream_infomax.sources.table_columns import shown
 
 if TYPE_CHECKING:
@@ -98,10 +99,9 @@ class XdfSource:
         self.name = name
         given = self.given
         self._choice = xdf_file.Choice(given.stream, given.type, given.number, given.markers)
-        self.left_out: Counter[str] = Counter()
         self._broken: set[str] = set()
         self._open: tuple[Path, npt.NDArray[np.float32], npt.NDArray[np.float64]] | None = None
-        self.recordings = self._survey()
+        self.recordings, self.left_out, _ = self._survey()
         first = self.recordings[0]
         self.rate, self.channels, self.units = first.rate, first.names, first.units
 
@@ -182,40 +182,35 @@ class XdfSource:
             labels = {**recording.labels, self.given.label: run.label} if run.label else recording.labels
             yield Piece(recording, run, segment, labels)
 
-    def _survey(self) -> list[Recording]:
+    def _survey(self) -> Surveyed[Recording]:
         """Return the recordings at the path."""
         from stream_infomax.sources import xdf_file
 
-        given = self.given
-        root, include = Path(given.path), compile_pattern("include", given.include)
-        found = find(root, xdf_file.SUFFIXES, ACCEPTED, Path(given.labels_csv) if given.labels_csv else root / BESIDE)
-        labels = Labels(given.labels, given.labels_csv, root)
-        self.left_out = found.left_out
-        names = {file: name_of(file, found.folder) for file in found.files}
-        wanted = [file for file in found.files if include.search(names[file])]
-        self.left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
-        recordings: list[Recording] = []
-        unusable = []
-        for file in wanted:
-            try:
-                content = xdf_file.read(file, self._choice)
-            except (ValueError, OSError) as error:
-                unusable.append(f"{file}: {error}")
-                continue
-            self._open = (file, content.rows, content.times)
-            own = labels.of(names[file], bool(given.markers))
-            key, entry = key_of(file, found.folder), inventory.entry(file, own)
-            form = (content.rate, content.names, content.units, content.runs, content.left_out)
-            recordings.append(xdf_file.Recording(file, names[file], *form, own, key, entry))
-        if not recordings:
-            reasons = "; ".join(unusable[:3]) or found.nothing()
-            raise SettingError("path", str(root), ACCEPTED, f"no usable recording there ({reasons})")
-        for sentence in unusable:
-            log.warning("passed over %s", sentence)
-        self.left_out[UNREADABLE] += len(unusable)
-        self.left_out += labels.check(root, recordings[0].segment, names.values())
-        _check_alike(recordings)
-        return recordings
+        root = Path(self.given.path)
+        found = survey(
+            root,
+            self.given,
+            self._probe,
+            suffixes=xdf_file.SUFFIXES,
+            accepted=ACCEPTED,
+            what="recording",
+            usable="usable recording",
+            unusable=(ValueError, OSError),
+            beside=root / BESIDE,
+        )
+        _check_alike(found.files)
+        return found
+
+    def _probe(self, place: Place) -> Recording:
+        """Return what a file holds; its rows stay in memory until another one is read."""
+        from stream_infomax.sources import xdf_file
+
+        content = xdf_file.read(place.path, self._choice)
+        self._open = (place.path, content.rows, content.times)
+        own = place.labels.of(place.segment, bool(self.given.markers))
+        form = (content.rate, content.names, content.units, content.runs, content.left_out)
+        entry = inventory.entry(place.path, own)
+        return xdf_file.Recording(place.path, place.segment, *form, own, place.key, entry)
 
     def _read(self, piece: Piece, begin: int) -> tuple[npt.NDArray[np.float32], float]:
         """Return the rows of the frame that begins at row `begin` of a segment, and its seconds within the segment."""
