@@ -11,11 +11,14 @@ import types
 
 import numpy as np
 import pytest
-from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, HELD, Held, go_on
+from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, Held, go_on
+from helpers.held_learning import LEARNING
+from helpers.held_running import RUNNING
 
 import stream_infomax
 from stream_infomax.state import file as state_file
 
+HELD = {**LEARNING, **RUNNING}
 WAYS = ["pickle", "deepcopy", "joblib", "state", "fork", "spawn"]
 
 
@@ -141,7 +144,7 @@ def test_every_class_that_holds_state_is_among_those_tested():
             go_on(one, held.feed, i, 1)
             tested |= classes_within(one)
     missing = sorted(f"{one.__module__}.{one.__qualname__}" for one in classes_with_state() - tested)
-    assert not missing, "put an object that leads to each of these into tests/helpers/held.py"
+    assert not missing, "put an object that leads to each of these into tests/helpers/held_*.py"
 
 
 def same(made, expected):
