@@ -21,21 +21,9 @@ PATTERN = {"device": "testsrc=size=64x48:rate=50,realtime", "format": "lavfi"}
 
 
 @pytest.fixture
-def look():
+def look(opening):
     """Make a source that looks."""
-    made = []
-
-    def open_one(before=None, **settings):
-        source = CameraSource(**{**PATTERN, **settings})
-        made.append(source)
-        if before is not None:
-            source.restore(before)
-        source.open()
-        return source
-
-    yield open_one
-    for source in made:
-        source.close()
+    return lambda before=None, **settings: opening(CameraSource(**{**PATTERN, **settings}), before)
 
 
 def seen(source, n=None):

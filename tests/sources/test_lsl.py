@@ -31,21 +31,9 @@ def outlet():
 
 
 @pytest.fixture
-def opened():
+def opened(opening):
     """Open sources; close them at the end."""
-    made = []
-
-    def make(*, state=None, **settings):
-        source = LslSource(**settings)
-        made.append(source)
-        if state is not None:
-            source.restore(state)
-        source.open()
-        return source
-
-    yield make
-    for source in made:
-        source.close()
+    return lambda *, state=None, **settings: opening(LslSource(**settings), state)
 
 
 @pytest.fixture

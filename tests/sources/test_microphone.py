@@ -37,21 +37,10 @@ def fake(monkeypatch):
 
 
 @pytest.fixture
-def listen():
+def listen(opening):
     """Make a source that listens."""
-    made = []
-
-    def open_one(before=None, **settings):
-        source = MicrophoneSource(**{"device": "USB", "rate": 16000, **settings})
-        made.append(source)
-        if before is not None:
-            source.restore(before)
-        source.open()
-        return source
-
-    yield open_one
-    for source in made:
-        source.close()
+    usual = {"device": "USB", "rate": 16000}
+    return lambda before=None, **settings: opening(MicrophoneSource(**{**usual, **settings}), before)
 
 
 def frames_of(source):

@@ -38,21 +38,14 @@ def topic(request):
 
 
 @pytest.fixture
-def opened():
+def opened(opening):
     """Open sources; close them in the end."""
-    made = []
 
     def make(broker, topic, *, state=None, **settings):
-        source = MqttSource(**{"host": "127.0.0.1", "port": broker.port, "topics": (topic,), **settings})
-        made.append(source)
-        if state is not None:
-            source.restore(state)
-        source.open()
-        return source
+        settings = {"host": "127.0.0.1", "port": broker.port, "topics": (topic,), **settings}
+        return opening(MqttSource(**settings), state)
 
-    yield make
-    for source in made:
-        source.close()
+    return make
 
 
 @pytest.fixture
