@@ -12,7 +12,7 @@ from pathlib import Path
 from stream_infomax.configuration.compose import pipeline_of, service_of, sink_of, source_of, take_over
 from stream_infomax.configuration.load import Config, load
 from stream_infomax.frames.contracts import Pipeline, Sink
-from stream_infomax.learning.kernels import compile_kernels
+from stream_infomax.learning.kernels import compile_used
 from stream_infomax.service.process import FromLog, FromSource, Upstream, run
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.settings.printable import log_printably, printable
@@ -48,7 +48,7 @@ def serve(description: str) -> int:
         upstream,
         stages,
         sinks,
-        compile_kernels=compile_kernels if "numba" in sys.modules else None,
+        compile_kernels=compile_used,
         start=lambda: take_over(config, stages),
     )
 

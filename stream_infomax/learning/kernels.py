@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def compile_kernels() -> None:
     """Compile every kernel for every type it is called with, or load what was compiled before."""
@@ -12,3 +14,9 @@ def compile_kernels() -> None:
     infomax.call_all()
     signals.call_all()
     measures.call_all()
+
+
+def compile_used() -> None:
+    """Compile every kernel where something that learns has been loaded; what only encodes does without numba."""
+    if "numba" in sys.modules:
+        compile_kernels()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -13,6 +12,7 @@ from stream_infomax.configuration.compose import pipeline_of, service_of, sink_o
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
+from stream_infomax.learning.kernels import compile_used
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.process import FromSource, opened
@@ -91,10 +91,7 @@ def whole(config: Config, folder: RunFolder, signals: Signals, observer: Observe
     last = service_of(config, config.services()[-1])
     source = service_of(config, config.source.name)
     service = replace(source, name=IN_PROCESS, outlet="", tap=last.tap, readers=(), folder=folder.path / IN_PROCESS)
-    if "numba" in sys.modules:  # not where rows are only encoded
-        from stream_infomax.learning.kernels import compile_kernels
-
-        compile_kernels()
+    compile_used()
     with opened(
         service,
         FromSource(source_of(config), config.source.pace),

@@ -63,7 +63,8 @@ def sustained(config: Config, seconds: float = 3.0) -> Sustained:
     """
     pipeline = pipeline_of(config)
     take_over(config, pipeline)
-    held = _held(config)
+    source = source_of(config)
+    held = _held(config, source)
     given = _again_and_again(held)
     begun = time.perf_counter()
     for frame in given:
@@ -82,13 +83,12 @@ def sustained(config: Config, seconds: float = 3.0) -> Sustained:
         n_rows += frame.arrays[config.source.name].n_rows
     taken = last - begun
     times = n_rows / taken / held[0].rate if held[0].rate else 0.0
-    noise = isinstance(source_of(config), Live)
+    noise = isinstance(source, Live)
     return Sustained(n_frames / taken, n_rows / taken, times, slowest, noise, _is_warm(pipeline.stages))
 
 
-def _held(config: Config) -> list[Frame]:
+def _held(config: Config, source: Seekable | Live) -> list[Frame]:
     """Return the first frames of the source, or noise where it is live."""
-    source = source_of(config)
     if isinstance(source, Seekable):
         return [frame for frame in islice(source.frames(), HELD) if frame.arrays]
     outline = source.outline() if hasattr(source, "outline") else None
