@@ -62,7 +62,7 @@ class DeviceStream:
     resumed
         Whether it is from a checkpoint, and nothing has come since.
     heard
-        When it was last heard of, on this process's clock.
+        When its newest message came, on this process's clock.
     """
 
     session: str

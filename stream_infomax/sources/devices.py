@@ -240,7 +240,7 @@ class DevicesSource:
         silent = self._emptied - stream.heard  # what waits may be from the first one
         if session != stream.session and name in self._open and silent < self.given.session_seconds:
             raise FrameError(
-                "session", f"session {session!r}, but the stream is that of {stream.session!r}, heard of a moment ago"
+                "session", f"session {session!r}, but the stream is that of {stream.session!r}, which still sends"
             )
         verdict, missing = stream.follow(session, count)
         if verdict == "repeat":
