@@ -94,10 +94,11 @@ def devices(address: str, streams: range, messages: int, seconds: float, results
         # The devices do not all send at once: each has its own moment in the period.
         period, begun = 1 / messages, time.time() + 0.1
         n_messages = round(seconds * messages)
+        at_once = max(1, round(messages * len(headers) / 1000))  # messages of a millisecond
         for number in range(n_messages * len(headers)):
             count, which = divmod(number, len(headers))
             due = begun + (count + which / len(headers)) * period
-            if number % 25 == 0 and (wait := due - time.time()) > 0:
+            if number % at_once == 0 and (wait := due - time.time()) > 0:
                 time.sleep(wait)
             header = headers[which] | {"count": count, "time": due - n_rows / RATE}
             if count == n_messages - 1:
