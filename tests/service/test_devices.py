@@ -216,12 +216,12 @@ def test_when_the_log_is_full_the_device_waits_or_drops_and_nothing_else_is_lost
     kept, dropped = [], 0
     while dropped < 3 and device.count < 10_000:  # nobody commits: its log is full after five frames
         data = rng.standard_normal((50_000, 2)).astype(np.float32)
-        try:
+        if device.socket.poll(300, zmq.POLLOUT):  # a connection that is busy for a moment has room again
             parts = message("ear", data, rate=100.0, session="s", count=device.count)
             device.socket.send_multipart(parts, zmq.NOBLOCK)
             kept.append(data)
             dropped = 0
-        except zmq.Again:
+        else:
             dropped += 1
         device.count += 1
     assert dropped == 3
