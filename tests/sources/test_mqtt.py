@@ -5,6 +5,7 @@ import logging
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from itertools import count
 from types import SimpleNamespace
@@ -293,12 +294,14 @@ def test_after_a_restart_the_counter_tells_what_came_meanwhile(broker, topic, cl
     assert len(frames) == 1
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_connection_whose_thread_dies_is_an_error(broker, topic, client, opened, monkeypatch):
+    died = threading.Event()
+    monkeypatch.setattr(threading, "excepthook", lambda exception: died.set())
     source = opened(broker, topic)
     monkeypatch.setattr(source._arrivals, "put", None)
     with pytest.raises(OSError, match=f"the connection to the MQTT broker at 127.0.0.1:{broker.port} has died"):
         arriving_while(source, lambda: client.publish(topic, "1"))
+    assert died.wait(LONG)  # a thread that ends later ends in another test's warnings
 
 
 def test_a_topic_that_is_no_text_is_counted(unconnected, opened):
