@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
-    *("pace", "log.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows", "device"),
+    *("pace", "log.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows", "budget_ms", "device"),
     *("sink.*.path", "sink.*.part", "sink.*.part_seconds", "sink.*.keep", "sink.*.keep_seconds"),
     # Who is connected to which broker, and how.
     *("host", "port", "keepalive", "client_id", "username_from", "password_from", "tls", "queue", "in_flight"),

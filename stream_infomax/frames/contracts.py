@@ -152,6 +152,19 @@ class Eventful(Stage, Protocol):
         ...
 
 
+@runtime_checkable
+class Timed(Stage, Protocol):
+    """A stage in which a clock may decide something. What it decided is in its state, with the offset."""
+
+    def rest(self, seconds: float) -> None:
+        """Take note that for so long no frame was waiting."""
+        ...
+
+    def retrace(self, state: State) -> None:
+        """From now on decide as on the way to a state, by offsets. Raises ValueError where that is not known."""
+        ...
+
+
 class Arrival(NamedTuple):
     """A frame that has come, when the step before sent it, and when the source first had it (0: not known)."""
 
@@ -306,6 +319,7 @@ class Pipeline:
         names = [stage.name for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {names}")
+        self._timed = [stage for stage in self.stages if isinstance(stage, Timed)]
         self._with_basis = [stage for stage in self.stages if isinstance(stage, HasBasis)]
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -330,6 +344,16 @@ class Pipeline:
             raise ValueError(f"the state is of the stages {list(state)}; this pipeline has {names}")
         for stage in self.stages:
             stage.restore(state[stage.name])
+
+    def rest(self, seconds: float) -> None:
+        """Tell the stages that decide by a clock that for so long no frame was waiting."""
+        for stage in self._timed:
+            stage.rest(seconds)
+
+    def retrace(self, state: State) -> None:
+        """Let the stages that decide by a clock decide as on the way to a state: so its bits come out again."""
+        for stage in self._timed:
+            stage.retrace(state[stage.name])
 
     def bases(self) -> list[Basis]:
         """Return what the stages encode the next frame with, as far as they have a basis."""

@@ -6,10 +6,10 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo"]
+Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo", "thin"]
 
 # What a person may have to do something about.
-GRAVE: frozenset[Happening] = frozenset({"change", "hold", "quarantine", "undo"})
+GRAVE: frozenset[Happening] = frozenset({"change", "hold", "quarantine", "undo", "thin"})
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -23,7 +23,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Rows that the stage had seen.
     kind
         ``change`` of the stream; ``hold`` and ``resume`` of learning; ``quarantine`` of bad rows and their
-        ``release``; ``undo`` of what was learnt.
+        ``release``; ``undo`` of what was learnt; ``thin`` where fewer frames are learnt from.
     text
         One plain sentence with its numbers.
     """

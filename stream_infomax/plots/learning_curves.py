@@ -36,6 +36,7 @@ LETTERS: dict[Happening, str] = {
     "quarantine": "Q",
     "release": "L",
     "undo": "U",
+    "thin": "T",
 }
 APART = 0.025
 # The least height of an axis of values that no share bounds, beside the values: less would show chance only.

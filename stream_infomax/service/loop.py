@@ -257,7 +257,7 @@ class Loop:
         """Sleep until something can be done. Returns whether somebody has asked a sink for something."""
         if self.meter.welcome():
             self.report()
-        seconds = self.meter.remaining()
+        seconds, begin = self.meter.remaining(), time.perf_counter()
         if not self.finished and any(sink.full for sink in self.sinks):
             ready = dict(self._blocked.poll(math.ceil(1000 * seconds)))
         else:
@@ -265,6 +265,7 @@ class Loop:
             if self.finished:
                 self.feed.receive()  # that the last commit has arrived, or a refusal
             self.feed.attend(ready)
+        self.stages.rest(time.perf_counter() - begin)
         if any(socket in ready for socket in self.observer.sockets):
             self.observer.attend()
         return not self._asking.isdisjoint(ready)

@@ -30,8 +30,10 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, Seed
+from stream_infomax.settings.types import Doc, NotNegativeFloat, Seed
 from stream_infomax.stages.own_learners import OwnLearners
+from stream_infomax.stages.thinning import Thinning
+from stream_infomax.state.kept import within
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
@@ -44,7 +46,7 @@ _Rows = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True):
     """Online infomax."""
 
-    free: ClassVar = ("half_life", "adapt", "false_alarm_rows", "learn")
+    free: ClassVar = ("half_life", "adapt", "false_alarm_rows", "budget_ms", "learn")
 
     learn: Annotated[bool, Doc("False: only encode.")] = True
     share: Annotated[
@@ -54,6 +56,13 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
             "own; 16 of those that have ended are kept."
         ),
     ] = "all"
+    budget_ms: Annotated[
+        NotNegativeFloat,
+        Doc(
+            "Milliseconds of a frame, in the mean, while others wait; 0: as many as it takes. Where encoding and "
+            "learning take more, only 1 of 2, 4 … 64 frames is learnt from; all are encoded."
+        ),
+    ] = 0.0
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -104,18 +113,33 @@ class LearnerStage:
         Arrays of the incoming frame that are passed on.
     stream
         The one stream that it learns from, where each has a learner of its own.
+    thinning
+        Says which frames are learnt from, where learners share that.
     """
 
     def __new__(
-        cls, name: str = "", input: str = "", carry: tuple[str, ...] = (), stream: str | None = None, **settings: Any
+        cls,
+        name: str = "",
+        input: str = "",
+        carry: tuple[str, ...] = (),
+        stream: str | None = None,
+        thinning: Thinning | None = None,
+        **settings: Any,
     ) -> Any:
         """Return the stage that the settings describe."""
         if settings.get("share") == "stream" and stream is None:
-            return OwnLearners(name, partial(cls, name, input, carry, **settings))
+            thinning = Thinning(name, make(LearnerSettings, settings).budget_ms)
+            return OwnLearners(name, partial(cls, name, input, carry, thinning=thinning, **settings), thinning)
         return object.__new__(cls)
 
     def __init__(
-        self, name: str, input: str, carry: tuple[str, ...] = (), stream: str | None = None, **settings: Any
+        self,
+        name: str,
+        input: str,
+        carry: tuple[str, ...] = (),
+        stream: str | None = None,
+        thinning: Thinning | None = None,
+        **settings: Any,
     ) -> None:
         from stream_infomax.learning.infomax.estimator import OnlineInfomax
         from stream_infomax.learning.measures.information import RunningInformation
@@ -138,6 +162,8 @@ class LearnerStage:
         self._frame_information = math.nan
         self._in_quarantine = False
         self._n_encoded = 0  # rows, where it does not learn: spikes are drawn by their number
+        self.thinning = Thinning(name, given.budget_ms) if thinning is None else thinning
+        self._n_thinned = 0  # rows of frames that were not learnt from, to save time
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
@@ -154,32 +180,43 @@ class LearnerStage:
         # What float32 cannot hold is centred as float64: float32 has no digits left for small signals on large offsets.
         kind = np.result_type(rows.dtype, np.float32)
         rows = np.ascontiguousarray(rows, dtype=kind)
-        self._look_at_spectra(frame, rows)
-        features = self._features(rows)
+        event = self.thinning.begin(frame.offset, self.learner.n_rows_seen_) if self.learn and self.is_warm else None
+        features = self._features(frame, rows)
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
             encoder=self.encoder,
             update=self.learner.n_updates_,
             basis=basis,
-            events=(*frame.events, *self._tell(n_events)),
+            events=(*frame.events, *self._tell(n_events, event)),
         )
 
-    def _features(self, rows: _Rows) -> npt.NDArray[np.float32]:
-        warm = self.is_warm
-        if warm and not self._in_quarantine:  # rows that teach nothing judge nothing either
-            self._watch(rows)
+    def _features(self, frame: Frame, rows: _Rows) -> npt.NDArray[np.float32]:
         if not self.learn:
-            if not warm:
+            if not self.is_warm:
                 raise ValueError(
                     f"stage {self.name!r} has learn = false but no basis; name one with start = CHECKPOINT, "
                     "of a learner whose warm-up was over"
                 )
+            self._look(frame, rows)
             self._n_encoded += len(rows)
             return self.learner.transform(rows, self._n_encoded - len(rows))
-        if warm:
-            return self.learner.partial_fit_transform(rows)
-        # What is to be said of the end of the warm-up belongs into the log of a run.
+        if not self.is_warm:
+            return self._warmed_up(rows)
+        features = self.learner.transform(rows, self._n_rows)
+        learns = self.thinning.learns(frame.offset)
+        if learns:
+            self._look(frame, rows)
+            self.learner.partial_fit(rows)
+        else:
+            self._n_thinned += len(rows)
+            self.spectra.interrupt()
+        self.thinning.end(learns)
+        return features
+
+    def _warmed_up(self, rows: _Rows) -> npt.NDArray[np.float32]:
+        """Learn from rows of the warm-up, and return them as not encoded."""
+        # What is to be said of its end belongs into the log of a run.
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
             features = self.learner.partial_fit_transform(rows)
@@ -187,40 +224,43 @@ class LearnerStage:
             log.warning("stage %s: %s", self.key, warning.message)
         return features if self.learner.overcomplete else features[:, :0]
 
-    def _tell(self, n_before: int) -> tuple[Event, ...]:
-        """Return what has happened since there were `n_before` events; the log has a line of each."""
+    @property
+    def _n_rows(self) -> int:
+        """Rows so far, by which spikes are drawn."""
+        return self.learner.n_rows_seen_ + self.learner.n_set_aside_["not finite"] + self._n_thinned
+
+    def _tell(self, n_before: int, thinned: Event | None) -> tuple[Event, ...]:
+        """Return what has happened since the learner had `n_before` events; the log has a line of each."""
         n_new = self.learner.n_events_ - n_before
-        new = self.events()[-n_new:] if n_new else []
-        for event in new:
+        new = self._learners_events()[-n_new:] if n_new else []
+        told = [thinned, *new] if thinned else new
+        for event in told:
             log.log(logging.WARNING if event.kind in GRAVE else logging.INFO, event_line(event))
         if self.learner.adapt == "follow" and any(event.kind in ("change", "undo") for event in new):
             self.spectra.clear()
             self._panel.clear()  # what was before is not what is learnt from now on
         if new:
             self._in_quarantine = self._ends_in_quarantine()
-        return tuple(new)
+        return tuple(told)
 
     def _ends_in_quarantine(self) -> bool:
         """Return whether the newest rows were bad ones."""
         kinds = [event.kind for event in self.learner.events_ if event.kind in ("quarantine", "release")]
         return kinds[-1:] == ["quarantine"]
 
-    def _watch(self, rows: _Rows) -> None:
+    def _look(self, frame: Frame, rows: _Rows) -> None:
         """Measure rows that have not been learnt from yet, and let them into the panel."""
+        if self._in_quarantine:  # rows that teach nothing judge nothing either
+            self.spectra.interrupt()
+            return
+        # Channels that are measured at a rate have a spectrum; windows show theirs themselves.
+        if self.row_axes == ("channel",) and self.spectra.wants(len(rows), frame.rate, frame.stream, frame.segment):
+            with one_thread(), np.errstate(invalid="ignore", over="ignore"):
+                self.spectra.add(self._potentials(rows))
         rows = rows[:: -(-len(rows) // WATCHED) or 1]
         with one_thread():
             self._frame_information = self._information.partial_fit(self._potentials(rows), self.learner.rotation_)
         self._panel.add(rows)
-
-    def _look_at_spectra(self, frame: Frame, rows: _Rows) -> None:
-        """Channels that are measured at a rate have a spectrum; windows show theirs themselves."""
-        if self.row_axes != ("channel",) or not self.is_warm:
-            return
-        if self._in_quarantine:
-            self.spectra.interrupt()
-        elif self.spectra.wants(len(rows), frame.rate, frame.stream, frame.segment):
-            with one_thread(), np.errstate(invalid="ignore", over="ignore"):
-                self.spectra.add(self._potentials(rows))
 
     def _potentials(self, rows: _Rows) -> npt.NDArray[np.float32]:
         centred = (rows - self.learner.mean_).astype(np.float32)
@@ -241,8 +281,11 @@ class LearnerStage:
         self.learn, self.carry = False, carry
 
     def state(self) -> State:
-        """Return the learner, the panel, the running measures and the geometry of a row."""
+        """Return the learner, the panel, the running measures, the geometry of a row and what was thinned."""
+        own = {} if self.stream else {"thinning": self.thinning.state()}
         return {
+            **own,
+            "n_thinned": self._n_thinned,
             "learner": self.learner.state(),
             "panel": self._panel.state(),
             "information": self._information.state(),
@@ -265,10 +308,22 @@ class LearnerStage:
         self.spectra.restore(state["spectra"])
         bits = state["frame_information"]
         self._frame_information = math.nan if bits is None else float(bits)
-        self._n_encoded = int(state["n_encoded"])
+        self._n_encoded, self._n_thinned = int(state["n_encoded"]), int(state["n_thinned"])
+        if not self.stream:
+            with within("thinning"):
+                self.thinning.restore(state["thinning"])
         self.encoder = state["encoder"]
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
+
+    def rest(self, seconds: float) -> None:
+        """Take note that for so long no frame was waiting: there is time to learn."""
+        self.thinning.rest(seconds)
+
+    def retrace(self, state: State) -> None:
+        """From now on learn from the frames that were learnt from on the way to a state. Raises as `Thinning`."""
+        with within("thinning"):
+            self.thinning.retrace(state["thinning"])
 
     @property
     def is_warm(self) -> bool:
@@ -328,10 +383,14 @@ class LearnerStage:
             Measure(self.name, level, kind, value, position) for kind, value in values.items() if math.isfinite(value)
         ]
 
-    def events(self) -> list[Event]:
-        """Return the newest 64 events of the learner, oldest first."""
+    def _learners_events(self) -> list[Event]:
         of = f"stream {self.stream!r}: " if self.stream else ""
         return [Event(stage=self.name, **{**asdict(event), "text": of + event.text}) for event in self.learner.events_]
+
+    def events(self) -> list[Event]:
+        """Return the newest 64 events of the learner and the newest 64 changes of what is learnt from, oldest first."""
+        own = [] if self.stream else self.thinning.events()
+        return sorted([*self._learners_events(), *own], key=lambda event: event.position)
 
     def counts(self) -> Counts:
         """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits)."""
@@ -342,7 +401,8 @@ class LearnerStage:
         if not math.isnan(self._frame_information):
             counts["frame information"] = self._frame_information
         counts["shortened"] = learner.n_shortened_
-        return counts | {f"set aside: {reason}": count for reason, count in learner.n_set_aside_.items()}
+        aside = {**learner.n_set_aside_, **({"thinned": self._n_thinned} if self._n_thinned else {})}
+        return counts | {f"set aside: {reason}": count for reason, count in aside.items()}
 
 
 def _encoder_id(name: str, seed: int, parameters: dict[str, Any], stream: str) -> str:

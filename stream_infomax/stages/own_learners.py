@@ -11,9 +11,11 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Measure
+from stream_infomax.state.kept import within
 
 if TYPE_CHECKING:
     from stream_infomax.stages.learner import LearnerStage
+    from stream_infomax.stages.thinning import Thinning
 
 # What has been learnt of so many streams that have ended is kept, and so many are followed by measures and pictures.
 ENDED, SHOWN = 16, 8
@@ -34,6 +36,8 @@ class OwnLearners:
         The name of the stage and of the array it adds.
     make
         Makes the learner of a stream.
+    thinning
+        Says which frames are learnt from, of all streams.
 
     Attributes
     ----------
@@ -41,8 +45,9 @@ class OwnLearners:
         By stream, those that are open in the order in which they came, behind those that have ended.
     """
 
-    def __init__(self, name: str, make: Callable[[str], LearnerStage]) -> None:
+    def __init__(self, name: str, make: Callable[[str], LearnerStage], thinning: Thinning) -> None:
         self.name = name
+        self.thinning = thinning
         self.learners: dict[str, LearnerStage] = {}
         self._make = make
         self._ended: list[str] = []
@@ -94,7 +99,12 @@ class OwnLearners:
     def state(self) -> State:
         """Return the state of each stream's learner, which streams have ended, and the counts of those forgotten."""
         streams = {stream: learner.state() for stream, learner in self.learners.items()}
-        return {"streams": streams, "ended": list(self._ended), "forgotten": dict(self._forgotten)}
+        return {
+            "streams": streams,
+            "ended": list(self._ended),
+            "forgotten": dict(self._forgotten),
+            "thinning": self.thinning.state(),
+        }
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned."""
@@ -107,8 +117,19 @@ class OwnLearners:
                 learners[stream].restore(saved)
             except ValueError as error:
                 raise ValueError(f"streams.{stream}.{error}") from error
+        with within("thinning"):
+            self.thinning.restore(state["thinning"])
         self.learners, self._newest = learners, ""
         self._ended, self._forgotten = list(state["ended"]), Counter(state["forgotten"])
+
+    def rest(self, seconds: float) -> None:
+        """Take note that for so long no frame was waiting: there is time to learn."""
+        self.thinning.rest(seconds)
+
+    def retrace(self, state: State) -> None:
+        """From now on learn from the frames that were learnt from on the way to a state. Raises as `Thinning`."""
+        with within("thinning"):
+            self.thinning.retrace(state["thinning"])
 
     def bases(self) -> list[Basis]:
         """Return the basis of the stream that the newest frame was of; all of them before the first frame."""
@@ -120,8 +141,8 @@ class OwnLearners:
         return [measure for learner in self.shown for measure in learner.measures()]
 
     def events(self) -> list[Event]:
-        """Return the newest events of each stream's learner."""
-        return [event for learner in self.learners.values() for event in learner.events()]
+        """Return the newest events of each stream's learner, and the newest changes of what is learnt from."""
+        return [*(event for learner in self.learners.values() for event in learner.events()), *self.thinning.events()]
 
     def counts(self) -> Counts:
         """Return what the learners count, added up, and how many streams there are."""
