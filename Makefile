@@ -7,7 +7,7 @@ BIN = .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(UNPINNED),--upgrade,--constraint constraints.txt)
 INPUTS = pyproject.toml constraints.txt
 
-.PHONY: demo test check docs bench figures constraints clean
+.PHONY: demo test check docs bench torture figures constraints clean
 
 # Photographs -> patches -> online infomax -> contrast -> classifier, in separate processes; ends by itself.
 demo: .venv/demo
@@ -34,6 +34,13 @@ BENCHMARKS = $(filter-out $(TOOLS),$(shell grep -l __main__ benchmarks/*.py))
 bench: .venv/bench
 	set -e; for file in $(BENCHMARKS); do echo "== $$file"; $(BIN)/python $$file; done
 
+# What takes hours and is to find what the tests do not; SHARE=0.1 takes a tenth. The table goes to benchmarks/results.
+SHARE ?= 1
+SEED ?= 0
+
+torture: .venv/torture
+	PYTHONPATH=tests:benchmarks $(BIN)/python -m torture $(TORTURES) --share $(SHARE) --seed $(SEED)
+
 # The pictures of docs/learning.md.
 figures: .venv/bench
 	$(BIN)/python benchmarks/figures.py
@@ -43,7 +50,7 @@ figures: .venv/bench
 constraints:
 	rm -rf .venv-newest
 	$(PYTHON) -m venv .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH),torch==$(TORCH)) '.[all,test,docs,bench]'
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH),torch==$(TORCH)) '.[all,test,docs,bench,torture]'
 	echo '# The versions that the tests ran with, made by `make constraints`.' > constraints.txt
 	.venv-newest/bin/python -m pip freeze --exclude stream_infomax | sed 's/+cpu$$//' >> constraints.txt
 	rm -rf .venv-newest
@@ -73,4 +80,8 @@ clean:
 
 .venv/bench: $(INPUTS) | .venv/bin/python
 	$(INSTALL) --editable '.[all,bench]'
+	touch $@
+
+.venv/torture: $(INPUTS) | .venv/bin/python
+	$(INSTALL) --editable '.[all,test,torture]'
 	touch $@

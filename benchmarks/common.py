@@ -23,7 +23,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from digest import digest
+from digest import BENCHMARKS, ROOT, digest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +91,7 @@ def write_table(
     lines = [f"# {title}", "", note, ""] if note else [f"# {title}", ""]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(str(row.get(column, "")) for column in columns) + " |" for row in rows]
-    lines += ["", made_by(benchmark().name, {"": code()} if codes is None else codes)]
+    lines += ["", made_by(_named(benchmark()), {"": code()} if codes is None else codes)]
     path = RESULTS / f"{name}.md"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with (RESULTS / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
@@ -100,6 +100,11 @@ def write_table(
         writer.writerows(rows)
     print(path.read_text(encoding="utf-8"))
     return path
+
+
+def _named(script: Path) -> str:
+    """Return the name of a script as it stands under a table: from the checkout on, where it is no benchmark."""
+    return script.name if script.parent == BENCHMARKS else script.relative_to(ROOT).as_posix()
 
 
 def made_by(script: str, codes: Mapping[str, str]) -> str:

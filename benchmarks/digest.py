@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
+TESTS = ROOT / "tests"
 PACKAGE = "stream_infomax"
 NAMED = re.compile(rf"{PACKAGE}(?:\.\w+)+")
 PICTURES = ROOT / PACKAGE / "plots"  # a picture changes no number
@@ -31,8 +32,9 @@ def digest(script: Path) -> str:
 
 
 def modules_of(script: Path) -> set[Path]:
-    """Return the files of this project that a script rests on, itself among them."""
-    found, left = set(), {script.resolve()}
+    """Return the files of this project that a script rests on, itself among them; of a package all its files."""
+    script = script.resolve()
+    found, left = set(), set(script.parent.glob("*.py")) if script.name == "__main__.py" else {script}
     while left:
         file = left.pop()
         found.add(file)
@@ -105,7 +107,7 @@ def _files(module: str, name: str = "") -> Iterator[Path]:
     if module == PACKAGE and name in _lazy():
         module, name = _lazy()[name], ""
     for dotted in filter(None, (f"{module}.{name}" if name else "", module)):
-        for base in (ROOT, BENCHMARKS):
+        for base in (ROOT, BENCHMARKS, TESTS):
             place = base.joinpath(*dotted.split("."))
             for file in (place.with_suffix(".py"), place / "__init__.py"):
                 if file.is_file():

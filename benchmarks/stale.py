@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from digest import BENCHMARKS, digest
+from digest import BENCHMARKS, ROOT, digest
 
 RESULTS = BENCHMARKS / "results"
-LINE = re.compile(r"^Code: (.*), (\w+\.py)$", re.MULTILINE)
+LINE = re.compile(r"^Code: (.*), ([\w/]+\.py)$", re.MULTILINE)
 
 
 def reason(table: Path) -> str:
@@ -19,7 +19,7 @@ def reason(table: Path) -> str:
     found = LINE.search(table.read_text(encoding="utf-8"))
     if found is None:
         return "does not say which code made it"
-    made, script = found[1], BENCHMARKS / found[2]
+    made, script = found[1], (ROOT if "/" in found[2] else BENCHMARKS) / found[2]
     if not script.is_file():
         return f"made by {script.name}, which is no more"
     if made.startswith("version "):

@@ -13,6 +13,7 @@ EXTRAS = {
     "edfio": "tables",
     "kaldi_native_fbank": "speech",
     "matplotlib": "plots",
+    "mcap": "journal",
     "onnx": "onnx",
     "paho": "mqtt",
     "pyarrow": "tables",
