@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stream_infomax.configuration.kinds import is_live
 from stream_infomax.configuration.tables import RECORDER, Config
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.sink import SinkSettings
@@ -15,6 +16,7 @@ def check(config: Config) -> None:
     """Raise SettingError where the tables do not fit together."""
     _check_names(config)
     _check_services(config)
+    _check_journal(config)
     below = {config.source.name: config.source.settings}
     for stage in config.stage:
         try:
@@ -56,6 +58,16 @@ def _check_services(config: Config) -> None:
             raise SettingError(
                 key, name, "stages of one service that follow one another", f"the services are {one_of(services[1:])}"
             )
+
+
+def _check_journal(config: Config) -> None:
+    if config.source.journal.enabled and not is_live(config.source.kind, config.source.settings):
+        raise SettingError(
+            "source.journal.enabled",
+            True,
+            "false",
+            f"the frames of a source of kind {config.source.kind!r} can be had again without a journal",
+        )
 
 
 def _check_arrays(config: Config) -> None:

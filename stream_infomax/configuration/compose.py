@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
-    *("pace", "log.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows", "budget_ms", "device"),
+    *("pace", "log.*", "source.journal.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows"),
+    *("budget_ms", "device"),
     *("sink.*.path", "sink.*.part", "sink.*.part_seconds", "sink.*.keep", "sink.*.keep_seconds"),
     # Who is connected to which broker, and how.
     *("host", "port", "keepalive", "client_id", "username_from", "password_from", "tls", "queue", "in_flight"),
@@ -95,6 +96,7 @@ def service_of(config: Config, name: str) -> Service:
         log_bytes=int(log.memory),
         checkpoint_every=config.run.checkpoint_every,
         keep=config.run.keep,
+        journal=config.source.journal,
         config=to_builtins(config),
         may_change=MAY_CHANGE,
     )
@@ -102,8 +104,7 @@ def service_of(config: Config, name: str) -> Service:
 
 def is_live(config: Config) -> bool:
     """Return whether the source is of a kind that gives each frame once."""
-    of_kind = hasattr(kinds.SOURCES.load(config.source.kind), "receive")
-    return bool(getattr(config.source.settings, "is_live", of_kind))
+    return kinds.is_live(config.source.kind, config.source.settings)
 
 
 def take_over(config: Config, pipeline: Pipeline) -> None:

@@ -103,6 +103,13 @@ SINKS = Kinds(
     },
 )
 
+
+def is_live(kind: str, settings: Settings) -> bool:
+    """Return whether a source of a kind gives each frame once; settings that can say it themselves do."""
+    of_kind = hasattr(SOURCES.load(kind), "receive")
+    return bool(getattr(settings, "is_live", of_kind))
+
+
 # The script under services/ that runs a service, by the kind of its last stage; that of other packages' kinds.
 SCRIPTS = {"windows": "learner", "learner": "learner", "contrast": "contrast", "classifier": "classifier"}
 OTHER_SCRIPT = "learner"

@@ -10,6 +10,7 @@ import msgspec
 from stream_infomax.configuration.kinds import SINKS, SOURCES, STAGES, Kinds
 from stream_infomax.configuration.load import own_keys
 from stream_infomax.configuration.tables import Log, Run, SinkTable, SourceTable, StageTable
+from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.words import bare, doc_of, in_words
@@ -36,6 +37,7 @@ def markdown() -> str:
         *_kinds("stage", STAGES),
         *([_section("`[[sink]]`", SinkTable), *_kinds("sink", SINKS)] if SINKS.names() else []),
         _section("`[source.log]`, `[stage.log]`", Log),
+        _section("`[source.journal]`", JournalSettings),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
@@ -86,7 +87,12 @@ class SourceTable(Table, frozen=True, kw_only=True):
             "folder."
         ),
     ] = ""
+    journal: Annotated[JournalSettings, Doc("What a live source accepts, on disk.")] = JournalSettings()
     log: Annotated[Log, Doc("Its output log.")] = Log()
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the packages of the journal; `settings` says its own."""
+        return self.journal.needs()
 
 
 class StageTable(Table, frozen=True, kw_only=True):

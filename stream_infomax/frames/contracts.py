@@ -97,6 +97,23 @@ class Live(Source, Protocol):
         ...
 
 
+@runtime_checkable
+class Noting(Live, Protocol):
+    """A live source that says with each frame what of its state has changed.
+
+    After a death the frames since the checkpoint are in a journal, and nothing of the source's state is. With their
+    notes it is brought to where it was: what devices count themselves goes on without a gap.
+    """
+
+    def note(self) -> bytes:
+        """Return what is to be remembered with the frame that was given last; a journal keeps it beside the frame."""
+        ...
+
+    def recall(self, frame: Frame, note: bytes) -> None:
+        """Take in a frame that was given before, and its note; after `restore`, before `open`."""
+        ...
+
+
 class Stage(Protocol):
     """A plain object that turns frame n into frame n. It knows nothing of sockets, files or processes.
 

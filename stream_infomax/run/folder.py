@@ -3,7 +3,7 @@
 run.json            the configuration, how it runs, and the summary once it has finished
 pipeline.toml       the same configuration, as the services read it
 lock                held by the one supervisor of the folder
-<service>/          its checkpoints
+<service>/          its checkpoints; of a live source, the folder of its journal
 recorder/           what was published, where that is kept
 <service>.log       what it wrote to stderr
 history.csv         every measure of the learning over the run
@@ -28,6 +28,7 @@ import tomli_w
 
 from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
+from stream_infomax.service.service import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
 
 FORMAT = 2
@@ -41,6 +42,8 @@ KEPT = re.compile(
 # What a sink has made of the stream, in this folder in its own.
 PARTS = "parts"
 OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\.tmp|\.parts\.json(\.tmp)?")
+# What a live source accepted, in the folder JOURNAL in its own.
+OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp")
 BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))
 WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
@@ -229,6 +232,8 @@ class RunFolder:
 
     def _has_frames(self, names: Iterable[str]) -> bool:
         """Return whether a checkpoint with frames behind it, or a part of what was published, is there."""
+        if any(OF_JOURNAL.fullmatch(kept) for name in names for kept in _listed(self.path / name / JOURNAL)):
+            return True
         kept = [match for name in names for match in map(KEPT.fullmatch, _listed(self.path / name)) if match]
         return any(not (match[1].endswith("-at-0") or match[1].startswith("basis")) for match in kept)
 
@@ -239,7 +244,7 @@ class RunFolder:
             if folder.is_symlink():
                 raise ConfigError(f"{folder} is a symbolic link; nothing is removed through one, do it yourself")
             parts = folder / PARTS
-            for place, pattern in ((parts, OF_PARTS), (folder, KEPT)):
+            for place, pattern in ((parts, OF_PARTS), (folder / JOURNAL, OF_JOURNAL), (folder, KEPT)):
                 if not place.is_symlink():
                     for kept in filter(pattern.fullmatch, _listed(place)):
                         _remove(place / kept)

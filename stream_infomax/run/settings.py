@@ -67,7 +67,7 @@ def _check_extras(config: Config) -> None:
     tables |= {f"sink {sink.service_name!r}": sink for sink in config.sink}
     for who, table in tables.items():
         try:
-            require(*table.settings.needs())
+            require(*table.needs(), *table.settings.needs())
         except MissingExtraError as error:
             raise ConfigError(f"{who} needs {error}") from error
 

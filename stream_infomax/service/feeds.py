@@ -35,8 +35,6 @@ class Feed(Protocol):
         The id of the log; empty while an inlet has not learnt it.
     expected
         How many frames there will be in all; 0 where that is not known here.
-    rewinds
-        Whether it can be set back to any offset.
     after_restart
         Which of the offsets that the readers ask for a restarted feed goes on with, where it asks them; None where it
         goes on with the one after the checkpoint.
@@ -47,7 +45,6 @@ class Feed(Protocol):
     full: bool
     log_id: str
     expected: int
-    rewinds: bool
     after_restart: Callable[[Iterable[int]], int] | None
 
     @property
@@ -75,6 +72,10 @@ class Feed(Protocol):
 
     def due(self) -> float:
         """Return the seconds until something is due."""
+        ...
+
+    def rewinds(self, offset: int) -> bool:
+        """Return whether it can be set back to an offset."""
         ...
 
     def seek(self, offset: int) -> None:
@@ -110,9 +111,7 @@ class _SourceFeed(Generic[S]):
         self.settled = True
 
     def open(self) -> None:
-        """Take the device of a live source."""
-        if isinstance(self.source, Live):
-            self.source.open()
+        """Nothing is to be taken."""
 
     def attend(self, ready: Collection[Any]) -> None:
         """Nothing is due but the next frame."""
@@ -159,7 +158,7 @@ class SeekableFeed(_SourceFeed[Seekable]):
             raise ValueError(f"pace {pace!r}; accepted are 'fast' and 'live'")
         super().__init__(source, log_id)
         self.pace = pace
-        self.rewinds = rewinds
+        self._rewinds = rewinds
         # What no reader asks for is not read again.
         self.after_restart: Callable[[Iterable[int]], int] | None = min if rewinds else None
         self.expected = len(source)
@@ -169,6 +168,10 @@ class SeekableFeed(_SourceFeed[Seekable]):
         self._waiting: Frame | None = None
         # The clock's reading at which frame.time would be 0.
         self._zero = 0.0
+
+    def rewinds(self, offset: int) -> bool:
+        """Return whether it may be set back; any frame can be read again."""
+        return self._rewinds
 
     def seek(self, offset: int) -> None:
         """Go on with the frame `offset`."""
@@ -231,15 +234,20 @@ class LiveFeed(_SourceFeed[Live]):
         The run's id.
     labels
         Labels from outside; None: there are none.
+
+    Attributes
+    ----------
+    committed
+        Returns the last offset that no reader will ask for again, where there are readers.
     """
 
-    rewinds = False
     expected = 0
 
     def __init__(self, source: Live, log_id: str, labels: LateLabels | None = None) -> None:
         super().__init__(source, log_id)
         self.lost = source.lost
         self.labels = labels
+        self.committed: Callable[[], int] | None = None
         # What a reader has read since the checkpoint is gone here; an offset never names two frames.
         self.after_restart: Callable[[Iterable[int]], int] | None = max
 
@@ -286,6 +294,12 @@ class LiveFeed(_SourceFeed[Live]):
         if self.labels and "labels" in state:
             self.labels.restore(state["labels"])
 
+    def open(self) -> None:
+        """Take the device."""
+        if self.labels:
+            self.labels.interrupt()
+        self.source.open()
+
     def counts(self) -> dict[str, Counts]:
         """Return what the source and the labels count."""
         own = self.labels.counts() if self.labels else {}
@@ -295,9 +309,17 @@ class LiveFeed(_SourceFeed[Live]):
         """Return the seconds until the source is to be asked again."""
         return self.source.due()
 
+    def rewinds(self, offset: int) -> bool:
+        """Return that it cannot be set back: what a live source gave is gone."""
+        return False
+
     def seek(self, offset: int) -> None:
         """Give the next frame this offset."""
         self.next = offset
+
+    def pass_over(self, offset: int) -> None:
+        """Give no new frame an offset below this one: somebody has frames under those."""
+        self.next = max(self.next, offset)
 
     def close(self) -> None:
         """Let go of the device."""

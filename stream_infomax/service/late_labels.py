@@ -145,11 +145,12 @@ class LateLabels:
                 [stream, *_plain(segment)] for stream, own in self._streams.items() for segment in own.values()
             ],
             "waiting": [wire.encode(label)[0] for own in self._waiting.values() for label in own],
+            "ready": [wire.encode(label)[0] for label in self._ready],
             "counts": dict(self._counts),
         }
 
     def restore(self, state: State) -> None:
-        """Take over what `state` returned. Open segments are over: what follows a restart is another one."""
+        """Take over what `state` returned."""
         for stream, *values in state["segments"]:
             segment = _Segment(*values)
             self._streams.setdefault(stream, {})[segment.name] = segment
@@ -157,7 +158,21 @@ class LateLabels:
         for message in state["waiting"]:
             label = wire.decode([bytes(message)])
             self._waiting.setdefault(label.stream, []).append(label)
+        self._ready.extend(wire.decode([bytes(message)]) for message in state["ready"])
         self._counts = Counter(state["counts"])
+
+    def again(self, frame: Frame) -> None:
+        """Take in a frame that was given after the state that was restored: its labels are known."""
+        if frame.arrays:
+            self.note(frame)
+            return
+        for label in self._ready:
+            if (label.stream, label.segment, label.labels) == (frame.stream, frame.segment, frame.labels):
+                self._ready.remove(label)
+                return
+
+    def interrupt(self) -> None:
+        """Open segments are over: what follows a restart is another one."""
         for stream, segments in self._streams.items():
             self._close(stream, segments)
 

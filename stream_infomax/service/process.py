@@ -15,13 +15,14 @@ import zmq
 
 from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
-from stream_infomax.service.feeds import Feed, LiveFeed, Pace, feed_of
+from stream_infomax.service.feeds import Feed, LiveFeed, Pace, SeekableFeed, feed_of
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
-from stream_infomax.service.service import Service
+from stream_infomax.service.service import JOURNAL, Service
 from stream_infomax.service.signals import Signals
+from stream_infomax.settings.extras import require
 from stream_infomax.settings.printable import printable
 from stream_infomax.state.file import StateFileError
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
@@ -66,7 +67,11 @@ class FromSource:
         """Return the source as a feed. A source that begins makes the log's id."""
         log = saved.log if saved else secrets.token_hex(8)
         labels = partial(LateLabels, context, service.labels) if service.labels else None
-        feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait", labels=labels)
+        if service.journal.enabled and isinstance(self.source, Live):
+            over = saved is not None and saved.finished
+            feed: SeekableFeed | LiveFeed = _journaled(self.source, log, service, labels, over=over)
+        else:
+            feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait", labels=labels)
         try:
             if saved:
                 feed.restore(saved.source)
@@ -76,6 +81,22 @@ class FromSource:
             feed.close()
             raise
         return feed
+
+
+def _journaled(
+    source: Live, log: str, service: Service, labels: Callable[[], LateLabels] | None, *, over: bool
+) -> LiveFeed:
+    """Return a live source as a feed with a journal."""
+    require(*service.journal.needs())
+    from stream_infomax.journal.journal import Journal
+    from stream_infomax.service.journaled import JournaledFeed
+
+    journal = Journal(service.folder / JOURNAL, log, service.journal)
+    try:
+        return JournaledFeed(source, log, journal, labels() if labels else None, over=over)
+    except BaseException:
+        journal.close()
+        raise
 
 
 def run(
@@ -161,6 +182,8 @@ def opened(
             stack.callback(sink.close)
         if service.outlet:
             published = Published(context, service, feed.log_id, rewinds=feed.rewinds, after_restart=feed.after_restart)
+            if isinstance(feed, LiveFeed):
+                feed.committed = published.log.settled
             reserved.callback(published.outlet.release)
             ends.insert(0, published)
         if observer is None:
@@ -173,7 +196,7 @@ def opened(
                 if sink.name in saved.sinks:  # one that is new there begins here
                     sink.restore(saved.sinks[sink.name], mark)
             if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
-                feed.seek(max(feed.next, *(sink.next for sink in ends), 0))
+                feed.pass_over(max((sink.next for sink in ends), default=0))
         loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it

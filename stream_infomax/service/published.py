@@ -31,7 +31,7 @@ class Published(Sink):
     log_id
         The run's id, empty where a stage has not learnt it yet.
     rewinds
-        Whether the feed can be set back to what a reader asks for.
+        Whether the feed can be set back to an offset that a reader asks for.
     after_restart
         Which of its readers' offsets to go on with; None where they are not asked.
     """
@@ -42,7 +42,7 @@ class Published(Sink):
         service: Service,
         log_id: str,
         *,
-        rewinds: bool = False,
+        rewinds: Callable[[int], bool] | None = None,
         after_restart: Callable[[Iterable[int]], int] | None = None,
     ) -> None:
         self.name = service.name

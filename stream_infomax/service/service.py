@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.transport.log import Policy
+
+# The folder of a journal in that of its source.
+JOURNAL = "journal"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,8 @@ class Service:
         Checkpoints kept.
     config
         Plain values that a checkpoint stores; a restart under other values is refused, by naming the key.
+    journal
+        Whether, and how, a live source keeps a journal.
     may_change
         Patterns of keys that may differ all the same: see `checkpoint.differences`.
     """
@@ -52,4 +58,5 @@ class Service:
     checkpoint_every: int = 512
     keep: int = 3
     config: Mapping[str, Any] = field(default_factory=dict)
+    journal: JournalSettings = field(default_factory=JournalSettings)
     may_change: tuple[str, ...] = ()

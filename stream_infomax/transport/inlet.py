@@ -48,9 +48,8 @@ class Inlet:
         The most frames under way.
     """
 
-    # What a loop wants to know of its feed: only the source knows how many there will be, and can be set back.
+    # What a loop wants to know of its feed: only the source knows how many there will be.
     expected = 0
-    rewinds = False
     after_restart: Callable[[Iterable[int]], int] | None = None
 
     def __init__(
@@ -150,6 +149,10 @@ class Inlet:
     def counts(self) -> dict[str, Counts]:
         """Nothing is counted here but what is `lost`."""
         return {}
+
+    def rewinds(self, offset: int) -> bool:
+        """Return that it cannot be set back: upstream has forgotten what was committed."""
+        return False
 
     def seek(self, offset: int) -> None:
         """Ask for `offset` next."""

@@ -86,6 +86,10 @@ class OutputLog:
         """Whether the log has ended and every reader has committed all of it."""
         return self.finished and all(offset >= self.newest for offset in self._committed.values())
 
+    def settled(self) -> int:
+        """Return the last offset that nobody waits for: every reader has committed it, or it was pushed out."""
+        return self._entries[0].offset - 1 if self._entries else self.newest
+
     def append(self, offset: int, parts: Sequence[bytes], origin: float = 0.0) -> None:
         """Add a frame.
 

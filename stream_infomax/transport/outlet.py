@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,8 @@ class Outlet(Bound):
     log_id
         The run's id, empty where a stage has not learnt it yet; set it as soon as it is known.
     seekable
-        Whether a request for what is gone is noted in `rewind_to` instead of being answered with `Gone`.
+        Which offsets can be had again: a request for one of these that is gone is noted in `rewind_to` instead of being
+        answered with `Gone`. None: there are none.
 
     Raises
     ------
@@ -64,7 +65,13 @@ class Outlet(Bound):
     """
 
     def __init__(
-        self, context: zmq.Context[Any], address: str, log: OutputLog, log_id: str = "", *, seekable: bool = False
+        self,
+        context: zmq.Context[Any],
+        address: str,
+        log: OutputLog,
+        log_id: str = "",
+        *,
+        seekable: Callable[[int], bool] | None = None,
     ) -> None:
         self.log = log
         self.log_id = log_id
@@ -180,7 +187,7 @@ class Outlet(Bound):
             last = log.newest if entry is None else entry.offset - 1
             if last < reader.cursor:
                 break
-            if self.seekable:
+            if self.seekable is not None and self.seekable(reader.cursor):
                 self.rewind_to = reader.cursor if self.rewind_to is None else min(reader.cursor, self.rewind_to)
                 return
             if not self._send(reader, [messages.encode(Gone(self.log_id, reader.cursor, last))]):

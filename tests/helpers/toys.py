@@ -19,8 +19,10 @@ import zmq
 from stream_infomax.frames.contracts import Counts, Pipeline, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
+from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.service import loop
 from stream_infomax.service.process import FromLog, FromSource, Service, run
+from stream_infomax.settings.record import make
 from stream_infomax.sinks.store import FrameStore
 
 
@@ -177,6 +179,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
         tap=settings.pop("tap", f"ipc://{folder}/{name}.tap"),
         folder=folder / name,
         readers=tuple(settings.pop("readers", ())),
+        journal=make(JournalSettings, settings.pop("journal", {})),
         **settings,
     )
     if role == "source":

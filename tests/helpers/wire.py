@@ -53,7 +53,7 @@ class Server:
     def __init__(self, context, address, readers=("r",), log_id=LOG, seekable=False, **bounds):
         self.context = context
         self.log = OutputLog(readers, **bounds)
-        self.outlet = Outlet(context, address, self.log, log_id, seekable=seekable)
+        self.outlet = Outlet(context, address, self.log, log_id, seekable=lambda offset: seekable)
         self.address = self.outlet.address
 
     def append(self, *offsets):

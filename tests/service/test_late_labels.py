@@ -102,6 +102,7 @@ def test_it_goes_on_from_its_state(labels, context, tmp_path):
     labels.place(label("later", offset=7))
     again = LateLabels(context, f"ipc://{tmp_path}/other")
     again.restore(labels.state())
+    again.interrupt()
     again.place(label(offset=0))
     assert again.receive() == Frame("mic", segment="two", labels={"word": "two"}), "it was open and is over"
     assert again.receive() == Frame("mic", segment="one", labels={"word": "yes"})
@@ -153,3 +154,23 @@ def test_what_a_device_says_late_is_placed_like_what_others_say(labels):
     assert (late.offset, late.segment, late.labels, late.arrays) == (2, "one", {"word": "no"}, {})
     assert feed.receive() is None
     assert labels.counts()["left out: labels of no known segment"] == 1
+
+
+def test_frames_that_were_given_after_its_state_bring_it_up_to_date(labels, context, tmp_path):
+    """What a journal has: frames with their labels, and labels that went out alone."""
+    labels.note(frame(0))
+    labels.place(label("one", segment="one"))
+    labels.place(label("later", offset=4))
+    state = labels.state()
+    given = [labels.note(frame(1)), labels.note(frame(2, "two"))]
+    given += [labels.receive(), labels.note(frame(4, "two", last=True))]
+    assert [dict(one.labels) for one in given] == [{"word": "one"}, {}, {"word": "one"}, {"word": "later"}]
+    again = LateLabels(context, f"ipc://{tmp_path}/other")
+    again.restore(state)
+    for offset, one in zip((1, 2, 3, 4), given, strict=True):
+        again.again(replace(one, offset=offset))
+    again.interrupt()
+    assert again.receive() is None, "each label has gone out"
+    again.place(label("two", offset=2))
+    assert again.receive() == Frame("mic", segment="two", labels={"word": "two"})
+    again.close()

@@ -22,6 +22,9 @@ PARTS = {
     "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
     "pylsl": "from stream_infomax.sources.lsl import LslSource; LslSource(stream='a')",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
+    "mcap": "from stream_infomax.configuration.load import convert\n"
+    "from stream_infomax.run.settings import check\n"
+    "check(convert({'run': {'folder': 'a'}, 'source': {'kind': 'devices', 'journal': {'enabled': True}}}))",
     "onnx": "from stream_infomax.export import onnx",
     "pyxdf": "from stream_infomax import XdfSource; XdfSource('a.xdf')",
     "scipy": "from stream_infomax.learning.classifier.probes import LinearProbe",

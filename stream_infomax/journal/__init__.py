@@ -1,0 +1,1 @@
+"""What a live source accepts, kept on disk as MCAP files: written, read, mended, forgotten."""

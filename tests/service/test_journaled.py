@@ -1,0 +1,154 @@
+"""A live source with a journal: whoever dies, what was accepted reaches its readers once, under one offset."""
+
+import errno
+import json
+import random
+import signal
+from contextlib import closing
+
+import numpy as np
+import pytest
+import zmq
+from helpers.chains import features
+from helpers.extras import extra
+from helpers.toys import Device
+
+extra("mcap")
+from stream_infomax.frames.contracts import Mark, Pipeline  # noqa: E402
+from stream_infomax.journal.mending import parts_in  # noqa: E402
+from stream_infomax.journal.settings import JournalSettings  # noqa: E402
+from stream_infomax.service.process import FromSource, Service, opened  # noqa: E402
+from stream_infomax.service.signals import Signals  # noqa: E402
+from stream_infomax.sinks.store import FrameStore  # noqa: E402
+from stream_infomax.transport.tap import FRAME, TapReader  # noqa: E402
+
+
+@pytest.fixture
+def device(context, tmp_path):
+    """What pushes numbers to a live source."""
+    socket = context.socket(zmq.PUSH)
+    socket.connect(f"ipc://{tmp_path}/device")
+    return socket
+
+
+def push(device, numbers, end=False):
+    last = list(numbers)[-1]
+    for number in numbers:
+        device.send_string(f"{number} end" if end and number == last else str(number))
+
+
+def numbers_in(kept):
+    return [int(json.loads(labels)["number"]) for labels in kept["frames/labels"]]
+
+
+@pytest.mark.parametrize("victims", [["source"], ["source", "a", "recorder"]], ids="+".join)
+def test_what_was_accepted_is_read_though_all_die(chain, device, tmp_path, victims):
+    """Also what no reader had committed, nor any checkpoint: the source goes on from its journal."""
+    made = chain(0, last="recorder", journal={"enabled": True}, checkpoint_every=10_000)
+    made.settings["source"]["device"] = f"ipc://{tmp_path}/device"
+    made.start()
+    generator = random.Random("+".join(victims))
+    sent = 0
+    for _ in range(2):
+        with TapReader(made.tap("a"), topics=(FRAME,)) as observer:
+            while not observer.socket.poll(50):  # until the observer listens
+                push(device, [sent])
+                sent += 1
+            n = generator.randrange(20, 60)
+            push(device, range(sent, sent + n))
+            sent += n
+            next(frame for frame in observer if frame.labels["number"] == str(sent - 1))
+        for name in victims:
+            made.processes[name].kill()
+        assert [code for code, _ in made.ends(*victims)] == [-signal.SIGKILL] * len(victims)
+        made.start(*victims)
+    push(device, range(sent, sent + 5), end=True)
+    made.finish()
+    kept = features(made)
+    np.testing.assert_array_equal(kept["frames/offset"], np.arange(sent + 5))
+    assert numbers_in(kept) == list(range(sent + 5))
+    assert made.saved("a").lost == {}
+
+
+class Life:
+    """Lives of a source in this process, with a recorder."""
+
+    def __init__(self, folder, device, **journal):
+        self.folder, self.device = folder, device
+        settings = JournalSettings(enabled=True, **journal)
+        self.service = Service(
+            name="source", outlet="", tap=f"ipc://{folder}/tap", folder=folder / "source", journal=settings
+        )
+
+    def opened(self, signals):
+        source = FromSource(Device(f"ipc://{self.folder}/device"))
+        return opened(self.service, source, Pipeline([]), [FrameStore(self.folder / "kept")], signals)
+
+    def kept(self):
+        return [(frame.offset, int(frame.labels["number"])) for frame in FrameStore(self.folder / "kept").frames()]
+
+
+@pytest.fixture
+def signals():
+    with closing(Signals()) as made:
+        yield made
+
+
+def until(loop, offset):
+    while loop.newest < offset:
+        loop.turn()
+
+
+def test_in_one_process_too(tmp_path, device, signals):
+    life = Life(tmp_path, device)
+    with life.opened(signals) as loop:
+        push(device, range(5))
+        until(loop, 4)
+    with life.opened(signals) as loop:  # there was no checkpoint
+        push(device, range(5, 8), end=True)
+        assert loop.run()
+    assert life.kept() == [(n, n) for n in range(8)]
+
+
+def test_what_the_machine_lost_names_no_frame_again(tmp_path, device, signals):
+    """The end of the journal was not on the disk, and somebody has had those frames."""
+    life = Life(tmp_path, device)
+    with life.opened(signals) as loop:
+        push(device, range(6))
+        until(loop, 5)
+        loop.sinks[0].save(Mark(loop.feed.log_id, 6, False))  # and it dies before its checkpoint
+    (path,) = parts_in(tmp_path / "source/journal")
+    path.write_bytes(path.read_bytes()[:900])
+    with life.opened(signals) as loop:
+        assert loop.feed.journal.newest < 5
+        push(device, range(6, 8), end=True)
+        assert loop.run()
+    assert life.kept() == [(n, n) for n in range(8)]
+
+
+@pytest.mark.parametrize("policy", ["stop", "drop"])
+def test_a_full_disk_stops_the_source_or_is_said(tmp_path, device, signals, monkeypatch, policy):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    life = Life(tmp_path, device, on_full=policy)
+    with life.opened(signals) as loop:
+        journal = loop.feed.journal
+        with monkeypatch.context() as patched:
+            patched.setattr(journal, "_check_room", full)
+            push(device, range(3))
+            if policy == "drop":
+                until(loop, 2)
+            while not journal.full:
+                loop.turn()
+            assert loop.feed.counts()["source"]["journal full"] == 1
+            assert loop.newest == (2 if policy == "drop" else -1)
+            loop.turn()
+        journal._again = loop.feed._again = 0.0
+        push(device, range(3, 7), end=True)
+        assert loop.run()
+        counts = loop.feed.counts()["source"]
+    assert life.kept() == [(n, n) for n in range(7)]
+    assert counts["journal full"] == 0
+    assert counts.get("left out: frames that the journal lacks", 0) == (3 if policy == "drop" else 0)
+    assert journal.first == (3 if policy == "drop" else 0)
