@@ -143,6 +143,7 @@ def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipelin
     """Return the stages of a run up to the classifier with their states; they learn nothing and pass on everything."""
     from stream_infomax.configuration.compose import pipeline_of
     from stream_infomax.frames.contracts import Encoder, Pipeline
+    from stream_infomax.state.error import fitting
 
     stages = [stage for stage in pipeline_of(config).stages if isinstance(stage, Encoder)]
     before: tuple[str, ...] = ()
@@ -150,8 +151,9 @@ def _encoder(config: Config, states: Mapping[str, Any], random: bool) -> Pipelin
         if stage.name not in states:
             raise ConfigError(f"the run has no checkpoint of the stage {stage.name!r}; there are {list(states)}")
         try:
-            stage.restore(states[stage.name])
-        except (KeyError, ValueError) as error:  # of other settings, or by another version
+            with fitting("its state"):
+                stage.restore(states[stage.name])
+        except ValueError as error:  # of other settings, or by another version
             raise ConfigError(f"the run's stage {stage.name!r} cannot be taken over: {error}") from error
         stage.start_encoding(before, untrained=random)
         before = (*before, stage.name, f"{stage.name}.context")

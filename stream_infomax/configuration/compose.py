@@ -116,6 +116,7 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         Where no state of a stage of that name can be read there, or it does not fit.
     """
     from stream_infomax.configuration.start import ACCEPTED, state_at
+    from stream_infomax.state.error import fitting
 
     tables = {stage.name: stage for stage in config.stage}
     for stage in pipeline.stages:
@@ -125,8 +126,9 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         try:
             state = state_at(start, stage.name)
             try:
-                stage.restore(state)
-            except (KeyError, ValueError) as error:
+                with fitting("its state"):
+                    stage.restore(state)
+            except ValueError as error:
                 raise SettingError("start", start, ACCEPTED, f"it does not fit: {error}") from error
         except SettingError as error:
             raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error

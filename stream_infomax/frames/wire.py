@@ -17,6 +17,7 @@ import numpy as np
 
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame, FrameError
+from stream_infomax.state.nesting import NestedError, check_packed
 
 VERSION = 1
 DTYPES = {name: np.dtype(name) for name in ("float32", "float64", "int16", "int32", "int64", "uint8", "bool")}
@@ -242,8 +243,9 @@ def _decode_header(parts: Sequence[Bytes], decoder: msgspec.msgpack.Decoder[H]) 
     if len(parts[0]) > MAX_HEADER_BYTES:
         raise FrameError("header", f"a header of {len(parts[0])} bytes; at most {MAX_HEADER_BYTES} are accepted")
     try:
+        check_packed(parts[0])
         header = decoder.decode(parts[0])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, NestedError) as error:
         # A newer version may have other fields, and then its number is the better answer.
         version = _version_of(parts[0])
         if version is not None and version != VERSION:
@@ -259,7 +261,7 @@ def _decode_header(parts: Sequence[Bytes], decoder: msgspec.msgpack.Decoder[H]) 
 def _version_of(part: Bytes) -> int | None:
     try:
         return _version_decoder.decode(part).version
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # nested a thousand deep
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -21,6 +21,7 @@ from stream_infomax.learning.infomax.encoder import Encoder
 from stream_infomax.learning.infomax.saved import contents, learners_in
 from stream_infomax.run.row_files import is_row_file, rows_in
 from stream_infomax.settings.extras import require
+from stream_infomax.state.error import fitting
 from stream_infomax.state.file import StateFileError, Tree
 from stream_infomax.state.numbered import newest_checkpoints
 
@@ -221,6 +222,7 @@ def _set(stage: EncodingStage, one: Learnt) -> None:
     if state is None:
         raise StateFileError(f"{one.place}: no state of the stage {stage.name!r} there, which {one.name!r} reads")
     try:
-        stage.restore(state)
-    except (KeyError, ValueError) as error:
-        raise StateFileError(f"{one.place}: the stage {stage.name!r} does not fit: {error}") from error
+        with fitting(f"{one.place}: the stage {stage.name!r}"):
+            stage.restore(state)
+    except ValueError as error:
+        raise StateFileError(str(error)) from error

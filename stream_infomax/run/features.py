@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stream_infomax.configuration.load import RECORDER, Config
+from stream_infomax.frames.contracts import LEFT_OUT
 from stream_infomax.run.feature_files import write_frames
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
@@ -14,12 +15,24 @@ from stream_infomax.sinks.store import FrameStore
 from stream_infomax.stages.classifier import ClassifierStage
 
 
-def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> None:
-    """Write the features that a run has made so far; raises RunError where one file cannot hold them."""
+def save_features(config: Config, folder: RunFolder, in_process: bool, path: Path) -> dict[str, int]:
+    """Write the features that a run has made so far.
+
+    Returns
+    -------
+    What of them is missing because a file of the recorder is damaged, by what it is.
+
+    Raises
+    ------
+    RunError
+        Where one file cannot hold them.
+    """
+    store = FrameStore(folder.path / RECORDER)
     try:
-        write_frames(path, FrameStore(folder.path / RECORDER).frames, _classes(config, folder, in_process))
+        write_frames(path, store.frames, _classes(config, folder, in_process))
     except ValueError as error:
         raise RunError(f"--save-features {path}: {error}") from error
+    return {what.removeprefix(LEFT_OUT): int(count) for what, count in store.counts().items()}
 
 
 def _classes(config: Config, folder: RunFolder, in_process: bool) -> dict[str, list[str]]:

@@ -30,6 +30,7 @@ from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
 from stream_infomax.service.service import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
+from stream_infomax.state.nesting import check_json
 
 FORMAT = 2
 IN_PROCESS = "in-process"
@@ -260,13 +261,15 @@ class RunFolder:
 
     def _read(self) -> Record | None:
         try:
-            record = msgspec.json.decode(self._record.read_bytes(), type=Record)
+            content = self._record.read_bytes()
+            check_json(content)
+            record = msgspec.json.decode(content, type=Record)
             if record.format != FORMAT:
                 raise ValueError(f"format {record.format}; accepted is format {FORMAT}")
             names_in(record.config)
         except FileNotFoundError:
             return None
-        except (ValueError, OSError, RecursionError) as error:
+        except (ValueError, OSError) as error:
             raise ConfigError(
                 f"{self._record}: not readable: {error}. --fresh removes what the run wrote and starts over"
             ) from error

@@ -6,6 +6,7 @@ from stream_infomax.configuration.compose import stage_of
 from stream_infomax.configuration.load import convert
 from stream_infomax.frames.contracts import Stage
 from stream_infomax.service.checkpoints import Checkpoint
+from stream_infomax.state.error import fitting
 
 
 def stages_in(checkpoint: Checkpoint, origin: str = "checkpoint") -> list[Stage]:
@@ -21,5 +22,6 @@ def stages_in(checkpoint: Checkpoint, origin: str = "checkpoint") -> list[Stage]
     config = convert(checkpoint.config, origin)
     stages = [stage_of(config, settings) for settings in config.stage if settings.name in checkpoint.stages]
     for stage in stages:
-        stage.restore(checkpoint.stages[stage.name])
+        with fitting(f"{origin}: the state of {stage.name!r}"):
+            stage.restore(checkpoint.stages[stage.name])
     return stages

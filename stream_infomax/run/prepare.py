@@ -17,6 +17,7 @@ from stream_infomax.frames.contracts import Seekable
 from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.settings.printable import log_printably, printable
+from stream_infomax.state.error import fitting
 
 # Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
 USUAL_WARMUP = 4.0
@@ -43,7 +44,8 @@ def try_out(config: Config) -> None:
     if saved is None:
         survey(config)
     elif isinstance(source := source_of(config), Seekable):
-        source.restore(saved.source)
+        with fitting(f"the checkpoint in {folder}"):
+            source.restore(saved.source)
     pipeline_of(config)
 
 

@@ -27,6 +27,7 @@ from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differen
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.sinks.store import FrameStore, holds_frames, keep_before
+from stream_infomax.state.error import fitting
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.watch import history
 
@@ -107,7 +108,8 @@ def past_run(place: Path) -> Past:
     newest = newest_before(place / (IN_PROCESS if record.in_process else config.source.name), sys.maxsize)
     if newest is not None:
         try:
-            source.restore(newest.source)
+            with fitting("its checkpoint"):
+                source.restore(newest.source)
         except ValueError as error:
             raise ConfigError(f"{place}: {error}") from error
     return Past(folder, config, record.in_process, source)
@@ -189,11 +191,10 @@ def _set(pipeline: Pipeline, saved: Checkpoint | None, past: Past) -> int:
         take_over(past.config, pipeline)
         return 0
     try:
-        pipeline.restore(saved.stages)
-    except (KeyError, ValueError) as error:
-        raise ConfigError(
-            f"{past.folder.path}: a checkpoint does not fit, another version wrote it: {error}"
-        ) from error
+        with fitting(f"{past.folder.path}: a checkpoint"):
+            pipeline.restore(saved.stages)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     return saved.processed + 1
 
 

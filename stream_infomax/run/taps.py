@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 
-import msgspec
 import zmq
 import zmq.asyncio
 
@@ -78,7 +77,7 @@ class Taps:
         try:
             topic, content = parts
             status = decode_status(content)
-        except (ValueError, RecursionError, msgspec.DecodeError):
+        except ValueError:
             self._refuse(name, "not well formed")
             return
         if topic != STATUS or (status.run, status.name) != (self.run, name):

@@ -55,9 +55,10 @@ def carry_on(
         finished = run(config, folder, monitor)
     # A live source has no end of its own: where it is stopped, that is as good as one, for the time being.
     if finished or (is_live(config) and has_begun(config, folder, in_process)):
-        if save_features:
-            write_features(config, folder, in_process, save_features)
+        missing = write_features(config, folder, in_process, save_features) if save_features else {}
         summary = summarise(config, folder, monitor.seconds, in_process)
+        for what, count in missing.items():  # the recorder may have known some of it
+            summary.left_out[what] = max(count, summary.left_out.get(what, 0))
         if finished:
             folder.finish(msgspec.to_builtins(summary))
         print_summary(summary, save_features, "finished" if finished else "stopped")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import numpy as np
 import zmq
 
 from stream_infomax.frames import wire
@@ -144,8 +145,8 @@ class LateLabels:
             "segments": [
                 [stream, *_plain(segment)] for stream, own in self._streams.items() for segment in own.values()
             ],
-            "waiting": [wire.encode(label)[0] for own in self._waiting.values() for label in own],
-            "ready": [wire.encode(label)[0] for label in self._ready],
+            "waiting": [_packed(label) for own in self._waiting.values() for label in own],
+            "ready": [_packed(label) for label in self._ready],
             "counts": dict(self._counts),
         }
 
@@ -156,9 +157,9 @@ class LateLabels:
             self._streams.setdefault(stream, {})[segment.name] = segment
             self._order.append((stream, segment.name))
         for message in state["waiting"]:
-            label = wire.decode([bytes(message)])
+            label = _unpacked(message)
             self._waiting.setdefault(label.stream, []).append(label)
-        self._ready.extend(wire.decode([bytes(message)]) for message in state["ready"])
+        self._ready.extend(map(_unpacked, state["ready"]))
         self._counts = Counter(state["counts"])
 
     def again(self, frame: Frame) -> None:
@@ -232,6 +233,15 @@ def _is_ahead(label: Frame, newest: _Segment) -> bool:
     if label.segment:
         return False
     return label.offset > newest.last if label.offset >= 0 else label.time >= newest.end
+
+
+def _packed(label: Frame) -> np.ndarray[Any, Any]:
+    """Return a label as a state can hold it."""
+    return np.frombuffer(wire.encode(label)[0], np.uint8)
+
+
+def _unpacked(packed: np.ndarray[Any, Any]) -> Frame:
+    return wire.decode([packed.tobytes()])
 
 
 def _seconds(frame: Frame) -> float:

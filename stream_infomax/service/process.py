@@ -24,7 +24,7 @@ from stream_infomax.service.service import JOURNAL, Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.printable import printable
-from stream_infomax.state.file import StateFileError
+from stream_infomax.state.error import StateFileError, fitting
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
 
@@ -74,7 +74,8 @@ class FromSource:
             feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait", labels=labels)
         try:
             if saved:
-                feed.restore(saved.source)
+                with fitting(f"the checkpoint in {service.folder}"):
+                    feed.restore(saved.source)
                 feed.seek(saved.processed + 1)
             feed.open()
         except BaseException:
@@ -194,7 +195,8 @@ def opened(
             mark = Mark(saved.log, saved.processed + 1, saved.finished)
             for sink in ends:
                 if sink.name in saved.sinks:  # one that is new there begins here
-                    sink.restore(saved.sinks[sink.name], mark)
+                    with fitting(f"the state of {sink.name!r} in {service.folder}"):
+                        sink.restore(saved.sinks[sink.name], mark)
             if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
                 feed.pass_over(max((sink.next for sink in ends), default=0))
         loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
@@ -211,12 +213,8 @@ def _restore(stages: Pipeline, saved: Checkpoint, service: Service) -> None:
             f"the checkpoint in {service.folder} is of another configuration: {'; '.join(changed)}. "
             f"Change it back, or start afresh"
         )
-    try:
+    with fitting(f"the checkpoint in {service.folder}"):
         stages.restore(saved.stages)
-    except KeyError as error:
-        raise ValueError(
-            f"the checkpoint in {service.folder} does not hold {error}: another version wrote it"
-        ) from error
 
 
 def guard(name: str, work: Callable[[Signals], bool]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from abc import abstractmethod
@@ -12,8 +13,7 @@ from typing import IO, Annotated, ClassVar
 
 import msgspec
 
-from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import Counts, Held, Mark, Output, Sink, State
+from stream_infomax.frames.contracts import LEFT_OUT, Counts, Held, Mark, Output, Sink, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
@@ -22,13 +22,17 @@ from stream_infomax.settings.types import Doc, NotNegativeFloat
 from stream_infomax.sinks.borders import Borders, Part
 from stream_infomax.sinks.columns import Columns, Frames
 from stream_infomax.sinks.store import FrameStore
+from stream_infomax.state.error import fitting
 from stream_infomax.state.file import replacing
+from stream_infomax.state.nesting import check_json
 from stream_infomax.state.numbered import numbered
 
 # Digits of the offset in a name: as text, too, the names are in the order of the offsets.
 DIGITS = 12
 # Says in the folder of the parts whose they are.
 OWNER = ".parts.json"
+
+log = logging.getLogger(__name__)
 
 
 class PartsSettings(SinkSettings, frozen=True, kw_only=True):
@@ -118,6 +122,7 @@ class PartsSink(Sink):
         # Of each part that may be removed one day: its first offset, bytes and seconds.
         self._there: deque[tuple[int, int, float]] = deque()
         self._ready = self._owned = False
+        self._damaged: set[Path] = set()
 
     @abstractmethod
     def write(self, file: IO[bytes], frames: Frames, columns: Columns, part: str) -> None:
@@ -176,6 +181,7 @@ class PartsSink(Sink):
         columns.restore(state["columns"])
         self._borders.begin(columns)
         self._spool.next = max(self._spool.next, self._begun)
+        self._spool.restore({}, mark)
         self._begin(mark.log)
         self.committed()
 
@@ -189,7 +195,8 @@ class PartsSink(Sink):
 
     def counts(self) -> Counts:
         """Return the parts that were written, and those of them that were removed."""
-        return {"parts": self._parts, "parts removed": self._removed}
+        damaged = {f"{LEFT_OUT}damaged files": len(self._damaged)} if self._damaged else {}
+        return {"parts": self._parts, "parts removed": self._removed, **damaged, **self._spool.counts()}
 
     def held(self) -> Held:
         """Return what is not on disk yet."""
@@ -217,17 +224,17 @@ class PartsSink(Sink):
         for left in self.folder.glob(f".part-*.{self.suffix}.tmp"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
         there = self._paths()
-        if there:
-            newest = self._about(there[-1][1])
-            if newest.next > self._spool.next:  # the checkpoint behind it was damaged
-                self._parts += sum(number >= self._begun for number, _ in there)
-                self._begun = self._spool.next = newest.next
-        if self._retains:
-            old = [(number, path) for number, path in there if self._first <= number < self._begun]
-            self._there.extend((number, path.stat().st_size, self._about(path).seconds) for number, path in old)
+        newest = next((about for _, path in reversed(there) if (about := self._about(path)) is not None), None)
+        if newest is not None and newest.next > self._spool.next:  # the checkpoint behind it was damaged
+            self._parts += sum(number >= self._begun for number, _ in there)
+            self._begun = self._spool.next = newest.next
+        for number, path in there if self._retains else ():
+            if self._first <= number < self._begun:
+                about = self._about(path)
+                self._there.append((number, path.stat().st_size, about.seconds if about else 0.0))
         self.next = self._spool.next
-        for _, parts in self._spool.messages(self._begun):
-            self._borders.add(wire.decode(parts), sum(map(len, parts)))
+        for frame, n_bytes in self._spool.sized(self._begun):
+            self._borders.add(frame, n_bytes)
 
     def _claim(self, log: str) -> None:
         """Note whose parts the folder takes. Raises ValueError where it takes those of another run or sink."""
@@ -250,11 +257,18 @@ class PartsSink(Sink):
             )
         self._owned = True
 
-    def _about(self, path: Path) -> About:
+    def _about(self, path: Path) -> About | None:
+        """Return what a part says of itself; None where it is damaged, which is told once."""
         try:
-            return msgspec.json.decode(self.read_part(path), type=About)
-        except (ValueError, OSError, KeyError) as error:
-            raise ValueError(f"{path} is no part of this version: {error}; take it away") from error
+            with fitting(str(path)):
+                text = self.read_part(path)
+                check_json(text.encode())
+                return msgspec.json.decode(text, type=About)
+        except (ValueError, OSError) as error:
+            if path not in self._damaged:
+                self._damaged.add(path)
+                log.warning("a damaged part, which is left as it is: %s", error)
+        return None
 
     def _write(self, part: Part) -> None:
         path = self.folder / f"part-{part.first:0{DIGITS}}.{self.suffix}"

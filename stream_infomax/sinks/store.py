@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
 
 from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import Held, Mark, Output, Sink, State
-from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.contracts import LEFT_OUT, Counts, Held, Mark, Output, Sink, State
+from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.state import file as state_file
+from stream_infomax.state.error import StateFileError, readable
 from stream_infomax.state.numbered import next_number, numbered
 from stream_infomax.transport.log import pack, unpack
 
@@ -18,9 +23,32 @@ _NAME = re.compile(r"part-([0-9]+)\.safetensors")
 PART_FRAMES = 512
 PART_BYTES = 16 << 20
 
+log = logging.getLogger(__name__)
+
+# Offset and bytes of each frame.
+Messages: TypeAlias = list[tuple[int, list[bytes]]]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A file of a store: frames of a log up to the offset `next`, packed, and whether the stream ended there."""
+
+    log: str
+    next: int
+    finished: bool
+    frames: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Part, Messages]:
+        """Return what a file holds, and its frames. Raises StateFileError where it is damaged, or no part."""
+        with readable(path):
+            part = msgspec.convert(state_file.load(path), cls)
+            return part, unpack(part.frames)
+
 
 class FrameStore(Sink):
     """Frames in a folder, in parts.
+
+    A part that is damaged is passed over: it is named in the log, and counted with its frames. The others are kept.
 
     Parameters
     ----------
@@ -47,11 +75,14 @@ class FrameStore(Sink):
         self._n_bytes = 0
         # The offset after the last one in each file, as far as it is known.
         self._ends: dict[Path, int] = {}
+        # Of each damaged file, and of each frame in one that is whole but none: how many frames it lacks.
+        self._damaged: dict[Path | int, int] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        parts = self._paths()
-        if parts:
-            newest = state_file.load(parts[-1])
-            self.next, self.log, self.finished = newest["next"], newest["log"], newest["finished"]
+        for path in reversed(self._paths()):
+            newest = self._read(path)
+            if newest is not None:
+                self.next, self.log, self.finished = newest[0].next, newest[0].log, newest[0].finished
+                break
 
     @property
     def due(self) -> bool:
@@ -89,37 +120,82 @@ class FrameStore(Sink):
         self.next, self.finished = mark.next, mark.finished
         return {}
 
+    def restore(self, state: State, mark: Mark) -> None:
+        """Go on behind the checkpoint: what it moved on from and is not there was in a part that is damaged."""
+        if mark.next > self.next:
+            newest = max((path for path in self._damaged if isinstance(path, Path)), default=self.folder)
+            self._damaged[newest] = mark.next - self.next
+            self.next, self.log = mark.next, mark.log
+
+    def counts(self) -> Counts:
+        """Return the parts that are damaged, and the frames that are missing for that, as far as they are known."""
+        parts = sum(isinstance(path, Path) for path in self._damaged)
+        counts = {"damaged parts": parts, "frames in damaged parts": sum(self._damaged.values())}
+        return {f"{LEFT_OUT}{what}": count for what, count in counts.items() if count}
+
     def held(self) -> Held:
         """Return what is not on disk yet."""
         return Held(frames=len(self._frames), bytes=self._n_bytes, fill=min(1.0, self._n_bytes / PART_BYTES))
 
-    def messages(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[int, list[bytes]]]:
-        """Yield offset and bytes of the frames on disk from `start` on and before `stop`."""
+    def sized(self, start: int = 0, stop: int | None = None) -> Iterator[tuple[Frame, int]]:
+        """Yield the frames on disk from `start` on and before `stop`, each with its bytes."""
+        end, damaged = start, None
         for path in self._paths():
             if self._ends.get(path, start + 1) <= start:
                 continue
-            part = state_file.load(path)
-            self._ends[path] = part["next"]
-            for offset, parts in unpack(part["frames"]):
+            found = self._read(path)
+            if found is None:
+                damaged = path
+                continue
+            for offset, parts in found[1]:
+                if damaged is not None:
+                    self._damaged[damaged], damaged = max(self._damaged[damaged], offset - end), None
                 if stop is not None and offset >= stop:
                     return
-                if offset >= start:
-                    yield offset, parts
+                if offset >= start and (frame := self._frame(offset, parts)) is not None:
+                    yield frame, sum(map(len, parts))
+            end = found[0].next
 
     def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
         """Yield the frames on disk from `start` on and before `stop`."""
-        for _, parts in self.messages(start, stop):
-            yield wire.decode(parts)
+        for frame, _ in self.sized(start, stop):
+            yield frame
 
     def forget(self, before: int) -> None:
-        """Remove the files that hold nothing from the offset `before` on."""
+        """Remove the files that hold nothing from the offset `before` on, and damaged ones before them."""
+        gone = []
         for path in self._paths():
-            if path not in self._ends:
-                self._ends[path] = state_file.load(path)["next"]
+            if path not in self._ends and self._read(path) is None:
+                gone.append(path)
+                continue
             if self._ends[path] > before:
                 break
-            path.unlink(missing_ok=True)
-            del self._ends[path]
+            for old in (*gone, path):
+                old.unlink(missing_ok=True)
+                self._ends.pop(old, None)
+            gone.clear()
+
+    def _read(self, path: Path) -> tuple[Part, Messages] | None:
+        """Return what a file holds, None for a damaged one."""
+        try:
+            found = Part.read(path)
+        except StateFileError as error:
+            if path not in self._damaged:
+                self._damaged[path] = 0
+                log.warning("%s; it is passed over, and what it held is missing", error)
+            return None
+        self._ends[path] = found[0].next
+        return found
+
+    def _frame(self, offset: int, parts: list[bytes]) -> Frame | None:
+        """Return a frame, None where the bytes are none."""
+        try:
+            return wire.decode(parts)
+        except FrameError as error:
+            if offset not in self._damaged:
+                self._damaged[offset] = 1
+                log.warning("%s: frame %d is passed over: %s", self.folder, offset, error)
+            return None
 
     def _paths(self) -> list[Path]:
         return [path for _, path in numbered(self.folder, _NAME)]
@@ -130,16 +206,19 @@ def holds_frames(folder: Path) -> bool:
     return folder.is_dir() and bool(numbered(folder, _NAME))
 
 
-def keep_before(source: Path, target: Path, offset: int, log: str) -> FrameStore:
+def keep_before(source: Path, target: Path, offset: int, log_id: str) -> FrameStore:
     """Return a store in `target` with the frames before `offset` of the one in `source`, under another log's id."""
     store = FrameStore(target, target.name)
+    kept = FrameStore(source, target.name)
     for _, path in numbered(source, _NAME):
-        part = state_file.load(path)
-        stop = min(int(part["next"]), offset)
-        frames = [(number, parts) for number, parts in unpack(part["frames"]) if store.next <= number < stop]
-        tree = {"log": log, "next": stop, "finished": False, "frames": pack(frames)}
+        found = kept._read(path)
+        if found is None:
+            continue
+        stop = min(found[0].next, offset)
+        frames = [(number, parts) for number, parts in found[1] if store.next <= number < stop]
+        tree = {"log": log_id, "next": stop, "finished": False, "frames": pack(frames)}
         state_file.save(target / path.name, tree)
-        store.next, store.log = stop, log
+        store.next, store.log = stop, log_id
         if stop == offset:
             break
     return store

@@ -11,6 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.state.nesting import NestedError, check_json
+
 Rows = npt.NDArray[Any]
 Form: TypeAlias = Literal["raw", "csv", "json"]
 Values = float | list[float | list[float]]
@@ -125,8 +127,9 @@ def _json(channels: int, dtype: np.dtype[Any], fields: tuple[str, ...], counter:
 
 def _decoded(decoder: msgspec.json.Decoder[Any], payload: bytes) -> Any:
     try:
+        check_json(payload)
         return decoder.decode(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):  # RecursionError: brackets within brackets
+    except (msgspec.DecodeError, NestedError, UnicodeDecodeError):
         raise PayloadError("messages without numbers") from None
 
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_bytes
 
 from stream_infomax.state.error import StateFileError
+from stream_infomax.state.nesting import check_json
 
 __all__ = ["StateFileError", "Tree", "copied", "load", "replacing", "save"]
 
@@ -68,13 +69,18 @@ def load(path: Path) -> Tree:
         raise StateFileError(f"{path}: not readable: {error}") from error
     except SafetensorError as error:
         raise StateFileError(f"{path}: not readable, perhaps truncated: {error}") from error
+    except (TypeError, AttributeError) as error:  # what numpy does not have: bfloat16, numbers of 8 bits or fewer
+        raise StateFileError(f"{path}: it has arrays of a type that numpy does not know: {error}") from error
     text = metadata.get("tree", "")
     if metadata.get("digest") != _digest(text, arrays):
         raise StateFileError(f"{path}: its content does not match its digest: damaged")
     try:
-        tree: Tree = _join(json.loads(text), arrays)
-    except RecursionError:
-        raise StateFileError(f"{path}: its tree is nested deeper than any state: damaged") from None
+        check_json(text.encode())
+        tree = _join(json.loads(text), arrays)
+    except (ValueError, KeyError, TypeError) as error:  # no JSON, or an array that is not there
+        raise StateFileError(f"{path}: its tree makes no sense ({error}): damaged") from error
+    if not isinstance(tree, dict):
+        raise StateFileError(f"{path}: its tree is a {type(tree).__name__}; accepted is a map: damaged")
     return tree
 
 

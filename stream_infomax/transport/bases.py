@@ -14,6 +14,7 @@ import numpy as np
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.frame import FrameError
+from stream_infomax.state.nesting import NestedError, check_packed
 from stream_infomax.transport.messages import Name, Offset
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
@@ -60,8 +61,9 @@ def decode(parts: Sequence[bytes]) -> Basis:
     if len(parts) != 1 + len(_ARRAYS):
         raise FrameError("parts", f"a basis has {1 + len(_ARRAYS)} parts, got {len(parts)}")
     try:
+        check_packed(parts[0])
         head = _decoder.decode(parts[0])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, NestedError) as error:
         raise FrameError("header", f"not the head of a basis: {error}") from error
     if not math.isfinite(head.amplitude):
         raise FrameError("header", f"amplitude {head.amplitude} must be finite")

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
@@ -181,7 +180,7 @@ class Inlet:
     def _take(self, parts: Sequence[bytes]) -> Arrival | None:
         try:
             answer = messages.decode_answer(parts[0])
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except (messages.MessageError, IndexError):
             self.lost["transport"] += 1
             return None
         if isinstance(answer, Refused):

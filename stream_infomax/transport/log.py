@@ -193,13 +193,26 @@ def pack(frames: Sequence[tuple[int, Sequence[bytes]]]) -> dict[str, Any]:
 
 
 def unpack(packed: Mapping[str, Any]) -> list[tuple[int, list[bytes]]]:
-    """Return the frames that `pack` was given."""
-    blob = memoryview(packed["bytes"].data)
-    ends = np.cumsum(packed["lengths"]).tolist()
+    """Return the frames that `pack` was given. Raises ValueError or KeyError for what it never returns."""
+    offsets, counts, lengths = (_whole_numbers(packed, name) for name in ("offsets", "counts", "lengths"))
+    content = np.asarray(packed["bytes"])
+    fits = content.ndim == 1 and content.dtype == np.uint8 and lengths.sum() == len(content)
+    if not fits or len(offsets) != len(counts) or counts.sum() != len(lengths):
+        raise ValueError("packed frames that do not fit one another")
+    blob = memoryview(content.data)
+    ends = np.cumsum(lengths).tolist()
     parts = [bytes(blob[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
     frames = []
     position = 0
-    for offset, count in zip(packed["offsets"].tolist(), packed["counts"].tolist(), strict=True):
+    for offset, count in zip(offsets.tolist(), counts.tolist(), strict=True):
         frames.append((offset, parts[position : position + count]))
         position += count
     return frames
+
+
+def _whole_numbers(packed: Mapping[str, Any], name: str) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Return one of the arrays of numbers of packed frames."""
+    numbers = np.asarray(packed[name])
+    if numbers.ndim != 1 or numbers.dtype != np.int64 or (numbers < 0).any():
+        raise ValueError(f"packed frames whose {name} are no whole numbers")
+    return numbers

@@ -6,12 +6,14 @@ frame's parts behind it), `Gone`, `Full`, `Alive` and `Refused`. docs/protocol.m
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Callable
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.measure import Measure
+from stream_infomax.state.nesting import NestedError, check_packed
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 # Empty where the log is not known yet.
@@ -155,8 +157,28 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 Request: TypeAlias = Fetch | Commit
 Answer: TypeAlias = Sent | Gone | Full | Alive | Refused
 
+T = TypeVar("T")
+
+
+class MessageError(ValueError):
+    """Bytes that are none of the words that are expected: says why."""
+
+
+def _only(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
+    """Return the decoder of a word; it raises MessageError where the bytes are anything else."""
+
+    def decoded(part: bytes) -> T:
+        try:
+            check_packed(part)
+            return decode(part)
+        except (msgspec.DecodeError, UnicodeDecodeError, NestedError) as error:
+            raise MessageError(str(error)) from error
+
+    return decoded
+
+
 encode = msgspec.msgpack.Encoder().encode
-decode_status = msgspec.msgpack.Decoder(Status).decode
-decode_request = msgspec.msgpack.Decoder(Fetch | Commit).decode
-decode_sent = msgspec.msgpack.Decoder(Sent).decode
-decode_answer = msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode
+decode_status: Callable[[bytes], Status] = _only(msgspec.msgpack.Decoder(Status).decode)
+decode_request: Callable[[bytes], Request] = _only(msgspec.msgpack.Decoder(Fetch | Commit).decode)
+decode_sent: Callable[[bytes], Sent] = _only(msgspec.msgpack.Decoder(Sent).decode)
+decode_answer: Callable[[bytes], Answer] = _only(msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import zmq
 
 from stream_infomax.transport import messages
@@ -134,9 +133,9 @@ class Outlet(Bound):
     def _take(self, peer: bytes, parts: Sequence[bytes]) -> None:
         try:
             if len(parts) != 1 or len(parts[0]) > messages.MAX_REQUEST_BYTES:
-                raise ValueError(f"a request is one part of at most {messages.MAX_REQUEST_BYTES} bytes")
+                raise messages.MessageError(f"a request is one part of at most {messages.MAX_REQUEST_BYTES} bytes")
             request = messages.decode_request(parts[0])
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:  # a UnicodeDecodeError is a ValueError
+        except messages.MessageError as error:
             self._refuse(peer, "request", f"not a request: {error}")
             return
         reader = self._readers.get(request.reader)

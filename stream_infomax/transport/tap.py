@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 import zmq
 
 from stream_infomax.frames import wire
@@ -176,7 +175,7 @@ class TapReader:
                 return basis
             head = messages.decode_sent(parts[0])
             frame = wire.decode(parts[1:])
-        except (FrameError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
+        except (FrameError, messages.MessageError, IndexError):
             self.refused += 1
             return None
         self.sent, self.origin = head.sent, head.origin

@@ -12,6 +12,7 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.service import late_labels
 from stream_infomax.service.feeds import LiveFeed
 from stream_infomax.service.late_labels import LateLabels
+from stream_infomax.state import file as state_file
 from stream_infomax.transport.labels import send_label
 
 
@@ -173,4 +174,15 @@ def test_frames_that_were_given_after_its_state_bring_it_up_to_date(labels, cont
     assert again.receive() is None, "each label has gone out"
     again.place(label("two", offset=2))
     assert again.receive() == Frame("mic", segment="two", labels={"word": "two"})
+    again.close()
+
+
+def test_a_label_that_waits_is_in_the_checkpoint(context, labels, tmp_path):
+    labels.place(label(time=100.35))
+    state_file.save(tmp_path / "state", labels.state())
+    labels.close()
+    again = LateLabels(context, f"ipc://{tmp_path}/labels")
+    again.restore(state_file.load(tmp_path / "state"))
+    assert again.counts() == {"labels that wait": 1}
+    assert again.note(frame(3)).labels == {"word": "yes"}
     again.close()

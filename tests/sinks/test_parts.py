@@ -279,12 +279,30 @@ def test_what_a_dead_process_was_writing_is_no_part(tmp_path):
     assert names == {".parts.json", "part-000000000000.npz", "part-000000000002.npz"}
 
 
-def test_a_damaged_part_is_named(tmp_path):
+def test_a_damaged_part_is_named_and_left_and_the_others_follow(tmp_path, caplog):
     saved = work(made(tmp_path, part_seconds=1.0), map(frame, range(4)), finish=False)
     newest = tmp_path / "parts/part-000000000002.npz"
     newest.write_bytes(newest.read_bytes()[:50])
-    with pytest.raises(ValueError, match=r"part-000000000002\.npz is no part of this version"):
-        made(tmp_path, part_seconds=1.0).restore(*saved)
+    again = made(tmp_path, part_seconds=1.0, keep_seconds=100.0)
+    again.restore(*saved)
+    work(again, map(frame, range(4, 6)))
+    assert again.counts()["left out: damaged files"] == 1
+    assert "part-000000000002.npz" in caplog.text
+    assert newest.stat().st_size == 50
+    newest.unlink()
+    assert offsets(tmp_path / "parts") == [[0, 1], [4, 5]]
+
+
+def test_spooled_frames_that_are_damaged_are_counted_and_the_part_is_written_without_them(tmp_path, caplog):
+    saved = work(made(tmp_path, part_seconds=100.0), map(frame, range(6)), finish=False)
+    spooled = tmp_path / "sink/part-000000.safetensors"
+    spooled.write_bytes(spooled.read_bytes()[:-1])
+    again = made(tmp_path, part_seconds=100.0)
+    again.restore(*saved)
+    work(again, map(frame, range(6, 8)))
+    assert offsets(tmp_path / "parts") == [[3, 4, 5, 6, 7]]
+    assert again.counts()["left out: frames in damaged parts"] == 3
+    assert "part-000000.safetensors" in caplog.text
 
 
 @pytest.mark.parametrize("kind", [NpzSink, pytest.param(ParquetSink, marks=needs("pyarrow"))])

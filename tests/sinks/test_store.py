@@ -6,11 +6,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Mark, Output
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.run.feature_files import write_frames
 from stream_infomax.sinks.store import FrameStore
-from stream_infomax.state.file import StateFileError
+from stream_infomax.state import file as state_file
+from stream_infomax.transport.log import pack
 
 
 def frame(offset, rows=2, width=3, **settings):
@@ -191,14 +193,61 @@ def test_the_same_frames_make_the_same_file(tmp_path):
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
 
 
-def test_a_damaged_part_is_named(tmp_path):
+DAMAGE = {
+    "cut off": lambda content: content[:-1],
+    "a flipped bit": lambda content: content[:-9] + bytes([content[-9] ^ 1]) + content[-8:],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_a_damaged_part_is_named_and_counted_and_the_rest_is_there(tmp_path, caplog, damage, which):
     store = FrameStore(tmp_path)
-    store.accept(Output(frame(0)))
-    store.save(Mark("run", 1, False))
-    (part,) = tmp_path.iterdir()
-    part.write_bytes(part.read_bytes()[:-1])
-    with pytest.raises(StateFileError, match=r"part-000000\.safetensors"):
-        FrameStore(tmp_path)
+    for stop in (2, 3, 7):
+        for offset in range(store.next, stop):
+            store.accept(Output(frame(offset)))
+        store.save(Mark("run", stop, stop == 7))
+    path = tmp_path / f"part-00000{which}.safetensors"
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    again = FrameStore(tmp_path)
+    again.restore({}, Mark("run", 7, True))
+    assert again.next == 7
+    lost = [range(2), range(2, 3), range(3, 7)][which]
+    for _ in range(2):
+        assert [found.offset for found in again.frames()] == [offset for offset in range(7) if offset not in lost]
+    assert again.counts() == {"left out: damaged parts": 1, "left out: frames in damaged parts": len(lost)}
+    assert len(caplog.messages) == 1
+    assert path.name in caplog.text
+
+
+WRONG_TREES = {
+    "a text for a number": {"next": "1"},
+    "no frames": {"frames": {}},
+    "other frames": {"frames": [1, 2]},
+    "lengths that do not fit": {"frames": pack([(0, [b"abc"])]) | {"lengths": np.array([99])}},
+    "numbers that are none": {"frames": pack([(0, [b"abc"])]) | {"counts": np.array([[1.5]])}},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_TREES)
+def test_a_whole_file_with_another_tree_is_damaged_too(tmp_path, caplog, wrong):
+    tree = {"log": "run", "next": 1, "finished": False, "frames": pack([])} | WRONG_TREES[wrong]
+    state_file.save(tmp_path / "part-000000.safetensors", tree)
+    store = FrameStore(tmp_path)
+    assert list(store.frames()) == []
+    assert store.counts() == {"left out: damaged parts": 1}
+    assert "part-000000" in caplog.text
+
+
+def test_what_is_no_frame_in_a_whole_part_is_passed_over(tmp_path, caplog):
+    good = wire.encode(frame(1))
+    frames = pack([(0, [b"noise"]), (1, good)])
+    state_file.save(tmp_path / "part-000000.safetensors", {"log": "a", "next": 2, "finished": True, "frames": frames})
+    store = FrameStore(tmp_path)
+    assert [found.offset for found in store.frames()] == [1]
+    assert store.counts() == {"left out: frames in damaged parts": 1}
+    assert "frame 0 is passed over" in caplog.text
 
 
 def test_large_frames_make_a_part_due(tmp_path, monkeypatch):

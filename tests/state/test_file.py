@@ -1,6 +1,9 @@
 """State files: what is saved is loaded, and only whole files are."""
 
+import hashlib
+import json
 import math
+import struct
 
 import hypothesis.extra.numpy as hnp
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from stream_infomax.state.error import fitting
 from stream_infomax.state.file import StateFileError, load, replacing, save
 
 dtypes = st.sampled_from([np.dtype(name) for name in ("float32", "float64", "int64", "uint8", "bool", "int16")])
@@ -112,3 +116,49 @@ def test_a_block_that_fails_leaves_the_old_file(tmp_path):
         raise RuntimeError("oh")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def signed(path, text, kind="U8"):
+    """Write a file with a right digest whose tree is this text, and that has an array of a type."""
+    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    digest.update(b"\na uint8 (2,)\n\0\0")
+    metadata = {"format": "1", "tree": text, "digest": digest.hexdigest()}
+    head = json.dumps({"a": {"dtype": kind, "shape": [2], "data_offsets": [0, 2]}, "__metadata__": metadata}).encode()
+    path.write_bytes(struct.pack("<Q", len(head)) + head + b"\0\0")
+
+
+WRONG_TREES = {
+    "no JSON": ("{", "its tree makes no sense"),
+    "no map": ("[1]", "its tree is a list; accepted is a map"),
+    "nested": ('{"a":' * 3000, "nested deeper than 64"),
+    "no array of that name": ('{"x": {"$array": "y"}}', "its tree makes no sense"),
+    "no name": ('{"x": {"$array": []}}', "its tree makes no sense"),
+    "a number of many digits": ('{"x": ' + "9" * 5000 + "}", "its tree makes no sense"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_TREES)
+def test_a_whole_file_with_a_wrong_tree_is_named(tmp_path, wrong):
+    text, words = WRONG_TREES[wrong]
+    path = tmp_path / "c.safetensors"
+    signed(path, '{"x": {"$array": "a"}}')
+    assert load(path)["x"].tolist() == [0, 0]
+    signed(path, text)
+    with pytest.raises(StateFileError, match=f"{path}: .*{words}"):
+        load(path)
+
+
+@pytest.mark.parametrize("kind", ["F8_E4M3", "F8_E5M2"])
+def test_types_that_numpy_does_not_have_are_named(tmp_path, kind):
+    signed(tmp_path / "c", "{}", kind)
+    with pytest.raises(StateFileError, match=f"{tmp_path}/c: it has arrays of a type that numpy does not know"):
+        load(tmp_path / "c")
+
+
+def test_whatever_a_state_that_does_not_fit_leads_to_is_one_error():
+    for wrong in (lambda: {}["x"], lambda: None + 1, lambda: [][3], lambda: (1.5).x, lambda: np.zeros(2**50)):
+        with (
+            pytest.raises(ValueError, match="the state of 'a' does not fit, another version wrote it: "),
+            fitting("the state of 'a'"),
+        ):
+            wrong()

@@ -19,6 +19,7 @@ from stream_infomax.learning.infomax.saved import contents, learner_of
 from stream_infomax.learning.rows import check_names, matrix
 from stream_infomax.learning.threads import one_thread
 from stream_infomax.state import file
+from stream_infomax.state.error import readable
 from stream_infomax.state.file import StateFileError, Tree
 
 Floats = NDArray[np.floating[Any]]
@@ -167,20 +168,21 @@ class Encoder:
 
     @classmethod
     def _learnt(cls, place: Path, path: Path, state: Tree) -> Self:
-        published = state.get("learner", {}).get("published")
-        if published is None:
-            raise StateFileError(f"{place}: the learner's warm-up is not over ({path.name}): there is no basis yet")
-        return cls(
-            mean=published["mean"],
-            components=published["filters"],
-            mixing=published["basis"],
-            amplitude=published["amplitude"],
-            beta=published["beta"],
-            bias=published["bias"],
-            output=state["settings"]["output"],
-            seed=state["seed"],
-            feature_names=tuple(state["feature_names"]),
-        )
+        with readable(path):
+            published = state.get("learner", {}).get("published")
+            if published is None:
+                raise StateFileError(f"{place}: the learner's warm-up is not over ({path.name}): there is no basis yet")
+            return cls(
+                mean=published["mean"],
+                components=published["filters"],
+                mixing=published["basis"],
+                amplitude=published["amplitude"],
+                beta=published["beta"],
+                bias=published["bias"],
+                output=state["settings"]["output"],
+                seed=state["seed"],
+                feature_names=tuple(state["feature_names"]),
+            )
 
     @classmethod
     def _from(cls, path: Path, tree: Tree, name: str | None) -> Self:
@@ -189,7 +191,8 @@ class Encoder:
             raise StateFileError(f"{path}: an encoder of format {found!r}; this version reads {FORMAT}")
         if name is not None and tree.get("stage", name) != name:
             raise StateFileError(f"{path}: no learner {name!r}; it holds {tree['stage']}")
-        return cls.from_tree(tree["encoder"])
+        with readable(path):
+            return cls.from_tree(tree["encoder"])
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Self:

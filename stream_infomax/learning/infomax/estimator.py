@@ -23,6 +23,7 @@ from stream_infomax.learning.threads import one_thread
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import make
 from stream_infomax.state import file
+from stream_infomax.state.error import readable
 from stream_infomax.state.kept import Kept, within
 
 Floats = NDArray[np.floating[Any]]
@@ -333,8 +334,9 @@ class OnlineInfomax(Encoding, Kept):
             Where there is no learner of this name and version, no telling which, or the file is damaged; names it.
         """
         state = learner_state(Path(path), name)
-        learner = cls(**state["settings"])
-        learner.restore(state)
+        with readable(Path(path)):
+            learner = cls(**state["settings"])
+            learner.restore(state)
         return learner
 
     # ---------------------------------------------------------------- beginnings

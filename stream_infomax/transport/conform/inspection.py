@@ -16,6 +16,7 @@ import numpy as np
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import GEOMETRY_AXES, ROW_AXES, Array, FrameError
 from stream_infomax.settings.printable import printable
+from stream_infomax.state.nesting import check_packed
 
 Verdict = Literal["right", "look", "wrong"]
 
@@ -24,7 +25,7 @@ LARGEST_PART = 16 << 20
 # The most characters of a value in a sentence.
 LONGEST = 60
 # What else than a map can come out of bytes from outside, or out of the attempt to read them.
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError, ValueError, OverflowError)
+UNREADABLE = (msgspec.DecodeError, TypeError, ValueError, OverflowError)
 LARGEST, LARGEST_COUNT = 2**63 - 1, 2**62
 
 
@@ -154,7 +155,7 @@ def shown(value: Any) -> str:
     """Return a value from outside as a sentence may hold it."""
     try:
         return printable(repr(value), LONGEST)
-    except (RecursionError, ValueError):  # nested too deep, or an integer of too many digits
+    except ValueError:  # an integer of too many digits
         return f"a {type(value).__name__}"
 
 
@@ -170,6 +171,7 @@ def _read(parts: Sequence[bytes]) -> tuple[dict[Any, Any], list[Finding]]:
     if size > wire.MAX_HEADER_BYTES:
         return wrong("size", f"{size:,} bytes; at most {wire.MAX_HEADER_BYTES:,} are accepted")
     try:
+        check_packed(parts[0])
         header = msgspec.msgpack.decode(parts[0])
     except UNREADABLE as error:
         return wrong("unreadable", f"the first part is no MessagePack: {printable(str(error), LONGEST)}")
