@@ -126,9 +126,9 @@ def take_over(config: Config, pipeline: Pipeline) -> None:
         try:
             state = state_at(start, stage.name)
             try:
-                with fitting("its state"):
+                with fitting("it does not fit"):
                     stage.restore(state)
             except ValueError as error:
-                raise SettingError("start", start, ACCEPTED, f"it does not fit: {error}") from error
+                raise SettingError("start", start, ACCEPTED, str(error)) from error
         except SettingError as error:
             raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error

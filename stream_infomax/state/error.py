@@ -25,7 +25,7 @@ def fitting(what: str) -> Iterator[None]:
     >>> with fitting("the state of 'learner'"):
     ...     {}["basis"]
     Traceback (most recent call last):
-    ValueError: the state of 'learner' does not fit, another version wrote it: KeyError: 'basis'
+    ValueError: the state of 'learner': another version wrote it (KeyError: 'basis')
     """
     try:
         yield
@@ -35,7 +35,7 @@ def fitting(what: str) -> Iterator[None]:
         raise ValueError(f"{what}: {error}") from error
     except _UNFIT as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{what} does not fit, another version wrote it: {reason}") from error
+        raise ValueError(f"{what}: another version wrote it ({reason})") from error
 
 
 @contextmanager
