@@ -245,7 +245,9 @@ def _decode_header(parts: Sequence[Bytes], decoder: msgspec.msgpack.Decoder[H]) 
     try:
         check_packed(parts[0])
         header = decoder.decode(parts[0])
-    except (msgspec.DecodeError, UnicodeDecodeError, NestedError) as error:
+    except NestedError as error:
+        raise FrameError("header", f"not a frame header: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # A newer version may have other fields, and then its number is the better answer.
         version = _version_of(parts[0])
         if version is not None and version != VERSION:
