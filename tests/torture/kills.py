@@ -1,15 +1,102 @@
 """Kills at random moments: every bit of the features and of the final state is that of an undisturbed run."""
 
+import shutil
 import signal
 
 import numpy as np
 from helpers.chains import LIVE, Chain, features, in_a_row
+from helpers.kills import Deployment, different
 
 from stream_infomax.frames.frame import Frame
+from stream_infomax.settings.extras import installed
 from stream_infomax.transport.tap import FRAME, TapReader
-from torture.frame import Trial, torture
+from torture.frame import Trial, need, torture
 
 VICTIMS = (("a",), ("source", "recorder"), ("a", "recorder"), ("source", "a", "recorder"))
+
+
+LEARNER = """
+[run]
+folder = "run"
+checkpoint_every = 8
+
+[source]
+kind = "synthetic"
+n_sources = 4
+rows = 64
+frames = {frames}
+rate = 12800.0
+
+[[stage]]
+name = "windows"
+kind = "windows"
+form = "waveform"
+length = 4
+hop = 2
+
+[[stage]]
+name = "learner"
+kind = "learner"
+n_components = 4
+warmup = 300
+"""
+
+SINKS = """
+[[sink]]
+name = "first"
+kind = "{kind}"
+part = "20 kB"
+
+[[sink]]
+name = "second"
+kind = "npz"
+part = "30 kB"
+arrays = ["source", "learner"]
+
+[[sink]]
+kind = "nothing"
+"""
+
+CONTRAST = """
+[run]
+folder = "run"
+checkpoint_every = 8
+
+[source]
+kind = "synthetic"
+n_sources = 4
+rows = 64
+frames = {frames}
+rate = 12800.0
+
+[[stage]]
+name = "windows"
+kind = "windows"
+service = "learner"
+form = "waveform"
+length = 4
+hop = 4
+
+[[stage]]
+name = "learner"
+kind = "learner"
+n_components = 4
+warmup = 300
+
+[[stage]]
+name = "module1"
+kind = "contrast"
+service = "contrast"
+layout = "time"
+module = 1
+carry = ["learner"]
+
+[[stage]]
+name = "classifier"
+kind = "classifier"
+target = "regime"
+levels = ["learner", "module1"]
+"""
 
 
 @torture(minutes=20, short=0.01)
@@ -64,3 +151,41 @@ def killed_chain(trial: Trial, random, number: int, kills: int) -> int:
     assert saved.stages["a"]["total"].tobytes() == state["total"].tobytes(), "the final state differs"
     assert saved.stages["a"]["rng"] == state["rng"], "the final random state differs"
     return killed
+
+
+def killed_runs(trial: Trial, deployment: Deployment, total: int, kills_a_run: int) -> str:
+    """Kill run after run of a deployment, compare each with the calm one, and say how often what was killed."""
+    calm = deployment.calm()
+    killed = while_saving = runs = 0
+    while killed < total:
+        name = f"killed{runs}"
+        done = deployment.killed(name, trial.random(runs), min(kills_a_run, total - killed))
+        differ = different(calm, deployment.bits(name))
+        assert not differ, f"run {runs}, {done.count} kills: {len(differ)} of {len(calm)} differ: {differ[:5]}"
+        shutil.rmtree(deployment.folder / name)
+        killed, while_saving, runs = killed + done.count, while_saving + done.while_saving, runs + 1
+        trial.progress(killed, total)
+    return f"{killed} kills in {runs} runs, {while_saving} moments while a checkpoint was written, 0 differing bits"
+
+
+@torture(minutes=60)
+def kills_of_a_learner_and_sinks(trial: Trial) -> str:
+    """Source, windows, learner, three sinks and their supervisor are killed alone, in pairs and all at once."""
+    config = LEARNER.format(frames=1000) + SINKS.format(kind="parquet" if installed("pyarrow") else "npz")
+    services = ("source", "windows", "learner", "first", "second", "nothing", "recorder")
+    return killed_runs(trial, Deployment(trial.folder, config, services), trial.times(160), 16)
+
+
+@torture(minutes=60)
+def kills_of_the_whole_chain(trial: Trial) -> str:
+    """The same of source, learner, contrast and classifier."""
+    need(installed("torch"), "PyTorch is not installed")
+    services = ("source", "learner", "contrast", "classifier", "recorder")
+    return killed_runs(trial, Deployment(trial.folder, CONTRAST.format(frames=1000), services), trial.times(80), 16)
+
+
+@torture(minutes=60)
+def kills_of_one_process(trial: Trial) -> str:
+    """A run in one process with its sinks is killed and given the same command again."""
+    config = LEARNER.format(frames=1000) + SINKS.format(kind="npz")
+    return killed_runs(trial, Deployment(trial.folder, config, ()), trial.times(160), 16)
