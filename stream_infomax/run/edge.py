@@ -34,14 +34,17 @@ def work(path: Path, changes: list[str]) -> int:
     """Run what a configuration describes, or resume it; return the exit code."""
     from stream_infomax.configuration.compose import service_of
     from stream_infomax.configuration.load import ConfigError, load
-    from stream_infomax.run.folder import RunFolder
+    from stream_infomax.run.folder import IN_PROCESS, RunFolder
     from stream_infomax.run.one_process import whole
+    from stream_infomax.run.told import Told
     from stream_infomax.service.process import guard
     from stream_infomax.service.signals import Signals
     from stream_infomax.settings.extras import MissingExtraError
     from stream_infomax.settings.printable import log_printably, printable
+    from stream_infomax.watch.systemd import Systemd
 
     log_printably()
+    manager = Systemd([IN_PROCESS])
     try:
         config = load(path, changes)
         folder = RunFolder(Path(config.run.folder))
@@ -49,8 +52,13 @@ def work(path: Path, changes: list[str]) -> int:
 
         def loop(signals: Signals) -> bool:
             with whole(config, folder, signals) as made:
+                made.observer = Told(made.observer, manager)
                 print(f"READY {config.source.name} {tap}", flush=True)
-                return made.run()
+                manager.change(IN_PROCESS, "running")
+                try:
+                    return made.run()
+                finally:
+                    manager.stopping()
 
         with folder.lock():
             if folder.open(config, in_process=True, fresh=False) == "finished":

@@ -15,13 +15,14 @@ from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import Board
 from stream_infomax.watch.history import History
+from stream_infomax.watch.systemd import Systemd
 
 # Seconds between two plain lines.
 LINE_EVERY = 2.0
 
 
 class Monitor:
-    """Takes in states and statuses, shows them, and keeps the measures.
+    """Takes in states and statuses, shows them, tells systemd of them, and keeps the measures.
 
     Parameters
     ----------
@@ -37,6 +38,7 @@ class Monitor:
 
     def __init__(self, title: str, services: Sequence[str], history: History, plain: bool) -> None:
         self.board = Board(title, services)
+        self._systemd = Systemd(services)
         self._history = history
         self._before = history.seconds
         self._line_due = time.monotonic() + LINE_EVERY
@@ -52,6 +54,7 @@ class Monitor:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._systemd.stopping()
         if self._live:
             self._live.refresh()
             self._live.stop()
@@ -65,12 +68,14 @@ class Monitor:
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
         self.board.change(name, state, restarts)
+        self._systemd.change(name, state)
         if not self._live:
             print(f"{printable(name)}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
 
     def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
         self.board.update(name, status)
+        self._systemd.heard(name)
         for event in self.board.untold():
             if not self._live:
                 print(printable(event_line(event)), flush=True)
@@ -78,6 +83,7 @@ class Monitor:
 
     def refresh(self) -> None:
         """Show how it stands; to be called a few times a second."""
+        self._systemd.refresh(self.board.line)
         if self._live:
             self._live.refresh()
         elif time.monotonic() >= self._line_due:

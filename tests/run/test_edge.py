@@ -1,5 +1,7 @@
 """services/edge.py: a whole run in one process, with a tap and without a terminal."""
 
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.commands import call
+from helpers.manager import Manager
 
 from stream_infomax import Encoder, Push
 from stream_infomax.transport.messages import Status
@@ -33,9 +36,10 @@ kind = "learner"
 """
 
 
-def edge(config, *arguments):
+def edge(config, *arguments, **environment):
     command = [sys.executable, "-P", str(EDGE), str(config), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, env={**os.environ, **environment}, text=True, **streams)
 
 
 def ended(process):
@@ -67,12 +71,17 @@ def test_it_learns_what_a_run_learns(config, tmp_path):
 def test_it_stops_and_goes_on_and_its_tap_has_frames(config, tmp_path):
     config.write_text(CONFIG.format(folder=tmp_path / "run", frames=100_000, pace="live"))
     with TapReader(f"ipc://{tmp_path}/run/learner.tap", topics=(FRAME, BASIS)) as observer:
-        process = edge(config)
+        manager = Manager(tmp_path)
+        process = edge(config, **manager.environment)
         assert process.stdout.readline().startswith("READY")
         first = next(iter(observer))
         assert set(first.arrays) == {"learner"}
         process.send_signal(signal.SIGTERM)
         assert ended(process)[0] == 0
+        ready, alive, status, *_, stopping = manager.heard()
+        assert (ready, alive, stopping) == ("READY=1", "WATCHDOG=1", "STOPPING=1")
+        assert re.fullmatch(r"STATUS=frame [0-9,]+, 0 lost", status)
+        manager.close()
         process = edge(config)
         assert process.stdout.readline().startswith("READY")
         assert next(iter(observer)).offset >= first.offset

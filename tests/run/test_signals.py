@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.chains import TOYS, Chain, in_a_row
 from helpers.commands import call, child_of, ended, started
+from helpers.manager import Manager
 
 from stream_infomax.run.program import Program
 from stream_infomax.run.supervisor import Supervisor
@@ -70,12 +71,17 @@ def test_a_service_that_is_asked_to_stop_by_somebody_else_goes_on(folder: Path, 
 
 def test_a_closed_terminal_saves_and_the_same_command_resumes(folder: Path) -> None:
     long = ("pipeline.toml", "--set", "source.frames=400")  # 25 s
-    with started("run", *long, folder=folder) as (process, _):
+    manager = Manager(folder)
+    with started("run", *long, folder=folder, **manager.environment) as (process, _):
         until(folder, "learner", 20)
         process.send_signal(signal.SIGHUP)
         end = ended(process)
     assert (end.code, end.errors) == (0, "")
     assert "stopped and saved" in end.output
+    told = manager.heard()
+    manager.close()
+    assert {"READY=1", "WATCHDOG=1"} <= set(told)
+    assert told[-1] == "STOPPING=1"
     stopped = [line for line in end.output.splitlines() if line.endswith(": stopped")]
     assert stopped == [f"{name}: stopped" for name in ("source", "windows", "learner")]
     resumed = call("run", *long, "--set", "source.pace=fast", folder=folder)

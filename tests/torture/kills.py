@@ -87,7 +87,9 @@ warmup = 300
 name = "module1"
 kind = "contrast"
 service = "contrast"
-layout = "time"
+layout = "paired"
+width = 8
+rows = 200
 module = 1
 carry = ["learner"]
 

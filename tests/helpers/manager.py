@@ -1,0 +1,40 @@
+"""The other end of NOTIFY_SOCKET: what a process tells the service manager that has started it."""
+
+import socket
+from pathlib import Path
+
+
+class Manager:
+    """A socket that systemd would listen at.
+
+    Attributes
+    ----------
+    environment
+        What a process that is started by it finds in its environment.
+    now
+        The time that a test gives it.
+    """
+
+    def __init__(self, folder: Path, watchdog: float = 60.0) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(folder / "notify"))
+        self.socket.setblocking(False)
+        self.environment = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": f"{1e6 * watchdog:.0f}"}
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Return the time."""
+        return self.now
+
+    def heard(self) -> list[str]:
+        """Return what has come since the last time."""
+        found = []
+        while True:
+            try:
+                found.append(self.socket.recv(4096).decode())
+            except BlockingIOError:
+                return found
+
+    def close(self) -> None:
+        """Go away."""
+        self.socket.close()
