@@ -5,6 +5,7 @@ from __future__ import annotations
 from stream_infomax.configuration.kinds import is_live
 from stream_infomax.configuration.tables import RECORDER, Config
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.reach import check_reach
 from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.words import one_of
 
@@ -25,6 +26,7 @@ def check(config: Config) -> None:
             raise error.under(f"stage.{stage.name}") from None
         below[stage.name] = stage.settings
     _check_arrays(config)
+    _check_reach(config)
 
 
 def _check_names(config: Config) -> None:
@@ -68,6 +70,15 @@ def _check_journal(config: Config) -> None:
             "false",
             f"the frames of a source of kind {config.source.kind!r} can be had again without a journal",
         )
+
+
+def _check_reach(config: Config) -> None:
+    """Check that no address can be reached by others unless there are keys, or the configuration says that it may."""
+    source, given = config.source, config.run
+    logs = {"source": source.log, **{f"stage.{stage.name}": stage.log for stage in config.stage}}
+    found = {f"{name}.log.{key}": getattr(log, key) for name, log in logs.items() for key in ("bind", "tap")}
+    for key, address in {**found, "source.label_bind": source.label_bind}.items():
+        check_reach(key, address, given.keys, given.insecure)
 
 
 def _check_arrays(config: Config) -> None:

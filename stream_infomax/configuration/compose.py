@@ -15,10 +15,11 @@ from stream_infomax.settings.error import SettingError
 if TYPE_CHECKING:
     from stream_infomax.frames.contracts import Live, Pipeline, Seekable, Sink, Stage
     from stream_infomax.service.process import Service
+    from stream_infomax.transport.keys import Access
 
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
-    *("run.folder", "run.keep", "run.checkpoint_every", "run.record"),
+    *("run.folder", "run.keep", "run.checkpoint_every", "run.record", "run.keys", "run.insecure"),
     *("pace", "log.*", "source.journal.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows"),
     *("budget_ms", "device"),
     *("sink.*.path", "sink.*.part", "sink.*.part_seconds", "sink.*.keep", "sink.*.keep_seconds"),
@@ -98,8 +99,19 @@ def service_of(config: Config, name: str) -> Service:
         keep=config.run.keep,
         journal=config.source.journal,
         config=to_builtins(config),
+        access=access_of(config),
         may_change=MAY_CHANGE,
     )
+
+
+def access_of(config: Config) -> Access:
+    """Return who gets in. Raises ConfigError where the keys cannot be used."""
+    from stream_infomax.transport.keys import Access, KeysError
+
+    try:
+        return Access.of(config.run.keys, config.run.insecure)
+    except KeysError as error:
+        raise ConfigError(f"run.keys = {config.run.keys!r}: {error}") from error
 
 
 def is_live(config: Config) -> bool:

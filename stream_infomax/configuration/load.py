@@ -31,8 +31,8 @@ __all__ = ["RECORDER", "Config", "ConfigError", "convert", "load", "to_builtins"
 
 AnyTable = TypeVar("AnyTable", bound=Table)
 
-# A kind's setting that `[run]` has for all.
-OF_RUN = "seed"
+# A kind's settings that `[run]` has for all.
+OF_RUN = ("seed", "keys", "insecure")
 
 
 def load(place: str | Path, changes: Sequence[str] = ()) -> Config:
@@ -88,7 +88,7 @@ def to_builtins(config: Config) -> dict[str, Any]:
 
 def own_keys(record: type[Settings]) -> list[str]:
     """Return the keys that a record has in its table."""
-    not_here = ("settings",) if record is Run else ("settings", OF_RUN)
+    not_here = ("settings",) if record is Run else ("settings", *OF_RUN)
     return [key for key in record.__struct_fields__ if key not in not_here]
 
 
@@ -137,8 +137,7 @@ def _table(record: type[AnyTable], of: Kinds, raw: Mapping[str, Any], path: str,
             if key not in for_all and key not in for_kind:
                 raise SettingError(key, value, one_of([*for_all, *for_kind]), "unknown key")
         values = {key: value for key, value in raw.items() if key in for_kind}
-        if OF_RUN in kind.__struct_fields__:
-            values[OF_RUN] = run.seed
+        values |= {key: getattr(run, key) for key in OF_RUN if key in kind.__struct_fields__}
         settings = make(kind, values)
         return make(record, {**{key: raw[key] for key in raw if key in for_all}, "settings": settings})
     except SettingError as error:
@@ -146,5 +145,5 @@ def _table(record: type[AnyTable], of: Kinds, raw: Mapping[str, Any], path: str,
 
 
 def _flat(table: Table) -> dict[str, Any]:
-    values = {**plain(table, leave_out=("settings",)), **plain(table.settings, leave_out=(OF_RUN,))}
+    values = {**plain(table, leave_out=("settings",)), **plain(table.settings, leave_out=OF_RUN)}
     return {key: value for key, value in values.items() if value is not None}

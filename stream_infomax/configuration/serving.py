@@ -40,11 +40,12 @@ def serve(description: str) -> int:
         config = load(arguments.config)
         name = arguments.service or config.source.name
         upstream, stages, sinks = _parts(config, name)
+        service = service_of(config, name)
     except (ValueError, MissingExtraError) as error:
         print(printable(f"{name}: {error}"), file=sys.stderr)
         return 2
     return run(
-        service_of(config, name),
+        service,
         upstream,
         stages,
         sinks,

@@ -14,7 +14,7 @@ from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, Name, NameOrNothing, Positive, SeedNumber
+from stream_infomax.settings.types import Doc, Insecure, KeysFolder, Name, NameOrNothing, Positive, SeedNumber
 
 # The sink that keeps what is published, for ``--save-features``.
 RECORDER = "recorder"
@@ -59,6 +59,9 @@ class Run(Settings, frozen=True, kw_only=True):
             "`--save-features`."
         ),
     ] = False
+
+    keys: KeysFolder = ""
+    insecure: Insecure = False
 
     def __post_init__(self) -> None:
         if not self.folder:

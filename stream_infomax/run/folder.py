@@ -31,6 +31,7 @@ from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_
 from stream_infomax.service.service import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.state.nesting import check_json
+from stream_infomax.state.private import private
 
 FORMAT = 2
 IN_PROCESS = "in-process"
@@ -116,14 +117,21 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Hold the folder for this process; it is free again as soon as the process is gone.
 
+        The folder is its user's alone, and so is whatever this process, and those that it starts, write meanwhile.
+
         Raises
         ------
         ConfigError
             Where another process holds it, or the folder cannot be written.
         """
+        with private():
+            yield from self._locked()
+
+    def _locked(self) -> Iterator[None]:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self.path.chmod(0o700)
         except OSError as error:
             raise ConfigError(f"run.folder = {str(self.path)!r}: {error.strerror}") from error
         except ValueError as error:  # a zero byte

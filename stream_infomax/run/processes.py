@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 
+from stream_infomax.configuration.compose import access_of
 from stream_infomax.configuration.kinds import OTHER_SCRIPT, SCRIPTS
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.folder import RunFolder
@@ -82,7 +83,8 @@ async def _supervise(config: Config, folder: RunFolder, watch: Monitor) -> bool:
             await asyncio.sleep(REFRESH)
 
     names = [*config.services(), *config.sinks()]
-    with Taps({name: config.addresses(name)[1] for name in names}, folder.id, on_status) as taps:
+    addresses = {name: config.addresses(name)[1] for name in names}
+    with Taps(addresses, folder.id, on_status, access_of(config).keys) as taps:
         try:
             finished = await supervisor.run(refresh(), *(taps.listen(name) for name in names))
         finally:

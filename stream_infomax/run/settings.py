@@ -8,6 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from stream_infomax.configuration.compose import access_of
 from stream_infomax.configuration.load import Config, ConfigError, load
 from stream_infomax.configuration.shipped import folders
 from stream_infomax.configuration.tables import Table
@@ -53,6 +54,7 @@ def read(path: Path, changes: Sequence[str]) -> Config:
 def check(config: Config) -> None:
     """Raise ConfigError where packages that a configuration needs are missing, or an address cannot be used."""
     _check_extras(config)
+    access_of(config)
     for service in config.services():
         for address in config.addresses(service):
             _check_address(config, service, address)

@@ -12,6 +12,7 @@ from types import TracebackType
 import zmq
 import zmq.asyncio
 
+from stream_infomax.transport.keys import Keys
 from stream_infomax.transport.messages import Status, decode_status
 from stream_infomax.transport.sockets import set_options, without_heartbeats
 from stream_infomax.transport.tap import STATUS
@@ -36,13 +37,22 @@ class Taps:
         The id of the run.
     on_status
         Called with a service's name and its status.
+    keys
+        To be shown where others can reach an address; None: there are none.
     """
 
-    def __init__(self, addresses: Mapping[str, str], run: str, on_status: Callable[[str, Status], None]) -> None:
+    def __init__(
+        self,
+        addresses: Mapping[str, str],
+        run: str,
+        on_status: Callable[[str, Status], None],
+        keys: Keys | None = None,
+    ) -> None:
         self.run = run
         self.refused: Counter[tuple[str, str]] = Counter()
         self._on_status = on_status
         self._addresses = addresses
+        self._keys = keys
         self._context = zmq.asyncio.Context()
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
 
@@ -52,6 +62,8 @@ class Taps:
             set_options(socket, MAX_BYTES)
             without_heartbeats(socket)
             socket.subscribe(STATUS)
+            if self._keys is not None:
+                self._keys.call(socket, address)
             socket.connect(address)
         return self
 

@@ -14,7 +14,8 @@ import zmq
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
 from stream_infomax.frames.frame import Frame, FrameError
-from stream_infomax.transport.sockets import Bound, receive, set_options, without_heartbeats
+from stream_infomax.transport.keys import LOCAL, Access
+from stream_infomax.transport.sockets import Bound, receive_from, set_options, without_heartbeats
 
 # Segments that are remembered, over all streams; a label for an older one comes too late.
 SEGMENTS = 4096
@@ -52,6 +53,8 @@ class LateLabels:
         Makes the socket.
     address
         Where the messages come to, a PULL socket.
+    access
+        Who gets in where others can reach the address.
 
     Raises
     ------
@@ -59,11 +62,11 @@ class LateLabels:
         Where the address is in use or cannot be bound.
     """
 
-    def __init__(self, context: zmq.Context[Any], address: str) -> None:
+    def __init__(self, context: zmq.Context[Any], address: str, access: Access = LOCAL) -> None:
         socket: zmq.Socket[bytes] = context.socket(zmq.PULL)
         set_options(socket, MAX_LABEL_BYTES)
         without_heartbeats(socket)
-        self._bound = Bound(socket, address)
+        self._bound = Bound(socket, address, access)
         self.socket = socket
         self.address = self._bound.address
         self._streams: dict[str, dict[str, _Segment]] = {}
@@ -105,9 +108,12 @@ class LateLabels:
         """Return a frame without arrays that labels a segment which is over, None where there is none yet."""
         while not self._ready:
             try:
-                parts = receive(self.socket)
+                parts, key = receive_from(self.socket, guarded=self._bound.keys is not None)
             except zmq.Again:
                 return None
+            if self._bound.keys is not None and self._bound.keys.owner(key) is None:
+                self._refuse("labels with a key that is not allowed", "its key was taken away")
+                continue
             try:
                 label = wire.decode(parts)
                 if label.arrays or not label.labels:

@@ -25,6 +25,7 @@ from stream_infomax.service.signals import Signals
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.printable import printable
 from stream_infomax.state.error import StateFileError, fitting
+from stream_infomax.state.private import private
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
 
@@ -50,7 +51,7 @@ class FromLog:
         from stream_infomax.transport.inlet import Inlet  # brings asyncio, which a run in one process does without
 
         log, start = (saved.log, saved.processed + 1) if saved else ("", 0)
-        return Inlet(context, self.address, service.name, log, start)
+        return Inlet(context, self.address, service.name, log, start, keys=service.access.keys)
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class FromSource:
     def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
         """Return the source as a feed. A source that begins makes the log's id."""
         log = saved.log if saved else secrets.token_hex(8)
-        labels = partial(LateLabels, context, service.labels) if service.labels else None
+        labels = partial(LateLabels, context, service.labels, service.access) if service.labels else None
         if service.journal.enabled and isinstance(self.source, Live):
             over = saved is not None and saved.finished
             feed: SeekableFeed | LiveFeed = _journaled(self.source, log, service, labels, over=over)
@@ -176,6 +177,7 @@ def opened(
         context: zmq.Context[Any] = zmq.Context()
         reserved = stack.enter_context(ExitStack())
         stack.callback(context.destroy, LINGER_MS)  # before the addresses are given free
+        stack.enter_context(service.access.answering(context))
         feed = upstream.open(context, service, saved)
         stack.callback(feed.close)
         ends = list(sinks)
@@ -188,7 +190,7 @@ def opened(
             reserved.callback(published.outlet.release)
             ends.insert(0, published)
         if observer is None:
-            tap = Tap(context, service.tap)
+            tap = Tap(context, service.tap, service.access)
             reserved.callback(tap.release)
         if saved is not None:
             feed.lost.update(saved.lost)
@@ -228,7 +230,7 @@ def guard(name: str, work: Callable[[Signals], bool]) -> int:
     """
     end_with_parent()
     try:
-        with closing(Signals()) as signals:
+        with private(), closing(Signals()) as signals:
             finished = work(signals)
     except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
         print(printable(f"{name}: {error}"), file=sys.stderr, flush=True)

@@ -49,7 +49,7 @@ class Published(Sink):
         self.log = OutputLog(
             service.readers, max_frames=service.log_frames, max_bytes=service.log_bytes, policy=service.policy
         )
-        self.outlet = Outlet(context, service.outlet, self.log, log_id, seekable=rewinds)
+        self.outlet = Outlet(context, service.outlet, self.log, log_id, seekable=rewinds, access=service.access)
         self.address = self.outlet.address
         self.sockets = (self.outlet.socket,)
         self._after_restart = after_restart
@@ -129,4 +129,4 @@ class Published(Sink):
         """Return what the log holds."""
         log = self.log
         fill = max(len(log) / log.max_frames, log.n_bytes / log.max_bytes)
-        return Held(len(log), log.n_bytes, fill, log.dropped, dict(log.committed), dict(self.outlet.refused))
+        return Held(len(log), log.n_bytes, fill, log.dropped, dict(log.committed), self.outlet.refusals())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_infomax.journal.settings import JournalSettings
+from stream_infomax.transport.keys import LOCAL, Access
 from stream_infomax.transport.log import Policy
 
 # The folder of a journal in that of its source.
@@ -42,6 +43,8 @@ class Service:
         Plain values that a checkpoint stores; a restart under other values is refused, by naming the key.
     journal
         Whether, and how, a live source keeps a journal.
+    access
+        Who gets in at addresses that others can reach; its keys are shown to other services, too.
     may_change
         Patterns of keys that may differ all the same: see `checkpoint.differences`.
     """
@@ -59,4 +62,5 @@ class Service:
     keep: int = 3
     config: Mapping[str, Any] = field(default_factory=dict)
     journal: JournalSettings = field(default_factory=JournalSettings)
+    access: Access = LOCAL
     may_change: tuple[str, ...] = ()

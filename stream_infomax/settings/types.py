@@ -31,5 +31,13 @@ def Doc(text: str) -> Meta:
     return Meta(description=text)
 
 
+KeysFolder = Annotated[
+    str,
+    Doc(
+        "Folder of keys (`stream-infomax keys new`), which guard every address but `ipc://`; empty: there are none, "
+        "and addresses that others can reach are refused."
+    ),
+]
+Insecure = Annotated[bool, Doc("Whether addresses that others can reach are served without keys, to everyone.")]
 SeedNumber = Annotated[int, Meta(ge=0, lt=2**32)]
 Seed = Annotated[SeedNumber, Doc("Of every random choice; in a configuration that of `[run]`.")]

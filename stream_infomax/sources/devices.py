@@ -18,12 +18,21 @@ from stream_infomax.frames.frame import Array, Frame, FrameError
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.outline import Outline
+from stream_infomax.settings.reach import check_reach
 from stream_infomax.settings.record import Settings, make
-from stream_infomax.settings.types import Doc, NotNegative, NotNegativeFloat, Positive, PositiveFloat
+from stream_infomax.settings.types import (
+    Doc,
+    Insecure,
+    KeysFolder,
+    NotNegative,
+    NotNegativeFloat,
+    Positive,
+    PositiveFloat,
+)
 from stream_infomax.sources.device_form import Form, check_settings
 from stream_infomax.sources.device_stream import DeviceStream
 from stream_infomax.sources.teller import Teller
-from stream_infomax.transport.pull import Pull, StreamError
+from stream_infomax.transport.pull import Access, Pull, StreamError
 
 # Seconds between two looks for streams that have become idle.
 LOOK = 0.5
@@ -39,7 +48,7 @@ class DevicesSettings(Settings, frozen=True, kw_only=True):
 
     bind: Annotated[
         str,
-        Doc("Where devices push to, for example `tcp://0.0.0.0:5600`; empty: `NAME.devices` in the run folder."),
+        Doc("Where devices push to, for example `tcp://127.0.0.1:5600`; empty: `NAME.devices` in the run folder."),
     ] = ""
     axes: Annotated[
         tuple[str, ...],
@@ -69,9 +78,12 @@ class DevicesSettings(Settings, frozen=True, kw_only=True):
         0.0
     )
     ends: Annotated[bool, Doc("Whether the source ends when every stream that has come has ended.")] = False
+    keys: KeysFolder = ""
+    insecure: Insecure = False
 
     def __post_init__(self) -> None:
         check_settings(self.axes, self.row)
+        check_reach("bind", self.bind, self.keys, self.insecure)
 
     def placed(self, folder: Path, name: str) -> Self:
         """Return the settings with an address in the run's folder where there is none."""
@@ -124,7 +136,8 @@ class DevicesSource:
     def open(self) -> None:
         """Bind the socket. Raises ValueError where the address is in use or cannot be bound."""
         try:
-            self._pull = Pull(self.given.bind, self.given.queue, int(self.given.largest))
+            access = Access.of(self.given.keys, self.given.insecure)
+            self._pull = Pull(self.given.bind, self.given.queue, int(self.given.largest), access)
         except StreamError as error:
             raise ValueError(f"source {self.name!r}: bind: {error}") from error
         self.address = self._pull.address

@@ -17,7 +17,7 @@ from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import MISSING, SettingError
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import Settings, make, plain
-from stream_infomax.settings.types import NAME_PATTERN, Doc, Seed
+from stream_infomax.settings.types import NAME_PATTERN, Doc, Insecure, KeysFolder, Seed
 from stream_infomax.settings.words import one_of
 
 NAMED = "tables with a name, a kind, and the settings of that kind"
@@ -47,6 +47,8 @@ class SeveralSettings(Settings, frozen=True, kw_only=True):
         ),
     ]
     seed: Seed = 0
+    keys: KeysFolder = ""
+    insecure: Insecure = False
 
     def __post_init__(self) -> None:
         names: list[str] = []
@@ -65,7 +67,11 @@ class SeveralSettings(Settings, frozen=True, kw_only=True):
 
     def kinds(self) -> list[Kind]:
         """Return the inputs. Raises SettingError where one cannot be used."""
-        return [_kind(number, table, self.seed) for number, table in enumerate(self.inputs)]
+        of_run = {"keys": self.keys, "insecure": self.insecure}
+        return [
+            _kind(number, table, {"seed": (self.seed + number) % 2**32, **of_run})
+            for number, table in enumerate(self.inputs)
+        ]
 
     @property
     def is_live(self) -> bool:
@@ -93,7 +99,7 @@ class SeveralSettings(Settings, frozen=True, kw_only=True):
                 raise error.under(f"inputs.{kind.name}") from None
 
 
-def _kind(number: int, table: Mapping[str, Any], seed: int) -> Kind:
+def _kind(number: int, table: Mapping[str, Any], of_run: Mapping[str, Any]) -> Kind:
     # A source of sources finds them where every source is found; nothing else of that room is used.
     from stream_infomax.configuration.kinds import SOURCES
 
@@ -108,8 +114,9 @@ def _kind(number: int, table: Mapping[str, Any], seed: int) -> Kind:
             raise SettingError("kind", "several", "kinds of files and devices", "inputs do not nest")
         record = SOURCES.settings_of(table["kind"])
         values = {key: value for key, value in table.items() if key not in ("kind", "name")}
-        if "seed" in record.__struct_fields__:
-            values.setdefault("seed", (seed + number) % 2**32)
+        for key in record.__struct_fields__:
+            if key in of_run:
+                values.setdefault(key, of_run[key])
         return Kind(name, SOURCES.load(table["kind"]), make(record, values))
     except SettingError as error:
         raise error.under(f"inputs.{name}") from None

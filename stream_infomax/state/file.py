@@ -113,7 +113,7 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
     """
     temporary = temporary or path.with_name(path.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        with _created(temporary) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -124,6 +124,12 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _created(path: Path) -> IO[bytes]:
+    """Open a new file; what is there under its name, a link for example, is removed and never written to."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def _split(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:

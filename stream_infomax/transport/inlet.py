@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -16,14 +15,16 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Arrival, Counts, State
 from stream_infomax.frames.frame import FrameError
 from stream_infomax.transport import messages
+from stream_infomax.transport.keys import EVENTS, Keys, refusal
 from stream_infomax.transport.messages import Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.transport.sockets import HEARTBEAT_TIMEOUT_MS, RefusedError, StreamError, receive, set_options
+from stream_infomax.transport.sockets import RefusedError, StreamError, receive, set_options
 
 CREDIT = 64
 # Seconds after which a reader that heard nothing repeats its request.
 SILENCE = 1.0
-# Seconds for which a reader puts up with its name being taken: so long may a dead peer seem alive.
-PATIENCE = 2 * HEARTBEAT_TIMEOUT_MS / 1000
+# Seconds for which a reader waits for its name, which somebody else holds. A dead peer seems alive for a few seconds;
+# whoever has taken a name that is not his is to be found by a person meanwhile.
+PATIENCE = 300.0
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,8 @@ class Inlet:
         The first offset wanted; what comes before counts as committed.
     credit
         The most frames under way.
+    keys
+        To be shown where others can reach the address; None: there are none.
     """
 
     # What a loop wants to know of its feed: only the source knows how many there will be.
@@ -59,6 +62,7 @@ class Inlet:
         log_id: str = "",
         start: int = 0,
         credit: int = CREDIT,
+        keys: Keys | None = None,
     ) -> None:
         self.address = address
         self.reader = reader
@@ -79,19 +83,20 @@ class Inlet:
         self._heard = time.monotonic()
         self._taken_since: float | None = None
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
-        self.socket.setsockopt(zmq.ROUTING_ID, f"{reader}/{secrets.token_hex(4)}".encode())
         set_options(self.socket)
+        if keys is not None:
+            keys.call(self.socket, address)
         # Requests are sent only while there is a connection: one that had to wait would be a wrong one. (ZMQ_IMMEDIATE
         # is no help: it throws away what has arrived when the connection goes, a last acknowledgement for example.)
         self._connected = address.startswith("inproc:")  # where there are no events, and no reconnecting
-        self._monitor = self.socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._monitor = self.socket.get_monitor_socket(EVENTS)
         try:
             self.socket.connect(address)
         except zmq.ZMQError as error:
             self.close()
             raise StreamError(f"cannot connect to {address}: {error.strerror}") from error
         self.sockets: tuple[zmq.Socket[bytes], ...] = (self.socket, self._monitor)
-        self._fetch(again=True)
+        self._fetch()
 
     @property
     def finished(self) -> bool:
@@ -124,12 +129,8 @@ class Inlet:
         """Repeat the request after a reconnection and after silence; nothing is due while frames are there."""
         if self.socket in ready:
             return
-        reconnected = False
-        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
-            reconnected = self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        if reconnected or time.monotonic() - self._heard >= SILENCE:
-            self._fetch(again=True)
+        if self._look() or time.monotonic() - self._heard >= SILENCE:
+            self._fetch()
 
     def due(self) -> float:
         """Return the seconds until `attend` has something to do."""
@@ -139,6 +140,8 @@ class Inlet:
         """Tell upstream that everything up to `offset` is safe here; repeated with every request."""
         self.committed = offset
         self.full = False
+        if self._look():
+            self._fetch()
         self._send(Commit(self.reader, self.log_id, offset))
 
     def state(self) -> State:
@@ -156,7 +159,7 @@ class Inlet:
     def seek(self, offset: int) -> None:
         """Ask for `offset` next."""
         self.next = offset
-        self._fetch(again=True)
+        self._fetch()
 
     def close(self) -> None:
         """Close the sockets."""
@@ -164,10 +167,26 @@ class Inlet:
         self._monitor.close(0)
         self.socket.close()
 
-    def _fetch(self, again: bool = False) -> None:
+    def _look(self) -> bool:
+        """Take note of what has happened to the connection; return whether there is another one.
+
+        Raises
+        ------
+        RefusedError
+            Where the peer refuses it: nothing would come any more.
+        """
+        another = False
+        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+            another = self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            if refused := refusal(event):
+                raise RefusedError(f"{self.address} {refused}")
+        return another
+
+    def _fetch(self) -> None:
         self._asked = self.next
         self._heard = time.monotonic()
-        self._send(Fetch(self.reader, self.log_id, self.next, self.credit, self.committed, again))
+        self._send(Fetch(self.reader, self.log_id, self.next, self.credit, self.committed))
 
     def _send(self, request: Fetch | Commit) -> None:
         if not self._connected:
@@ -233,10 +252,13 @@ class Inlet:
             self._fetch()
 
     def _refused(self, refused: Refused) -> None:
-        now = time.monotonic()
-        if refused.reason == "taken":
-            # A peer that died without a word seems alive for a few seconds.
-            self._taken_since = self._taken_since or now
-            if now - self._taken_since < PATIENCE:
-                return
-        raise RefusedError(f"{self.address} refuses reader {self.reader!r}: {refused.text}")
+        if refused.reason == "commit":
+            return  # it was for a connection that broke; every fetch repeats it
+        text = f"{self.address} refuses reader {self.reader!r}: {refused.text}"
+        if refused.reason != "taken":
+            raise RefusedError(text)
+        if self._taken_since is None:
+            self._taken_since = time.monotonic()
+            _log.warning("%s; waiting for the name, for %g s at most", text, PATIENCE)
+        if time.monotonic() - self._taken_since >= PATIENCE:
+            raise RefusedError(f"{text}, for {PATIENCE:g} s")

@@ -35,7 +35,7 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
 class Fetch(Message, frozen=True, tag="fetch"):
     """A reader asks for the frames `start` … `start` + `credit` - 1, instead of what it asked for before.
 
-    `again` asks for all of them, even those already sent: after a reconnection and after silence.
+    Those that were sent by this connection already are not sent again.
     """
 
     reader: Name
@@ -43,7 +43,6 @@ class Fetch(Message, frozen=True, tag="fetch"):
     start: Offset = msgspec.field(name="from")
     credit: Annotated[int, msgspec.Meta(ge=1, le=2**31)]
     committed: Position = -1
-    again: bool = False
 
 
 class Commit(Message, frozen=True, tag="commit"):
@@ -93,7 +92,7 @@ class Alive(Message, frozen=True, tag="alive"):
 class Refused(Message, frozen=True, tag="error"):
     """A request was not understood or not granted."""
 
-    reason: Literal["request", "reader", "log", "taken"]
+    reason: Literal["request", "reader", "log", "taken", "commit", "key"]
     text: str
 
 

@@ -16,9 +16,10 @@ from typing import Any
 import zmq
 
 from stream_infomax.transport import messages
+from stream_infomax.transport.keys import LOCAL, OWN, Access
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.messages import Alive, Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.transport.sockets import MAX_CREDIT, Bound, receive, send, set_options
+from stream_infomax.transport.sockets import MAX_CREDIT, Bound, receive_from, send, set_options
 
 # Requests taken in one go; the others wait for the next.
 MAX_REQUESTS = 256
@@ -56,6 +57,8 @@ class Outlet(Bound):
     seekable
         Which offsets can be had again: a request for one of these that is gone is noted in `rewind_to` instead of being
         answered with `Gone`. None: there are none.
+    access
+        Who gets in where others can reach the address.
 
     Raises
     ------
@@ -71,6 +74,7 @@ class Outlet(Bound):
         log_id: str = "",
         *,
         seekable: Callable[[int], bool] | None = None,
+        access: Access = LOCAL,
     ) -> None:
         self.log = log
         self.log_id = log_id
@@ -84,20 +88,19 @@ class Outlet(Bound):
         self._readers = {name: _Reader(name) for name in log.readers}
         router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        router.setsockopt(zmq.ROUTER_HANDOVER, 1)
         set_options(router, 2 * messages.MAX_REQUEST_BYTES)
-        super().__init__(router, address)
+        super().__init__(router, address, access)
 
     def answer(self) -> None:
         """Take in the waiting requests, then send what the readers may have."""
         for count in range(MAX_REQUESTS):
             try:
-                peer, *parts = receive(self.socket)
+                (peer, *parts), key = receive_from(self.socket, guarded=self.keys is not None)
             except zmq.Again:
                 if count:
                     self.pump()
                 return
-            self._take(peer, parts)
+            self._take(peer, parts, key)
         self.pump()
 
     def pump(self) -> None:
@@ -122,6 +125,10 @@ class Outlet(Bound):
         """Whether every reader has asked for something since the start."""
         return all(reader.heard for reader in self._readers.values())
 
+    def refusals(self) -> dict[str, int]:
+        """Return what was refused, by reason: requests, and connections whose keys are not allowed."""
+        return dict(self.refused + self.keys.refused if self.keys is not None else self.refused)
+
     def wanted(self) -> list[int]:
         """Return the offset that each reader waits for, of those that have asked for something."""
         return [reader.cursor for reader in self._readers.values() if reader.heard]
@@ -130,7 +137,7 @@ class Outlet(Bound):
         """Take note that the log was rewound to `rewind_to`."""
         self.rewind_to = None
 
-    def _take(self, peer: bytes, parts: Sequence[bytes]) -> None:
+    def _take(self, peer: bytes, parts: Sequence[bytes], key: str) -> None:
         try:
             if len(parts) != 1 or len(parts[0]) > messages.MAX_REQUEST_BYTES:
                 raise messages.MessageError(f"a request is one part of at most {messages.MAX_REQUEST_BYTES} bytes")
@@ -139,28 +146,43 @@ class Outlet(Bound):
             self._refuse(peer, "request", f"not a request: {error}")
             return
         reader = self._readers.get(request.reader)
-        if reader is None:
+        if self.keys is not None and self.keys.owner(key) not in (OWN, request.reader):
+            self._refuse(peer, "key", f"reader {request.reader!r}: this key is not allowed to read under this name")
+            self._forget(peer)
+        elif reader is None:
             self._refuse(peer, "reader", f"unknown reader {request.reader!r}; configured are {list(self._readers)}")
         elif request.log and self.log_id and request.log != self.log_id:
             self._refuse(peer, "log", f"this is log {self.log_id}, asked for was {request.log}")
+        elif isinstance(request, Commit):
+            self._take_commit(peer, reader, request)
         elif reader.peer != peer and reader.peer and self._lives(reader):
             self._refuse(
                 peer, "taken", f"reader {request.reader!r} is connected already; names are for one reader each"
             )
+        elif request.committed >= request.start:
+            self._refuse(peer, "commit", f"{request.committed} is committed, and wanted from {request.start} on")
         else:
             self._grant(peer, reader, request)
 
-    def _grant(self, peer: bytes, reader: _Reader, request: Fetch | Commit) -> None:
-        known = reader.peer == peer
-        reader.peer = peer
-        reader.heard = True
-        if isinstance(request, Commit):
+    def _take_commit(self, peer: bytes, reader: _Reader, request: Commit) -> None:
+        """Believe a commit only of what was sent to this very connection."""
+        if reader.peer != peer:
+            self._refuse(peer, "commit", f"reader {reader.name!r} has fetched nothing by this connection")
+        elif request.log != self.log_id or request.offset >= reader.cursor:
+            self._refuse(peer, "commit", f"{request.offset} of log {request.log!r} was not sent by this connection")
+        else:
             self._commit(reader, request.offset)
             if reader.name not in self.owed:
                 self._send_alive(reader)
-            return
-        self._commit(reader, request.committed)
-        if request.again or not known or request.start > reader.cursor:
+
+    def _grant(self, peer: bytes, reader: _Reader, request: Fetch) -> None:
+        known = reader.peer == peer
+        reader.peer = peer
+        reader.heard = True
+        if request.log and request.log == self.log_id:  # the reader of this log, and no other, knows its id
+            self._commit(reader, request.committed)
+        # What was sent by a connection arrives as long as that is there: nothing is sent twice by the same one.
+        if not known or request.start > reader.cursor:
             reader.cursor = request.start
         reader.limit = request.start + min(request.credit, MAX_CREDIT)
         reader.unanswered = True
@@ -201,6 +223,12 @@ class Outlet(Bound):
     def _send_alive(self, reader: _Reader) -> bool:
         alive = Alive(self.log_id, self.log.newest, self.log.finished, self.log.committed[reader.name])
         return self._send(reader, [messages.encode(alive)])
+
+    def _forget(self, peer: bytes) -> None:
+        """Send nothing more to a connection."""
+        for reader in self._readers.values():
+            if reader.peer == peer:
+                reader.peer = b""
 
     def _lives(self, reader: _Reader) -> bool:
         """Ask ZeroMQ whether the peer of `reader` is still connected."""

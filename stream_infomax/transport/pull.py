@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import resource
+from contextlib import ExitStack
 
 import zmq
 
-from stream_infomax.transport.sockets import Bound, StreamError, receive, set_options, without_heartbeats
+from stream_infomax.transport.keys import LOCAL, Access
+from stream_infomax.transport.sockets import Bound, StreamError, receive_from, set_options, without_heartbeats
 
 # Each device's connection is an open file.
 OPEN_FILES = 1 << 16
 
-__all__ = ["Pull", "StreamError"]
+__all__ = ["Access", "Pull", "StreamError"]
 
 
 class Pull(Bound):
@@ -27,6 +29,8 @@ class Pull(Bound):
         How many messages of a device wait here.
     largest
         The most bytes of a part; who sends a longer one is cut off.
+    access
+        Who gets in where others can reach the address.
 
     Raises
     ------
@@ -34,29 +38,33 @@ class Pull(Bound):
         Where the address is in use or cannot be bound.
     """
 
-    def __init__(self, address: str, queue: int, largest: int) -> None:
+    def __init__(self, address: str, queue: int, largest: int, access: Access = LOCAL) -> None:
         _allow(OPEN_FILES)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = self._context.socket(zmq.PULL)
         set_options(socket, largest)
         socket.setsockopt(zmq.RCVHWM, queue)
         without_heartbeats(socket)
-        try:
-            super().__init__(socket, address)
-        except StreamError:
-            self._context.destroy(linger=0)
-            raise
+        with ExitStack() as stack:
+            stack.callback(self._context.destroy, 0)
+            stack.enter_context(access.answering(self._context))
+            super().__init__(socket, address, access)
+            self._open = stack.pop_all()
 
     def receive(self) -> list[bytes] | None:
         """Return the parts of the next message, None where none is there."""
-        try:
-            return receive(self.socket)
-        except zmq.Again:
-            return None
+        while True:
+            try:
+                parts, key = receive_from(self.socket, guarded=self.keys is not None)
+            except zmq.Again:
+                return None
+            if self.keys is None or self.keys.owner(key) is not None:
+                return parts
+            self.keys.refused["key"] += 1  # of a connection that was allowed once
 
     def close(self) -> None:
         """Close the socket and give its address free."""
-        self._context.destroy(linger=0)
+        self._open.close()
         self.release()
 
 

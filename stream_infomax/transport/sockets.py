@@ -10,6 +10,10 @@ from typing import Any
 
 import zmq
 
+from stream_infomax.settings.reach import ACCEPTED, PROBLEM
+from stream_infomax.state.private import private
+from stream_infomax.transport.keys import LOCAL, Access
+
 # The most frames that a request may ask for; it stays below the high-water mark, where a ROUTER would drop.
 MAX_CREDIT = 1024
 HIGH_WATER_MARK = 4096
@@ -63,13 +67,18 @@ def send(socket: zmq.Socket[bytes], parts: Sequence[bytes]) -> None:
 
 def receive(socket: zmq.Socket[bytes]) -> list[bytes]:
     """Return the parts of a message that is there, or raise `zmq.Again`."""
+    return receive_from(socket)[0]
+
+
+def receive_from(socket: zmq.Socket[bytes], guarded: bool = False) -> tuple[list[bytes], str]:
+    """Return the parts of a message that is there, and of a `guarded` socket whose key it came with."""
     # A part that is asked whether there is more takes less time than asking the socket.
     part = socket.recv(_NOW, copy=False)
     parts = [part.bytes]
     while part.more:
         part = socket.recv(_NOW, copy=False)
         parts.append(part.bytes)
-    return parts
+    return parts, str(part.get("User-Id")) if guarded else ""
 
 
 class Bound:
@@ -81,15 +90,27 @@ class Bound:
         With its options set.
     address
         Where to bind.
+    access
+        Who gets in where others can reach the address.
+
+    Attributes
+    ----------
+    keys
+        That guard the address; None where none do.
 
     Raises
     ------
     StreamError
         Where the address is in use or cannot be bound.
+    RefusedError
+        Where others can reach it, there are no keys, and nobody says that this is meant.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], address: str) -> None:
+    def __init__(self, socket: zmq.Socket[bytes], address: str, access: Access = LOCAL) -> None:
+        if not access.admits(address):
+            raise RefusedError(f"cannot bind {address}: {PROBLEM}; accepted: {ACCEPTED}")
         self.socket = socket
+        self.keys = access.guard(socket, address)
         self._lock = _bind(socket, address)
         self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
@@ -107,8 +128,8 @@ class Bound:
 def _bind(socket: zmq.Socket[bytes], address: str) -> int | None:
     """Bind, or raise StreamError with the address.
 
-    ZeroMQ takes a Unix socket over from a living process without a word, so a locked file beside it says that it
-    is in use; the kernel unlocks it when the process ends, however that comes.
+    A Unix socket is its user's alone. ZeroMQ takes one over from a living process without a word, so a locked file
+    beside it says that it is in use; the kernel unlocks it when the process ends, however that comes.
 
     Returns
     -------
@@ -117,9 +138,11 @@ def _bind(socket: zmq.Socket[bytes], address: str) -> int | None:
     lock = None
     try:
         if address.startswith("ipc://"):
-            lock = os.open(address.removeprefix("ipc://") + ".lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            lock = os.open(address.removeprefix("ipc://") + ".lock", flags, 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        socket.bind(address)
+        with private():
+            socket.bind(address)
     except (OSError, zmq.ZMQError) as error:
         if lock is not None:
             os.close(lock)

@@ -14,6 +14,7 @@ from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
+from stream_infomax.transport.keys import LOCAL, Access
 from stream_infomax.transport.messages import Status
 from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options, without_heartbeats
 
@@ -39,12 +40,12 @@ class Tap(Bound):
         Where the address is in use or cannot be bound.
     """
 
-    def __init__(self, context: zmq.Context[Any], address: str) -> None:
+    def __init__(self, context: zmq.Context[Any], address: str, access: Access = LOCAL) -> None:
         publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
         set_options(publisher)
         without_heartbeats(publisher)
         publisher.setsockopt(zmq.XPUB_VERBOSE, 1)  # or only the first observer of a topic is heard of
-        super().__init__(publisher, address)
+        super().__init__(publisher, address, access)
         self.sockets = (self.socket,)
         self._topics: set[bytes] = set()
         self._watched = False

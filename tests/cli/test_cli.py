@@ -235,7 +235,10 @@ class TestFailure:
                 "stage.learner.block = 0; accepted: a whole number >= 1",
             ),
             (("run", "pipeline.toml", "--set", "nonsense"), "expected KEY=VALUE"),
-            (("run", "pipeline.toml", "--set", "source.log.bind=tcp://*:5600"), "can be bound but not connected to"),
+            (
+                ("run", "pipeline.toml", "--set", "source.log.bind=tcp://*:5600", "--set", "run.insecure=true"),
+                "can be bound but not connected to",
+            ),
             (("run", "pipeline.toml", "--speed", "9"), "--speed"),
             (("run",), "requires an argument"),
             (("show", "pipeline.toml"), "pipeline.toml: not readable"),

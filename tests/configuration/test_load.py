@@ -95,6 +95,7 @@ def test_windows_that_lose_samples_are_refused(tmp_path: Path, stage: str, messa
 
 def test_ports_from_1_to_65535_or_any(tmp_path: Path) -> None:
     changes = [
+        "run.insecure=true",
         "source.log.bind=tcp://*:*",
         "source.log.tap=tcp://0.0.0.0:65535",
         "stage.learner.log.bind=tcp://[::1]:1",

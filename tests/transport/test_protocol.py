@@ -76,7 +76,7 @@ BASES = {
         seed=0,
     )
 }
-REQUESTS = {"fetch": messages.Fetch("learner", LOG, 7, 64, 6, True), "commit": messages.Commit("learner", LOG, 6)}
+REQUESTS = {"fetch": messages.Fetch("learner", LOG, 7, 64, 6), "commit": messages.Commit("learner", LOG, 6)}
 ANSWERS = {
     "sent": messages.Sent(LOG, 7, 1700000000.25, 1700000000.125),
     "gone": messages.Gone(LOG, 7, 9),

@@ -5,9 +5,8 @@ import time
 import numpy as np
 import pytest
 from helpers.toys import Keeping
-from helpers.wire import LOG, LONG, Server, answers, frame, heard, raw, read, until
+from helpers.wire import LOG, LONG, Server, answers, heard, raw, read, until
 
-from stream_infomax.frames import wire
 from stream_infomax.transport import messages
 from stream_infomax.transport.inlet import Inlet
 
@@ -129,26 +128,14 @@ def test_a_reader_that_comes_back_goes_on(context, address):
     assert read(second, [server], 2) == [4, 5]
 
 
-def test_what_silence_swallowed_is_asked_for_again(context, ipc):
-    """The outlet believes that frames were sent which never came."""
-    server = Server(context, ipc)
-    inlet = Inlet(context, ipc, "r")
-    heard(inlet, [server], lambda: server.outlet.heard_all() and inlet.log_id)
-    server.append(0)
-    assert read(inlet, [server], 1) == [0]
-    server.log.append(1, wire.encode(frame(1)))
-    server.outlet._readers["r"].cursor = 2
-    assert read(inlet, [server], 1) == [1]
-
-
 def test_repeated_requests_do_no_harm(context, ipc):
     server = Server(context, ipc)
     inlet = Inlet(context, ipc, "r", credit=8)
     server.append(*range(50))
     offsets = []
     while len(offsets) < 50:
-        inlet._fetch(again=True)
-        inlet._fetch(again=len(offsets) % 2 == 0)
+        inlet._fetch()
+        inlet._fetch()
         offsets += read(inlet, [server], 1)
     assert offsets == list(range(50))
 
