@@ -95,7 +95,7 @@ def service_of(config: Config, name: str) -> Service:
         policy=config.run.policy,
         log_frames=log.frames,
         log_bytes=int(log.memory),
-        checkpoint_every=config.run.checkpoint_every,
+        checkpoint_every=_checkpoint_every(config, name),
         keep=config.run.keep,
         journal=config.source.journal,
         config=to_builtins(config),
@@ -112,6 +112,18 @@ def access_of(config: Config) -> Access:
         return Access.of(config.run.keys, config.run.insecure)
     except KeysError as error:
         raise ConfigError(f"run.keys = {config.run.keys!r}: {error}") from error
+
+
+def _checkpoint_every(config: Config, name: str) -> int:
+    """Return the frames between two checkpoints of a service.
+
+    The log above keeps what two checkpoints are not behind yet: it must not be full before the next one is on disk.
+    """
+    services = config.services()
+    before = services.index(name) - 1 if name in services else len(services) - 1
+    if before < 0:
+        return config.run.checkpoint_every
+    return min(config.run.checkpoint_every, max(1, config.log_of(services[before]).frames // 3))
 
 
 def is_live(config: Config) -> bool:

@@ -49,7 +49,11 @@ class Run(Settings, frozen=True, kw_only=True):
         Doc("What a full log does: make its source or stage wait, or drop its oldest frames and count them."),
     ] = "wait"
     checkpoint_every: Annotated[
-        Positive, Doc("Frames between two checkpoints; frames and not seconds, which makes a run repeatable.")
+        Positive,
+        Doc(
+            "Frames between two checkpoints; frames and not seconds, which makes a run repeatable. At most a third of "
+            "what the log above holds: it keeps what comes after the second newest checkpoint."
+        ),
     ] = 512
     keep: Annotated[Positive, Doc("Checkpoints that each service keeps.")] = 3
     record: Annotated[

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -58,13 +60,21 @@ class Bases:
         StateFileError
             Where the disk does not take it.
         """
-        for basis in self._unsaved:
+        self.new()()
+
+    def new(self) -> Callable[[], None]:
+        """Return what writes those that are new, as `save` does, in whatever thread."""
+        unsaved, self._unsaved = self._unsaved, []
+        stages = Counter(basis.stage for basis in self._newest.values())
+        most = {basis.key: MOST_BYTES // stages[basis.stage] for basis in unsaved}
+        return partial(self._write, unsaved, most)
+
+    def _write(self, unsaved: Sequence[Basis], most: Mapping[str, int]) -> None:
+        for basis in unsaved:
             about = {"stage": basis.key, "previous": basis.previous, "offset": basis.offset}
             Encoder.of(basis).save(Kept(in_file(basis.key), basis.offset, basis.version, self._folder).path, **about)
-        for key in {basis.key for basis in self._unsaved}:
-            own = sum(basis.stage == key.partition("/")[0] for basis in self._newest.values())
-            thin(self._kept(key), MOST_BYTES // own)
-        self._unsaved.clear()
+        for key, most_bytes in most.items():
+            thin(self._kept(key), most_bytes)
 
     def _dated(self, basis: Basis, offset: int) -> tuple[Basis, bool]:
         """Return the first basis of this life from where on it holds, and whether there is a file of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -96,6 +97,12 @@ class Checkpoints:
         Made where it is missing.
     keep
         How many stay.
+
+    Attributes
+    ----------
+    safe
+        The last offset that need not come again though the newest checkpoint turned out to be damaged: where the second
+        newest stands that is readable, or the only one that is kept. -1 where there is none.
     """
 
     def __init__(self, folder: Path, keep: int = 3) -> None:
@@ -103,17 +110,24 @@ class Checkpoints:
             raise ValueError(f"keep = {keep}; at least 1 checkpoint is kept")
         self.folder = folder
         self.keep = keep
+        self._newest: deque[int] = deque(maxlen=min(2, keep))  # where they stand
         folder.mkdir(parents=True, exist_ok=True)
 
     def paths(self) -> list[Path]:
         """Return the files, oldest first."""
         return checkpoints_in(self.folder)
 
+    @property
+    def safe(self) -> int:
+        """What stands above."""
+        return min(self._newest) if len(self._newest) == self._newest.maxlen else -1
+
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, and forget the oldest beyond `keep`."""
         files = numbered(self.folder, CHECKPOINT)
         path = self.folder / f"checkpoint-{next_number(files, 1):06d}-at-{checkpoint.processed + 1}.safetensors"
         save(path, msgspec.structs.asdict(checkpoint))
+        self._newest.append(checkpoint.processed)
         for _, old in files[: max(0, len(files) + 1 - self.keep)]:
             old.unlink(missing_ok=True)
         for left in self.folder.glob("checkpoint-*.tmp"):  # by a process that was killed while it wrote
@@ -123,7 +137,8 @@ class Checkpoints:
     def latest(self) -> Checkpoint | None:
         """Return the newest checkpoint, None where there is no checkpoint yet.
 
-        A damaged file is put aside (renamed to ``*.damaged``) with a warning, and the one before it is used.
+        A damaged file is put aside (renamed to ``*.damaged``) with a warning, and the one before it is used. The second
+        newest is read as well: see `safe`.
 
         Raises
         ------
@@ -131,21 +146,23 @@ class Checkpoints:
             Where there are checkpoints but none is readable.
         """
         damaged: list[Path] = []
+        found: list[Checkpoint] = []
         for path in reversed(self.paths()):
             try:
-                checkpoint = read(path)
+                found.append(read(path))
             except StateFileError as error:
                 _log.warning("%s; the checkpoint before it is used", error)
                 damaged.append(path)
-                continue
-            for other in damaged:  # or the next ones would be pruned in their place
-                other.replace(other.with_name(other.name + ".damaged"))
-            return checkpoint
-        if damaged:
+            if len(found) == self._newest.maxlen:
+                break
+        if damaged and not found:
             raise StateFileError(
                 f"{self.folder}: none of {len(damaged)} checkpoints is readable; start afresh without them"
             )
-        return None
+        for path in damaged:  # or the next ones would be pruned in their place
+            path.replace(path.with_name(path.name + ".damaged"))
+        self._newest.extend(one.processed for one in reversed(found))
+        return found[0] if found else None
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change: Collection[str] = ()) -> list[str]:

@@ -16,6 +16,7 @@ from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
 from stream_infomax.service.parent import run_id
+from stream_infomax.service.saving import Saving
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import Meter, plain_counts
@@ -90,29 +91,35 @@ class Loop:
         self.feed = feed
         self.stages = stages
         self.sinks = sinks
-        self.checkpoints = checkpoints
+        self.saving = Saving(checkpoints)
         self.observer = observer
         self.signals = signals
         self.meter = Meter()
         self.finished = saved is not None and saved.finished
-        # The last offset that is in the newest checkpoint, the last that was handed on, and the frames since.
-        self.saved = self.newest = saved.processed if saved else -1
+        # The last offset that was handed on, the last that upstream may forget, and the frames since a checkpoint.
+        self.newest = saved.processed if saved else -1
+        self.committed = checkpoints.safe
         self.since = 0
         self.bases = Bases(service.folder)
         self.deadline = time.monotonic() + FAREWELL
         self._asking = {socket for sink in sinks for socket in sink.sockets}
-        self._blocked = _poller([*self._asking, *observer.sockets, signals.wakeup.fileno()])
-        self._busy = _poller([*self._asking, *observer.sockets, signals.wakeup.fileno(), *feed.sockets])
+        always = [*self._asking, *observer.sockets, signals.wakeup.fileno(), self.saving.bell.fileno()]
+        self._blocked = _poller(always)
+        self._busy = _poller([*always, *feed.sockets])
         self.announce(self.newest + 1)
 
     def run(self) -> bool:
         """Work until the stream has ended and everybody has everything (True), or a signal comes (False)."""
+        if self.finished:
+            self.end()
         while not (done := self.done()) and not self.signals.stop:
             if self.turn():
                 self.attend()
+            self.settle(wait=False)
+            self.keep_up()
             if self.meter.due():
                 self.report()
-        if self.since:
+        if self.since or self.saving.busy:
             self.save()
         self.report()
         return done
@@ -145,17 +152,17 @@ class Loop:
             self.step(arrival)
         elif self.feed.finished:
             self.finished = True
-            self.deadline = time.monotonic() + FAREWELL
             self.save()
-        elif self._wanted():
-            self.save()
+            self.end()
+        elif self._wanted() and not self.saving.busy:
+            self.begin()
         else:
             return False
         return True
 
     def _wanted(self) -> bool:
         """Whether somebody waits for a checkpoint: upstream, or a sink, which a slow stream does not ask otherwise."""
-        return (self.feed.full and self.feed.next - 1 > self.saved) or any(sink.due for sink in self.sinks)
+        return (self.feed.full and self.feed.next - 1 > self.committed) or any(sink.due for sink in self.sinks)
 
     def step(self, arrival: Arrival) -> None:
         """Make the output frame of a frame, and hand it on."""
@@ -173,8 +180,7 @@ class Loop:
         self.announce(frame.offset + 1)
         self.meter.count(output.frame, arrival.sent, arrival.origin)
         self.since += 1
-        if self.since >= self.service.checkpoint_every:
-            self.save()
+        self.keep_up()
 
     def announce(self, offset: int) -> None:
         """Tell the observer where the frames from `offset` on are encoded otherwise than those before."""
@@ -187,11 +193,12 @@ class Loop:
             sink.attend()
             if sink.wanted is not None:
                 self.rewind(sink.wanted)
-        if any(sink.due for sink in self.sinks):
-            self.save()
+        if any(sink.due for sink in self.sinks) and not self.saving.busy:
+            self.begin()
 
     def rewind(self, offset: int) -> None:
         """Set the source back (or on) to `offset`."""
+        self.settle(wait=True)
         self.feed.seek(offset)
         self.finished = False
         self.newest = min(self.newest, offset - 1)
@@ -199,28 +206,54 @@ class Loop:
             sink.rewind(offset)
 
     def save(self) -> None:
-        """Save what the sinks have, then write a checkpoint; only then are upstream and the sinks' readers told."""
+        """Save everything up to here; it is on disk afterwards."""
+        self.settle(wait=True)
+        self.begin()
+        self.settle(wait=True)
+
+    def keep_up(self) -> None:
+        """Begin a checkpoint where one is due; wait for the one before it where what is not saved grows too long."""
+        every = self.service.checkpoint_every
+        if self.since >= every and (not self.saving.busy or self.since >= 2 * every):
+            self.settle(wait=True)
+            self.begin()
+
+    def end(self) -> None:
+        """Save until upstream may forget all of the stream, which is over."""
+        while self.committed < self.feed.next - 1:
+            self.save()
+        self.deadline = time.monotonic() + FAREWELL
+
+    def begin(self) -> None:
+        """Save what the sinks have, then take what a checkpoint holds; a thread writes it."""
         mark = Mark(self.feed.log_id, self.feed.next, self.finished)
         kept = {sink.name: sink.save(mark) for sink in self.sinks}
-        self.bases.save()
-        self.checkpoints.save(
-            Checkpoint(
-                log=mark.log,
-                processed=mark.next - 1,
-                finished=self.finished,
-                lost=dict(self.feed.lost),
-                config=dict(self.service.config),
-                source=self.feed.state(),
-                counts=plain_counts({**self.feed.counts(), **self.sink_counts()}),
-                stages=self.stages.state(),
-                sinks=kept,
-            )
+        checkpoint = Checkpoint(
+            log=mark.log,
+            processed=mark.next - 1,
+            finished=self.finished,
+            lost=dict(self.feed.lost),
+            config=dict(self.service.config),
+            source=self.feed.state(),
+            counts=plain_counts({**self.feed.counts(), **self.sink_counts()}),
+            stages=self.stages.state(),
+            sinks=kept,
         )
-        self.saved = mark.next - 1
+        self.saving.begin(checkpoint, self.bases.new())
         self.since = 0
-        self.feed.commit(self.saved)
+
+    def settle(self, *, wait: bool) -> None:
+        """Tell upstream and the sinks' readers of a checkpoint that is on disk, and of no other."""
+        if not self.saving.written(wait=wait):
+            return
+        self.committed = self.saving.checkpoints.safe
+        self.feed.commit(self.committed)
         for sink in self.sinks:
             sink.committed()
+
+    def close(self) -> None:
+        """End the thread that writes."""
+        self.saving.close()
 
     def sink_counts(self) -> dict[str, Counts]:
         """Return what the sinks count, under their names."""

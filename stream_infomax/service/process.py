@@ -35,8 +35,8 @@ __all__ = ["FromLog", "FromSource", "Service", "guard", "opened", "run"]
 class Upstream(Protocol):
     """Where a service's frames come from: a recipe for its feed."""
 
-    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
-        """Return the feed, set to what comes after the checkpoint."""
+    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None, safe: int) -> Feed:
+        """Return the feed, set to what comes after the checkpoint; all up to `safe` need not come again."""
         ...
 
 
@@ -46,12 +46,12 @@ class FromLog:
 
     address: str
 
-    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
+    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None, safe: int) -> Feed:
         """Return an inlet, which reads under the service's name."""
         from stream_infomax.transport.inlet import Inlet  # brings asyncio, which a run in one process does without
 
         log, start = (saved.log, saved.processed + 1) if saved else ("", 0)
-        return Inlet(context, self.address, service.name, log, start, keys=service.access.keys)
+        return Inlet(context, self.address, service.name, log, start, keys=service.access.keys, committed=safe)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class FromSource:
     source: Seekable | Live
     pace: Pace = "fast"
 
-    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None) -> Feed:
+    def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None, safe: int) -> Feed:
         """Return the source as a feed. A source that begins makes the log's id."""
         log = saved.log if saved else secrets.token_hex(8)
         labels = partial(LateLabels, context, service.labels, service.access) if service.labels else None
@@ -178,7 +178,7 @@ def opened(
         reserved = stack.enter_context(ExitStack())
         stack.callback(context.destroy, LINGER_MS)  # before the addresses are given free
         stack.enter_context(service.access.answering(context))
-        feed = upstream.open(context, service, saved)
+        feed = upstream.open(context, service, saved, checkpoints.safe)
         stack.callback(feed.close)
         ends = list(sinks)
         for sink in ends:
@@ -202,6 +202,7 @@ def opened(
             if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
                 feed.pass_over(max((sink.next for sink in ends), default=0))
         loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
+        stack.callback(loop.close)
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it
         yield loop

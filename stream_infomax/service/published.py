@@ -57,6 +57,8 @@ class Published(Sink):
         self._patient = False
         self._reunion = 0.0
         self._announced = False
+        # Readers whose last commit the checkpoint that is being written holds.
+        self._owed: set[str] = set()
 
     @property
     def full(self) -> bool:
@@ -90,6 +92,7 @@ class Published(Sink):
         if mark.finished and not self.log.finished:
             self.log.finish(mark.next - 1)
             self._announced = False
+        self._owed = set(self.outlet.owed)
         return self.log.state()
 
     def restore(self, state: State, mark: Mark) -> None:
@@ -106,7 +109,7 @@ class Published(Sink):
         if self.log.finished and not self._announced:
             self.outlet.announce()
             self._announced = True
-        self.outlet.acknowledge()
+        self.outlet.acknowledge(self._owed)
 
     def attend(self) -> None:
         """Serve the readers."""

@@ -119,6 +119,7 @@ class PartsSink(Sink):
         self._borders = Borders(int(settings.part), settings.part_seconds)
         self._begun = 0  # the first offset that is in no part
         self._parts = self._removed = self._first = 0
+        self._saved = 0, 0  # what the newest checkpoint has of `_begun` and `_first`
         # Of each part that may be removed one day: its first offset, bytes and seconds.
         self._there: deque[tuple[int, int, float]] = deque()
         self._ready = self._owned = False
@@ -165,6 +166,7 @@ class PartsSink(Sink):
         while self._borders.complete:
             self._write(self._borders.complete[0])
             del self._borders.complete[0]
+        self._saved = self._begun, self._first
         return {
             "begun": self._begun,
             "first": self._first,
@@ -183,13 +185,15 @@ class PartsSink(Sink):
         self._spool.next = max(self._spool.next, self._begun)
         self._spool.restore({}, mark)
         self._begin(mark.log)
+        self._saved = self._begun, self._first
         self.committed()
 
     def committed(self) -> None:
         """Remove what is not needed any more: the spooled frames of parts, and parts that are too old."""
-        self._spool.forget(self._begun)
-        for number, path in self._paths() if self._first else ():
-            if number >= self._first:
+        begun, first = self._saved
+        self._spool.forget(begun)
+        for number, path in self._paths() if first else ():
+            if number >= first:
                 break
             path.unlink(missing_ok=True)
 

@@ -48,6 +48,8 @@ class Inlet:
         The most frames under way.
     keys
         To be shown where others can reach the address; None: there are none.
+    committed
+        The last offset that upstream may forget; None: all before `start`.
     """
 
     # What a loop wants to know of its feed: only the source knows how many there will be.
@@ -63,6 +65,7 @@ class Inlet:
         start: int = 0,
         credit: int = CREDIT,
         keys: Keys | None = None,
+        committed: int | None = None,
     ) -> None:
         self.address = address
         self.reader = reader
@@ -74,7 +77,7 @@ class Inlet:
         self.lost: Counter[str] = Counter()
         # Whether upstream waits for a commit.
         self.full = False
-        self.committed = start - 1
+        self.committed = start - 1 if committed is None else committed
         # What upstream has confirmed of it.
         self.acknowledged = -1
         self._newest = -1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,11 +115,11 @@ class Outlet(Bound):
             if reader.peer:
                 self._send_alive(reader)
 
-    def acknowledge(self) -> None:
-        """Confirm the last commits; call it when they are on disk."""
-        for name in self.owed:
+    def acknowledge(self, readers: Collection[str]) -> None:
+        """Confirm the last commits of readers; call it when they are on disk."""
+        for name in self.owed.intersection(readers):
             self._send_alive(self._readers[name])
-        self.owed.clear()
+        self.owed.difference_update(readers)
 
     def heard_all(self) -> bool:
         """Whether every reader has asked for something since the start."""

@@ -67,6 +67,8 @@ def test_a_second_signal_ends_it_at_once(chain, number, code):
     made.start("a", hold=45)
     while made.line("a") != "HOLD":
         pass
+    while not Checkpoints(made.folder / "a").paths():  # its thread may be writing it yet
+        select.select([], [], [], 0.01)
     process = made.processes["a"]
     while process.poll() is None:
         process.send_signal(number)
@@ -124,26 +126,6 @@ def test_an_address_in_use_is_one_line_and_exit_2(chain):
     made.processes["source"] = first
     made.start("a", "b")
     made.finish()
-
-
-def test_the_newest_checkpoint_is_damaged(chain):
-    """The stage falls back, and the source, which had forgotten these frames, reads them again."""
-    made = chain(300)
-    made.settings["source"].update(LIVE)
-    made.start()
-    with TapReader(made.tap("a")) as observer:
-        next(frame for frame in observer if frame.offset >= 150)
-    made.processes["a"].kill()
-    made.end("a")
-    newest = Checkpoints(made.folder / "a").paths()[-1]
-    newest.write_bytes(newest.read_bytes()[:-100])
-    made.start("a")
-    (source, a, b) = made.ends()
-    assert (source, b) == ((0, ""), (0, ""))
-    assert a[0] == 0
-    assert f"{newest}: not readable, perhaps truncated" in a[1]
-    assert made.saved("b").stages["b"]["total"].tobytes() == in_a_row(300, "a", "b")[1]["total"].tobytes()
-    assert made.saved("b").lost == {}
 
 
 def test_a_disk_that_is_full_is_named_and_nothing_is_lost(chain):

@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import secrets
+import select
 import signal
 import socket
 import struct
@@ -247,6 +248,8 @@ def test_a_source_that_is_killed_knows_each_device_again(context, served):
     for number in range(25):
         device.send(time=1e9 + number * 0.04)
     source.until(lambda frames: len(frames) == 25)
+    while not list(source.folder.glob("source/checkpoint-*-at-20.safetensors")):  # a thread may be writing it yet
+        select.select([], [], [], 0.01)
     source.process.kill()
     source.process.communicate()
     device.send(count=7)  # again
