@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.learning.infomax.encoder import Encoder, Kept, in_file, kept_bases
 
-# The most that the bases of a stage, of all its streams, take on disk, and how many of each there is room for
-# however large they are.
-MOST_BYTES, LEAST = 64 << 20, 16
+# The most that the bases of a stage, of all its streams, take on disk, how many of each there is room for however large
+# they are, and the most there are however small: to look at them takes time with every checkpoint.
+MOST_BYTES, LEAST, MOST = 64 << 20, 16, 1024
 
 
 class Bases:
@@ -98,11 +99,12 @@ def copy_before(source: Path, folder: Path, offset: int) -> None:
 def thin(kept: list[Kept], most_bytes: int = MOST_BYTES) -> None:
     """Remove files, oldest first here, until there are few enough."""
     kept = list(kept)
-    size = max((one.path.stat().st_size for one in kept), default=1)
-    most = max(LEAST, most_bytes // size)
+    size = max((one.path.stat().st_size for one in kept[-LEAST:]), default=1)
+    most = min(MOST, max(LEAST, most_bytes // size))
+    offsets = np.array([one.offset for one in kept], np.int64)
     while len(kept) > most:
-        offsets = [one.offset for one in kept]
         # The first and the newest stay.
-        spare = range(1, len(kept) - LEAST // 2)
-        gone = min(spare, key=lambda i: (offsets[i + 1] - offsets[i - 1]) / (offsets[-1] - offsets[i] + 1))
+        apart = (offsets[2:] - offsets[:-2]) / (offsets[-1] - offsets[1:-1] + 1)
+        gone = 1 + int(np.argmin(apart[: len(kept) - LEAST // 2 - 1]))
         kept.pop(gone).path.unlink(missing_ok=True)
+        offsets = np.delete(offsets, gone)

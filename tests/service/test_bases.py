@@ -90,8 +90,9 @@ def test_a_restart_knows_what_was_said_before(tmp_path: Path) -> None:
     assert told(later.follow([basis(4)], 35)) == [("learner", 35, basis(3).version)]
 
 
-def test_there_is_room_for_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 0)
+@pytest.mark.parametrize(("name", "most"), [("MOST_BYTES", 0), ("MOST", 16)])
+def test_there_is_room_for_so_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, most: int) -> None:
+    monkeypatch.setattr(module, name, most)
     bases = Bases(tmp_path)
     for number in range(200):
         bases.follow([basis(number)], 10 * number)
