@@ -11,7 +11,7 @@ import types
 
 import numpy as np
 import pytest
-from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, Held, go_on
+from helpers.held import HAS_IMAGES, HAS_MCAP, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, Held, go_on
 from helpers.held_learning import LEARNING
 from helpers.held_running import RUNNING
 
@@ -132,7 +132,7 @@ def classes_within(one):
 
 
 @pytest.mark.skipif(
-    not (HAS_TORCH and HAS_MEL and HAS_IMAGES and HAS_VIDEO and HAS_XDF),
+    not (HAS_TORCH and HAS_MEL and HAS_IMAGES and HAS_VIDEO and HAS_XDF and HAS_MCAP),
     reason="some classes cannot be made without extras",
 )
 @pytest.mark.filterwarnings("ignore")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record", "run.keys", "run.insecure"),
-    *("pace", "log.*", "source.journal.*", "label_bind", "bind", "half_life", "adapt", "false_alarm_rows"),
-    *("budget_ms", "device"),
+    *("pace", "source.speed", "log.*", "source.journal.*", "label_bind", "bind"),
+    *("half_life", "adapt", "false_alarm_rows", "budget_ms", "device"),
     *("sink.*.path", "sink.*.part", "sink.*.part_seconds", "sink.*.keep", "sink.*.keep_seconds"),
     # Who is connected to which broker, and how.
     *("host", "port", "keepalive", "client_id", "username_from", "password_from", "tls", "queue", "in_flight"),

@@ -72,6 +72,7 @@ SOURCES = Kinds(
         "camera": "stream_infomax.sources.camera:CameraSource",
         "devices": "stream_infomax.sources.devices:DevicesSource",
         "images": "stream_infomax.sources.images:ImageSource",
+        "journal": "stream_infomax.sources.journal:JournalSource",
         "lsl": "stream_infomax.sources.lsl:LslSource",
         "microphone": "stream_infomax.sources.microphone:MicrophoneSource",
         "mqtt": "stream_infomax.sources.mqtt:MqttSource",

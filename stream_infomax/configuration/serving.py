@@ -57,7 +57,7 @@ def serve(description: str) -> int:
 def _parts(config: Config, name: str) -> tuple[Upstream, Pipeline, list[Sink]]:
     """Return where the frames of a service come from, its stages, and its sinks beside its log."""
     if name == config.source.name:
-        return FromSource(source_of(config), config.source.pace), Pipeline([]), []
+        return FromSource(source_of(config), config.source.pace, config.source.speed), Pipeline([]), []
     if name in config.sinks():
         stages, sinks = Pipeline([]), [sink_of(config, name)]
     else:

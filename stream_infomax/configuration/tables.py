@@ -14,7 +14,16 @@ from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, Insecure, KeysFolder, Name, NameOrNothing, Positive, SeedNumber
+from stream_infomax.settings.types import (
+    Doc,
+    Insecure,
+    KeysFolder,
+    Name,
+    NameOrNothing,
+    Positive,
+    PositiveFloat,
+    SeedNumber,
+)
 
 # The sink that keeps what is published, for ``--save-features``.
 RECORDER = "recorder"
@@ -87,6 +96,7 @@ class SourceTable(Table, frozen=True, kw_only=True):
         Literal["fast", "live"],
         Doc("`fast`: as fast as its readers are. `live`: at the rate at which the data were recorded."),
     ] = "fast"
+    speed: Annotated[PositiveFloat, Doc('With `pace = "live"`: how many times as fast as they were recorded.')] = 1.0
     label_bind: Annotated[
         str,
         Doc(

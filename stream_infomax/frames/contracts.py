@@ -55,6 +55,15 @@ class Seekable(Source, Protocol):
 
 
 @runtime_checkable
+class Recorded(Seekable, Protocol):
+    """A seekable source that knows when each frame came: by that its frames are paced, and not by their own times."""
+
+    def arrivals(self, start: int = 0) -> Iterator[tuple[float, Frame]]:
+        """Yield the frames `start`, `start` + 1, … as `frames` does, each with its time of arrival in seconds."""
+        ...
+
+
+@runtime_checkable
 class Live(Source, Protocol):
     """A source that gives each frame once, when it comes. It never waits: the loop does, on its `sockets`.
 

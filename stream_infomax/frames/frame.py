@@ -134,6 +134,11 @@ class Frame(msgspec.Struct, frozen=True):
     basis: str = ""
     events: tuple[Event, ...] = ()
 
+    @property
+    def seconds(self) -> float:
+        """How long its rows last; 0 where they have no rate."""
+        return next((array.n_rows / self.rate for array in self.arrays.values() if self.rate), 0.0)
+
     def extend(self, arrays: Mapping[str, Array], carry: Iterable[str] = (), **changes: Any) -> Frame:
         """Return the frame with a stage's `arrays` and, of its own, only those named in `carry`.
 

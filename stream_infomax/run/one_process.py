@@ -94,7 +94,7 @@ def whole(config: Config, folder: RunFolder, signals: Signals, observer: Observe
     compile_used()
     with opened(
         service,
-        FromSource(source_of(config), config.source.pace),
+        FromSource(source_of(config), config.source.pace, config.source.speed),
         pipeline,
         [sink_of(config, name) for name in config.sinks()],
         signals,

@@ -33,7 +33,7 @@ from stream_infomax.watch import history
 
 # What a run is about: another one of these is another run, not the same one from a point on.
 ABOUT = ("source", "run.seed")
-BUT_NOT = ("source.pace", "source.log.*")
+BUT_NOT = ("source.pace", "source.speed", "source.log.*", "source.journal.*")
 # Of a stage's table: where it runs and what it passes on shapes no state.
 OF_PLACE = ("service", "carry", "log", "start")
 # Characters of a setting's value in a sentence.

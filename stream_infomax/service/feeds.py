@@ -9,7 +9,7 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from stream_infomax.frames.contracts import Arrival, Counts, Live, Seekable, State
+from stream_infomax.frames.contracts import Arrival, Counts, Live, Recorded, Seekable, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.service.late_labels import LateLabels
 
@@ -149,25 +149,30 @@ class SeekableFeed(_SourceFeed[Seekable]):
         The run's id.
     pace
         ``fast``: as they are asked for; ``live``: not before their time, counted from the first frame.
+    speed
+        How many times as fast as they were recorded ``live`` frames come.
     rewinds
         Whether it may be set back to what a reader asks for.
     """
 
-    def __init__(self, source: Seekable, log_id: str, pace: Pace = "fast", *, rewinds: bool = True) -> None:
+    def __init__(
+        self, source: Seekable, log_id: str, pace: Pace = "fast", speed: float = 1.0, *, rewinds: bool = True
+    ) -> None:
         if pace not in ("fast", "live"):
             raise ValueError(f"pace {pace!r}; accepted are 'fast' and 'live'")
         super().__init__(source, log_id)
         self.pace = pace
+        self.speed = speed
         self._rewinds = rewinds
         # What no reader asks for is not read again.
         self.after_restart: Callable[[Iterable[int]], int] | None = min if rewinds else None
         self.expected = len(source)
         self.finished = False
         self.sockets: Sequence[Any] = ()
-        self._frames: Iterator[Frame] | None = None
+        self._frames: Iterator[tuple[float, Frame]] | None = None
         self._waiting: Frame | None = None
-        # The clock's reading at which frame.time would be 0.
-        self._zero = 0.0
+        # When it is to come, and the clock's reading at which the time of a frame would be 0.
+        self._when = self._zero = 0.0
 
     def rewinds(self, offset: int) -> bool:
         """Return whether it may be set back; any frame can be read again."""
@@ -191,7 +196,7 @@ class SeekableFeed(_SourceFeed[Seekable]):
         frame = self._waiting or self._read()
         if frame is None:
             return None
-        if self.pace == "live" and self._zero + frame.time > time.monotonic():
+        if self.pace == "live" and self._when > time.monotonic():
             self._waiting = frame
             return None
         self._waiting = None
@@ -201,7 +206,7 @@ class SeekableFeed(_SourceFeed[Seekable]):
         """Return the seconds until the next frame's time."""
         if self._waiting is None:
             return float("inf")
-        return max(0.0, self._zero + self._waiting.time - time.monotonic())
+        return max(0.0, self._when - time.monotonic())
 
     def close(self) -> None:
         """Let the frames go."""
@@ -210,8 +215,8 @@ class SeekableFeed(_SourceFeed[Seekable]):
     def _read(self) -> Frame | None:
         first = self._frames is None
         if self._frames is None:
-            self._frames = iter(self.source.frames(self.next))
-        frame = next(self._frames, None)
+            self._frames = _timed(self.source, self.next)
+        at, frame = next(self._frames, (0.0, None))
         if frame is None:
             if self.next == 0:
                 raise ValueError(f"source {self.source.name!r} gives no frame at all")
@@ -219,8 +224,16 @@ class SeekableFeed(_SourceFeed[Seekable]):
         elif frame.offset != self.next:
             raise ValueError(f"source {self.source.name!r} gave offset {frame.offset}, expected was {self.next}")
         elif first:
-            self._zero = time.monotonic() - frame.time
+            self._zero = time.monotonic() - at / self.speed
+        self._when = self._zero + at / self.speed
         return frame
+
+
+def _timed(source: Seekable, start: int) -> Iterator[tuple[float, Frame]]:
+    """Return the frames of a source from `start` on, each with the time by which it is paced."""
+    if isinstance(source, Recorded):
+        return source.arrivals(start)
+    return ((frame.time, frame) for frame in source.frames(start))
 
 
 class LiveFeed(_SourceFeed[Live]):
@@ -332,6 +345,7 @@ def feed_of(
     source: Seekable | Live,
     log_id: str,
     pace: Pace = "fast",
+    speed: float = 1.0,
     *,
     rewinds: bool = True,
     labels: Callable[[], LateLabels] | None = None,
@@ -346,7 +360,7 @@ def feed_of(
     if isinstance(source, Live):
         return LiveFeed(source, log_id, labels() if labels else None)
     if isinstance(source, Seekable):
-        return SeekableFeed(source, log_id, pace, rewinds=rewinds)
+        return SeekableFeed(source, log_id, pace, speed, rewinds=rewinds)
     raise ValueError(
         f"{type(source).__name__} is no source: it needs `frames` (seekable) or `receive` (live), "
         f"and what frames/contracts.py lists with it"

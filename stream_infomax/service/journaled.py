@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import Arrival, Counts, Live, Noting
+from stream_infomax.frames.contracts import Arrival, Counts, Live, Noting, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.journal.journal import RETRY, Journal
 from stream_infomax.journal.reading import Entry
@@ -36,12 +37,14 @@ class JournaledFeed(LiveFeed):
     ) -> None:
         super().__init__(source, log_id, labels)
         self.journal = journal
+        self._noting = source if isinstance(source, Noting) else None
         self.after_restart = self._after_restart
         self._over = over
         self._fresh = 0  # the offset of the next new frame
         self._reader: Iterator[Entry] | None = None
         self._held: tuple[Frame, list[bytes], bytes] | None = None  # what a full disk did not take
         self._again = 0.0
+        self._told: Counter[str] | None = None  # what was lost until the newest frame in the journal
 
     @property
     def finished(self) -> bool:
@@ -51,8 +54,11 @@ class JournaledFeed(LiveFeed):
     def open(self) -> None:
         """Bring source and labels to where the journal ends, then take the device."""
         for entry in self.journal.entries(self.next):
-            if isinstance(self.source, Noting):
-                self.source.recall(entry.frame, entry.note)
+            if entry.note:
+                lost, note = msgspec.msgpack.decode(entry.note, type=tuple[dict[str, int], bytes])
+                self.lost.update(lost)
+                if self._noting is not None:
+                    self._noting.recall(entry.frame, note)
             if self.labels:
                 self.labels.again(entry.frame)
         self.pass_over(self.journal.newest + 1)
@@ -64,12 +70,14 @@ class JournaledFeed(LiveFeed):
             return self._written()
         if self._over:
             return None
+        if self._told is None:
+            self._told = Counter(self.lost)
         if self._held is None:
             frame = self._receive()
             if frame is None:
                 return None
             frame = msgspec.structs.replace(frame, offset=self.next)
-            note = self.source.note() if isinstance(self.source, Noting) and frame.arrays else b""
+            note = self._note(frame)
             frame = self.labels.note(frame) if self.labels else frame
             self._held = frame, wire.encode(frame), note
         elif time.monotonic() < self._again:
@@ -85,6 +93,11 @@ class JournaledFeed(LiveFeed):
     def rewinds(self, offset: int) -> bool:
         """Return whether the frame is in the journal."""
         return self.journal.has(offset)
+
+    def state(self) -> State:
+        """Return the state of the source and that of the labels; what was lost until now is in the same checkpoint."""
+        self._told = Counter(self.lost)
+        return super().state()
 
     def seek(self, offset: int) -> None:
         """Go on with the first frame from `offset` on that there is."""
@@ -130,6 +143,14 @@ class JournaledFeed(LiveFeed):
         self.next = entry.frame.offset
         arrival = self._arrived(entry.frame)
         return arrival._replace(origin=entry.nanoseconds / 1e9)
+
+    def _note(self, frame: Frame) -> bytes:
+        """Return what is to be remembered with a frame: what was lost before it, and what its source says."""
+        lost: dict[str, int] = {}
+        if self.lost != self._told:
+            lost, self._told = dict(self.lost - (self._told or Counter())), Counter(self.lost)
+        own = self._noting.note() if self._noting is not None and frame.arrays else b""
+        return msgspec.msgpack.encode((lost, own)) if lost or self._noting is not None else b""
 
     def _after_restart(self, wanted: Iterable[int]) -> int:
         """Return where to go on: what is in the journal is read again, an offset never names two frames."""

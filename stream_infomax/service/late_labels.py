@@ -81,7 +81,7 @@ class LateLabels:
             return frame
         segments = self._streams.setdefault(frame.stream, {})
         segment = segments.get(frame.segment)
-        until = frame.time + _seconds(frame)
+        until = frame.time + frame.seconds
         if segment is None or not segment.open:
             self._close(frame.stream, segments)
             segment = _Segment(frame.segment, frame.offset, frame.offset, frame.time, until)
@@ -248,11 +248,6 @@ def _packed(label: Frame) -> np.ndarray[Any, Any]:
 
 def _unpacked(packed: np.ndarray[Any, Any]) -> Frame:
     return wire.decode([packed.tobytes()])
-
-
-def _seconds(frame: Frame) -> float:
-    """Return how long the rows of a frame last."""
-    return next(iter(frame.arrays.values())).n_rows / frame.rate if frame.rate else 0.0
 
 
 def _described(label: Frame) -> str:

@@ -56,13 +56,14 @@ class FromLog:
 
 @dataclass(frozen=True)
 class FromSource:
-    """A source; `pace` says whether a seekable one's frames wait for their time.
+    """A source; `pace` says whether a seekable one's frames wait for their time, `speed` how fast that goes by.
 
     In `wait` it is read again from whatever offset a reader asks for.
     """
 
     source: Seekable | Live
     pace: Pace = "fast"
+    speed: float = 1.0
 
     def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None, safe: int) -> Feed:
         """Return the source as a feed. A source that begins makes the log's id."""
@@ -72,7 +73,7 @@ class FromSource:
             over = saved is not None and saved.finished
             feed: SeekableFeed | LiveFeed = _journaled(self.source, log, service, labels, over=over)
         else:
-            feed = feed_of(self.source, log, self.pace, rewinds=service.policy == "wait", labels=labels)
+            feed = feed_of(self.source, log, self.pace, self.speed, rewinds=service.policy == "wait", labels=labels)
         try:
             if saved:
                 with fitting(f"the checkpoint in {service.folder}"):

@@ -120,6 +120,7 @@ class DevicesSource:
         self._open: dict[str, DeviceStream] = {}
         self._closed: dict[str, DeviceStream] = {}  # the oldest first
         self._ready: deque[Frame] = deque()
+        self._newest = ""  # the stream of the frame that was given last
         self._counts: Counter[str] = Counter()
         self._tell = Teller(_log)
         self._elapsed = 0.0  # seconds from the first frame to the checkpoint
@@ -166,13 +167,18 @@ class DevicesSource:
 
     def receive(self) -> Frame | None:
         """Return the next frame, None where none is there."""
+        frame = self._next()
+        self._newest = frame.stream if frame is not None else self._newest
+        return frame
+
+    def _next(self) -> Frame | None:
         if self._ready:
             return self._ready.popleft()
         if self._over or self._pull is None:
             return None
         if self.given.duration and self._left(time.monotonic()) <= 0:
             self._end_all()
-            return self.receive()
+            return self._next()
         for _ in range(PATIENCE):
             parts = self._pull.receive()
             now = time.monotonic()
@@ -407,6 +413,27 @@ class DevicesSource:
         self._counts = Counter(state["counts"])
         if state["elapsed"] >= 0:
             self._elapsed, self._since = state["elapsed"], time.monotonic()
+
+    def note(self) -> bytes:
+        """Return what is known of the stream of the newest frame, once all frames of it have been given."""
+        name = self._newest
+        if any(frame.stream == name for frame in self._ready):
+            return b""
+        is_open = name in self._open
+        stream = self._open[name] if is_open else self._closed.get(name)
+        return b"" if stream is None else msgspec.msgpack.encode([is_open, *stream.state()])
+
+    def recall(self, frame: Frame, note: bytes) -> None:
+        """Take over what was known of a stream after one of its frames."""
+        if not note:
+            return
+        if self._since is None:
+            self._since = time.monotonic()
+            self._form.fix(frame.arrays[self.name], frame.rate)
+        is_open, *state = msgspec.msgpack.decode(note)
+        if self._open.pop(frame.stream, None) is None and self._closed.pop(frame.stream, None) is None:
+            self._counts["streams"] += 1
+        (self._open if is_open else self._closed)[frame.stream] = DeviceStream.of(state)
 
     def counts(self) -> Counts:
         """Return how many streams there were and are, and what was dropped, mended and refused."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
@@ -277,6 +278,20 @@ class MqttSource:
             self._topics[name] = _Topic(self._stream(name), int(last), restored=True)
         self._counts.update({key: int(value) for key, value in state["counts"].items()})
         self._connection.breaks = int(state["breaks"])
+
+    def note(self) -> bytes:
+        """Return how far the counters are, where all that was counted has been given."""
+        if self._frames or not self.given.counter:
+            return b""
+        counters = {name: topic.last for name, topic in self._topics.items() if topic.last is not None}
+        return msgspec.msgpack.encode(counters)
+
+    def recall(self, frame: Frame, note: bytes) -> None:
+        """Count what came in a frame, and go on with its counters."""
+        self._goes_on = True
+        self._stream(frame.stream).cutter.given += frame.seconds
+        for name, last in msgspec.msgpack.decode(note, type=dict[str, int]).items() if note else ():
+            self._topics[name] = _Topic(self._stream(name), last, restored=True)
 
     def counts(self) -> Counts:
         """Return messages, breaks of the connection, and what could not be used, by reason."""

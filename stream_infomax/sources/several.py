@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
 
+import msgspec
 from msgspec.structs import asdict, replace
 
-from stream_infomax.frames.contracts import Counts, Live, Seekable, State
+from stream_infomax.frames.contracts import Counts, Live, Noting, Seekable, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import MISSING, SettingError
@@ -303,6 +304,7 @@ class CollectedSource(SeveralSource):
         self.lost: Counter[str] = Counter()
         self._seen: dict[str, Counter[str]] = {one: Counter() for one in self.inputs}  # of what was lost
         self._turn = list(self.inputs)
+        self._served = ""  # the input whose frame was given last
 
     def open(self) -> None:
         """Take the devices of all inputs; none where one cannot be taken."""
@@ -331,9 +333,23 @@ class CollectedSource(SeveralSource):
             frame = None if source.finished else source.receive()
             self._note(name)
             if frame is not None:
+                self._served = name
                 self._turn.append(self._turn.pop(place))
                 return self._given(frame, name, frame.offset)
         return None
+
+    def note(self) -> bytes:
+        """Return the input whose frame was given last, and its note."""
+        source = self.inputs[self._served]
+        return msgspec.msgpack.encode([self._served, source.note() if isinstance(source, Noting) else b""])
+
+    def recall(self, frame: Frame, note: bytes) -> None:
+        """Have the input of a frame take it in."""
+        name, own = msgspec.msgpack.decode(note, type=tuple[str, bytes])
+        source = self.inputs.get(name)
+        if isinstance(source, Noting):
+            arrays = {name if array == self.name else array: rows for array, rows in frame.arrays.items()}
+            source.recall(replace(frame, stream=frame.stream.removeprefix(f"{name}/"), arrays=arrays), own)
 
     def due(self) -> float:
         """Return the seconds until one of the inputs is to be asked again."""

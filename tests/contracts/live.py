@@ -23,7 +23,7 @@ from helpers.outlets import Outlet
 from helpers.sounds import Sounds
 from helpers.toys import Keeping
 
-from stream_infomax.frames.contracts import Live, Seekable
+from stream_infomax.frames.contracts import Live, Noting, Seekable
 from stream_infomax.settings.record import make
 from stream_infomax.state import file as state_file
 
@@ -223,6 +223,37 @@ def what_comes_after_a_restart_is_another_segment(subject):
         assert after.segment != before.segment
 
 
+class Noted:
+    """A source whose notes are kept as a journal keeps them."""
+
+    def __init__(self, source):
+        self.source, self.sockets, self.notes = source, source.sockets, []
+
+    def receive(self):
+        frame = self.source.receive()
+        if frame is not None:
+            self.notes.append(self.source.note())
+        return frame
+
+
+def frames_and_their_notes_bring_it_to_where_it_was(subject):
+    """What a journal keeps; the checkpoint is older."""
+    with subject.opened() as (source, feed):
+        if not isinstance(source, Noting):
+            pytest.skip("it has nothing to note")
+        state_file.save(subject.folder / "state", source.state())
+        noted = Noted(source)
+        given = arriving_while(noted, feed)
+        again = subject.make()
+        again.restore(state_file.load(subject.folder / "state"))
+        for frame, note in zip(given, noted.notes, strict=True):
+            again.recall(frame, note)
+        before, after = source.state(), again.state()
+        for key in before.keys() - {"counts", "elapsed", "form", "row"}:
+            assert after[key] == before[key] or after[key] == pytest.approx(before[key]), key
+        again.close()
+
+
 CHECKS = [
     it_is_live,
     making_it_takes_no_device,
@@ -235,4 +266,5 @@ CHECKS = [
     rows_stand_under_its_name,
     it_ends_after_its_duration,
     what_comes_after_a_restart_is_another_segment,
+    frames_and_their_notes_bring_it_to_where_it_was,
 ]

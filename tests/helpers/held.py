@@ -14,6 +14,7 @@ import numpy as np
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 HAS_IMAGES = importlib.util.find_spec("PIL") is not None and importlib.util.find_spec("skimage") is not None
 HAS_MEL = importlib.util.find_spec("kaldi_native_fbank") is not None
+HAS_MCAP = importlib.util.find_spec("mcap") is not None
 HAS_XDF = importlib.util.find_spec("pyxdf") is not None
 HAS_VIDEO = importlib.util.find_spec("av") is not None
 PIECES = 12

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from helpers import videos, xdf
-from helpers.held import HAS_IMAGES, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, Held, rows_of
+from helpers import journals, videos, xdf
+from helpers.held import HAS_IMAGES, HAS_MCAP, HAS_MEL, HAS_TORCH, HAS_VIDEO, HAS_XDF, Held, rows_of
 from helpers.held_learning import settled_early
 
 from stream_infomax.frames import wire
@@ -174,6 +174,17 @@ def xdf_source() -> Any:
     return XdfSource(folder() / "a.xdf", frame=40, repeat=2)
 
 
+def journal_source() -> Any:
+    from stream_infomax.journal.journal import Journal
+    from stream_infomax.sources.journal import JournalSource
+
+    if not (folder() / "journal").is_dir():
+        journal = Journal(folder() / "journal", "log", journals.settings(part="4 KiB"))
+        journals.write(journal, map(journals.frame, range(50)))
+        journal.close()
+    return JournalSource(folder() / "journal")
+
+
 def video_source() -> Any:
     from stream_infomax import VideoSource
 
@@ -262,6 +273,8 @@ RUNNING: dict[str, Held] = {
 }
 if HAS_IMAGES:
     RUNNING["image source"] = Held(image_source, feed_source)
+if HAS_MCAP:
+    RUNNING["journal source"] = Held(journal_source, feed_source)
 if HAS_XDF:
     RUNNING["xdf source"] = Held(xdf_source, feed_source)
 if HAS_VIDEO:

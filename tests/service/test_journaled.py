@@ -9,6 +9,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 import zmq
+from helpers import devices
 from helpers.chains import features
 from helpers.extras import extra
 from helpers.toys import Device
@@ -20,6 +21,7 @@ from stream_infomax.journal.settings import JournalSettings  # noqa: E402
 from stream_infomax.service.process import FromSource, Service, opened  # noqa: E402
 from stream_infomax.service.signals import Signals  # noqa: E402
 from stream_infomax.sinks.store import FrameStore  # noqa: E402
+from stream_infomax.sources.devices import DevicesSource  # noqa: E402
 from stream_infomax.transport.tap import FRAME, TapReader  # noqa: E402
 
 
@@ -73,16 +75,18 @@ def test_what_was_accepted_is_read_though_all_die(chain, device, tmp_path, victi
 class Life:
     """Lives of a source in this process, with a recorder."""
 
-    def __init__(self, folder, device, **journal):
-        self.folder, self.device = folder, device
+    def __init__(self, folder, source=None, **journal):
+        self.folder = folder
+        self.source = source or (lambda: Device(f"ipc://{folder}/device"))
         settings = JournalSettings(enabled=True, **journal)
         self.service = Service(
             name="source", outlet="", tap=f"ipc://{folder}/tap", folder=folder / "source", journal=settings
         )
 
     def opened(self, signals):
-        source = FromSource(Device(f"ipc://{self.folder}/device"))
-        return opened(self.service, source, Pipeline([]), [FrameStore(self.folder / "kept")], signals)
+        return opened(
+            self.service, FromSource(self.source()), Pipeline([]), [FrameStore(self.folder / "kept")], signals
+        )
 
     def kept(self):
         return [(frame.offset, int(frame.labels["number"])) for frame in FrameStore(self.folder / "kept").frames()]
@@ -100,7 +104,7 @@ def until(loop, offset):
 
 
 def test_in_one_process_too(tmp_path, device, signals):
-    life = Life(tmp_path, device)
+    life = Life(tmp_path)
     with life.opened(signals) as loop:
         push(device, range(5))
         until(loop, 4)
@@ -112,7 +116,7 @@ def test_in_one_process_too(tmp_path, device, signals):
 
 def test_what_the_machine_lost_names_no_frame_again(tmp_path, device, signals):
     """The end of the journal was not on the disk, and somebody has had those frames."""
-    life = Life(tmp_path, device)
+    life = Life(tmp_path)
     with life.opened(signals) as loop:
         push(device, range(6))
         until(loop, 5)
@@ -131,7 +135,7 @@ def test_a_full_disk_stops_the_source_or_is_said(tmp_path, device, signals, monk
     def full():
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    life = Life(tmp_path, device, on_full=policy)
+    life = Life(tmp_path, on_full=policy)
     with life.opened(signals) as loop:
         journal = loop.feed.journal
         with monkeypatch.context() as patched:
@@ -152,3 +156,32 @@ def test_a_full_disk_stops_the_source_or_is_said(tmp_path, device, signals, monk
     assert counts["journal full"] == 0
     assert counts.get("left out: frames that the journal lacks", 0) == (3 if policy == "drop" else 0)
     assert journal.first == (3 if policy == "drop" else 0)
+
+
+def test_what_devices_count_goes_on_without_a_gap(tmp_path, context, signals):
+    """The checkpoint knows nothing of what they have sent since; the journal does."""
+    address = f"ipc://{tmp_path}/devices"
+    life = Life(tmp_path, lambda: DevicesSource(bind=address, ends=True))
+    one, other = (devices.Device(context, address, name, session=name) for name in ("one", "other"))
+    with life.opened(signals) as loop:
+        for _ in range(4):
+            one.send(time=1.0 + one.count / 25)
+        one.count += 2  # these never arrive
+        one.send(time=1.0 + one.count / 25)
+        other.send()
+        until(loop, 5)
+        assert loop.feed.lost == {"never arrived": 2}
+    with life.opened(signals) as loop:
+        assert loop.feed.lost == {"never arrived": 2}
+        one.send(time=1.0 + one.count / 25)
+        one.tell(end=True)
+        other.count += 3
+        other.send()
+        other.tell(end=True)
+        assert loop.run()
+        assert loop.feed.lost == {"never arrived": 2, "perhaps lost in a restart": 3}
+    kept = [frame for frame in FrameStore(tmp_path / "kept").frames() if frame.stream == "one"]
+    sent = [frame.arrays["source"].data.tobytes() for frame in kept if not frame.end]
+    assert sent == [data.tobytes() for data in one.sent]
+    segments = [frame.segment for frame in kept]
+    assert len(set(segments[:4])) == len(set(segments[4:])) == 1, "none begins where nothing is missing"
