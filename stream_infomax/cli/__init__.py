@@ -26,6 +26,7 @@ from stream_infomax.cli.run import run
 from stream_infomax.cli.schema import schema
 from stream_infomax.cli.show import show
 from stream_infomax.cli.tap import tap
+from stream_infomax.cli.verify import verify
 from stream_infomax.cli.warmup import warmup
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.run.settings import RunError
@@ -52,7 +53,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, replay, diff, encode, export, show, probe),
+    *(run, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, doctor, warmup),
 ):
     app.command(command)

@@ -1,0 +1,74 @@
+"""``stream-infomax verify``: is a run what its frames give, to the last bit?"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stream_infomax.run.verify import Compared
+
+# Seconds between two lines while frames are computed again.
+SAID_EVERY = 2.0
+SAME, DIFFERENT = 0, 1
+
+
+def verify(run: Path) -> int:
+    """Compute a run again from the frames that its source gave, in one process, and compare to the last bit.
+
+    A seekable source gives them again; a live one has them in its journal: from the beginning, or from the oldest
+    checkpoint behind which the journal still has them all. Compared are the states of all stages at every checkpoint
+    that there is, and the frames that the run has kept (--save-features). The run may be under way.
+
+    The exit code is 0 where no bit differs, 1 where one does, 2 where the run cannot be computed again.
+
+    Parameters
+    ----------
+    run
+        The folder of a run.
+    """
+    from stream_infomax.run.threads import THREADS
+
+    os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.run.verify import verify
+    from stream_infomax.settings.printable import printable
+
+    verdict = verify(run, _progress())
+    begin = "from the beginning" if not verdict.first else "from a checkpoint"
+    count = f"{verdict.end - verdict.first:,} frames ({verdict.first:,} to {verdict.end - 1:,})"
+    print(printable(f"{run}: {count} of {verdict.source} computed again, {begin}"))
+    width = max(len(one.name) for one in verdict.compared)
+    for one in verdict.compared:
+        print(printable(f"  {one.name:{width}}  {_said(one)}"))
+    print("verified: no bit differs" if verdict.same else "NOT VERIFIED: the run differs")
+    return SAME if verdict.same else DIFFERENT
+
+
+def _said(one: Compared) -> str:
+    """Return what was found of a service, or of the frames that were kept."""
+    if one.difference:
+        return f"differs {one.difference}"
+    if not one.frames:
+        return "nothing to compare: all its checkpoints are older"
+    if one.name == "recorder":
+        return f"frames {one.frames[0]:,} to {one.frames[1] - 1:,}: the same bits"
+    return f"after {', '.join(f'{n:,}' for n in one.frames)} frames: the same bits"
+
+
+def _progress() -> Callable[[int, int, int], None]:
+    """Return what says every few seconds how far the frames have been computed again, and how long the rest takes."""
+    began = time.monotonic()
+    due = began + SAID_EVERY
+
+    def watch(offset: int, first: int, end: int) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due:
+            due = now + SAID_EVERY
+            left = (now - began) / (offset + 1 - first) * (end - offset - 1)
+            print(f"computing again: frame {offset:,} of {end:,}, about {left:,.0f} s left", flush=True)
+
+    return watch
