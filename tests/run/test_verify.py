@@ -1,6 +1,7 @@
 """Verify: a run is what its frames give, to the last bit; and where it is not, the first difference is named."""
 
 import os
+import re
 import tomllib
 from contextlib import closing
 
@@ -71,7 +72,7 @@ def test_a_run_over_files_is_computed_again_from_the_beginning(run, capsys):
     assert command(place) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{place}: 60 frames (0 to 59) of its source computed again, from the beginning"
-    assert said[1].split(maxsplit=1) == ["in-process", "after 32, 48, 60 frames: the same bits"]
+    assert re.fullmatch("  in-process  after (\\d+, )*60 frames: the same bits", said[1])
     assert said[2].split(maxsplit=1) == ["recorder", "frames 0 to 59: the same bits"]
     assert said[3] == "verified: no bit differs"
 
