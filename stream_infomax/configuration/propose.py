@@ -123,8 +123,8 @@ def _kind(file: Path) -> str:
 
 
 def _is_stack(file: Path) -> bool:
+    from stream_infomax.sources.npy_head import read_heads
     from stream_infomax.sources.table_files import UNUSABLE
-    from stream_infomax.sources.table_numpy import read_heads
 
     try:
         images = read_heads(file).get("images")

@@ -139,7 +139,8 @@ def _look(path: Path, file: Path) -> Look:
 
 def _find_layout(file: Path, source: dict[str, Any], said: list[str]) -> None:
     """Say which member of an archive holds the rows, and whether it is (channels, rows)."""
-    from stream_infomax.sources.table_numpy import CHANNEL_NAMES, head_of_file, read_heads
+    from stream_infomax.sources.npy_head import head_of_file, read_heads
+    from stream_infomax.sources.table_numpy import CHANNEL_NAMES
 
     members = read_heads(file) if file.suffix.lower() == ".npz" else {"": head_of_file(file)}
     numbers = {name: one for name, one in members.items() if one.is_number and len(one.shape) in (1, 2)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import zipfile
 from array import array as numbers
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,9 @@ from numpy.typing import NDArray
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.configuration.tables import SourceTable
 from stream_infomax.learning.rows import matrix
+from stream_infomax.sources.bounds import check_size
+from stream_infomax.sources.npy_head import head_of_file, read_heads
+from stream_infomax.sources.table_files import UNUSABLE
 
 Floats = NDArray[np.floating[Any]]
 
@@ -51,13 +53,8 @@ def rows_in(path: Path, n_features: int, names: Sequence[str] = ()) -> Floats:
         Where there are no such rows; names the file.
     """
     try:
-        if path.suffix.lower() == ".csv":
-            found = _table(path, names)
-        else:
-            loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
-            found = loaded if isinstance(loaded, np.ndarray) else _only(path)
-        rows = matrix(found)
-    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        rows = matrix(_table(path, names) if path.suffix.lower() == ".csv" else _array(path))
+    except (*UNUSABLE, TypeError) as error:
         raise ConfigError(f"SOURCE {path}: {error}") from error
     if rows.shape[1] != n_features:
         raise ConfigError(f"SOURCE {path}: rows of {rows.shape[1]} numbers; accepted are rows of {n_features}")
@@ -66,19 +63,22 @@ def rows_in(path: Path, n_features: int, names: Sequence[str] = ()) -> Floats:
 
 def _names(path: Path) -> list[str]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return list(file.files)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        return list(read_heads(path))
+    except UNUSABLE as error:
         raise ConfigError(f"SOURCE {path}: {error}") from error
 
 
-def _only(path: Path) -> Any:
+def _array(path: Path) -> Any:
+    """Return the rows of a .npy file where they lie, or those of an archive."""
+    if path.suffix.lower() == ".npy":
+        head_of_file(path)
+        return np.load(path, allow_pickle=False, mmap_mode="r")
+    heads = read_heads(path)
+    name = ROWS if ROWS in heads else next(iter(heads)) if len(heads) == 1 else None
+    if name is None:
+        raise ValueError(f"holds the arrays {', '.join(heads)}; accepted: one, or one called {ROWS!r}")
+    check_size(path, heads[name].bytes, f"its array {name}")
     with np.load(path, allow_pickle=False) as file:
-        name = ROWS if ROWS in file.files else file.files[0] if len(file.files) == 1 else None
-        if name is None:
-            raise ValueError(
-                f"holds the arrays {', '.join(file.files) or 'none'}; accepted: one, or one called {ROWS!r}"
-            )
         return file[name]
 
 

@@ -22,6 +22,7 @@ DATE = (1980, 1, 1, 0, 0, 0)
 PIECE = 1 << 20
 # What a file says of itself as a part of a stream.
 PART = "part"
+LONGEST_PART = 1 << 16
 
 
 def write(
@@ -82,6 +83,9 @@ def write(
 def read_part(path: Path) -> str:
     """Return what a file says of itself as a part. Raises ValueError, OSError or KeyError where it says nothing."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := archive.getinfo(f"{PART}.npy").file_size) > LONGEST_PART:
+                raise ValueError(f"what it says of itself has {size:,} bytes; accepted are {LONGEST_PART:,}")
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return str(file[PART])
     except zipfile.BadZipFile as error:

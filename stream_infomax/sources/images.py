@@ -116,8 +116,8 @@ class ImageSource:
         A setting that is not accepted; nothing at `path`, a single picture that cannot be read, nothing readable;
         labels that fit no picture. Bad pictures of a folder, and those smaller than `crop`, are logged, counted and
         passed over.
-    MemoryError
-        Pictures of more than 8 GiB.
+    ValueError
+        Pictures of more than 8 GiB in all.
     """
 
     def __init__(self, path: str | Path, *, name: str = "source", **settings: Any) -> None:

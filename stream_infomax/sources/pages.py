@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import struct
 import zipfile
@@ -20,8 +21,10 @@ from stream_infomax.settings.extras import optional
 with optional():
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+from stream_infomax.sources.bounds import check_size
 from stream_infomax.sources.labels import texts
 from stream_infomax.sources.murmur import caught_with_warnings, tell
+from stream_infomax.sources.npy_head import read_heads
 
 # What Pillow and NumPy raise on files that are not what their name says.
 UNREADABLE = (
@@ -62,8 +65,6 @@ class Reader:
     include
         Pictures in whose name it is found are read. A page of several is called ``file.tif#00002``, like an item of a
         stack.
-    limit
-        Bytes that the pictures of a stack may take.
 
     Attributes
     ----------
@@ -73,10 +74,9 @@ class Reader:
         The names of the pictures that `include` does not fit.
     """
 
-    def __init__(self, colour: bool, include: re.Pattern[str], limit: int) -> None:
+    def __init__(self, colour: bool, include: re.Pattern[str]) -> None:
         self.colour = colour
         self.include = include
-        self.limit = limit
         self.left_out: Counter[str] = Counter()
         self.passed_over: list[str] = []
 
@@ -107,11 +107,14 @@ class Reader:
             with image:
                 with caught_with_warnings(said):
                     n_pages = int(getattr(image, "n_frames", 1))
-                yield from self._pages_of(image, n_pages, name, said)
+                yield from self._pages_of(file, image, n_pages, name, said)
         finally:
             tell(file, [line for line in said if "decompression bomb" not in line])  # all together are limited
 
-    def _pages_of(self, image: Image.Image, n_pages: int, name: str, said: list[str]) -> Iterator[Picture | Exception]:
+    def _pages_of(
+        self, file: Path, image: Image.Image, n_pages: int, name: str, said: list[str]
+    ) -> Iterator[Picture | Exception]:
+        n_bytes = 0
         if image.format == "MPO":  # previews, depth and gain maps of a camera
             self.left_out["further images of MPO files"] += n_pages - 1
             n_pages = 1
@@ -128,14 +131,29 @@ class Reader:
             if page and _is_smaller_copy(image):
                 self.left_out["smaller copies of TIFF pages"] += 1
                 continue
+            working, kept = self._bytes_of(image)
+            try:
+                check_size(file, n_bytes + working, f"page {page} with those before it" if page else "it")
+            except ValueError as error:
+                yield PageError(f"{error}; pages {page} to {n_pages - 1} are left out") if page else error
+                return
             try:
                 with caught_with_warnings(said):
                     pixels = self._pixels(image, numbered)
+                n_bytes += kept
                 yield Picture(numbered, pixels, {})
             except UNREADABLE as error:
                 reason = str(error)
                 reason = f"its data are damaged ({reason})" if "decoder error" in reason else reason
                 yield ValueError(reason) if n_pages == 1 else PageError(f"page {page}: {reason}")
+
+    def _bytes_of(self, image: Image.Image) -> tuple[int, int]:
+        """Return the bytes that a picture takes while it is decoded, and those of its pixels then."""
+        n_pixels, colours = math.prod(image.size), 3 if self.colour else 1
+        if image.mode in DEEP:
+            return n_pixels * 4 * (2 + colours), n_pixels * 4 * colours
+        stored = 12 if image.has_transparency_data else 2 * len(image.getbands())
+        return n_pixels * (stored + colours), n_pixels * colours
 
     def _pixels(self, image: Image.Image, name: str) -> Pixels:
         picture = ImageOps.exif_transpose(image)
@@ -158,9 +176,9 @@ class Reader:
                 raise ValueError("it is no .npz archive")
             archive = arrays.zip
             assert archive is not None  # it is open
-            announced = sum(entry.file_size for entry in archive.infolist())
-            if announced > self.limit:
-                raise ValueError(f"it announces {announced:,} bytes; accepted are {self.limit:,}")
+            used = ("images.npy", "labels.npy")
+            check_size(file, sum(entry.file_size for entry in archive.infolist() if entry.filename in used))
+            read_heads(file, used)  # none of them says that it is larger
             images, labels = _array(arrays, "images"), _array(arrays, "labels") if "labels" in arrays else None
         if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
             raise ValueError(
@@ -201,5 +219,6 @@ def _deep(picture: Image.Image, colour: bool) -> Pixels:
     values = np.asarray(picture)
     if picture.mode == "F" or values.max(initial=0) > 65535 or values.min(initial=0) < 0:
         raise ValueError(f"its mode is {picture.mode}; accepted are 8 and 16 bits a value")
-    grey = values.astype(np.float32) / np.float32(65535)
+    grey = values.astype(np.float32)
+    grey /= np.float32(65535)
     return np.repeat(grey[:, :, None], 3, axis=2) if colour else grey

@@ -84,7 +84,7 @@ class Collection:
 
         Raises
         ------
-        MemoryError
+        ValueError
             Where all together take more than `MAX_BYTES`.
         """
         if isinstance(picture, Exception):
@@ -97,7 +97,7 @@ class Collection:
             return
         self._n_bytes += picture.pixels.nbytes
         if self._n_bytes > MAX_BYTES:
-            raise MemoryError(f"the pictures take more than {MAX_BYTES >> 30} GiB; include fewer")
+            raise ValueError(f"the pictures take more than {MAX_BYTES:,} bytes; accepted are fewer, by `include`")
         self.names.append(picture.name)
         self.labels.append({**picture.labels, **labels.of(picture.name, picture.labels)})
         self._pieces.append(picture.pixels)
@@ -155,7 +155,7 @@ def read(path: str, wanted: Wanted, only: Container[bytes] | None = None) -> Col
     found = natural_pictures(path) if bundled else find(Path(path), SUFFIXES, ACCEPTED, table)
     labels = Labels(wanted.labels, wanted.labels_csv, None if bundled else Path(path), "picture")
     collection = Collection(left_out=found.left_out)
-    reader = Reader(wanted.colour, wanted.include, MAX_BYTES)
+    reader = Reader(wanted.colour, wanted.include)
     for file in found.files:
         key = key_of(file, found.folder)
         if only is not None and key not in only:

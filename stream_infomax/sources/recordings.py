@@ -199,7 +199,8 @@ def _opened(path: Path, said: list[str]) -> soundfile.SoundFile:
 def resample(blocks: Iterator[Samples], rate: int, new_rate: int, n_channels: int) -> Iterator[Samples]:
     """Yield blocks at another rate."""
     stream = soxr.ResampleStream(rate, new_rate, n_channels, dtype="float32", quality="HQ")
-    size = max(1, BLOCK * MOST * rate // new_rate)  # a rate of 1 Hz in a header must not cost gigabytes
+    # A rate of 1 Hz in a header must not cost gigabytes, nor must a thousand channels.
+    size = max(1, BLOCK * MOST * rate // (new_rate * n_channels))
     for block in blocks:
         for start in range(0, len(block), size):
             yield stream.resample_chunk(block[start : start + size])

@@ -6,21 +6,21 @@ Nothing is unpickled, and nothing is decompressed before its announced size was 
 from __future__ import annotations
 
 import math
-import os
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from tokenize import TokenError
-from typing import IO, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.sources.bounds import check_size
+from stream_infomax.sources.npy_head import Member, head_of, head_of_file, read_heads
 from stream_infomax.sources.table_columns import MAX_COLUMNS, Values, as_text, shown
 
-# Bytes that a member of an archive may come to, to be held; longer ones are read as they are decompressed.
+# Bytes that a member of an archive may come to, to be held; longer ones are read as they are decompressed if they can.
 WHOLE = 256 << 20
 BLOCK = 1 << 20
 
@@ -28,25 +28,6 @@ BLOCK = 1 << 20
 CHANNEL_NAMES = ("channel_names", "channels", "ch_names", "names")
 RATES = ("rate", "sampling_rate", "sampling_rate_hz", "sample_rate", "sampling_frequency", "sfreq", "fs")
 UNITS = ("unit", "units")
-
-
-class Member(NamedTuple):
-    """What the head of an array says."""
-
-    shape: tuple[int, ...]
-    fortran: bool
-    dtype: np.dtype[Any]
-    size: int
-
-    @property
-    def is_number(self) -> bool:
-        """Whether it holds numbers."""
-        return self.dtype.kind in "biuf"
-
-    @property
-    def bytes(self) -> int:
-        """What it comes to."""
-        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class NumpyTable:
@@ -88,7 +69,7 @@ class NumpyTable:
             if one.shape == (self.rows,) and name != self.array and self.archive
         ]
         self._check_size()
-        small = {name: _small(path, name) for name, one in self.members.items() if self.archive and _is_small(one)}
+        small = self._small()
         own = self._own_names(small, n_channels)
         self.names = (*own, *self.vectors)
         self.numeric = (*[True] * n_channels, *(self.members[name].is_number for name in self.vectors))
@@ -116,13 +97,24 @@ class NumpyTable:
         return matrices[0]
 
     def _check_size(self) -> None:
-        whole = [self.array] if self.transposed or self.member.fortran else []
-        for name in (whole if self.archive else []) + self.vectors:
-            if self.members[name].bytes > WHOLE:
-                raise ValueError(
-                    f"its member {name} comes to {self.members[name].bytes >> 20:,} MiB, of which no part can be read "
-                    f"alone; accepted are {WHOLE >> 20} MiB, or the array as a .npy file"
-                )
+        """Refuse members of which no part can be read alone where they come to too much."""
+        names = [*([self.array] if self.archive and self._is_whole else []), *self.vectors]
+        if names:
+            n_bytes = sum(self.members[name].bytes for name in names)
+            check_size(self.path, n_bytes, f"what has to be held whole of it ({shown(names)})")
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether no part of the array can be read alone."""
+        return self.transposed or self.member.fortran
+
+    def _small(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the members that may say something of the others."""
+        names = [name for name, one in self.members.items() if self.archive and _is_small(one)]
+        if not names:
+            return {}
+        with np.load(self.path, allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name]) for name in names}
 
     def _own_names(self, small: Mapping[str, npt.NDArray[Any]], n_channels: int) -> tuple[str, ...]:
         for name in CHANNEL_NAMES:
@@ -167,7 +159,7 @@ class NumpyTable:
 
     def _matrix_blocks(self, start: int, stop: int) -> Iterator[npt.NDArray[Any]]:
         step = self._step
-        if self.archive and self.member.bytes > WHOLE:
+        if self.archive and self.member.bytes > WHOLE and not self._is_whole:
             yield from self._streamed(start, stop, step)
             return
         array = whole(self.path, self.array) if self.archive else np.load(self.path, "r", allow_pickle=False)
@@ -180,7 +172,7 @@ class NumpyTable:
         member = self.member
         row = member.bytes // self.rows
         with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.array}.npy") as file:
-            _head(file, member.size)
+            head_of(file, member.size)
             skip = start * row
             while skip > 0 and (passed := len(file.read(min(skip, BLOCK)))):  # its own seek takes 16 MiB at once
                 skip -= passed
@@ -239,41 +231,6 @@ def _matrix(member: Member, name: str, transposed: bool) -> tuple[int, int]:
     return rows, channels
 
 
-def read_heads(path: Path) -> dict[str, Member]:
-    """Return what the heads of an archive's members say, of those that hold no Python objects."""
-    found = {}
-    with zipfile.ZipFile(path) as archive:
-        for info in archive.infolist():
-            if info.filename.endswith(".npy"):
-                with archive.open(info) as file:
-                    found[info.filename[:-4]] = _head(file, info.file_size)
-    if not found:
-        raise ValueError("it is an archive without an array")
-    return found
-
-
-def head_of_file(path: Path) -> Member:
-    with path.open("rb") as file:
-        return _head(file, os.fstat(file.fileno()).st_size)
-
-
-def _head(file: IO[bytes], size: int) -> Member:
-    """Return what the head of an array says; ValueError where it lies about its length."""
-    version = np.lib.format.read_magic(file)
-    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
-    if read is None:
-        raise ValueError(f"its format has version {version}; accepted are 1.0 and 2.0")
-    try:
-        head = read(file)
-    except (TokenError, SyntaxError, TypeError) as error:
-        raise ValueError(f"the head of an array makes no sense ({error})") from error
-    member = Member(*head, size)
-    held = size - file.tell()
-    if not member.dtype.hasobject and member.bytes > held:
-        raise ValueError(f"an array of it announces {member.bytes:,} bytes and holds {held:,}")
-    return member
-
-
 def _is_small(member: Member) -> bool:
     return (
         not member.dtype.hasobject and member.dtype.kind in "biufSU" and member.bytes <= BLOCK and len(member.shape) < 2
@@ -284,11 +241,6 @@ def _is_rate(value: npt.NDArray[Any]) -> bool:
     return value.ndim == 0 and value.dtype.kind in "iuf" and math.isfinite(value) and float(value) > 0
 
 
-def _small(path: Path, name: str) -> npt.NDArray[Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        return np.asarray(archive[name])
-
-
 def whole(path: Path, name: str) -> npt.NDArray[Any]:
     """Return a member; the last one is kept while its file stays as it is."""
     about = path.stat()
@@ -297,4 +249,5 @@ def whole(path: Path, name: str) -> npt.NDArray[Any]:
 
 @lru_cache(maxsize=2)
 def _whole(path: Path, name: str, changed: int, size: int) -> npt.NDArray[Any]:
-    return _small(path, name)
+    with np.load(path, allow_pickle=False) as archive:
+        return np.asarray(archive[name])

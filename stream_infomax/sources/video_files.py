@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.sources.bounds import check_size, limit
 from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.playlist import FileSettings
 from stream_infomax.sources.survey import Place, Surveyed
@@ -31,6 +32,8 @@ SUFFIXES = (
 )
 ACCEPTED = f"videos that FFmpeg reads: {', '.join(SUFFIXES)}"
 
+# A pixel as it is decoded, and as a grey or coloured number from 0 to 1.
+PIXEL_BYTES = 8 + 3 * 4
 # What FFmpeg calls VP8.
 VP8 = 139
 
@@ -170,6 +173,11 @@ def _stream(container: InputContainer) -> VideoStream:
 
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
+            path, codec = Path(container.name), stream.codec_context
+            what = f"a picture of {codec.height} × {codec.width} pixels"
+            check_size(path, codec.height * codec.width * PIXEL_BYTES, what)
+            # Pictures in it may say that they are larger than the file does.
+            codec.options = {"max_pixels": str(limit(path.stat().st_size) // PIXEL_BYTES)}
             stream.codec_context.thread_count = 1  # what becomes of damage would depend on the threads
             return stream
     raise ValueError("it holds no video")

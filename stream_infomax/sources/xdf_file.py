@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.settings.extras import optional
+from stream_infomax.sources.bounds import check_size
 from stream_infomax.sources.inventory import Entry
 
 with optional():
@@ -124,7 +126,19 @@ def read(path: Path, choice: Choice) -> Content:
 
 def _open(path: Path) -> IO[bytes]:
     """Open a file; pyxdf would leave one open that it does not like."""
-    return gzip.open(path, "rb") if path.suffix == ".xdfz" else path.open("rb")  # type: ignore[return-value]
+    if path.suffix != ".xdfz":
+        return path.open("rb")
+    return io.BufferedReader(_Limited(path, "rb"))
+
+
+class _Limited(gzip.GzipFile):
+    """A compressed file that ends in an error where it comes to more than a file of its size may."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Read some bytes."""
+        n_bytes = super().readinto(buffer)
+        check_size(Path(str(self.name)), self.tell())
+        return n_bytes
 
 
 def _content(stream: Any, markers: Any, left_out: Counter[str]) -> Content:

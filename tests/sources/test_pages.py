@@ -177,17 +177,6 @@ def test_pictures_of_every_usual_mode(tmp_path: Path, mode: str) -> None:
     assert np.corrcoef(values.ravel(), pixels.ravel())[0, 1] > 0.95
 
 
-def test_a_stack_that_announces_too_much_is_refused_before_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from stream_infomax.sources import pictures
-
-    monkeypatch.setattr(pictures, "MAX_BYTES", 1000)
-    np.savez_compressed(tmp_path / "a.npz", images=np.zeros((100, 24, 24), np.uint8))
-    with pytest.raises(ValueError, match=r"a\.npz: it announces 57,\d\d\d bytes; accepted are 1,000"):
-        tiles(tmp_path / "a.npz")
-
-
 @pytest.mark.usefixtures("alone")
 def test_what_a_decoder_warns_of_has_the_name_of_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]

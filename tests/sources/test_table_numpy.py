@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stream_infomax.settings.error import SettingError
-from stream_infomax.sources import table_numpy
+from stream_infomax.sources import bounds, table_numpy
 from stream_infomax.sources.table import TableSource
 
 
@@ -154,7 +154,8 @@ def test_a_bomb_is_read_in_blocks_or_refused(tmp_path: Path, monkeypatch: pytest
     assert n_rows == 4 << 15
     assert peak < 16 << 20
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((4, 1 << 20)))
-    with pytest.raises(SettingError, match="comes to 32 MiB, of which no part can be read alone"):
+    monkeypatch.setattr(bounds, "LARGEST", 1 << 20)
+    with pytest.raises(SettingError, match=r"what has to be held whole of it \(x\) comes to 33,554,432 bytes"):
         TableSource(tmp_path, transposed=True)
 
 
