@@ -19,6 +19,7 @@ from stream_infomax.cli.doctor import doctor
 from stream_infomax.cli.encode import encode
 from stream_infomax.cli.export import export
 from stream_infomax.cli.init import init
+from stream_infomax.cli.keys import keys
 from stream_infomax.cli.label import label
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.replay import replay
@@ -54,7 +55,7 @@ app = App(
 )
 for command in (
     *(run, replay, verify, diff, encode, export, show, probe),
-    *(check, devices, init, schema, conform, tap, label, doctor, warmup),
+    *(check, devices, init, schema, conform, tap, label, keys, doctor, warmup),
 ):
     app.command(command)
 

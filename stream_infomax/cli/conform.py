@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stream_infomax.settings.printable import printable
@@ -17,7 +18,15 @@ LONGEST = 80
 WRONG = 1
 
 
-def conform(address: str, *, seconds: float = 10.0, frames: int = 0, json: bool = False) -> int:
+def conform(
+    address: str,
+    *,
+    seconds: float = 10.0,
+    frames: int = 0,
+    json: bool = False,
+    keys: Path | None = None,
+    insecure: bool = False,
+) -> int:
     """Listen to a device in place of a source, and say field by field what is right and wrong; 0 where all is right.
 
     Parameters
@@ -30,10 +39,15 @@ def conform(address: str, *, seconds: float = 10.0, frames: int = 0, json: bool 
         Listen to so many messages only.
     json
         Print one JSON object instead of text.
+    keys
+        The folder of keys of the source, which then lets in only devices whose keys are allowed there.
+    insecure
+        Bind an address that others can reach without keys.
     """
     from stream_infomax.configuration.load import ConfigError
     from stream_infomax.transport.conform.listen import Listener, listen
-    from stream_infomax.transport.pull import Pull, StreamError
+    from stream_infomax.transport.keys import KeysError
+    from stream_infomax.transport.pull import Access, Pull, StreamError
     from stream_infomax.transport.sockets import HIGH_WATER_MARK, MAX_PART_BYTES
 
     if not seconds > 0:
@@ -43,10 +57,11 @@ def conform(address: str, *, seconds: float = 10.0, frames: int = 0, json: bool 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     listener = Listener()
     try:
-        with closing(Pull(address, HIGH_WATER_MARK, MAX_PART_BYTES)) as pull, suppress(KeyboardInterrupt):
+        access = Access.of(str(keys or ""), insecure)
+        with closing(Pull(address, HIGH_WATER_MARK, MAX_PART_BYTES, access)) as pull, suppress(KeyboardInterrupt):
             print(f"waiting for a device at {printable(address)} …", file=sys.stderr, flush=True)
             listen(pull, listener, seconds, frames)
-    except StreamError as error:
+    except (KeysError, StreamError) as error:
         raise ConfigError(str(error)) from error
     report = listener.report()
     if json:

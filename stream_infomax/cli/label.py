@@ -38,6 +38,7 @@ def label(
     time
         A moment within the segment, in seconds as in its frames.
     """
+    from stream_infomax.configuration.compose import access_of
     from stream_infomax.configuration.load import ConfigError, load
     from stream_infomax.run.folder import RunFolder
     from stream_infomax.transport.labels import send_label
@@ -52,8 +53,9 @@ def label(
         raise ConfigError(f"{run} is no folder of a run: it has no {pipeline.name}")
     config = load(pipeline)
     at = clock.time() if time is None else time
+    where, of, keys = config.label_address(), stream or config.source.name, access_of(config).keys
     try:
-        send_label(config.label_address(), stream or config.source.name, named, segment=segment, offset=offset, time=at)
+        send_label(where, of, named, segment=segment, offset=offset, time=at, keys=keys)
     except StreamError as error:
         raise ConfigError(str(error)) from error
     return 0

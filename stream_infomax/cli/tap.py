@@ -18,28 +18,33 @@ SILENCE = 2000
 LONGEST = 80
 
 
-def tap(address: str) -> int:
+def tap(address: str, *, keys: Path | None = None, server: Path | None = None) -> int:
     """Print one line for each frame that a service publishes, until its stream ends or Ctrl-C.
 
     Parameters
     ----------
     address
         The tap of a service, for example ipc://runs/photographs/learner.tap
+    keys
+        The folder of your keys, where the run has keys.
+    server
+        The file with the run's public key; without it the run has the keys of the same folder.
     """
     from stream_infomax.configuration.load import ConfigError
     from stream_infomax.frames.event import event_line
+    from stream_infomax.transport.keys import KeysError
     from stream_infomax.transport.sockets import StreamError
     from stream_infomax.transport.tap import TapReader
 
     try:
-        reader = TapReader(address)
-    except StreamError as error:
+        reader = TapReader(address, keys=keys or "", server=server or "")
+    except (KeysError, StreamError) as error:
         raise ConfigError(str(error)) from error
     # A shell starts what runs in the background with SIGINT ignored, and Python then leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with reader:
         try:
-            if not reader.socket.poll(SILENCE):
+            if not reader.poll(SILENCE):
                 if _has_finished(address):
                     print(f"{printable(address)}: its run has finished; nothing is published any more")
                     return 0
@@ -48,6 +53,8 @@ def tap(address: str) -> int:
                 print(_described(frame), flush=True)
                 for event in frame.events:
                     print(f"    {printable(event_line(event), 4 * LONGEST)}", flush=True)
+        except StreamError as error:
+            raise ConfigError(str(error)) from error
         except KeyboardInterrupt:
             pass
         if reader.missed:

@@ -248,6 +248,27 @@ def revoke(keys: Keys, name: str) -> None:
     (keys.folder / ALLOWED / f"{name}{ENDING}").unlink()
 
 
+def show(socket: zmq.Socket[Any], address: str, keys: str | Path, server: str | Path) -> None:
+    """Let a socket, before it is connected, show the keys in a folder to a server.
+
+    Parameters
+    ----------
+    keys
+        The folder; empty: there are no keys.
+    server
+        The file with the server's public key; empty: the server has the keys of the same folder.
+
+    Raises
+    ------
+    KeysError
+        Where the keys cannot be used.
+    """
+    if keys:
+        Keys(keys).call(socket, address, public_key(server) if server else "")
+    elif server:
+        raise KeysError(f"{server}: the key of a server alone; a folder with one's own keys is needed too")
+
+
 # What a monitor of a socket that connects is to hear of.
 EVENTS = int(
     zmq.EVENT_HANDSHAKE_SUCCEEDED

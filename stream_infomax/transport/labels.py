@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
+from stream_infomax.transport.keys import EVENTS, Keys, refusal
 from stream_infomax.transport.sockets import StreamError
 
 # Seconds until somebody has to be there.
@@ -22,6 +24,7 @@ def send_label(
     segment: str = "",
     offset: int = -1,
     time: float = 0.0,
+    keys: Keys | None = None,
 ) -> None:
     """Send labels for the segment of a stream that has a name, holds an offset of the log, or a time.
 
@@ -39,21 +42,28 @@ def send_label(
         A frame's place in the log; -1: `time` tells.
     time
         In seconds, as in the frames.
+    keys
+        Those of the run; None: it has none.
 
     Raises
     ------
     StreamError
-        Where nobody listens at the address.
+        Where nobody listens at the address, or lets these keys not in.
     """
     (message,) = wire.encode(Frame(stream, offset, segment, time=time, labels=labels))
-    with zmq.Context() as context, context.socket(zmq.PUSH) as socket:
+    with zmq.Context() as context, context.socket(zmq.PUSH) as socket, socket.get_monitor_socket(EVENTS) as monitor:
         socket.setsockopt(zmq.IMMEDIATE, 1)  # or it would wait for a run that is not there
         socket.setsockopt(zmq.LINGER, round(1000 * PATIENCE))
         try:
+            if keys is not None:
+                keys.call(socket, address)
             socket.connect(address)
         except zmq.ZMQError as error:
             raise StreamError(f"cannot connect to {address}: {error.strerror}") from error
         if not socket.poll(round(1000 * PATIENCE), zmq.POLLOUT):
             socket.setsockopt(zmq.LINGER, 0)
-            raise StreamError(f"no run of a live source listens at {address}")
+            why = ""
+            while not why and monitor.poll(0):
+                why = refusal(parse_monitor_message(monitor.recv_multipart()))
+            raise StreamError(f"{address} {why}" if why else f"no run of a live source listens at {address}")
         socket.send(message)

@@ -18,6 +18,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.transport.keys import EVENTS, KeysError, refusal, show
 from stream_infomax.transport.sockets import MAX_PART_BYTES, StreamError, send, set_options, without_heartbeats
 
 # By the number of dimensions of the rows.
@@ -66,11 +67,16 @@ class Push:
         How many messages wait for the source here.
     timeout
         Seconds that rows wait for room in the queue, and the last ones, on closing, for the source.
+    keys, server
+        The folder of one's own keys (``stream-infomax keys new``) and the file with the public key of the run, where
+        that has keys; without `server` the run has the keys of the same folder.
 
     Raises
     ------
     StreamError
         Where that is no address.
+    KeysError
+        Where the keys cannot be used.
     """
 
     def __init__(
@@ -83,6 +89,8 @@ class Push:
         full: Literal["wait", "drop"] = "wait",
         queue: int = 1000,
         timeout: float = 10.0,
+        keys: str | Path = "",
+        server: str | Path = "",
     ) -> None:
         if full not in ("wait", "drop"):
             raise ValueError(f"full = {full!r}; accepted are 'wait' and 'drop'")
@@ -103,10 +111,15 @@ class Push:
         set_options(self._socket, MAX_PART_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, queue)
         without_heartbeats(self._socket)
-        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._monitor = self._socket.get_monitor_socket(EVENTS)
         self._is_connected = False
+        self._refusal = ""
         try:
+            show(self._socket, address, keys, server)
             self._socket.connect(address)
+        except KeysError:
+            self._context.destroy(linger=0)
+            raise
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
             raise StreamError(
@@ -117,8 +130,9 @@ class Push:
     def connected(self) -> bool:
         """Whether the source is there."""
         while self._monitor.poll(0):
-            event = parse_monitor_message(self._monitor.recv_multipart())["event"]
-            self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            event = parse_monitor_message(self._monitor.recv_multipart())
+            self._is_connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
+            self._refusal = refusal(event) or self._refusal
         return self._is_connected
 
     def __call__(
@@ -263,7 +277,7 @@ class Push:
                 self.dropped += 1
                 return False
             if not self._socket.poll(round(1000 * self._timeout), zmq.POLLOUT):
-                why = "it does not take them" if self.connected else "no source is there"
+                why = "it does not take them" if self.connected else self._refusal or "no source is there"
                 raise StreamError(f"rows wait for {self.address} for {self._timeout:g} s: {why}") from None
             send(self._socket, parts)
         self.count += 1
@@ -272,5 +286,7 @@ class Push:
     def _wait_for_source(self) -> None:
         until = time.monotonic() + self._timeout
         while not self.connected:
+            if self._refusal:
+                raise StreamError(f"{self.address} {self._refusal}: {self.count} messages were not sent")
             if not self._monitor.poll(max(0, round(1000 * (until - time.monotonic())))):
                 raise StreamError(f"no source listens at {self.address}: {self.count} messages were not sent")

@@ -5,18 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
-from stream_infomax.transport.keys import LOCAL, Access
+from stream_infomax.transport.keys import EVENTS, LOCAL, Access, KeysError, refusal, show
 from stream_infomax.transport.messages import Status
-from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options, without_heartbeats
+from stream_infomax.transport.sockets import (
+    Bound,
+    RefusedError,
+    StreamError,
+    receive,
+    send,
+    set_options,
+    without_heartbeats,
+)
 
 FRAME = b"frame"
 STATUS = b"status"
@@ -122,14 +132,26 @@ class TapReader:
         The tap's address; it need not be there yet.
     topics
         What to listen to, of ``frame``, ``basis`` and ``status``.
+    keys, server
+        The folder of one's own keys (``stream-infomax keys new``) and the file with the public key of the run, where
+        that has keys; without `server` the run has the keys of the same folder.
 
     Raises
     ------
     StreamError
         Where that is no address.
+    KeysError
+        Where the keys cannot be used.
     """
 
-    def __init__(self, address: str, topics: Sequence[bytes] = (FRAME, STATUS)) -> None:
+    def __init__(
+        self,
+        address: str,
+        topics: Sequence[bytes] = (FRAME, STATUS),
+        *,
+        keys: str | Path = "",
+        server: str | Path = "",
+    ) -> None:
         self.address = address
         self.status: Status | None = None
         self.bases: dict[str, Basis] = {}
@@ -143,8 +165,13 @@ class TapReader:
         without_heartbeats(self.socket)
         for topic in topics:
             self.socket.subscribe(topic)
+        self._monitor = self.socket.get_monitor_socket(EVENTS)
         try:
+            show(self.socket, address, keys, server)
             self.socket.connect(address)
+        except KeysError:
+            self.close()
+            raise
         except zmq.ZMQError as error:
             self.close()
             raise StreamError(
@@ -162,8 +189,14 @@ class TapReader:
                 return
 
     def receive(self) -> Frame | Status | Basis | None:
-        """Wait for the next message and return its frame, status or basis; None for one that was refused."""
-        while not self.socket.poll(WAKE_MS):  # a signal that came just before the wait is seen after it
+        """Wait for the next message and return its frame, status or basis; None for one that was refused.
+
+        Raises
+        ------
+        RefusedError
+            Where the service lets this observer not in.
+        """
+        while not self.poll(WAKE_MS):  # a signal that came just before the wait is seen after it
             pass
         topic, *parts = self.socket.recv_multipart()
         try:
@@ -183,6 +216,13 @@ class TapReader:
         self._jump(frame.offset)
         self._newest = frame.offset if self._newest is None else max(self._newest, frame.offset)
         return frame
+
+    def poll(self, milliseconds: int) -> bool:
+        """Return whether there is a message, after so long a wait at most. Raises RefusedError as `receive` does."""
+        while self._monitor.poll(0):
+            if refused := refusal(parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))):
+                raise RefusedError(f"{self.address} {refused}")
+        return bool(self.socket.poll(milliseconds))
 
     def close(self) -> None:
         """Stop listening."""

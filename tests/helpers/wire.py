@@ -10,6 +10,7 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.service.status import Meter
 from stream_infomax.transport import messages
+from stream_infomax.transport.keys import LOCAL
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.outlet import Outlet
 
@@ -50,10 +51,10 @@ def status(newest, finished=False, **changes):
 class Server:
     """An outlet and its log."""
 
-    def __init__(self, context, address, readers=("r",), log_id=LOG, seekable=False, **bounds):
+    def __init__(self, context, address, readers=("r",), log_id=LOG, seekable=False, access=LOCAL, **bounds):
         self.context = context
         self.log = OutputLog(readers, **bounds)
-        self.outlet = Outlet(context, address, self.log, log_id, seekable=lambda offset: seekable)
+        self.outlet = Outlet(context, address, self.log, log_id, seekable=lambda offset: seekable, access=access)
         self.address = self.outlet.address
 
     def append(self, *offsets):
