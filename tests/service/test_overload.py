@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers.stepping import step
 
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.service.loop import Loop
@@ -38,11 +39,9 @@ class Chain(NamedTuple):
 
     def work(self, times: int) -> int:
         """Let the source take so many frames if they are there, and the stage one; return how old that one is."""
-        for _ in range(times):
-            self.source.advance()
-        self.source.attend()
+        step(self.source, times)
         newest, before = self.source.newest, self.stage.newest
-        self.stage.advance()
+        step(self.stage)
         return newest - self.stage.newest if self.stage.newest > before else 0
 
     def end(self) -> None:
@@ -99,11 +98,10 @@ def chain(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chain]:
 @pytest.mark.parametrize("chain", ["wait"], indirect=True)
 def test_in_wait_the_device_is_slowed_and_nothing_is_lost(chain: Chain) -> None:
     refused = 0
-    while chain.stage.newest < N_FRAMES:
+    while refused < 20:
         refused += not all(chain.give() for _ in range(TIMES))
         chain.work(TIMES)
         assert chain.held <= LOG_FRAMES
-    assert refused > 0
     chain.end()
     assert chain.stage.newest + 1 == chain.push.count
     assert not chain.stage.feed.lost
