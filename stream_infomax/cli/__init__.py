@@ -22,6 +22,7 @@ from stream_infomax.cli.init import init
 from stream_infomax.cli.keys import keys
 from stream_infomax.cli.label import label
 from stream_infomax.cli.probe import probe
+from stream_infomax.cli.record import record
 from stream_infomax.cli.replay import replay
 from stream_infomax.cli.run import run
 from stream_infomax.cli.schema import schema
@@ -54,7 +55,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, replay, verify, diff, encode, export, show, probe),
+    *(run, record, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, keys, doctor, warmup),
 ):
     app.command(command)

@@ -1,4 +1,4 @@
-"""``stream-infomax export``: what was learnt, for programs without this package."""
+"""``stream-infomax export``: what was learnt, or what was recorded, for programs without this package."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from stream_infomax.configuration.load import ConfigError
+
 
 def export(
     checkpoint: Path,
     *,
-    to: Annotated[Literal["c", "npz", "onnx"], Parameter(name="--to")],
+    to: Annotated[Literal["c", "npz", "onnx", "wav"], Parameter(name="--to")],
     out: Path | None = None,
     name: str = "",
     stage: str = "",
@@ -21,16 +23,18 @@ def export(
 ) -> int:
     """Write what a learner has learnt for programs without this package, with the windows that it learnt from.
 
+    Or what a live source gave: of a journal, an .mcap file or a folder of such, npz writes arrays and wav sound.
+
     Parameters
     ----------
     checkpoint
         What `OnlineInfomax.save` or `Encoder.save` wrote; or, of a run, a checkpoint, a service's folder or the run's
-        folder, of which the newest checkpoint is taken.
+        folder, of which the newest checkpoint is taken. Or a journal.
     to
         c: a header in C99 that needs nothing. npz: arrays for NumPy; the documentation has the formula. onnx: a model
-        (with onnx).
+        (with onnx). wav: of a journal, a file for each stream.
     out
-        The file (default: NAME.h, NAME.npz, NAME.onnx).
+        The file (default: NAME.h, NAME.npz, NAME.onnx); with wav the folder (default: NAME-wav).
     name
         What names in C begin with (default: the stage's).
     stage
@@ -44,6 +48,12 @@ def export(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.run.played import is_journal
+
+    if is_journal(checkpoint):
+        return _recording(checkpoint, to, out)
+    if to == "wav":
+        raise ConfigError(f"--to wav: {checkpoint} is no journal; accepted is an .mcap file, or a folder of such")
     from stream_infomax.export.c_text import check_name, identifier
     from stream_infomax.export.formats import FORMATS
     from stream_infomax.export.subject import subject
@@ -63,4 +73,26 @@ def export(
             f"basis {encoder.version}"
         )
     )
+    return 0
+
+
+def _recording(journal: Path, to: str, out: Path | None) -> int:
+    """Write what a live source gave."""
+    from stream_infomax.export.recording import to_npz, to_wav
+    from stream_infomax.settings.error import SettingError
+    from stream_infomax.settings.extras import require
+    from stream_infomax.settings.printable import printable
+
+    if to not in ("npz", "wav"):
+        raise ConfigError(f"--to {to}: {journal} is a journal; accepted are npz and wav")
+    require("mcap")
+    try:
+        if to == "npz":
+            written = to_npz(journal, out or Path(f"{journal.resolve().stem}.npz"))
+        else:
+            written = to_wav(journal, out or Path(f"{journal.resolve().stem}-wav"))
+    except (SettingError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    for path, rows in written:
+        print(printable(f"{path}: {rows:,} rows, {path.stat().st_size:,} bytes"))
     return 0

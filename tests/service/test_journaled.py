@@ -43,15 +43,14 @@ def numbers_in(kept):
     return [int(json.loads(labels)["number"]) for labels in kept["frames/labels"]]
 
 
-@pytest.mark.parametrize("victims", [["source"], ["source", "a", "recorder"]], ids="+".join)
-def test_what_was_accepted_is_read_though_all_die(chain, device, tmp_path, victims):
+def test_what_was_accepted_is_read_though_all_die(chain, device, tmp_path):
     """Also what no reader had committed, nor any checkpoint: the source goes on from its journal."""
     made = chain(0, last="recorder", journal={"enabled": True}, checkpoint_every=10_000)
     made.settings["source"]["device"] = f"ipc://{tmp_path}/device"
     made.start()
-    generator = random.Random("+".join(victims))
+    generator = random.Random(0)
     sent = 0
-    for _ in range(2):
+    for victims in (["source"], ["source", "a", "recorder"]):
         with TapReader(made.tap("a"), topics=(FRAME,)) as observer:
             while not observer.socket.poll(50):  # until the observer listens
                 push(device, [sent])
