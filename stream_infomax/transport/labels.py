@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
-from stream_infomax.transport.keys import EVENTS, Keys, refusal
-from stream_infomax.transport.sockets import StreamError
+from stream_infomax.transport.keys import EVENTS, Keys
+from stream_infomax.transport.sockets import StreamError, wait
 
 # Seconds until somebody has to be there.
 PATIENCE = 2.0
@@ -60,10 +59,7 @@ def send_label(
             socket.connect(address)
         except zmq.ZMQError as error:
             raise StreamError(f"cannot connect to {address}: {error.strerror}") from error
-        if not socket.poll(round(1000 * PATIENCE), zmq.POLLOUT):
+        if not wait(socket, monitor, zmq.POLLOUT, round(1000 * PATIENCE), address):
             socket.setsockopt(zmq.LINGER, 0)
-            why = ""
-            while not why and monitor.poll(0):
-                why = refusal(parse_monitor_message(monitor.recv_multipart()))
-            raise StreamError(f"{address} {why}" if why else f"no run of a live source listens at {address}")
+            raise StreamError(f"no run of a live source listens at {address}")
         socket.send(message)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.settings.reach import ACCEPTED, PROBLEM
 from stream_infomax.state.private import private
-from stream_infomax.transport.keys import LOCAL, Access
+from stream_infomax.transport.keys import LOCAL, Access, refusal
 
 # The most frames that a request may ask for; it stays below the high-water mark, where a ROUTER would drop.
 MAX_CREDIT = 1024
@@ -79,6 +81,36 @@ def receive_from(socket: zmq.Socket[bytes], guarded: bool = False) -> tuple[list
         part = socket.recv(_NOW, copy=False)
         parts.append(part.bytes)
     return parts, str(part.get("User-Id")) if guarded else ""
+
+
+def wait(socket: zmq.Socket[Any], monitor: zmq.Socket[Any], events: int, milliseconds: int, address: str) -> bool:
+    """Return whether a socket that connects is ready, after so long a wait at most.
+
+    Parameters
+    ----------
+    monitor
+        Its own, of `EVENTS`.
+    events
+        For what it is to be ready.
+
+    Raises
+    ------
+    RefusedError
+        Where the other side lets it not in.
+    """
+    poller = zmq.Poller()
+    poller.register(socket, events)
+    poller.register(monitor, zmq.POLLIN)
+    until = time.monotonic() + milliseconds / 1000
+    while not socket.poll(0, events):
+        left = round(1000 * (until - time.monotonic()))
+        if left <= 0:
+            return False
+        poller.poll(left)
+        while monitor.poll(0):
+            if refused := refusal(parse_monitor_message(monitor.recv_multipart())):
+                raise RefusedError(f"{address} {refused}")
+    return True
 
 
 class Bound:

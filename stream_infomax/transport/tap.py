@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
-from stream_infomax.transport.keys import EVENTS, LOCAL, Access, KeysError, refusal, show
+from stream_infomax.transport.keys import EVENTS, LOCAL, Access, KeysError, show
 from stream_infomax.transport.messages import Status
 from stream_infomax.transport.sockets import (
     Bound,
-    RefusedError,
     StreamError,
     receive,
     send,
@@ -219,10 +217,7 @@ class TapReader:
 
     def poll(self, milliseconds: int) -> bool:
         """Return whether there is a message, after so long a wait at most. Raises RefusedError as `receive` does."""
-        while self._monitor.poll(0):
-            if refused := refusal(parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))):
-                raise RefusedError(f"{self.address} {refused}")
-        return bool(self.socket.poll(milliseconds))
+        return wait(self.socket, self._monitor, zmq.POLLIN, milliseconds, self.address)
 
     def close(self) -> None:
         """Stop listening."""

@@ -1,6 +1,7 @@
 """The run folder: what is new, unfinished or finished, what fits, and what --fresh may remove."""
 
 import json
+import os
 import resource
 import tomllib
 from pathlib import Path
@@ -154,6 +155,25 @@ def test_fresh_leaves_what_a_link_points_to(tmp_path: Path) -> None:
     (tmp_path / "run" / "learner" / "checkpoint-000002-at-9.safetensors").symlink_to(tmp_path / "letter.txt")
     assert opened(tmp_path / "run", fresh=True) == "new"
     assert files(tmp_path) == ["letter.txt", "run/lock", "run/pipeline.toml", "run/run.json"]
+
+
+def test_whatever_a_run_makes_is_its_users_alone(tmp_path: Path) -> None:
+    """The umask lets everyone, and somebody has made the folder before."""
+    (tmp_path / "run").mkdir(0o777)
+    before = os.umask(0)
+    try:
+        folder = RunFolder(tmp_path / "run")
+        with folder.lock():
+            folder.open(config_for(tmp_path), in_process=False, fresh=False)
+            (folder.path / "new").mkdir()
+        with RunFolder(tmp_path / "made" / "here").lock():
+            pass
+        assert os.umask(0) == 0, "as it was"
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    files = dict.fromkeys(("lock", "run.json", "pipeline.toml"), 0o600)
+    assert modes == {**dict.fromkeys(("run", "new", "made", "here"), 0o700), **files}
 
 
 def test_a_lock_that_is_a_link_is_refused(tmp_path: Path) -> None:

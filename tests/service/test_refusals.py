@@ -54,6 +54,96 @@ def test_a_second_live_reader_under_a_name_is_refused(context, address, monkeypa
     assert read(first, [server], 1) == [0]
 
 
+def test_a_name_that_is_held_is_waited_for_with_a_warning(context, ipc, caplog):
+    server = Server(context, ipc)
+    first = raw(context, ipc, messages.Fetch("r", LOG, 0, 5))
+    until(server.outlet.heard_all, [server])
+    second = Inlet(context, ipc, "r")
+    heard(second, [server], lambda: second._taken_since is not None)
+    assert "'r' is connected already; names are for one reader each; waiting for the name, for 300 s" in caplog.text
+    assert inlet_module.PATIENCE == 300
+    assert not second._refused(messages.Refused("taken", ""))  # a second time nothing is said
+    assert len(caplog.records) == 1
+    first.close(0)
+    server.append(0)
+    assert read(second, [server], 1) == [0]
+
+
+def test_a_commit_is_believed_only_from_the_connection_that_fetched(context, address):
+    server = Server(context, address)
+    stranger = raw(context, server.address, messages.Commit("r", LOG, 2**62))
+    until(lambda: server.outlet.refused["commit"] == 1, [server])  # nobody has fetched yet
+    (answer,) = answers(stranger, 1)
+    assert (answer.reason, answer.text) == ("commit", "reader 'r' has fetched nothing by this connection")
+    inlet = Inlet(context, server.address, "r")
+    server.append(0, 1)
+    assert read(inlet, [server], 2) == [0, 1]
+    stranger.send(messages.encode(messages.Commit("r", LOG, 1)))
+    until(lambda: server.outlet.refused["commit"] == 2, [server])
+    inlet.commit(0)
+    until(lambda: server.log.committed["r"] == 0, [server], [inlet])
+    assert len(server.log) == 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(messages.Commit("r", LOG, 3), id="more than was sent"),
+        pytest.param(messages.Commit("r", "", 1), id="of no log"),
+        pytest.param(messages.Commit("r", "another", 1), id="of another log"),
+        pytest.param(messages.Fetch("r", LOG, 3, 9, committed=3), id="more than is asked for"),
+    ],
+)
+def test_a_commit_of_what_was_not_sent_is_refused(context, ipc, request_):
+    server = Server(context, ipc)
+    server.append(0, 1, 2)
+    dealer = raw(context, ipc, messages.Fetch("r", LOG, 0, 3), request_)
+    until(lambda: sum(server.outlet.refused.values()) == 1, [server])
+    assert server.log.committed == {"r": -1}
+    assert len(server.log) == 3
+    dealer.close(0)
+
+
+def test_whoever_does_not_know_the_log_commits_nothing_by_a_fetch(context, ipc):
+    server = Server(context, ipc)
+    server.append(0)
+    raw(context, ipc, messages.Fetch("r", "", 2**62 + 1, 9, committed=2**62))
+    until(server.outlet.heard_all, [server])
+    assert server.log.committed == {"r": -1}
+
+
+def test_whoever_repeats_the_identity_of_a_reader_does_not_take_its_place(context, ipc):
+    server = Server(context, ipc)
+    inlet = Inlet(context, ipc, "r")
+    heard(inlet, [server], server.outlet.heard_all)
+    thief = context.socket(zmq.DEALER)
+    thief.setsockopt(zmq.ROUTING_ID, b"r/1")
+    thief.connect(ipc)
+    thief.send(messages.encode(messages.Fetch("r", LOG, 0, 9)))
+    until(lambda: server.outlet.refused["taken"] == 1, [server])
+    second = context.socket(zmq.DEALER)  # by the same identity
+    second.setsockopt(zmq.ROUTING_ID, b"r/1")
+    second.connect(ipc)
+    second.send(messages.encode(messages.Fetch("r", LOG, 0, 9)))
+    server.append(0)
+    assert read(inlet, [server], 1) == [0]
+    assert thief.poll(5000)
+    assert messages.decode_answer(thief.recv()).reason == "taken"
+    assert not second.poll(100)
+
+
+def test_of_a_request_that_is_repeated_nothing_is_sent_twice(context, ipc):
+    server = Server(context, ipc)
+    server.append(*range(8))
+    last = messages.Commit("r", LOG, 99)
+    dealer = raw(context, ipc, *[messages.Fetch("r", LOG, 0, 8)] * 100, last)
+    until(lambda: server.outlet.refused["commit"] == 1, [server])
+    kinds = []
+    while messages.Refused not in kinds:
+        kinds += [type(answer) for answer in answers(dealer, 1)]
+    assert kinds.count(messages.Sent) == 8
+
+
 def test_a_name_is_free_again_when_its_reader_has_gone(context, address):
     server = Server(context, address)
     first = Inlet(context, server.address, "r")

@@ -108,6 +108,19 @@ def test_other_formats_are_named(tmp_path):
         load(path)
 
 
+def test_what_lies_under_the_temporary_name_is_not_written_to(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.write_text("left alone")
+    (tmp_path / "state.tmp").symlink_to(theirs)
+    save(tmp_path / "state", {"a": 1})
+    assert theirs.read_text() == "left alone"
+    assert not (tmp_path / "state").is_symlink()
+    assert load(tmp_path / "state") == {"a": 1}
+    (tmp_path / "state.tmp").mkdir()
+    with pytest.raises(StateFileError, match="state: not written"):
+        save(tmp_path / "state", {"a": 2})
+
+
 def test_a_block_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
