@@ -17,14 +17,7 @@ from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
 from stream_infomax.transport.keys import EVENTS, LOCAL, Access, KeysError, show
 from stream_infomax.transport.messages import Status
-from stream_infomax.transport.sockets import (
-    Bound,
-    StreamError,
-    receive,
-    send,
-    set_options,
-    without_heartbeats,
-)
+from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options, wait, without_heartbeats
 
 FRAME = b"frame"
 STATUS = b"status"
