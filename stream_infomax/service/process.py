@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
+import resource
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -235,9 +238,15 @@ def guard(name: str, work: Callable[[Signals], bool]) -> int:
         with private(), closing(Signals()) as signals:
             finished = work(signals)
     except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
-        print(printable(f"{name}: {error}"), file=sys.stderr, flush=True)
+        print(printable(f"{name}: {error}{_limit(error)}"), file=sys.stderr, flush=True)
         same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, StateFileError)
         return 2 if same_again else 1
     if finished:
         print(f"FINISHED {name}", flush=True)
     return 0
+
+
+def _limit(error: Exception) -> str:
+    """Return what there are too few of, where it is file descriptors."""
+    words = f"; this process may have {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} files open (ulimit -n)"
+    return words if os.strerror(errno.EMFILE) in str(error) else ""

@@ -18,6 +18,7 @@ import pytest
 import zmq
 from helpers.commands import Ended, call, child_of, command, started
 from helpers.extras import needs
+from helpers.faults import fault
 from helpers.wire import status
 
 from stream_infomax.cli import app
@@ -119,6 +120,7 @@ class TestRun:
         assert "60 frames" in again.output
         assert {path: path.stat().st_mtime_ns for path in finished.run.rglob("checkpoint-*")} == before
 
+    @fault("configuration")
     def test_another_configuration_is_refused_by_naming_the_key(self, finished: Finished) -> None:
         other = call("run", finished.config, "--set", "stage.learner.block=32", folder=finished.folder)
         assert other.code == 2
@@ -141,6 +143,7 @@ class TestRun:
             for name in one.files:
                 np.testing.assert_array_equal(processes[name], one[name])
 
+    @fault("supervisors")
     def test_one_supervisor_a_folder(self, finished: Finished) -> None:
         with (finished.run / "lock").open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -200,6 +203,7 @@ class TestDeath:
                 "stream-infomax: killed by a second signal; the same command resumes from the last checkpoints\n"
             )
 
+    @fault("killed")
     def test_a_killed_learner_goes_on_and_nothing_differs(self, finished: Finished, tmp_path: Path) -> None:
         config = write_config(tmp_path, rate=800.0)
         options = ("--set", "source.pace=live", "--set", "run.checkpoint_every=4")

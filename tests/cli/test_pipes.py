@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.commands import ENVIRONMENT, command
+from helpers.faults import fault
 
 CONFIG = """
 [run]
@@ -32,6 +33,7 @@ def folder(tmp_path: Path) -> Path:
 COMMANDS = [("check", "pipeline.toml"), ("run", "pipeline.toml"), ("run", "pipeline.toml", "--in-process"), ("--help",)]
 
 
+@fault("pipe")
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_a_pipe_whose_reader_has_gone_ends_it_quietly(folder: Path, arguments: tuple[str, ...]) -> None:
     read, write = os.pipe()

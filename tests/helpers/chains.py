@@ -33,6 +33,8 @@ class Chain:
             "recorder": {**common, "inlet": self.outlet("a")},
         }
         self.names = ["source", "a", last]
+        # What stands before the command of each: another network, fewer descriptors.
+        self.prefix = {}
         self.processes = {}
 
     def outlet(self, name):
@@ -46,7 +48,7 @@ class Chain:
             settings = json.dumps({**self.settings[name], **changes})
             arguments = [str(TOYS), name if name in ("source", "recorder") else "stage", settings]
             self.processes[name] = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*self.prefix.get(name, ()), sys.executable, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

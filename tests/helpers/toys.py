@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import os
 import resource
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -161,6 +164,23 @@ class Summing:
         return {"norm": np.linalg.norm(self.total)}  # a numpy number, as stages tend to give
 
 
+def slow_disk(seconds: float) -> None:
+    """Take so long for each file that is to be on disk."""
+    sync = os.fsync
+
+    def slowly(descriptor: int) -> None:
+        time.sleep(seconds)
+        sync(descriptor)
+
+    os.fsync = slowly
+
+
+def strange_clock() -> None:
+    """Set the clock of this process back and forth by an hour, again and again."""
+    true, calls = time.time, itertools.count()
+    time.time = lambda: true() + (-3600.0, 0.0, 3600.0)[next(calls) // 50 % 3]
+
+
 def main(role: str, settings: dict[str, Any]) -> int:
     folder = Path(settings.pop("folder"))
     name = settings.pop("name", role)
@@ -169,6 +189,10 @@ def main(role: str, settings: dict[str, Any]) -> int:
     device = settings.pop("device", "")
     largest = settings.pop("largest_file", resource.RLIM_INFINITY)  # stands for a disk that is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
+    if seconds := settings.pop("slow_disk", 0.0):
+        slow_disk(seconds)
+    if settings.pop("strange_clock", False):
+        strange_clock()
     loop.FAREWELL = settings.pop("farewell", loop.FAREWELL)
     keys = ("n_frames", "seed", "rate", "poison", "hold", "input")
     toy = {key: settings.pop(key) for key in keys if key in settings}

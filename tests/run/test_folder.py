@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from helpers.faults import fault
 
 from stream_infomax.configuration.load import Config, ConfigError, convert, load
 from stream_infomax.run.folder import RunFolder, names_in
@@ -246,6 +247,7 @@ DAMAGED = {
 }
 
 
+@fault("record")
 @pytest.mark.parametrize("case", DAMAGED)
 def test_a_damaged_record_is_named_and_fresh_goes_on(tmp_path: Path, case: str) -> None:
     opened(tmp_path / "run")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from helpers.commands import call, child_of, ended, started
+from helpers.faults import fault
 
 from stream_infomax.transport.tap import TapReader
 
@@ -49,6 +50,7 @@ def wait_for(folder: Path, segment: str) -> None:
         next(frame for frame in observer if frame.segment >= segment)
 
 
+@fault("added")
 def test_a_recording_added_while_it_runs_is_left_out_whatever_dies(folder: Path) -> None:
     with started("run", "pipeline.toml", "--save-features", "kept.npz", folder=folder) as (process, _):
         wait_for(folder, "04.wav")
@@ -63,6 +65,7 @@ def test_a_recording_added_while_it_runs_is_left_out_whatever_dies(folder: Path)
     assert "left out, added since this run began: 00.wav, 06b.wav, 99.wav" in (folder / "run/source.log").read_text()
 
 
+@fault("missing")
 def test_a_recording_missing_when_the_source_is_restarted_ends_the_run(folder: Path) -> None:
     with started("run", "pipeline.toml", folder=folder) as (process, _):
         wait_for(folder, "04.wav")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from helpers.chains import TOYS, Chain, in_a_row
 from helpers.commands import call, child_of, ended, started
+from helpers.faults import fault
 from helpers.manager import Manager
 
 from stream_infomax.run.program import Program
@@ -55,6 +56,7 @@ def until(folder: Path, service: str, offset: int) -> None:
         next(frame for frame in observer if frame.offset >= offset)
 
 
+@fault("asked")
 @pytest.mark.parametrize("service", ["source", "windows", "learner"])
 def test_a_service_that_is_asked_to_stop_by_somebody_else_goes_on(folder: Path, service: str) -> None:
     with started("run", "pipeline.toml", folder=folder) as (process, _):
@@ -69,6 +71,7 @@ def test_a_service_that_is_asked_to_stop_by_somebody_else_goes_on(folder: Path, 
     assert (saved.processed, saved.finished) == (59, True)
 
 
+@fault("terminal")
 def test_a_closed_terminal_saves_and_the_same_command_resumes(folder: Path) -> None:
     long = ("pipeline.toml", "--set", "source.frames=400")  # 25 s
     manager = Manager(folder)
@@ -89,6 +92,7 @@ def test_a_closed_terminal_saves_and_the_same_command_resumes(folder: Path) -> N
     assert "400 frames, none lost" in resumed.output
 
 
+@fault("folder")
 @pytest.mark.parametrize("service", ["windows", "learner"])
 def test_a_run_whose_folder_is_gone_ends(folder: Path, service: str) -> None:
     """Nothing can be started there again: the run says so instead of standing still."""

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 
 import pytest
+from helpers.faults import fault
 from helpers.programs import OBEDIENT, READY, Stage
 
 from stream_infomax.run.supervisor import Patience, ServiceError
@@ -42,6 +43,7 @@ def test_what_will_not_stop_is_killed(stage: Stage) -> None:
     assert not stage.supervisor.killed
 
 
+@fault("cannot save")
 def test_what_cannot_save_when_it_is_asked_to_stop_is_named(stage: Stage) -> None:
     cannot = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit('the disk is full'))\n"
     stage.add("source", cannot + READY + "signal.pause()")

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import zmq
 from helpers.commands import call, ended, started
+from helpers.faults import fault
 
 from stream_infomax.run.taps import Taps
 from stream_infomax.transport.messages import Status, encode
@@ -109,6 +110,7 @@ FOREIGN = {
 }
 
 
+@fault("tap")
 @pytest.mark.parametrize(
     ("parts", "reason"),
     [

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from helpers.faults import fault
 from helpers.programs import FINISHED, FINISHES, OBEDIENT, READY, Stage
 
 from stream_infomax.run.program import Program
@@ -52,6 +53,7 @@ def test_what_dies_is_restarted(stage: Stage) -> None:
     assert (stage.folder / "learner.log").read_text() == "learner was ended by SIGKILL\n" * 2
 
 
+@fault("crash loop")
 def test_a_crash_loop_ends_the_run_with_the_last_words(stage: Stage) -> None:
     stage.add("source", OBEDIENT)
     stage.add("learner", "raise ValueError('the basis fell over')")

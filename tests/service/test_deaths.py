@@ -1,47 +1,17 @@
-"""Services that stop, die, fail or are started again at any moment: nothing is lost, and the bits are the same."""
+"""Services that stop, fail or are started again: nothing is lost, and the bits are the same.
 
-import random
+Kills at random moments are in tests/torture/kills.py.
+"""
+
 import select
 import signal
 
-import numpy as np
 import pytest
-from helpers.chains import LIVE, LONG, features, in_a_row
+from helpers.chains import LIVE, LONG, in_a_row
+from helpers.faults import fault
 
 from stream_infomax.service.checkpoints import Checkpoints
-from stream_infomax.transport.tap import FRAME, STATUS, TapReader
-
-
-@pytest.mark.parametrize(
-    "victims",
-    [["a"], ["source", "recorder"], ["a", "recorder"], ["source", "a", "recorder"]],
-    ids="+".join,
-)
-def test_killed_at_any_moment_the_bits_are_the_same(chain, victims):
-    n_frames = 700
-    rng = random.Random("+".join(victims))
-    made = chain(n_frames, last="recorder")
-    made.settings["source"].update(LIVE)
-    made.start()
-    killed = 0
-    for moment in sorted(rng.sample(range(30, n_frames - 100), 2)):
-        with TapReader(made.tap("a"), topics=(FRAME, STATUS)) as observer:
-            if all(frame.offset < moment for frame in observer):
-                break  # it was faster than the observer
-        for name in victims:
-            made.processes[name].kill()
-        killed += sum(made.end(name)[0] == -signal.SIGKILL for name in victims)
-        made.start(*victims)
-    made.finish()
-    assert killed
-    outputs, state = in_a_row(n_frames, "a")
-    kept = features(made)
-    np.testing.assert_array_equal(kept["frames/offset"], np.arange(n_frames))
-    assert kept["a"].tobytes() == outputs.tobytes()
-    saved = made.saved("a")
-    assert (saved.finished, saved.lost) == (True, {})
-    assert saved.stages["a"]["total"].tobytes() == state["total"].tobytes()
-    assert saved.stages["a"]["rng"] == state["rng"]
+from stream_infomax.transport.tap import TapReader
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -116,6 +86,7 @@ def test_two_runs_do_not_mix(chain):
     assert len(errors.splitlines()) == 1
 
 
+@fault("address")
 def test_an_address_in_use_is_one_line_and_exit_2(chain):
     made = chain(60)
     made.start("source")

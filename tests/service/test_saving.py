@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.chains import LIVE, in_a_row
+from helpers.faults import fault
 
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.saving import Saving
@@ -110,6 +111,7 @@ def test_killed_while_the_thread_writes(tmp_path):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+@fault("checkpoint")
 @pytest.mark.parametrize("victim", ["a", "b"])
 def test_the_newest_checkpoint_is_damaged_and_nothing_is_lost(chain, victim):
     """The log above, a source's or a stage's, still has what came after the one before."""

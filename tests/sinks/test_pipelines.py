@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from helpers.commands import call, child_of, ended, started
 from helpers.extras import needs
+from helpers.faults import fault
 
 from stream_infomax.configuration.load import ConfigError, load
 from stream_infomax.transport.tap import FRAME, STATUS, TapReader
@@ -101,47 +102,45 @@ def test_several_sinks_keep_the_same_in_processes_and_in_one(config: Path, tmp_p
     assert parts(tmp_path / "other/second/parts") == second
 
 
-@needs("pyarrow")
-def test_killed_at_any_moment_the_parts_are_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
-    long = ("--set", "source.frames=400")
-    assert call("run", path, *long, folder=tmp_path).code == 0
-    options = (*long, "--plain", "--set", "run.folder=killed", "--set", "sink.first.path=again")
-    killed = set()
-    with started("run", path, *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
-        for moment, victim in ((20, "first"), (90, "second"), (150, "learner"), (250, "second"), (320, "first")):
-            with TapReader(f"ipc://{tmp_path}/killed/{victim}.tap", topics=(FRAME, STATUS)) as observer:
-                if all(frame.offset < moment for frame in observer):
-                    break  # it was faster than the observer
-            os.kill(child_of(run.pid, f"--service\0{victim}\0"), signal.SIGKILL)
-            killed.add(victim)
-        end = ended(run)
-    assert run.returncode == 0, end.errors
-    assert killed
-    assert parts(tmp_path / "again") == parts(tmp_path / "first")
-    assert parts(tmp_path / "killed/second/parts") == parts(tmp_path / "run/second/parts")
-    left = {path.name for path in (tmp_path / "killed/second").iterdir() if not path.name.startswith("checkpoint")}
-    assert left == {"parts"}, "nothing stays in the spool"
+LONG = ("--set", "source.frames=400")
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """The parts of both sinks of a run that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("calm")
+    (folder / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
+    assert call("run", "pipeline.toml", *LONG, "--in-process", folder=folder).code == 0
+    return parts(folder / "first"), parts(folder / "run/second/parts")
 
 
 @needs("pyarrow")
+@fault("supervisor")
 @pytest.mark.parametrize("how", [(), ("--in-process",)], ids=["processes", "one process"])
-def test_a_whole_run_that_is_killed_goes_on_with_the_same_parts(tmp_path: Path, how: tuple[str, ...]) -> None:
-    path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
-    long = ("--set", "source.frames=400", *how)
-    assert call("run", path, *long, folder=tmp_path).code == 0
-    options = (*long, "--plain", "--set", "run.folder=killed", "--set", "sink.first.path=again")
-    for n_parts in (2, 5):
-        with started("run", path, *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
-            while run.poll() is None and len(list((tmp_path / "again").glob("part*"))) < n_parts:
-                select.select([], [], [], 0.01)
-            run.kill()
-        assert len(list((tmp_path / "again").glob("part*"))) >= n_parts
-    assert call("run", path, *options, folder=tmp_path).code == 0
-    assert parts(tmp_path / "again") == parts(tmp_path / "first")
-    assert parts(tmp_path / "killed/second/parts") == parts(tmp_path / "run/second/parts")
+def test_killed_at_any_moment_the_parts_are_the_same(
+    calm: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path, how: tuple[str, ...]
+) -> None:
+    (tmp_path / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
+    options = ("pipeline.toml", *LONG, *how, "--plain")
+    killed = set()
+    with started("run", *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
+        if not how:
+            for moment, victim in ((20, "first"), (90, "learner"), (150, "second")):
+                with TapReader(f"ipc://{tmp_path}/run/{victim}.tap", topics=(FRAME, STATUS)) as observer:
+                    if all(frame.offset < moment for frame in observer):
+                        break  # it was faster than the observer
+                os.kill(child_of(run.pid, f"--service\0{victim}\0"), signal.SIGKILL)
+                killed.add(victim)
+        while run.poll() is None and len(list((tmp_path / "first").glob("part*"))) < 5:
+            select.select([], [], [], 0.01)
+        run.kill()
+    assert killed or how
+    assert len(list((tmp_path / "first").glob("part*"))) >= 5
+    assert call("run", *options, folder=tmp_path).code == 0
+    assert (parts(tmp_path / "first"), parts(tmp_path / "run/second/parts")) == calm
+    if not how:
+        left = {path.name for path in (tmp_path / "run/second").iterdir() if not path.name.startswith("checkpoint")}
+        assert left == {"parts"}, "nothing stays in the spool"
 
 
 def test_a_fork_begins_its_parts_with_its_first_frame(config: Path, tmp_path: Path) -> None:

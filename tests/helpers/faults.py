@@ -1,0 +1,141 @@
+"""What goes wrong, what is seen of it, what is lost and what to do: a record for each fault that a test makes.
+
+The table of docs/operations.md is made of them by ``python -m faults``, which runs the tests.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+BEGIN = "<!-- made by python -m faults -->"
+END = "<!-- to here -->"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the table; what stands between backticks in `seen` is there to be read, word by word."""
+
+    what: str
+    seen: str
+    lost: str = "nothing"
+    do: str = "nothing"
+    code: str = "0"
+
+
+FAULTS = {
+    # Processes.
+    "killed": Fault("a service is killed, crashes, or runs out of memory", "`restarting (restart 1)`"),
+    "asked": Fault(
+        "somebody sends SIGTERM to one service", "`restarting (restart 1)`", do="signal the supervisor instead"
+    ),
+    "stopped": Fault(
+        "a service hangs, or is held (SIGSTOP)",
+        "`waiting` before it; a [watchdog](#as-a-service) restarts the run",
+        do="let it go on, or kill it",
+    ),
+    "crash loop": Fault(
+        "a service dies five times without progress",
+        "`5 times` without progress, its last words",
+        do="mend it, resume",
+        code="1",
+    ),
+    "supervisor": Fault("the supervisor is killed", "nothing; all is gone", do="resume", code="–"),
+    "terminal": Fault("the terminal is closed", "`stopped and saved`", do="resume"),
+    "pipe": Fault("the reader of a pipe has gone", "nothing; all is saved", do="resume", code="1"),
+    "cannot save": Fault(
+        "a service cannot save when asked to stop",
+        "its last words and where its log is",
+        "nothing saved",
+        "mend it, resume",
+        "1",
+    ),
+    # What the machine has no more of.
+    "full": Fault("the disk is full", "the file, `No space left on device`", "nothing saved", "make room, resume", "1"),
+    "read-only": Fault(
+        "the folder becomes read-only",
+        "the file, `Read-only file system`",
+        "nothing saved",
+        "make it writable, resume",
+        "1",
+    ),
+    "slow": Fault("the disk is slow", "the run goes on; checkpoints come less often", do="`run.checkpoint_every`"),
+    "descriptors": Fault(
+        "a service has too few file descriptors",
+        "`Too many open files`",
+        "nothing saved",
+        "raise the limit, resume",
+        "1",
+    ),
+    "clock": Fault("the clock is set back or forth", "nothing; no result depends on it"),
+    # The network.
+    "peer gone": Fault(
+        "a service on another host is gone", "`waiting` before it, no frames behind it", do="start it again"
+    ),
+    "partition": Fault(
+        "a connection is cut, half-open",
+        "`waiting`; it goes on within 30 s of its return",
+    ),
+    "delay": Fault("200 ms of delay each way", "fewer frames a second: 64 for each round trip at most"),
+    "address": Fault(
+        "another process has an address", "`address already in use`, at once", do="another address", code="2"
+    ),
+    "tap": Fault("others publish at a tap's address", "`passing over a status`, why", do="another address"),
+    # Files.
+    "folder": Fault("the run folder is removed", "`cannot be started`, the path", "what was saved", "a new run", "1"),
+    "checkpoint": Fault("the newest checkpoint is damaged", "a warning in its log", "see below"),
+    "added": Fault(
+        "recordings or pictures are added", "`left out, added since this run began`", do="a new run takes them"
+    ),
+    "missing": Fault(
+        "one of them is missing or has changed",
+        "`is not what it was when this run began`",
+        do="put it back, resume",
+        code="2",
+    ),
+    "record": Fault("`run.json` is damaged", "one line with its name", "the summary", "`--fresh`, or put it back", "2"),
+    "configuration": Fault(
+        "the folder holds another configuration",
+        "the keys that differ",
+        do="go back, another folder, `--fresh`",
+        code="2",
+    ),
+    "supervisors": Fault(
+        "another supervisor has the folder", "`in use by process`", do="wait, or stop that one", code="2"
+    ),
+}
+
+
+def fault(name: str) -> pytest.MarkDecorator:
+    """Say that a test makes a fault."""
+    assert name in FAULTS, name
+    return pytest.mark.fault(name)
+
+
+def see(name: str, *texts: str) -> None:
+    """Check that the words of a fault's record are in what was seen."""
+    words = re.findall(r"`([^`]+)`", FAULTS[name].seen)
+    assert words, f"{name}: there is nothing to be seen"
+    for word in words:
+        assert any(word in text for text in texts), f"{name}: no {word!r} in {texts}"
+
+
+def table() -> list[str]:
+    """Return the lines of the table."""
+    heads = ("what happens", "what you see", "what is lost", "what to do", "code")
+    rows = [(one.what, one.seen, one.lost, one.do, one.code) for one in FAULTS.values()]
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+
+
+def write(page: Path) -> None:
+    """Put the table into a page, in the place of the one that is there."""
+    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_table(text: str) -> str:
+    """Return the text of a page with the table as it is now."""
+    before, _, rest = text.partition(BEGIN)
+    _, end, behind = rest.partition(END)
+    assert end, f"the page has no {BEGIN} and {END}"
+    return "\n".join([before + BEGIN, "", *table(), "", END + behind])
