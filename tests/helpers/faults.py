@@ -31,12 +31,12 @@ FAULTS = {
         "somebody sends SIGTERM to one service", "`restarting (restart 1)`", do="signal the supervisor instead"
     ),
     "stopped": Fault(
-        "a service hangs, or is held (SIGSTOP)",
-        "`waiting` before it; a [watchdog](#as-a-service) restarts the run",
-        do="let it go on, or kill it",
+        "a service hangs, or is held",
+        "`waiting` before it; the watchdog restarts the run",
+        do="kill it",
     ),
     "crash loop": Fault(
-        "a service dies five times without progress",
+        "it dies five times without progress",
         "`5 times` without progress, its last words",
         do="mend it, resume",
         code="1",
@@ -62,7 +62,7 @@ FAULTS = {
     ),
     "slow": Fault("the disk is slow", "the run goes on; checkpoints come less often", do="`run.checkpoint_every`"),
     "descriptors": Fault(
-        "a service has too few file descriptors",
+        "a service has too few descriptors",
         "`Too many open files`",
         "nothing saved",
         "raise the limit, resume",
@@ -71,7 +71,7 @@ FAULTS = {
     "clock": Fault("the clock is set back or forth", "nothing; no result depends on it"),
     # The network.
     "peer gone": Fault(
-        "a service on another host is gone", "`waiting` before it, no frames behind it", do="start it again"
+        "a service is gone with its host", "`waiting` before it, no frames behind it", do="start it again"
     ),
     "partition": Fault(
         "a connection is cut, half-open",
@@ -84,7 +84,10 @@ FAULTS = {
     "tap": Fault("others publish at a tap's address", "`passing over a status`, why", do="another address"),
     # Files.
     "folder": Fault("the run folder is removed", "`cannot be started`, the path", "what was saved", "a new run", "1"),
-    "checkpoint": Fault("the newest checkpoint is damaged", "a warning in its log", "see below"),
+    "checkpoint": Fault("the newest checkpoint is damaged", "a warning with its name"),
+    "part": Fault(
+        "a part of the recorder, or of a file sink, is damaged", "a warning with its name", "its frames, counted"
+    ),
     "added": Fault(
         "recordings or pictures are added", "`left out, added since this run began`", do="a new run takes them"
     ),

@@ -5,6 +5,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from helpers.faults import fault
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Mark, Output
@@ -200,6 +201,7 @@ DAMAGE = {
 }
 
 
+@fault("part")
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_damaged_part_is_named_and_counted_and_the_rest_is_there(tmp_path, caplog, damage, which):
