@@ -3,6 +3,10 @@
 import json
 import random as randoms
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import zmq
@@ -187,3 +191,78 @@ def damage(path, random: randoms.Random) -> None:
             for _ in range(random.choice((1, 1, 5, 50))):
                 content[random.randrange(len(content))] = random.randrange(256)
     path.write_bytes(content)
+
+
+LIVE = """
+[run]
+folder = "run"
+checkpoint_every = 16
+
+[source]
+kind = "devices"
+bind = "ipc://{folder}/devices"
+ends = true
+idle_seconds = 1000.0
+
+[source.journal]
+enabled = true
+part = "256 KiB"
+
+[[stage]]
+name = "windows"
+kind = "windows"
+form = "waveform"
+length = 4
+hop = 2
+
+[[stage]]
+name = "learner"
+kind = "learner"
+n_components = 4
+warmup = 300
+"""
+
+
+@torture(minutes=30, short=None)
+def verified_kills(trial: Trial) -> str:
+    """A live run whose processes were killed is what its journal gives, to the last bit."""
+    need(installed("mcap"), "mcap")
+    from helpers.kills import Deployment
+
+    from stream_infomax.run.verify import verify
+
+    total, killed, runs, frames = trial.times(100, least=3), 0, 0, 0
+    while killed < total:
+        kills = min(10, total - killed)
+        folder = trial.folder / str(runs)
+        folder.mkdir()
+        deployment = Deployment(folder, LIVE.format(folder=folder), ("source", "windows", "learner"))
+        with device_at(f"ipc://{folder}/devices", 300 * kills):
+            done = deployment.killed("run", trial.random(runs), kills)
+        verdict = verify(folder / "run", lambda *_: None)
+        assert verdict.same, [one.difference for one in verdict.compared]
+        assert verdict.first == 0, "it was computed from the beginning"
+        killed, runs, frames = killed + done.count, runs + 1, frames + verdict.end
+        trial.progress(min(killed, total), total)
+    return f"{killed} kills in {runs} runs, {frames:,} frames computed again, 0 differing bits"
+
+
+@contextmanager
+def device_at(address: str, n: int) -> Iterator[None]:
+    """A device that sends so many messages, one every few milliseconds, and ends its stream."""
+    program = f"""
+import time
+import numpy as np
+from stream_infomax import Push
+rows = np.random.default_rng(0).laplace(size=({n}, 16, 2)).astype(np.float32)
+with Push({address!r}, "ear", rate=1000.0, timeout=600) as push:
+    for block in rows:
+        push(block)
+        time.sleep(0.004)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
