@@ -84,6 +84,19 @@ def test_goes_on_with_the_same_bits(name, way, tmp_path, spawned):
     same(go_on(one, held.feed, held.before), expected)  # the copy has left the original alone
 
 
+@pytest.mark.filterwarnings("ignore:overflow|invalid value")
+@pytest.mark.parametrize("name", [name for name, held in HELD.items() if hasattr(held.make(), "state")])
+def test_a_state_is_of_its_moment(name):
+    """A thread writes it to the disk while the object goes on."""
+    held = HELD[name]
+    one = held.make()
+    go_on(one, held.feed, 0, held.before)
+    state = one.state()
+    before = copy.deepcopy(state)
+    go_on(one, held.feed, held.before)
+    same_state(state, before)
+
+
 @pytest.mark.parametrize("name", [name for name, held in HELD.items() if hasattr(held.make(), "get_params")])
 def test_a_clone_begins_afresh_with_the_same_parameters(name):
     clone = pytest.importorskip("sklearn.base").clone
@@ -152,3 +165,18 @@ def same(made, expected):
     for one, other in zip(made, expected, strict=True):
         assert one.dtype == other.dtype
         np.testing.assert_array_equal(one, other)
+
+
+def same_state(one, other):
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            same_state(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for left, right in zip(one, other, strict=True):
+            same_state(left, right)
+    elif hasattr(one, "__array__"):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    else:
+        assert repr(one) == repr(other)

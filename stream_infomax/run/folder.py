@@ -31,6 +31,7 @@ from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_
 from stream_infomax.service.service import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.state.nesting import check_json
+from stream_infomax.state.numbered import PAGE, PAGES
 from stream_infomax.state.private import private
 
 FORMAT = 2
@@ -46,6 +47,8 @@ PARTS = "parts"
 OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\.tmp|\.parts\.json(\.tmp)?")
 # What a live source accepted, in the folder JOURNAL in its own.
 OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp")
+# Pages of the checkpoints, in the folder PAGES in the service's.
+OF_PAGES = re.compile(rf"{PAGE.pattern}(\.tmp)?")
 BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))
 WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
@@ -253,7 +256,8 @@ class RunFolder:
             if folder.is_symlink():
                 raise ConfigError(f"{folder} is a symbolic link; nothing is removed through one, do it yourself")
             parts = folder / PARTS
-            for place, pattern in ((parts, OF_PARTS), (folder / JOURNAL, OF_JOURNAL), (folder, KEPT)):
+            below = (parts, OF_PARTS), (folder / JOURNAL, OF_JOURNAL), (folder / PAGES, OF_PAGES)
+            for place, pattern in (*below, (folder, KEPT)):
                 if not place.is_symlink():
                     for kept in filter(pattern.fullmatch, _listed(place)):
                         _remove(place / kept)

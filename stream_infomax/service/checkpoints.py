@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from stream_infomax.frames.contracts import State
-from stream_infomax.state.file import StateFileError, load, save
+from stream_infomax.state.file import StateFileError, load, pages_of, save
 from stream_infomax.state.numbered import CHECKPOINT, frames_behind, next_number, numbered
+from stream_infomax.state.pages import PageStore
 
 _log = logging.getLogger(__name__)
 
@@ -111,6 +112,8 @@ class Checkpoints:
         self.folder = folder
         self.keep = keep
         self._newest: deque[int] = deque(maxlen=min(2, keep))  # where they stand
+        self._pages = PageStore(folder)
+        self._needed: dict[Path, set[str]] = {}  # the pages of those that are there
         folder.mkdir(parents=True, exist_ok=True)
 
     def paths(self) -> list[Path]:
@@ -125,14 +128,23 @@ class Checkpoints:
     def save(self, checkpoint: Checkpoint) -> Path:
         """Write a checkpoint, and forget the oldest beyond `keep`."""
         files = numbered(self.folder, CHECKPOINT)
-        path = self.folder / f"checkpoint-{next_number(files, 1):06d}-at-{checkpoint.processed + 1}.safetensors"
-        save(path, msgspec.structs.asdict(checkpoint))
+        number = next_number(files, 1)
+        path = self.folder / f"checkpoint-{number:06d}-at-{checkpoint.processed + 1}.safetensors"
+        self._pages.half = number % min(2, self.keep)
+        save(path, msgspec.structs.asdict(checkpoint), self._pages)
         self._newest.append(checkpoint.processed)
         for _, old in files[: max(0, len(files) + 1 - self.keep)]:
             old.unlink(missing_ok=True)
         for left in self.folder.glob("checkpoint-*.tmp"):  # by a process that was killed while it wrote
             left.unlink(missing_ok=True)
+        self._forget()
         return path
+
+    def _forget(self) -> None:
+        """Remove the pages that no checkpoint needs."""
+        there = {path: self._needed.get(path) for path in self.paths()}
+        self._needed = {path: _pages_of(path) if names is None else names for path, names in there.items()}
+        self._pages.forget(set().union(*self._needed.values()))
 
     def latest(self) -> Checkpoint | None:
         """Return the newest checkpoint, None where there is no checkpoint yet.
@@ -150,6 +162,8 @@ class Checkpoints:
         for path in reversed(self.paths()):
             try:
                 found.append(read(path))
+                self._needed[path] = pages_of(path)
+                self._pages.trust(self._needed[path])
             except StateFileError as error:
                 _log.warning("%s; the checkpoint before it is used", error)
                 damaged.append(path)
@@ -163,6 +177,13 @@ class Checkpoints:
             path.replace(path.with_name(path.name + ".damaged"))
         self._newest.extend(one.processed for one in reversed(found))
         return found[0] if found else None
+
+
+def _pages_of(path: Path) -> set[str]:
+    try:
+        return pages_of(path)
+    except StateFileError:  # it is damaged: nobody reads it
+        return set()
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change: Collection[str] = ()) -> list[str]:

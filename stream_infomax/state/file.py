@@ -1,15 +1,14 @@
 """A state on disk: a tree of numpy arrays and JSON values in one safetensors file, written atomically.
 
 The arrays are the file's tensors; the tree with their names in it, the format's version and a digest of everything
-stand in the file's metadata. A file is either whole or refused: never pickle, never half a state.
+stand in the file's metadata. A file is either whole or refused: never pickle, never half a state. What is large may lie
+in pages beside it, which the tree names.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeAlias
@@ -17,22 +16,34 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as to_bytes
 
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.nesting import check_json
+from stream_infomax.state.pages import LARGE, Paged, PageStore, paged, read_pages
+from stream_infomax.state.replacing import replacing, sync_folder
 
-__all__ = ["StateFileError", "Tree", "copied", "load", "replacing", "save"]
+__all__ = ["StateFileError", "Tree", "copied", "load", "pages_of", "replacing", "save", "sync_folder"]
 
 FORMAT = 1
-_ARRAY = "$array"
+_ARRAY, _PAGES = "$array", "$pages"
+# The arrays that a safetensors file holds, by their kind and bytes.
+_TYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8")
 
-# Dicts with texts for keys, lists, JSON values and numpy arrays.
+# Dicts with texts for keys, lists, JSON values, numpy arrays and what is `Paged`.
 Tree: TypeAlias = dict[str, Any]
 
 
-def save(path: Path, tree: Tree) -> None:
+def save(path: Path, tree: Tree, pages: PageStore | None = None) -> None:
     """Write `tree` to `path`: at any moment either the old file or the whole new one is there.
+
+    Parameters
+    ----------
+    path
+        The file.
+    tree
+        What it holds.
+    pages
+        Where large arrays are kept, in the same folder; None: in the file.
 
     Raises
     ------
@@ -42,11 +53,35 @@ def save(path: Path, tree: Tree) -> None:
         Where the tree holds something that is neither an array nor a JSON value; names the key.
     """
     arrays: dict[str, npt.NDArray[Any]] = {}
-    text = json.dumps(_split(tree, "", arrays))
+    text = json.dumps(_split(tree, "", arrays, pages))
     metadata = {"format": str(FORMAT), "tree": text, "digest": _digest(text, arrays)}
-    content = to_bytes(arrays, metadata)
     with replacing(path) as file:
-        file.write(content)
+        _write(file, arrays, metadata)
+
+
+def _write(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file piece by piece: the library copies it as a whole, and no other thread runs meanwhile."""
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": metadata}
+    end = 0
+    for name in order:
+        array = arrays[name]
+        end += array.nbytes
+        header[name] = {
+            "dtype": _type_of(array),
+            "shape": array.shape,
+            "data_offsets": [end - array.nbytes, end],
+        }
+    content = json.dumps(header, separators=(",", ":")).encode()
+    content += b" " * (-len(content) % 8)
+    file.write(len(content).to_bytes(8, "little") + content)
+    for name in order:
+        file.write(arrays[name].data)
+
+
+def _type_of(array: npt.NDArray[Any]) -> str:
+    kind = array.dtype.str[1:]
+    return {"b1": "BOOL", "c8": "C64"}.get(kind, f"{kind[0].upper()}{8 * array.itemsize}")
 
 
 def load(path: Path) -> Tree:
@@ -59,11 +94,7 @@ def load(path: Path) -> Tree:
     """
     try:
         with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            version = metadata.get("format", "")
-            if version != str(FORMAT):
-                what = f"format {version}" if version else "no format named"
-                raise StateFileError(f"{path}: {what}; format {FORMAT} is accepted")
+            metadata = _metadata(path, file)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise StateFileError(f"{path}: not readable: {error}") from error
@@ -76,12 +107,46 @@ def load(path: Path) -> Tree:
         raise StateFileError(f"{path}: its content does not match its digest: damaged")
     try:
         check_json(text.encode())
-        tree = _join(json.loads(text), arrays)
+        tree = _join(json.loads(text), arrays, path.parent)
+    except StateFileError as error:  # of a page
+        raise StateFileError(f"{path}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:  # no JSON, or an array that is not there
         raise StateFileError(f"{path}: its tree makes no sense ({error}): damaged") from error
     if not isinstance(tree, dict):
         raise StateFileError(f"{path}: its tree is a {type(tree).__name__}; accepted is a map: damaged")
     return tree
+
+
+def _metadata(path: Path, file: Any) -> dict[str, str]:
+    metadata: dict[str, str] = file.metadata() or {}
+    version = metadata.get("format", "")
+    if version != str(FORMAT):
+        what = f"format {version}" if version else "no format named"
+        raise StateFileError(f"{path}: {what}; format {FORMAT} is accepted")
+    return metadata
+
+
+def pages_of(path: Path) -> set[str]:
+    """Return the names of the pages that a file needs; raises StateFileError where it is not readable."""
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            text = _metadata(path, file).get("tree", "")
+        check_json(text.encode())
+        return set(_named(json.loads(text)))
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
+        raise StateFileError(f"{path}: not readable: {error}") from error
+
+
+def _named(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if value.keys() == {_PAGES}:
+            yield from value[_PAGES]["names"]
+        else:
+            for child in value.values():
+                yield from _named(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _named(child)
 
 
 def copied(tree: Tree) -> Tree:
@@ -95,58 +160,20 @@ def copied(tree: Tree) -> Tree:
     return copy
 
 
-@contextlib.contextmanager
-def replacing(path: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` when the block ends well, and is on disk then.
-
-    Parameters
-    ----------
-    path
-        The file.
-    temporary
-        Its name until then, in the same folder; None: the same with ``.tmp`` behind.
-
-    Raises
-    ------
-    StateFileError
-        Where the disk does not take it; names the file.
-    """
-    temporary = temporary or path.with_name(path.name + ".tmp")
-    try:
-        with _created(temporary) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise StateFileError(f"{path}: not written: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
-def _created(path: Path) -> IO[bytes]:
-    """Open a new file; what is there under its name, a link for example, is removed and never written to."""
-    path.unlink(missing_ok=True)
-    return path.open("xb")
-
-
-def _split(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:
-    """Return the JSON form of `value`; arrays go to `arrays` under their path."""
-    if isinstance(value, np.ndarray):
-        name = path or "array"
-        while name in arrays:  # {"a/b": …, "a": {"b": …}}
-            name += "'"
-        arrays[name] = value if value.flags.c_contiguous else value.copy(order="C")
-        return {_ARRAY: name}
+def _split(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]], pages: PageStore | None) -> Any:
+    """Return the JSON form of `value`; arrays go to `arrays` under their path, or to `pages`."""
+    if isinstance(value, Paged | np.ndarray):
+        return _put(value, path, arrays, pages)
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"state key {path}/{key!r}: keys are texts")
-        return {_escaped(key): _split(child, f"{path}/{key}" if path else key, arrays) for key, child in value.items()}
+        return {
+            _escaped(key): _split(child, f"{path}/{key}" if path else key, arrays, pages)
+            for key, child in value.items()
+        }
     if isinstance(value, list):
-        return [_split(child, f"{path}/{index}", arrays) for index, child in enumerate(value)]
+        return [_split(child, f"{path}/{index}", arrays, pages) for index, child in enumerate(value)]
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(
@@ -155,20 +182,45 @@ def _split(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:
     )
 
 
+def _put(
+    value: Paged | npt.NDArray[Any], path: str, arrays: dict[str, npt.NDArray[Any]], pages: PageStore | None
+) -> dict[str, Any]:
+    """Put an array where arrays go, and return what stands for it."""
+    if value.dtype.str[1:] not in _TYPES:
+        raise TypeError(f"state key {path}: an array of {value.dtype}; accepted are {', '.join(_TYPES)}")
+    if pages is not None and not isinstance(value, Paged) and value.nbytes >= LARGE:
+        value = paged(_plain(value))
+    if pages is not None and isinstance(value, Paged):
+        return {_PAGES: {"names": pages.keep(value.pages), "shape": list(value.shape), "dtype": value.dtype.str}}
+    name = path or "array"
+    while name in arrays:  # {"a/b": …, "a": {"b": …}}
+        name += "'"
+    arrays[name] = _plain(np.asarray(value))
+    return {_ARRAY: name}
+
+
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the array as its bytes lie in a file: in the order of C, lowest first."""
+    return np.asarray(array, array.dtype.newbyteorder("<"), order="C")
+
+
 def _escaped(key: str) -> str:
     """Return a key that is none of this format's own: streams are called as devices like."""
     return f"${key}" if key.startswith("$") else key
 
 
-def _join(value: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> Any:
+def _join(value: Any, arrays: Mapping[str, npt.NDArray[Any]], folder: Path) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return arrays[value[_ARRAY]]
+        if value.keys() == {_PAGES}:
+            return read_pages(folder, **value[_PAGES])
         return {
-            key.removeprefix("$") if key.startswith("$$") else key: _join(child, arrays) for key, child in value.items()
+            key.removeprefix("$") if key.startswith("$$") else key: _join(child, arrays, folder)
+            for key, child in value.items()
         }
     if isinstance(value, list):
-        return [_join(child, arrays) for child in value]
+        return [_join(child, arrays, folder) for child in value]
     return value
 
 
@@ -179,12 +231,3 @@ def _digest(text: str, arrays: Mapping[str, npt.NDArray[Any]]) -> str:
         digest.update(f"\n{name} {array.dtype} {array.shape}\n".encode())
         digest.update(array.data)
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names of the files in a folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,10 @@ from pathlib import Path
 # A checkpoint of a service: its number, and after how many frames it was written.
 CHECKPOINT = re.compile(r"checkpoint-([0-9]+)-at-([0-9]+)\.safetensors")
 
+# Where pages of large arrays lie beside the checkpoints, and what they are called: see pages.py.
+PAGES = "pages"
+PAGE = re.compile(r"[01]-[0-9a-f]{32}")
+
 
 def numbered(folder: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """Return the files in `folder` whose whole names fit `pattern`, lowest number first.

@@ -146,7 +146,7 @@ def test_start_takes_a_checkpoint_a_services_folder_or_a_runs(config: Path, tmp_
         kept.save(
             Checkpoint(log="", processed=number, finished=True, lost={}, config={}, source={}, stages=states, sinks={})
         )
-    (checkpoint,) = (tmp_path / "other" / "learner").iterdir()
+    (checkpoint,) = (tmp_path / "other" / "learner").glob("checkpoint-*")
     for start in (checkpoint, checkpoint.parent, tmp_path / "other"):
         assert check(config, set=(f"stage.learner.start={start}",)) == 0
     with pytest.raises(ConfigError, match=r"stage\.learner\.start = .*: holds the stages classifier; accepted"):

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.state.pages import Paged
 
 WORDS = ("one", "two", "three")
 
@@ -124,6 +125,7 @@ def same_tree(one, other):
     """Whether two states are the same to the bit."""
     if isinstance(one, dict):
         return one.keys() == other.keys() and all(same_tree(one[key], other[key]) for key in one)
-    if isinstance(one, np.ndarray):
+    if isinstance(one, Paged | np.ndarray):
+        one, other = np.asarray(one), np.asarray(other)
         return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
     return repr(one) == repr(other)

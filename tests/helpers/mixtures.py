@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from stream_infomax.state.pages import Paged
+
 
 def mixed_sources(n, k, seed=0, kind="laplace"):
     rng = np.random.default_rng(seed)
@@ -27,7 +29,7 @@ def same(left, right):
             inner = same(left[name], right[name])
             if inner:
                 return f"{name}/{inner}"
-        elif isinstance(left[name], np.ndarray):
+        elif isinstance(left[name], Paged | np.ndarray):
             if left[name].dtype != right[name].dtype or not np.array_equal(left[name], right[name], equal_nan=True):
                 return name
         elif left[name] != right[name] and not (left[name] != left[name] and right[name] != right[name]):  # two NaN

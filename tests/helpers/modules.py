@@ -7,6 +7,7 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.contrast import ContrastStage
+from stream_infomax.state.pages import Paged
 
 SMALL = {"width": 8, "rows": 200, "excerpt": 60, "anchors": 32, "negatives": 16}
 
@@ -60,7 +61,7 @@ def same_state(one, other):
         assert one.keys() == other.keys()
         for key in one:
             same_state(one[key], other[key])
-    elif isinstance(one, np.ndarray):
+    elif isinstance(one, Paged | np.ndarray):
         assert np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
     else:
         assert one == other or one != one

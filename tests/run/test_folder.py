@@ -102,6 +102,9 @@ def test_fresh_removes_the_run_and_nothing_else(tmp_path: Path) -> None:
         with_frames(folder / service)
     for name in ("checkpoint-1000000-at-7.safetensors.damaged", "part-000000.safetensors.tmp", "letter.txt"):
         (folder / "learner" / name).write_text("x")
+    (folder / "learner" / "pages").mkdir()
+    for name in (f"0-{'a' * 32}", f"1-{'a' * 32}.tmp"):
+        (folder / "learner" / "pages" / name).write_text("x")
     for name in ("learner.log", "learner.tap", "history.csv", "filters.png", "filters-learner.png", "notes.txt"):
         (folder / name).write_text("x")
     (folder / "filters-of-my-own.png").write_text("x")

@@ -9,8 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.state.kept import Kept
+from stream_infomax.state.pages import PAGE_BYTES, Page, Paged
 
 Floats = NDArray[np.floating[Any]]
+
+PAGE = PAGE_BYTES // 4  # numbers of a page
 
 
 class RowMemory(Kept):
@@ -44,6 +47,8 @@ class RowMemory(Kept):
         self.written = 0
         self.draws = 0
         self.since = 0
+        # What states show of the ring, by the number of the piece; none is written into.
+        self._pages: dict[int, Page] = {}
 
     @property
     def filled(self) -> int:
@@ -59,6 +64,8 @@ class RowMemory(Kept):
         rows = rows[-len(self.rows) :]
         start = self.written % len(self.rows)
         first = min(len(rows), len(self.rows) - start)
+        self._leave(start, first)
+        self._leave(0, len(rows) - first)
         self.rows[start : start + first] = rows[:first]
         self.rows[: len(rows) - first] = rows[first:]
         self.written += len(rows)
@@ -72,8 +79,27 @@ class RowMemory(Kept):
         out -= shift
 
     def state(self) -> dict[str, Any]:
-        """Return the rows that are there, and the two counters."""
-        return super().state() | {"rows": self.rows[: min(self.written, len(self.rows))].copy()}
+        """Return the rows that are there, and the counters; the rows are shared until they make room for others."""
+        there = self.rows[: min(self.written, len(self.rows))].reshape(-1)
+        pages = []
+        for number, start in enumerate(range(0, len(there), PAGE)):
+            piece = there[start : start + PAGE]
+            page = self._pages.get(number)
+            if page is None or len(page) != len(piece):
+                page = self._pages[number] = Page(piece)
+            pages.append(page)
+        shape = (len(there) // self.rows.shape[1], self.rows.shape[1])
+        return super().state() | {"rows": Paged(pages, shape, there.dtype)}
+
+    def _leave(self, start: int, n: int) -> None:
+        """Let the pages be what they were that show any of n rows from `start` on."""
+        width = self.rows.shape[1]
+        for number in range(start * width // PAGE, -(-(start + n) * width // PAGE) if n else 0):
+            if page := self._pages.pop(number, None):
+                page.leave()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_pages": {}}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned; raises ValueError where the rows do not fit."""
@@ -84,6 +110,7 @@ class RowMemory(Kept):
                 "restore into a learner with the same `memory`"
             )
         super().restore(state)
+        self._leave(0, len(rows))
         self.rows[: len(rows)] = rows
 
 
