@@ -77,7 +77,7 @@ def test_upstream_keeps_what_the_second_newest_is_not_behind(tmp_path):
     assert only.safe == 9
 
 
-SLOW_DISK = """
+SLOW_DISK = r"""
 import os, sys
 from pathlib import Path
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
