@@ -60,7 +60,9 @@ FAULTS = {
         "make it writable, resume",
         "1",
     ),
-    "slow": Fault("the disk is slow", "the run goes on; checkpoints come less often", do="`run.checkpoint_every`"),
+    "slow": Fault(
+        "the disk is slow", "fewer frames a second, once logs are full before a checkpoint is written", do="larger logs"
+    ),
     "descriptors": Fault(
         "a service has too few descriptors",
         "`Too many open files`",
