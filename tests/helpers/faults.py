@@ -60,9 +60,7 @@ FAULTS = {
         "make it writable, resume",
         "1",
     ),
-    "slow": Fault(
-        "the disk is slow", "fewer frames a second, once logs are full before a checkpoint is written", do="larger logs"
-    ),
+    "slow": Fault("the disk is slow", "fewer frames a second, where logs are short", do="larger logs"),
     "descriptors": Fault(
         "a service has too few descriptors",
         "`Too many open files`",

@@ -27,8 +27,8 @@ def leaves(value: object, path: str = "") -> dict[str, bytes]:
     """Return the bytes of every leaf of a state."""
     if isinstance(value, dict):
         return {key: leaf for name, child in value.items() for key, leaf in leaves(child, f"{path}/{name}").items()}
-    if isinstance(value, np.ndarray):
-        return {path: value.tobytes()}
+    if hasattr(value, "__array__"):
+        return {path: np.asarray(value).tobytes()}
     return {path: json.dumps(value).encode()}
 
 
