@@ -27,7 +27,7 @@ def first_difference(here: Any, there: Any, path: str = "") -> str:
                 return different
         return ""
     one, other = np.asarray(here), np.asarray(there)
-    if (one.dtype, one.shape) != (other.dtype, other.shape) and isinstance(here, np.ndarray):
+    if (one.dtype, one.shape) != (other.dtype, other.shape) and (one.ndim or other.ndim):
         return f"{path}: {one.dtype} {one.shape} computed, {other.dtype} {other.shape} in the run"
     if one.dtype.hasobject or one.dtype != other.dtype:
         return "" if here == there else f"{path}: {printable(repr(here))} computed, {printable(repr(there))} in the run"

@@ -60,6 +60,26 @@ FAULTS = {
         "make it writable, resume",
         "1",
     ),
+    "journal stop": Fault(
+        "the disk of a [journal](journal.md) is full",
+        "`nothing is accepted until there is room`, in its log",
+        do="make room",
+        code="–",
+    ),
+    "journal drop": Fault(
+        'the same, with `on_full = "drop"`',
+        "`its frames are in no journal until there is room`",
+        "the journal of these frames, counted",
+        "make room",
+        "–",
+    ),
+    "journal torn": Fault(
+        "the machine dies while a journal is written",
+        "`damaged at the death before`, where it tore a file",
+        "what came in the last `flush_seconds`",
+        "resume",
+        "–",
+    ),
     "slow": Fault("the disk is slow", "fewer frames a second, where logs are short", do="larger logs"),
     "descriptors": Fault(
         "a service has too few descriptors",

@@ -12,13 +12,11 @@ import zmq
 from helpers import devices
 from helpers.chains import features
 from helpers.extras import extra
-from helpers.toys import Device
+from helpers.journals import Life, push, until
 
 extra("mcap")
-from stream_infomax.frames.contracts import Mark, Pipeline  # noqa: E402
+from stream_infomax.frames.contracts import Mark  # noqa: E402
 from stream_infomax.journal.mending import parts_in  # noqa: E402
-from stream_infomax.journal.settings import JournalSettings  # noqa: E402
-from stream_infomax.service.process import FromSource, Service, opened  # noqa: E402
 from stream_infomax.service.signals import Signals  # noqa: E402
 from stream_infomax.sinks.store import FrameStore  # noqa: E402
 from stream_infomax.sources.devices import DevicesSource  # noqa: E402
@@ -31,12 +29,6 @@ def device(context, tmp_path):
     socket = context.socket(zmq.PUSH)
     socket.connect(f"ipc://{tmp_path}/device")
     return socket
-
-
-def push(device, numbers, end=False):
-    last = list(numbers)[-1]
-    for number in numbers:
-        device.send_string(f"{number} end" if end and number == last else str(number))
 
 
 def numbers_in(kept):
@@ -71,35 +63,10 @@ def test_what_was_accepted_is_read_though_all_die(chain, device, tmp_path):
     assert made.saved("a").lost == {}
 
 
-class Life:
-    """Lives of a source in this process, with a recorder."""
-
-    def __init__(self, folder, source=None, **journal):
-        self.folder = folder
-        self.source = source or (lambda: Device(f"ipc://{folder}/device"))
-        settings = JournalSettings(enabled=True, **journal)
-        self.service = Service(
-            name="source", outlet="", tap=f"ipc://{folder}/tap", folder=folder / "source", journal=settings
-        )
-
-    def opened(self, signals):
-        return opened(
-            self.service, FromSource(self.source()), Pipeline([]), [FrameStore(self.folder / "kept")], signals
-        )
-
-    def kept(self):
-        return [(frame.offset, int(frame.labels["number"])) for frame in FrameStore(self.folder / "kept").frames()]
-
-
 @pytest.fixture
 def signals():
     with closing(Signals()) as made:
         yield made
-
-
-def until(loop, offset):
-    while loop.newest < offset:
-        loop.turn()
 
 
 def test_in_one_process_too(tmp_path, device, signals):
