@@ -1,5 +1,6 @@
 """The other end of NOTIFY_SOCKET: what a process tells the service manager that has started it."""
 
+import select
 import socket
 from pathlib import Path
 
@@ -34,6 +35,14 @@ class Manager:
                 found.append(self.socket.recv(4096).decode())
             except BlockingIOError:
                 return found
+
+    def until(self, words: str) -> list[str]:
+        """Wait until this is said; return all that came up to then."""
+        found: list[str] = []
+        while words not in found:
+            select.select([self.socket], [], [])
+            found += self.heard()
+        return found
 
     def close(self) -> None:
         """Go away."""

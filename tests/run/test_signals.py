@@ -74,17 +74,21 @@ def test_a_service_that_is_asked_to_stop_by_somebody_else_goes_on(folder: Path, 
 @fault("terminal")
 def test_a_closed_terminal_saves_and_the_same_command_resumes(folder: Path) -> None:
     long = ("pipeline.toml", "--set", "source.frames=400")  # 25 s
-    manager = Manager(folder)
+    manager = Manager(folder, watchdog=3.0)
     with started("run", *long, folder=folder, **manager.environment) as (process, _):
         until(folder, "learner", 20)
+        learner = child_of(process.pid, "--service\0learner")
+        os.kill(learner, signal.SIGSTOP)
+        assert "READY=1" in manager.until("STATUS=nothing heard of learner for 3 s")
+        manager.heard()
+        os.kill(learner, signal.SIGCONT)
+        manager.until("WATCHDOG=1")
         process.send_signal(signal.SIGHUP)
         end = ended(process)
     assert (end.code, end.errors) == (0, "")
     assert "stopped and saved" in end.output
-    told = manager.heard()
+    assert manager.heard()[-1] == "STOPPING=1"
     manager.close()
-    assert {"READY=1", "WATCHDOG=1"} <= set(told)
-    assert told[-1] == "STOPPING=1"
     stopped = [line for line in end.output.splitlines() if line.endswith(": stopped")]
     assert stopped == [f"{name}: stopped" for name in ("source", "windows", "learner")]
     resumed = call("run", *long, "--set", "source.pace=fast", folder=folder)
