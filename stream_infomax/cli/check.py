@@ -13,6 +13,7 @@ from stream_infomax.run.settings import Changes, read
 
 if TYPE_CHECKING:
     from stream_infomax.configuration.tables import SourceTable, StageTable, Table
+    from stream_infomax.journal.settings import JournalSettings
     from stream_infomax.settings.outline import Outline
 
 WIDTH = 80
@@ -47,6 +48,8 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
         labels = "; labels: " + ", ".join(f"{name} ({n})" for name, n in source.labels.items()) if source.labels else ""
         frames = "" if source.live else f", {source.frames:,} frames"
         yield from _entry("data", f"{source.about}{frames}{labels}")
+        if source.live:
+            yield from _entry("journal", _journal(config.source.journal))
         left_out = ", ".join(f"{count:,} {what}" for what, count in source.left_out.items() if count)
         if left_out:
             yield from _entry("left out", left_out)
@@ -65,6 +68,15 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     for name, outline in outlines.items():
         if outline is not None and outline.warning:
             yield from _entry("warning", f"{name}: {outline.warning}")
+
+
+def _journal(given: JournalSettings) -> str:
+    """Return what is kept of what a live source gives."""
+    if not given.enabled:
+        return "none: what the source gave is lost where it dies before its readers have it"
+    bounds = [f"{given.keep}"] if given.keep else []
+    bounds += [f"{given.keep_seconds:g} s"] if given.keep_seconds else []
+    return f"kept, {' and '.join(bounds) or 'all of it'}; flushed every {given.flush_seconds:g} s"
 
 
 def _table(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -13,7 +14,6 @@ from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
 from mcap.records import Channel, Chunk, Metadata, Schema
-from mcap.stream_reader import get_chunk_data_stream
 from mcap.summary import Summary
 from mcap.writer import MCAP0_MAGIC
 
@@ -23,7 +23,9 @@ from stream_infomax.journal.message import LABELS, Form, decode, read_form
 from stream_infomax.journal.part import ABOUT, FORMAT
 
 # The most bytes of a compressed chunk, unpacked.
-MOST_UNPACKED = 256 << 20
+MOST_UNPACKED = 64 << 20
+# How much of what is damaged is said.
+MOST_WORDS = 20
 # Bytes that are read at once.
 AHEAD = 1 << 18
 
@@ -78,8 +80,8 @@ class PartReader:
         The id of the log and the first offset, as the file says of itself.
     closed
         Whether it is complete, with an index; known when all of it was read.
-    damage
-        What could not be read, in words.
+    damage, n_damaged
+        What could not be read, in words; the first of it, and how much there is.
 
     Raises
     ------
@@ -92,6 +94,7 @@ class PartReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage: list[str] = []
+        self.n_damaged = 0
         self.closed = False
         self.log, self.first = "", 0
         self._schemas: dict[int, Form] = {}
@@ -118,7 +121,7 @@ class PartReader:
                 if frame.offset != message.offset:
                     raise ValueError(f"its offset is {frame.offset}")
             except (ValueError, FrameError) as error:
-                self.damage.append(f"frame {message.offset}: {error}")
+                self._passed_over(f"frame {message.offset}: {error}")
                 continue
             yield Entry(frame, parts, note, message.came)
 
@@ -139,6 +142,7 @@ class PartReader:
     def _messages(self, start: int, *, whole: bool = True) -> Iterator[_Message]:
         """Yield the messages from the offset `start` on, with or without their data."""
         self.damage.clear()
+        self.n_damaged = 0
         self.closed = False
         with self.path.open("rb", AHEAD) as file:
             file.seek(8)
@@ -153,7 +157,7 @@ class PartReader:
                 offset = self.first + ((number - self.first) & 0xFFFFFFFF)
                 known = self._channels.get(channel)
                 if known is None:
-                    self.damage.append(f"byte {at}: a message of a channel that nobody described")
+                    self._passed_over(f"byte {at}: a message of a channel that nobody described")
                 elif offset >= start:
                     yield _Message(offset, came, file.read(length - _MESSAGE.size) if whole else b"", known)
             elif opcode in (Opcode.SCHEMA, Opcode.CHANNEL):
@@ -187,8 +191,14 @@ class PartReader:
             else:
                 following = None if packed else self._chunk_after(begin)
                 at = size if following is None else following
-                self.damage.append(f"byte {begin}: {at - begin} bytes are no whole record")
+                self._passed_over(f"byte {begin}: {at - begin} bytes are no whole record")
             file.seek(at)
+
+    def _passed_over(self, text: str) -> None:
+        """Note what could not be read."""
+        self.n_damaged += 1
+        if len(self.damage) < MOST_WORDS:
+            self.damage.append(text)
 
     def _chunk_after(self, place: int) -> int | None:
         """Return where the next chunk behind a place begins, as the index says; None where nothing does."""
@@ -202,10 +212,13 @@ class PartReader:
             chunk = Chunk.read(ReadDataStream(io.BytesIO(content)))
             if chunk.uncompressed_size > MOST_UNPACKED:
                 raise ValueError(f"{chunk.uncompressed_size} bytes unpacked; accepted are {MOST_UNPACKED}")
-            stream, length = get_chunk_data_stream(chunk, validate_crc=True)
-            return stream.read(length)
+            unpacked = _unpack(chunk)
+            wrong = chunk.uncompressed_crc and chunk.uncompressed_crc != zlib.crc32(unpacked)
+            if wrong or len(unpacked) != chunk.uncompressed_size:
+                raise ValueError("its checksum or its size is wrong")
+            return unpacked
         except Exception as error:  # noqa: BLE001  (whatever the decompressors raise)
-            self.damage.append(f"byte {at}: a chunk that cannot be unpacked: {error}")
+            self._passed_over(f"byte {at}: a chunk that cannot be unpacked: {error}")
             return b""
 
     def _describe(self, opcode: int, content: bytes, at: int) -> None:
@@ -220,7 +233,7 @@ class PartReader:
                 name = channel.metadata.get("stream", channel.topic.removesuffix(LABELS))
                 self._channels[channel.id] = _Known(self._schemas[channel.schema_id], name)
         except (McapError, ValueError, KeyError, struct.error) as error:
-            self.damage.append(f"byte {at}: {error!r}")
+            self._passed_over(f"byte {at}: {error!r}")
 
     def _take_about(self, content: bytes) -> None:
         """Take in what the file says of itself. Raises ValueError where it is of another format."""
@@ -234,3 +247,18 @@ class PartReader:
             self.log, self.first = about["log"], int(about["first"])
         except (McapError, ValueError, KeyError, struct.error) as error:
             raise ValueError(f"{self.path}: no journal of this version: {error}") from error
+
+
+def _unpack(chunk: Chunk) -> bytes:
+    """Return the bytes in a compressed chunk, no more than it says and one; never what a packed size claims."""
+    most = chunk.uncompressed_size + 1
+    if chunk.compression == "zstd":
+        import zstandard
+
+        with zstandard.ZstdDecompressor(max_window_size=MOST_UNPACKED).stream_reader(chunk.data) as stream:
+            return bytes(stream.read(most))
+    if chunk.compression == "lz4":
+        import lz4.frame
+
+        return bytes(lz4.frame.LZ4FrameDecompressor().decompress(chunk.data, most))
+    raise ValueError(f"compression {chunk.compression!r}; accepted are zstd and lz4")

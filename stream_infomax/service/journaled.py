@@ -52,7 +52,7 @@ class JournaledFeed(LiveFeed):
         return (self._over or self.source.finished) and self.next >= self._fresh and self._held is None
 
     def open(self) -> None:
-        """Bring source and labels to where the journal ends, then take the device."""
+        """Bring source and labels to where the journal ends, then take the device; not where the stream has ended."""
         for entry in self.journal.entries(self.next):
             if entry.note:
                 lost, note = msgspec.msgpack.decode(entry.note, type=tuple[dict[str, int], bytes])
@@ -62,7 +62,8 @@ class JournaledFeed(LiveFeed):
             if self.labels:
                 self.labels.again(entry.frame)
         self.pass_over(self.journal.newest + 1)
-        super().open()
+        if not self._over:
+            super().open()
 
     def receive(self) -> Arrival | None:
         """Return the next frame: from the journal where it is there, else a new one, which is written first."""

@@ -180,7 +180,7 @@ class JournalSource:
                 expected = frame.offset + 1
                 found.parts[-1].n_frames += 1
                 self._take(found, frame, newest)
-            found.damaged += len(reader.damage)
+            found.damaged += reader.n_damaged
         if not found.n_frames:
             raise SettingError("start", self.given.start, f"an offset that {self.given.path} has", "no frame is there")
         return found

@@ -15,6 +15,7 @@ STYLES = {
     "starting": "yellow",
     "running": "green",
     "waiting": "cyan",
+    "disk full": "bold red",
     "restarting": "red",
     "stopping": "yellow",
     "stopped": "dim",
@@ -59,8 +60,13 @@ class ServiceRow:
 
     @property
     def state(self) -> str:
-        """What the supervisor says, or ``waiting`` while the buffer is full because the next service is slower."""
+        """What the supervisor says; ``waiting`` while the buffer is full because the next service is slower.
+
+        ``disk full`` while the journal of a source takes nothing.
+        """
         if self._said == "running" and self.status and not self.status.finished:
+            if any(counts.get("journal full") for counts in self.status.counts.values()):
+                return "disk full"
             still = time.monotonic() - self._moved > WAITING_AFTER
             if still and self.status.log_fill >= NEARLY_FULL:
                 return "waiting"

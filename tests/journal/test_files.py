@@ -1,6 +1,7 @@
 """The files of a journal: other programs read them, and the very bytes come back."""
 
 import io
+import tracemalloc
 from contextlib import closing
 
 import numpy as np
@@ -9,8 +10,12 @@ from helpers.extras import extra
 from helpers.journals import frame, label, read, settings, write
 
 extra("mcap")
+import lz4.frame  # noqa: E402
+import zstandard  # noqa: E402
+from mcap.data_stream import RecordBuilder  # noqa: E402
 from mcap.exceptions import EndOfFile  # noqa: E402
 from mcap.reader import make_reader  # noqa: E402
+from mcap.records import Chunk  # noqa: E402
 from mcap.stream_reader import StreamReader  # noqa: E402
 from mcap.writer import CompressionType, Writer  # noqa: E402
 from mcap_ros2.decoder import DecoderFactory  # noqa: E402
@@ -134,3 +139,24 @@ def test_what_is_no_journal_is_refused(tmp_path):
         writer.finish()
     with pytest.raises(ValueError, match="no journal of stream_infomax"):
         PartReader(path)
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4", "none of these"])
+@pytest.mark.parametrize("said", [100, 200 << 20])
+def test_a_chunk_that_unpacks_to_more_than_it_says_or_than_there_may_be_is_passed_over(written, compression, said):
+    folder, messages = written
+    (path,) = parts_in(folder)
+    packed = {"zstd": zstandard.compress, "lz4": lz4.frame.compress}.get(compression, bytes.lstrip)(bytes(100 << 20))
+    chunk = Chunk(compression, packed, 0, 0, 0, said)
+    builder = RecordBuilder()
+    chunk.write(builder)
+    bomb = builder.end()
+    content = path.read_bytes()
+    at = content.index(b"\x0f" + (4).to_bytes(8, "little"))  # where the data end
+    path.write_bytes(content[:at] + bomb + content[at:])
+    reader = PartReader(path)
+    tracemalloc.start()
+    assert len(list(reader.entries())) == len(messages)
+    assert tracemalloc.get_traced_memory()[1] < 5 * len(bomb) + (1 << 20)
+    tracemalloc.stop()
+    assert "a chunk that cannot be unpacked" in reader.damage[0]

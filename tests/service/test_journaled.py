@@ -20,6 +20,7 @@ from stream_infomax.journal.mending import parts_in  # noqa: E402
 from stream_infomax.service.signals import Signals  # noqa: E402
 from stream_infomax.sinks.store import FrameStore  # noqa: E402
 from stream_infomax.sources.devices import DevicesSource  # noqa: E402
+from stream_infomax.sources.several import SeveralSource  # noqa: E402
 from stream_infomax.transport.tap import FRAME, TapReader  # noqa: E402
 
 
@@ -151,3 +152,27 @@ def test_what_devices_count_goes_on_without_a_gap(tmp_path, context, signals):
     assert sent == [data.tobytes() for data in one.sent]
     segments = [frame.segment for frame in kept]
     assert len(set(segments[:4])) == len(set(segments[4:])) == 1, "none begins where nothing is missing"
+
+
+def test_several_devices_inputs_go_on_each_with_its_own(tmp_path, context, signals):
+    places = {name: f"ipc://{tmp_path}/{name}" for name in ("left", "right")}
+    inputs = [{"name": name, "kind": "devices", "bind": place, "ends": True} for name, place in places.items()]
+    life = Life(tmp_path, lambda: SeveralSource(inputs=inputs))
+    left, right = (devices.Device(context, place, name, session=name) for name, place in places.items())
+    with life.opened(signals) as loop:
+        for one in (left, right, left):
+            one.send()
+        until(loop, 2)
+    with life.opened(signals) as loop:
+        right.count += 2  # these never arrive
+        for one in (left, right):
+            one.send()
+            one.tell(end=True)
+        assert loop.run()
+        assert loop.feed.lost == {"perhaps lost in a restart (right)": 2}
+    kept = list(FrameStore(tmp_path / "kept").frames())
+    for one in (left, right):
+        found = [
+            frame.arrays["source"].data.tobytes() for frame in kept if one.stream in frame.stream and not frame.end
+        ]
+        assert found == [data.tobytes() for data in one.sent]

@@ -52,6 +52,14 @@ class TestRow:
         board.update("source", status(100, log_fill=1.0))
         assert "waiting" not in drawn(board)
 
+    def test_a_source_whose_journal_takes_nothing_says_so(self) -> None:
+        row = ServiceRow()
+        row.change("running", 0)
+        row.update(status(9, counts={"source": {"journal full": 1}}))
+        assert row.state == "disk full"
+        row.update(status(9, counts={"source": {"journal full": 0}}))
+        assert row.state == "running"
+
     def test_the_state_of_one_that_stopped_or_whose_buffer_has_room_stays(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
