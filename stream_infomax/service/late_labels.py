@@ -14,8 +14,9 @@ import zmq
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
 from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.transport.guard import Limits
 from stream_infomax.transport.keys import LOCAL, Access
-from stream_infomax.transport.sockets import Bound, receive_from, set_options, without_heartbeats
+from stream_infomax.transport.sockets import Bound, set_options, without_heartbeats
 
 # Segments that are remembered, over all streams; a label for an older one comes too late.
 SEGMENTS = 4096
@@ -23,6 +24,11 @@ SEGMENTS = 4096
 WAITING = 1000
 # A label is a header without arrays; a longer message is none.
 MAX_LABEL_BYTES = 1 << 16
+# Labels of one segment.
+MAX_LABELS = 64
+# Messages taken in one go; the others wait for the next.
+MAX_MESSAGES = 64
+LIMITS = Limits(connections=64, unfinished=4 * MAX_LABEL_BYTES, rate=128, spared=MAX_LABEL_BYTES)
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +72,7 @@ class LateLabels:
         socket: zmq.Socket[bytes] = context.socket(zmq.PULL)
         set_options(socket, MAX_LABEL_BYTES)
         without_heartbeats(socket)
-        self._bound = Bound(socket, address, access)
+        self._bound = Bound(socket, address, access, LIMITS)
         self.socket = socket
         self.address = self._bound.address
         self._streams: dict[str, dict[str, _Segment]] = {}
@@ -106,9 +112,11 @@ class LateLabels:
 
     def receive(self) -> Frame | None:
         """Return a frame without arrays that labels a segment which is over, None where there is none yet."""
-        while not self._ready:
+        for _ in range(MAX_MESSAGES):
+            if self._ready:
+                return self._ready.popleft()
             try:
-                parts, key = receive_from(self.socket, guarded=self._bound.keys is not None)
+                parts, key, connection = self._bound.receive_whose()
             except zmq.Again:
                 return None
             if self._bound.keys is not None and self._bound.keys.owner(key) is None:
@@ -120,9 +128,13 @@ class LateLabels:
                     raise FrameError("parts", "a label is a frame without arrays that has labels")
             except FrameError as error:
                 self._refuse("messages that are no labels", str(error))
+                if self._bound.guard is not None:
+                    self._bound.guard.strike(connection)
                 continue
+            if connection is not None:
+                connection.known = True
             self.place(label)
-        return self._ready.popleft()
+        return self._ready.popleft() if self._ready else None
 
     def place(self, label: Frame) -> None:
         """Find the segment that a label means, or let the label wait for it."""
@@ -134,6 +146,9 @@ class LateLabels:
         elif segment is None:
             self._refuse("labels of no known segment", _described(label))
         else:
+            if len(segment.labels.keys() | label.labels.keys()) > MAX_LABELS:
+                self._refuse(f"labels beyond {MAX_LABELS} of a segment", _described(label))
+                return
             self._counts["labels"] += 1
             if segment.open:
                 segment.labels |= label.labels

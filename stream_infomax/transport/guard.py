@@ -16,7 +16,7 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -29,6 +29,10 @@ LOOK, LEISURE = 0.05, 50
 # spends 64 bytes on a part of two.
 SWOLLEN = 64 << 20
 LARGE = 1 << 20
+# Messages of any size that may be behind.
+MESSAGES = 4
+# Bytes that the kernel may keep of a connection before libzmq has read them.
+IN_KERNEL = 8 << 20
 # Requests of one connection that may be refused.
 STRIKES = 64
 # Each connection is an open file.
@@ -38,7 +42,6 @@ _ACKED_RECEIVED = struct.Struct("=QQ")
 _AT = 120
 _NOW = int(zmq.NOBLOCK)
 _EVENT = struct.Struct("=HI")
-_GONE = zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 _UNKNOWN = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 _number = count()
 _log = logging.getLogger(__name__)
@@ -100,7 +103,7 @@ class Connection:
     unrelated: int = 0
     ahead: int = 0
     # `taken` at the last look that could tell which bytes these are.
-    seen: int = -1
+    seen: int = 0
     # What waited at the last look, and what is under way.
     waiting: int = 0
     behind: int = 0
@@ -126,6 +129,7 @@ class Guard:
         self.limits = limits
         self.refused = refused
         self.connections: dict[int, Connection] = {}
+        self._behind = limits.behind
         self._most = min(limits.connections, open_files // 2)
         self._lock = threading.Lock()
         # Since the last look: whether there was nothing to receive once, and how many messages were received.
@@ -134,7 +138,7 @@ class Guard:
         # The memory of the process when no message was large.
         self._usual = 0
         address = f"inproc://guard-{next(_number)}"
-        socket.monitor(address, zmq.EVENT_ACCEPTED | _GONE | _UNKNOWN | zmq.EVENT_MONITOR_STOPPED)
+        socket.monitor(address, zmq.EVENT_ACCEPTED | _UNKNOWN | zmq.EVENT_MONITOR_STOPPED)
         # A context of its own, so that whoever ends the socket's context leaves this socket to its thread.
         events: zmq.Socket[bytes] = zmq.Context.shadow(socket.context).socket(zmq.PAIR)
         events.setsockopt(zmq.RCVHWM, 0)  # where there is no room for an event libzmq's own thread would stand still
@@ -142,8 +146,8 @@ class Guard:
         self._thread = threading.Thread(target=self._watch, args=(events,), name=address, daemon=True)
         self._thread.start()
 
-    def receive(self) -> tuple[list[bytes], Connection | None]:
-        """Return the parts of a message that is there and whose it is, or raise `zmq.Again`."""
+    def receive(self) -> tuple[list[bytes], zmq.Frame, Connection | None]:
+        """Return the parts of a message that is there, the last as it came, and whose it is, or raise `zmq.Again`."""
         try:
             part = self.socket.recv(_NOW, copy=False)
         except zmq.Again:
@@ -158,10 +162,28 @@ class Guard:
             data = part.bytes
             parts.append(data)
             size += len(data) + 9
-        connection = self.connections.get(source_of(part))
+        file = source_of(part)
+        connection = self.connections.get(file) or self._accepted(file)
         if connection is not None:
             connection.taken += size
-        return parts, connection
+        return parts, part, connection
+
+    def note_sent(self, connections: Iterable[Connection | None], size: int) -> None:
+        """Take note of a message for some connections."""
+        for connection in connections:
+            if connection is not None:
+                connection.given += size
+        if MESSAGES * size > self._behind:  # a large one must not be too much
+            self._behind = MESSAGES * size
+
+    @property
+    def alive(self) -> set[Connection]:
+        """The connections that are there, as far as is known."""
+        return set(self.connections.values())
+
+    def whose(self, part: zmq.Frame) -> Connection | None:
+        """Return the connection that a part of a message came by; None where it has gone."""
+        return self._accepted(source_of(part))
 
     def strike(self, connection: Connection | None) -> None:
         """Take note that a connection was refused something; cut it off where that goes on and on."""
@@ -173,9 +195,8 @@ class Guard:
     def cut(self, connection: Connection, reason: str) -> None:
         """Close a connection and count why."""
         with self._lock:
-            if self.connections.get(connection.file) is not connection:
+            if not self._forget(connection):
                 return
-            del self.connections[connection.file]
             self.refused[reason] += 1
             first = self.refused[reason] == 1
         if first:  # the count says the rest
@@ -213,26 +234,43 @@ class Guard:
         kind, value = _EVENT.unpack(event[0])
         if kind == zmq.EVENT_ACCEPTED:
             self._accepted(value)
-        elif kind & _GONE:
-            self.connections.pop(value, None)
         elif kind & _UNKNOWN:
             self.refused["handshake"] += 1
         return int(kind) != zmq.EVENT_MONITOR_STOPPED
 
-    def _accepted(self, file: int) -> None:
-        """Take note of a connection, and make room for it."""
-        try:
-            connection = Connection(file, os.fstat(file).st_ino, time.monotonic())
-        except OSError:  # it has gone already
-            return
-        self.connections[file] = connection
-        if len(self.connections) > self._most:
-            silent = (one for one in list(self.connections.values()) if not one.known)
-            self.cut(next(silent, connection), "connections")
+    def _accepted(self, file: int) -> Connection | None:
+        """Take note of a connection where it is new, and make room for it; return it, None where it has gone."""
+        with self._lock:
+            inode = _inode(file)
+            known = self.connections.get(file)
+            if inode == 0 or (known is not None and known.inode == inode):
+                return known
+            connection = self.connections[file] = Connection(file, inode, time.monotonic())
+            full = len(self.connections) > self._most
+        if full:
+            alive = self._alive()
+            if len(alive) > self._most:
+                self.cut(next((one for one in alive if not one.known), connection), "connections")
+        return connection
+
+    def _alive(self) -> list[Connection]:
+        """Return the connections, the oldest first, and forget those that have gone."""
+        with self._lock:
+            for one in list(self.connections.values()):
+                if _inode(one.file) != one.inode:
+                    self._forget(one)
+            return list(self.connections.values())
+
+    def _forget(self, connection: Connection) -> bool:
+        """Forget a connection; return whether it was known."""
+        known = self.connections.get(connection.file) is connection
+        if known:
+            del self.connections[connection.file]
+        return known
 
     def _look(self) -> None:
         """Ask the kernel what went in and out, and cut off what is beyond a limit."""
-        connections = list(self.connections.values())
+        connections = self._alive()
         # libzmq takes a message of each connection in turn: who had a complete one has been heard.
         heard = self._emptied or self._messages > 2 * len(connections)
         self._emptied, self._messages = False, 0
@@ -253,7 +291,7 @@ class Guard:
         if self.limits.waiting:
             self._lighten(connections, "waiting", self.limits.waiting)
             self._look_at_memory(connections, heard)
-        self._lighten(connections, "behind", self.limits.behind)
+        self._lighten(connections, "behind", self._behind)
 
     def _lighten(self, connections: Sequence[Connection], what: str, most: int) -> None:
         """Cut off the heaviest connections until all together weigh no more than `most`."""
@@ -293,6 +331,14 @@ def source_of(part: zmq.Frame) -> int:
         return -1
 
 
+def _inode(file: int) -> int:
+    """Return what tells an open file from the next one with this number; 0 where there is none."""
+    try:
+        return os.fstat(file).st_ino
+    except (OSError, OverflowError):
+        return 0
+
+
 def _counts(file: int) -> tuple[int, int] | None:
     """Return the bytes that the peer of a connection has acknowledged, and those that it has sent."""
     try:
@@ -315,7 +361,7 @@ def _shut(connection: Connection) -> None:
     except OSError:  # it has gone
         return
     with tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, 0, fileno=copy) as own:
-        if os.fstat(copy).st_ino != connection.inode:  # the number is another's by now
+        if _inode(copy) != connection.inode:  # the number is another's by now
             return
         try:
             own.setsockopt(tcp.SOL_SOCKET, tcp.SO_LINGER, struct.pack("ii", 1, 0))

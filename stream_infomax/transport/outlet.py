@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,13 +15,16 @@ from typing import Any
 import zmq
 
 from stream_infomax.transport import messages
+from stream_infomax.transport.guard import Connection, Limits
 from stream_infomax.transport.keys import LOCAL, OWN, Access
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.messages import Alive, Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.transport.sockets import MAX_CREDIT, Bound, receive_from, send, set_options
+from stream_infomax.transport.sockets import MAX_CREDIT, Bound, send, set_options
 
 # Requests taken in one go; the others wait for the next.
 MAX_REQUESTS = 256
+# Connections beyond one for each reader.
+STRANGERS = 64
 
 
 @dataclass(slots=True)
@@ -32,6 +34,7 @@ class _Reader:
     name: str
     # Its ZeroMQ identity, empty while it is away; and whether it has ever asked for something.
     peer: bytes = b""
+    connection: Connection | None = None
     heard: bool = False
     # The next offset to send, and the first beyond the credit.
     cursor: int = 0
@@ -81,21 +84,27 @@ class Outlet(Bound):
         self.seekable = seekable
         # The offset that a seekable source is to go back to.
         self.rewind_to: int | None = None
-        # Requests that were refused, by reason.
-        self.refused: Counter[str] = Counter()
         # Readers whose last commit is acknowledged only when it is on disk: see `acknowledge`.
         self.owed: set[str] = set()
+        self._asking: Connection | None = None  # which connection the request came by
         self._readers = {name: _Reader(name) for name in log.readers}
         router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         set_options(router, 2 * messages.MAX_REQUEST_BYTES)
-        super().__init__(router, address, access)
+        limits = Limits(
+            connections=STRANGERS + len(log.readers),
+            unfinished=16 * messages.MAX_REQUEST_BYTES,
+            rate=128,
+            spared=16 * messages.MAX_REQUEST_BYTES,
+            behind=2 * log.max_bytes * max(1, len(log.readers)),
+        )
+        super().__init__(router, address, access, limits)
 
     def answer(self) -> None:
         """Take in the waiting requests, then send what the readers may have."""
         for count in range(MAX_REQUESTS):
             try:
-                (peer, *parts), key = receive_from(self.socket, guarded=self.keys is not None)
+                (peer, *parts), key, self._asking = self.receive_whose()
             except zmq.Again:
                 if count:
                     self.pump()
@@ -177,7 +186,9 @@ class Outlet(Bound):
 
     def _grant(self, peer: bytes, reader: _Reader, request: Fetch) -> None:
         known = reader.peer == peer
-        reader.peer = peer
+        reader.peer, reader.connection = peer, self._asking
+        if reader.connection is not None:
+            reader.connection.known = True
         reader.heard = True
         if request.log and request.log == self.log_id:  # the reader of this log, and no other, knows its id
             self._commit(reader, request.committed)
@@ -246,8 +257,12 @@ class Outlet(Bound):
                 raise
             reader.peer = b""
             return False
+        if self.guard is not None:
+            self.guard.note_sent((reader.connection,), sum(map(len, parts)))
         return True
 
     def _refuse(self, peer: bytes, reason: Any, text: str) -> None:
         self.refused[reason] += 1
-        self._send(_Reader("", peer), [messages.encode(Refused(reason, text))])
+        self._send(_Reader("", peer, self._asking), [messages.encode(Refused(reason, text))])
+        if self.guard is not None:
+            self.guard.strike(self._asking)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import ExitStack
 
 import zmq
 
+from stream_infomax.transport.guard import IN_KERNEL, Limits
 from stream_infomax.transport.keys import LOCAL, Access
-from stream_infomax.transport.sockets import Bound, StreamError, receive_from, set_options, without_heartbeats
+from stream_infomax.transport.sockets import Bound, StreamError, set_options, without_heartbeats
 
-# Each device's connection is an open file.
-OPEN_FILES = 1 << 16
+# Devices that are connected at once.
+CONNECTIONS = 4096
+# Bytes of all devices that may wait here.
+WAITING = 1 << 30
 
 __all__ = ["Access", "Pull", "StreamError"]
 
@@ -39,7 +41,6 @@ class Pull(Bound):
     """
 
     def __init__(self, address: str, queue: int, largest: int, access: Access = LOCAL) -> None:
-        _allow(OPEN_FILES)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = self._context.socket(zmq.PULL)
         set_options(socket, largest)
@@ -48,17 +49,21 @@ class Pull(Bound):
         with ExitStack() as stack:
             stack.callback(self._context.destroy, 0)
             stack.enter_context(access.answering(self._context))
-            super().__init__(socket, address, access)
+            unfinished = 2 * largest + IN_KERNEL
+            limits = Limits(connections=CONNECTIONS, unfinished=unfinished, waiting=max(WAITING, 2 * unfinished))
+            super().__init__(socket, address, access, limits)
             self._open = stack.pop_all()
 
     def receive(self) -> list[bytes] | None:
         """Return the parts of the next message, None where none is there."""
         while True:
             try:
-                parts, key = receive_from(self.socket, guarded=self.keys is not None)
+                parts, key, connection = self.receive_whose()
             except zmq.Again:
                 return None
             if self.keys is None or self.keys.owner(key) is not None:
+                if connection is not None:
+                    connection.known = True
                 return parts
             self.keys.refused["key"] += 1  # of a connection that was allowed once
 
@@ -66,11 +71,3 @@ class Pull(Bound):
         """Close the socket and give its address free."""
         self._open.close()
         self.release()
-
-
-def _allow(n_files: int) -> None:
-    """Let this process have so many files open, as far as the system lets it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = n_files if hard == resource.RLIM_INFINITY else min(n_files, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.settings.reach import ACCEPTED, PROBLEM
 from stream_infomax.state.private import private
+from stream_infomax.transport.guard import Connection, Guard, Limits
 from stream_infomax.transport.keys import LOCAL, Access, refusal
 
 # The most frames that a request may ask for; it stays below the high-water mark, where a ROUTER would drop.
@@ -23,6 +25,8 @@ MAX_PART_BYTES = 1 << 28
 HEARTBEAT_MS = 1000
 HEARTBEAT_TIMEOUT_MS = 5000
 LINGER_MS = 2000
+# Until then a connection has said what it is.
+HANDSHAKE_MS = 5000
 # Seconds of silence after which the kernel asks whether a TCP peer is there, seconds between its questions, questions.
 KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 10, zmq.TCP_KEEPALIVE_INTVL: 5, zmq.TCP_KEEPALIVE_CNT: 3}
 # Plain numbers: to combine the flags each time takes longer than to send.
@@ -44,6 +48,7 @@ def set_options(socket: zmq.Socket[Any], max_part_bytes: int = MAX_PART_BYTES) -
     socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
     socket.setsockopt(zmq.RCVHWM, HIGH_WATER_MARK)
     socket.setsockopt(zmq.MAXMSGSIZE, max_part_bytes)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
 
@@ -124,11 +129,17 @@ class Bound:
         Where to bind.
     access
         Who gets in where others can reach the address.
+    limits
+        What the connections of a TCP address may cost.
 
     Attributes
     ----------
     keys
         That guard the address; None where none do.
+    guard
+        That watches its connections; None where it is no TCP address.
+    refused
+        Connections that were cut off, and what else was refused, by reason.
 
     Raises
     ------
@@ -138,16 +149,36 @@ class Bound:
         Where others can reach it, there are no keys, and nobody says that this is meant.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], address: str, access: Access = LOCAL) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], address: str, access: Access = LOCAL, limits: Limits | None = None
+    ) -> None:
         if not access.admits(address):
             raise RefusedError(f"cannot bind {address}: {PROBLEM}; accepted: {ACCEPTED}")
         self.socket = socket
+        self.refused: Counter[str] = Counter()
         self.keys = access.guard(socket, address)
-        self._lock = _bind(socket, address)
+        self.guard = Guard(socket, limits, self.refused) if limits and address.startswith("tcp://") else None
+        try:
+            self._lock = _bind(socket, address)
+        except StreamError:
+            self.close()
+            raise
         self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        if self.guard is not None:
+            self.guard.address = self.address
+
+    def receive_whose(self) -> tuple[list[bytes], str, Connection | None]:
+        """Return the parts of a message that is there, whose key it came with and by which connection, where known."""
+        guarded = self.keys is not None
+        if self.guard is None:
+            return *receive_from(self.socket, guarded), None
+        parts, part, connection = self.guard.receive()
+        return parts, str(part.get("User-Id")) if guarded else "", connection
 
     def close(self) -> None:
         """Close the socket. The address stays reserved until the process ends or `release` is called."""
+        if self.guard is not None:
+            self.guard.close()
         self.socket.close()
 
     def release(self) -> None:

@@ -15,9 +15,10 @@ from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
+from stream_infomax.transport.guard import Connection, Limits
 from stream_infomax.transport.keys import EVENTS, LOCAL, Access, KeysError, show
 from stream_infomax.transport.messages import Status
-from stream_infomax.transport.sockets import Bound, StreamError, receive, send, set_options, wait, without_heartbeats
+from stream_infomax.transport.sockets import Bound, StreamError, send, set_options, wait, without_heartbeats
 
 FRAME = b"frame"
 STATUS = b"status"
@@ -25,6 +26,15 @@ BASIS = b"basis"
 
 # Seconds between two times that observers who come are sent the newest bases.
 BETWEEN = 0.2
+# Changes of what is listened to that are taken in one go; the others wait for the next.
+MAX_CHANGES = 256
+# Bytes of a subscription: topics are short, but a handshake with keys is not. And how many wait with each observer.
+MAX_CHANGE_BYTES = 1024
+MAX_WAITING = 16
+# Milliseconds after which the kernel gives an observer up that takes nothing.
+PATIENCE_MS = 30_000
+# All that an observer says is what it listens to; those of other programs send heartbeats.
+LIMITS = Limits(connections=64, unfinished=16 << 10, rate=128, spared=64 << 10, behind=64 << 20)
 # The longest that an observer waits without looking whether Ctrl-C was pressed.
 WAKE_MS = 500
 
@@ -43,57 +53,80 @@ class Tap(Bound):
 
     def __init__(self, context: zmq.Context[Any], address: str, access: Access = LOCAL) -> None:
         publisher: zmq.Socket[bytes] = context.socket(zmq.XPUB)
-        set_options(publisher)
+        set_options(publisher, MAX_CHANGE_BYTES)
         without_heartbeats(publisher)
-        publisher.setsockopt(zmq.XPUB_VERBOSE, 1)  # or only the first observer of a topic is heard of
-        super().__init__(publisher, address, access)
+        publisher.setsockopt(zmq.RCVHWM, MAX_WAITING)
+        publisher.setsockopt(zmq.TCP_MAXRT, PATIENCE_MS)
+        # Or only the first observer of a topic is heard of. With a guard each one is known, and what it cancels.
+        publisher.setsockopt(zmq.XPUB_VERBOSER if address.startswith("tcp://") else zmq.XPUB_VERBOSE, 1)
+        super().__init__(publisher, address, access, LIMITS)
         self.sockets = (self.socket,)
-        self._topics: set[bytes] = set()
-        self._watched = False
+        # Who listens to what begins so; nobody in particular where there is no guard.
+        self._topics: dict[bytes, set[Connection | None]] = {}
+        self._listeners: dict[bytes, set[Connection | None]] = {topic: set() for topic in (FRAME, BASIS, STATUS)}
         self._bases: dict[str, Basis] = {}
         self._newcomers = False
         self._sent = -math.inf
 
     def attend(self) -> None:
         """Take note of observers that come and go, and send the newest bases to those that came for them."""
-        while True:
+        for _ in range(MAX_CHANGES):
             try:
-                change = receive(self.socket)[0]
+                self._take(self.socket.recv(zmq.NOBLOCK, copy=False))
             except zmq.Again:
                 break
-            # The first byte says whether there is a listener now; a topic is the beginning of one, empty for all.
-            if change.startswith(b"\x01"):
-                self._topics.add(change[1:])
-                self._newcomers |= _matches(change[1:], BASIS)
-            elif change.startswith(b"\x00"):
-                self._topics.discard(change[1:])
-        self._watched = any(_matches(topic, FRAME) for topic in self._topics)
+        if self.guard is not None:
+            for topic, listeners in list(self._topics.items()):
+                listeners &= self.guard.alive
+                if not listeners:
+                    del self._topics[topic]
+        for topic in self._listeners:
+            self._listeners[topic] = set().union(*(who for own, who in self._topics.items() if topic.startswith(own)))
         if self._newcomers and time.monotonic() >= self._sent + BETWEEN:
             self._newcomers, self._sent = False, time.monotonic()
             for basis in self._bases.values():
-                send(self.socket, (BASIS, *bases.encode(basis)))
+                self._send(BASIS, *bases.encode(basis))
+
+    def _take(self, part: zmq.Frame) -> None:
+        """Take a change of what is listened to: whether there is a listener now, and the beginning of a topic."""
+        change = part.bytes
+        yes, topic = change[:1], change[1:]
+        who = self.guard.whose(part) if self.guard is not None else None
+        if yes == b"\x01" and any(own.startswith(topic) for own in self._listeners):
+            if who is not None:
+                who.known = True
+            if who is not None or self.guard is None:
+                self._topics.setdefault(topic, set()).add(who)
+                self._newcomers |= BASIS.startswith(topic)
+        elif yes == b"\x00":
+            self._topics.get(topic, set()).discard(who)
+            if not self._topics.get(topic):
+                self._topics.pop(topic, None)
+        elif self.guard is not None:
+            self.guard.strike(who)
 
     def frame(self, output: Output) -> None:
         """Publish a frame, if anyone listens."""
-        if not self._watched:
+        if not self._listeners[FRAME]:
             return
         head = messages.encode(messages.Sent(output.log, output.frame.offset, time.time(), output.origin))
-        send(self.socket, (FRAME, head, *output.parts))
+        self._send(FRAME, head, *output.parts)
 
     def basis(self, basis: Basis) -> None:
         """Publish what the next frames will be encoded with."""
         self._bases[basis.key] = basis
-        if any(_matches(topic, BASIS) for topic in self._topics):
-            send(self.socket, (BASIS, *bases.encode(basis)))
+        if self._listeners[BASIS]:
+            self._send(BASIS, *bases.encode(basis))
 
     def status(self, status: Status) -> None:
         """Publish numbers for people who watch."""
-        send(self.socket, (STATUS, messages.encode(status)))
+        self._send(STATUS, messages.encode(status))
 
-
-def _matches(subscription: bytes, topic: bytes) -> bool:
-    """Return whether a subscription, which is the beginning of a topic, is for this one."""
-    return topic.startswith(subscription)
+    def _send(self, topic: bytes, *parts: bytes) -> None:
+        """Publish a message under a topic."""
+        send(self.socket, (topic, *parts))
+        if self.guard is not None:
+            self.guard.note_sent(self._listeners[topic], sum(map(len, parts)))
 
 
 class TapReader:

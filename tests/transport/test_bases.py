@@ -85,7 +85,7 @@ def test_a_head_out_of_bounds_is_refused(change):
 def test_a_basis_comes_ahead_of_its_frames(context, ipc):
     tap = Tap(context, ipc)
     with TapReader(ipc, topics=(FRAME, BASIS, STATUS)) as reader:
-        until(tap, lambda: tap._topics == {FRAME, BASIS, STATUS})
+        until(tap, lambda: set(tap._topics) == {FRAME, BASIS, STATUS})
         tap.frame(Output(frame(0), LOG))
         tap.basis(basis(offset=1))
         tap.frame(Output(frame(1), LOG))
@@ -117,7 +117,7 @@ def test_whoever_comes_is_sent_the_newest_basis_of_each_stage(context, ipc):
 def test_bases_cost_nothing_where_nobody_listens_to_them(context, ipc):
     tap = Tap(context, ipc)
     with TapReader(ipc) as reader:
-        until(tap, lambda: tap._topics == {FRAME, STATUS})
+        until(tap, lambda: set(tap._topics) == {FRAME, STATUS})
         tap.basis(basis())
         tap.status(status(0))
         assert reader.receive() == status(0)

@@ -182,7 +182,7 @@ def test_the_observer_of_the_document_observes(context, tmp_path, capsys):
     program = PROGRAMS[1].replace("ipc:///tmp/photographs/learner.tap", tap.address)
     observer = threading.Thread(target=exec, args=(compile(program, "protocol.md", "exec"), {}), daemon=True)
     observer.start()
-    while not tap._watched:
+    while b"frame" not in tap._topics:
         tap.socket.poll(1000)
         tap.attend()
     frame = Frame("a", 4, arrays={"learner": Array(np.zeros((3, 2), np.float32), ("time", "component"))})

@@ -13,7 +13,7 @@ from stream_infomax.transport.tap import FRAME, STATUS, Tap, TapReader
 def until_heard(tap, *topics):
     """Wait until the tap knows that these and no other topics are listened to."""
     end = time.monotonic() + LONG
-    while tap._topics != set(topics):
+    while set(tap._topics) != set(topics):
         assert time.monotonic() < end
         tap.socket.poll(1000)
         tap.attend()
