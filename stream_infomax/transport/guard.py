@@ -88,6 +88,8 @@ class Connection:
         Whether it has said something sensible.
     strikes
         How often it was refused something.
+    cut
+        Whether it is cut off, and about to go.
     """
 
     file: int
@@ -97,6 +99,7 @@ class Connection:
     given: int = 0
     known: bool = False
     strikes: int = 0
+    cut: bool = False
     # What the kernel said at the last look.
     received: int = 0
     # Bytes that were received or acknowledged and belong to no message: handshakes, heartbeats, framing.
@@ -123,14 +126,13 @@ class Guard:
     """
 
     def __init__(self, socket: zmq.Socket[bytes], limits: Limits, refused: Counter[str]) -> None:
-        open_files = _allow(OPEN_FILES)
         self.socket = socket
         self.address = "a socket"
         self.limits = limits
         self.refused = refused
         self.connections: dict[int, Connection] = {}
         self._behind = limits.behind
-        self._most = min(limits.connections, open_files // 2)
+        self._most = min(limits.connections, allow_files() // 2)
         self._lock = threading.Lock()
         # Since the last look: whether there was nothing to receive once, and how many messages were received.
         self._emptied = False
@@ -179,7 +181,7 @@ class Guard:
     @property
     def alive(self) -> set[Connection]:
         """The connections that are there, as far as is known."""
-        return set(self.connections.values())
+        return {one for one in tuple(self.connections.values()) if not one.cut}
 
     def whose(self, part: zmq.Frame) -> Connection | None:
         """Return the connection that a part of a message came by; None where it has gone."""
@@ -195,8 +197,9 @@ class Guard:
     def cut(self, connection: Connection, reason: str) -> None:
         """Close a connection and count why."""
         with self._lock:
-            if not self._forget(connection):
+            if connection.cut:
                 return
+            connection.cut = True
             self.refused[reason] += 1
             first = self.refused[reason] == 1
         if first:  # the count says the rest
@@ -245,32 +248,24 @@ class Guard:
             known = self.connections.get(file)
             if inode == 0 or (known is not None and known.inode == inode):
                 return known
+            self.connections.pop(file, None)  # the newest stands last
             connection = self.connections[file] = Connection(file, inode, time.monotonic())
             full = len(self.connections) > self._most
         if full:
-            alive = self._alive()
-            if len(alive) > self._most:
-                self.cut(next((one for one in alive if not one.known), connection), "connections")
+            there = self._there()
+            if len(there) > self._most:
+                self.cut(next((one for one in there if not one.known), connection), "connections")
         return connection
 
-    def _alive(self) -> list[Connection]:
-        """Return the connections, the oldest first, and forget those that have gone."""
+    def _there(self) -> list[Connection]:
+        """Return the connections that are not cut off, the oldest first, and forget those that have gone."""
         with self._lock:
-            for one in list(self.connections.values()):
-                if _inode(one.file) != one.inode:
-                    self._forget(one)
-            return list(self.connections.values())
-
-    def _forget(self, connection: Connection) -> bool:
-        """Forget a connection; return whether it was known."""
-        known = self.connections.get(connection.file) is connection
-        if known:
-            del self.connections[connection.file]
-        return known
+            self.connections = {file: one for file, one in self.connections.items() if _inode(file) == one.inode}
+            return [one for one in self.connections.values() if not one.cut]
 
     def _look(self) -> None:
         """Ask the kernel what went in and out, and cut off what is beyond a limit."""
-        connections = self._alive()
+        connections = self._there()
         # libzmq takes a message of each connection in turn: who had a complete one has been heard.
         heard = self._emptied or self._messages > 2 * len(connections)
         self._emptied, self._messages = False, 0
@@ -378,11 +373,11 @@ def _memory() -> int:
         return 0
 
 
-def _allow(n_files: int) -> int:
-    """Let this process have so many files open, as far as the system lets it; return how many."""
+def allow_files() -> int:
+    """Let this process have `OPEN_FILES` files open, as far as the system lets it; return how many."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = n_files if hard == resource.RLIM_INFINITY else min(n_files, hard)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
-    return n_files if soft == resource.RLIM_INFINITY else soft
+    return OPEN_FILES if soft == resource.RLIM_INFINITY else soft

@@ -15,7 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.settings.reach import ACCEPTED, PROBLEM
 from stream_infomax.state.private import private
-from stream_infomax.transport.guard import Connection, Guard, Limits
+from stream_infomax.transport.guard import Connection, Guard, Limits, allow_files
 from stream_infomax.transport.keys import LOCAL, Access, refusal
 
 # The most frames that a request may ask for; it stays below the high-water mark, where a ROUTER would drop.
@@ -154,6 +154,7 @@ class Bound:
     ) -> None:
         if not access.admits(address):
             raise RefusedError(f"cannot bind {address}: {PROBLEM}; accepted: {ACCEPTED}")
+        allow_files()
         self.socket = socket
         self.refused: Counter[str] = Counter()
         self.keys = access.guard(socket, address)
