@@ -123,6 +123,15 @@ class Noting(Live, Protocol):
         ...
 
 
+@runtime_checkable
+class Refusing(Protocol):
+    """A source that strangers can reach."""
+
+    def refusals(self) -> Mapping[str, int]:
+        """Return what was refused to them, connections and messages, by reason."""
+        ...
+
+
 class Stage(Protocol):
     """A plain object that turns frame n into frame n. It knows nothing of sockets, files or processes.
 

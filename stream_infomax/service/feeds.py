@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-from stream_infomax.frames.contracts import Arrival, Counts, Live, Recorded, Seekable, State
+from stream_infomax.frames.contracts import Arrival, Counts, Live, Recorded, Refusing, Seekable, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.service.late_labels import LateLabels
 
@@ -94,6 +94,10 @@ class Feed(Protocol):
         """Return what a source at its beginning counts, under the source's name."""
         ...
 
+    def refusals(self) -> Mapping[str, int]:
+        """Return what was refused to strangers, by reason."""
+        ...
+
     def close(self) -> None:
         """Let go of what is open."""
         ...
@@ -130,6 +134,10 @@ class _SourceFeed(Generic[S]):
     def counts(self) -> dict[str, Counts]:
         """Return what the source counts."""
         return {self.source.name: self.source.counts()}
+
+    def refusals(self) -> Mapping[str, int]:
+        """Return what the source refused to strangers."""
+        return self.source.refusals() if isinstance(self.source, Refusing) else {}
 
     def _arrived(self, frame: Frame) -> Arrival:
         """Return the frame as it leaves here, now."""
@@ -317,6 +325,10 @@ class LiveFeed(_SourceFeed[Live]):
         """Return what the source and the labels count."""
         own = self.labels.counts() if self.labels else {}
         return {self.source.name: {**self.source.counts(), **own}}
+
+    def refusals(self) -> Mapping[str, int]:
+        """Return what the source and the labels refused to strangers."""
+        return {**super().refusals(), **(self.labels.refusals() if self.labels else {})}
 
     def due(self) -> float:
         """Return the seconds until the source is to be asked again."""

@@ -160,6 +160,10 @@ class LateLabels:
         waiting = sum(map(len, self._waiting.values()))
         return {**self._counts, "labels that wait": waiting}
 
+    def refusals(self) -> dict[str, int]:
+        """Return the connections that were cut off, by reason."""
+        return self._bound.refusals("labels: ")
+
     def state(self) -> State:
         """Return the segments that are remembered, and the labels that wait."""
         return {

@@ -277,7 +277,7 @@ class Loop:
                 log_fill=held.fill,
                 dropped=held.dropped,
                 lost=dict(self.feed.lost),
-                refused=dict(held.refused),
+                refused={**held.refused, **self.feed.refusals()},
                 expected=self.feed.expected,
                 measures=self.stages.measures(),
                 counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),

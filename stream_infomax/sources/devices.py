@@ -435,6 +435,10 @@ class DevicesSource:
             self._counts["streams"] += 1
         (self._open if is_open else self._closed)[frame.stream] = DeviceStream.of(state)
 
+    def refusals(self) -> dict[str, int]:
+        """Return the connections of devices that were cut off, by reason."""
+        return self._pull.refusals("devices: ") if self._pull is not None else {}
+
     def counts(self) -> Counts:
         """Return how many streams there were and are, and what was dropped, mended and refused."""
         return {**self._counts, "streams open": len(self._open)}

@@ -12,7 +12,7 @@ from typing import Annotated, Any, NamedTuple, Self
 import msgspec
 from msgspec.structs import asdict, replace
 
-from stream_infomax.frames.contracts import Counts, Live, Noting, Seekable, State
+from stream_infomax.frames.contracts import Counts, Live, Noting, Refusing, Seekable, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import MISSING, SettingError
@@ -207,6 +207,11 @@ class SeveralSource:
         return {
             f"{what} ({name})": count for name, source in self.inputs.items() for what, count in source.counts().items()
         }
+
+    def refusals(self) -> dict[str, int]:
+        """Return what the inputs refused to strangers, with their names behind."""
+        refusing = {name: source for name, source in self.inputs.items() if isinstance(source, Refusing)}
+        return {f"{why} ({name})": count for name, own in refusing.items() for why, count in own.refusals().items()}
 
     def _given(self, frame: Frame, source: str, offset: int) -> Frame:
         """Return a frame of an input as one of this source."""

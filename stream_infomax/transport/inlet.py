@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import zmq
@@ -153,6 +153,10 @@ class Inlet:
 
     def counts(self) -> dict[str, Counts]:
         """Nothing is counted here but what is `lost`."""
+        return {}
+
+    def refusals(self) -> Mapping[str, int]:
+        """Nobody can reach an inlet."""
         return {}
 
     def rewinds(self, offset: int) -> bool:

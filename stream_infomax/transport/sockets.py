@@ -176,6 +176,10 @@ class Bound:
         parts, part, connection = self.guard.receive()
         return parts, str(part.get("User-Id")) if guarded else "", connection
 
+    def refusals(self, prefix: str = "") -> dict[str, int]:
+        """Return what was refused, by reason: connections that were cut off, and requests."""
+        return {prefix + reason: count for reason, count in dict(self.refused).items()}
+
     def close(self) -> None:
         """Close the socket. The address stays reserved until the process ends or `release` is called."""
         if self.guard is not None:

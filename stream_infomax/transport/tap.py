@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import zmq
 
 from stream_infomax.frames import wire
@@ -119,7 +120,9 @@ class Tap(Bound):
             self._send(BASIS, *bases.encode(basis))
 
     def status(self, status: Status) -> None:
-        """Publish numbers for people who watch."""
+        """Publish numbers for people who watch, with those of the tap itself."""
+        if self.refused:
+            status = msgspec.structs.replace(status, refused={**status.refused, **self.refusals("tap: ")})
         self._send(STATUS, messages.encode(status))
 
     def _send(self, topic: bytes, *parts: bytes) -> None:
