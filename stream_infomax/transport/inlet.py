@@ -22,6 +22,8 @@ from stream_infomax.transport.sockets import RefusedError, StreamError, receive,
 CREDIT = 64
 # Seconds after which a reader that heard nothing repeats its request.
 SILENCE = 1.0
+# Requests without an answer after which it is said that nothing is heard.
+UNANSWERED = 10
 # Seconds for which a reader waits for its name, which somebody else holds. A dead peer seems alive for a few seconds;
 # whoever has taken a name that is not his is to be found by a person meanwhile.
 PATIENCE = 300.0
@@ -84,6 +86,7 @@ class Inlet:
         self._finished = False
         self._asked = start
         self._heard = time.monotonic()
+        self._unanswered = 0
         self._taken_since: float | None = None
         self.socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
         set_options(self.socket)
@@ -132,7 +135,12 @@ class Inlet:
         """Repeat the request after a reconnection and after silence; nothing is due while frames are there."""
         if self.socket in ready:
             return
-        if self._look() or time.monotonic() - self._heard >= SILENCE:
+        silent = time.monotonic() - self._heard >= SILENCE
+        if silent and not self.finished:
+            self._unanswered += 1
+            if self._unanswered == UNANSWERED:
+                _log.warning("nothing heard of %s for %g s; waiting for it", self.address, UNANSWERED * SILENCE)
+        if self._look() or silent:
             self._fetch()
 
     def due(self) -> float:
@@ -209,6 +217,9 @@ class Inlet:
         except (messages.MessageError, IndexError):
             self.lost["transport"] += 1
             return None
+        if self._unanswered >= UNANSWERED:
+            _log.warning("%s is heard again", self.address)
+        self._unanswered = 0
         if isinstance(answer, Refused):
             self._refused(answer)
             return None

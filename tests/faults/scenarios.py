@@ -17,6 +17,7 @@ from stream_infomax.transport.tap import FRAME, STATUS, TapReader
 from stream_infomax.watch.service_row import ServiceRow
 
 PORT = 5555
+HEARD = "heard"  # what a service says of one that is silent
 
 
 @contextmanager
@@ -30,12 +31,16 @@ def chain(folder: Path, n_frames: int, **common: object) -> Iterator[Chain]:
         made.kill_all()
 
 
-def nothing_lost(made: Chain, n_frames: int) -> None:
-    """Wait for the end: the state is that of an undisturbed run, to the last bit."""
-    made.finish()
+def nothing_lost(made: Chain, n_frames: int) -> str:
+    """Wait for the end: the state is that of an undisturbed run, to the last bit; return what was said."""
+    ends = made.ends()
+    said = "".join(errors for _, errors in ends)
+    assert [code for code, _ in ends] == [0] * len(ends), said
+    assert not [line for line in said.splitlines() if HEARD not in line]
     saved = made.saved("b")
     assert (saved.finished, saved.processed, saved.lost) == (True, n_frames - 1, {})
     assert saved.stages["b"]["total"].tobytes() == in_a_row(n_frames, "a", "b")[1]["total"].tobytes()
+    return said
 
 
 def until(made: Chain, name: str, offset: int) -> None:
@@ -66,17 +71,16 @@ def statuses(made: Chain, name: str) -> list[Status]:
     return found
 
 
-def held(folder: Path, seconds: float) -> str:
-    """Hold a service for so long; return what is shown of the one before it."""
-    with chain(folder, 700) as made:
+def held(folder: Path, seconds: float, **common: object) -> str:
+    """Hold a service for so long; return what is shown and said."""
+    with chain(folder, 700, **common) as made:
         made.start()
         until(made, "a", 50)
         os.kill(made.processes["a"].pid, signal.SIGSTOP)
         until_shown(made, "source", "waiting")
         time.sleep(seconds)
         os.kill(made.processes["a"].pid, signal.SIGCONT)
-        nothing_lost(made, 700)
-    return "waiting"
+        return f"waiting\n{nothing_lost(made, 700)}"
 
 
 def over_tcp(made: Chain, network: Network) -> None:
@@ -85,9 +89,9 @@ def over_tcp(made: Chain, network: Network) -> None:
     made.prefix = {"source": network.prefix, "a": network.prefix}
 
 
-def cut(folder: Path, network: Network, seconds: float) -> str:
-    """Cut the network between source and stage for so long; return what is shown of the source."""
-    with chain(folder, 700) as made:
+def cut(folder: Path, network: Network, seconds: float, **common: object) -> str:
+    """Cut the network between source and stage for so long; return what is shown and said."""
+    with chain(folder, 700, **common) as made:
         over_tcp(made, network)
         made.start()
         until(made, "a", 50)
@@ -98,13 +102,12 @@ def cut(folder: Path, network: Network, seconds: float) -> str:
         begin = time.monotonic()
         until(made, "b", 200)
         assert time.monotonic() - begin < 30, "it took longer than stated to go on"
-        nothing_lost(made, 700)
-    return "waiting"
+        return f"waiting\n{nothing_lost(made, 700)}"
 
 
-def gone(folder: Path, seconds: float) -> str:
-    """Kill a service that nobody starts again for so long; return what is shown of the one before it."""
-    with chain(folder, 700) as made:
+def gone(folder: Path, seconds: float, **common: object) -> str:
+    """Kill a service that nobody starts again for so long; return what is shown and said."""
+    with chain(folder, 700, **common) as made:
         made.start()
         until(made, "a", 50)
         made.processes["a"].kill()
@@ -112,8 +115,7 @@ def gone(folder: Path, seconds: float) -> str:
         until_shown(made, "source", "waiting")
         time.sleep(seconds)
         made.start("a")
-        nothing_lost(made, 700)
-    return "waiting"
+        return f"waiting\n{nothing_lost(made, 700)}"
 
 
 @contextmanager

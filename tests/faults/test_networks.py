@@ -18,7 +18,7 @@ needs_network = pytest.mark.skipif(bool(reason()), reason=reason())
 @needs_network
 def test_a_network_that_is_cut(tmp_path: Path) -> None:
     with network() as made:
-        see("partition", cut(tmp_path, made, 0.0))
+        see("partition", cut(tmp_path, made, 0.0, unanswered=1))
 
 
 @fault("delay")

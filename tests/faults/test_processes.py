@@ -10,12 +10,12 @@ from faults.scenarios import chain, gone, held, nothing_lost, statuses
 
 @fault("stopped")
 def test_a_service_that_is_held_and_let_go(tmp_path: Path) -> None:
-    see("stopped", held(tmp_path, 0.0))
+    see("stopped", held(tmp_path, 0.0, unanswered=1))
 
 
 @fault("peer gone")
 def test_a_service_that_is_gone_and_comes_back(tmp_path: Path) -> None:
-    see("peer gone", gone(tmp_path, 0.0))
+    see("peer gone", gone(tmp_path, 0.0, unanswered=1))
 
 
 @fault("clock")

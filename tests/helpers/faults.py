@@ -32,7 +32,7 @@ FAULTS = {
     ),
     "stopped": Fault(
         "a service hangs, or is held",
-        "`waiting` before it; the watchdog restarts the run",
+        "`waiting` before it, behind it `nothing heard of`",
         do="kill it",
     ),
     "crash loop": Fault(
@@ -91,11 +91,13 @@ FAULTS = {
     "clock": Fault("the clock is set back or forth", "nothing; no result depends on it"),
     # The network.
     "peer gone": Fault(
-        "a service is gone with its host", "`waiting` before it, no frames behind it", do="start it again"
+        "a service is gone with its host",
+        "`waiting` before it, behind it `nothing heard of`",
+        do="start it again",
     ),
     "partition": Fault(
         "a connection is cut, half-open",
-        "`waiting`; it goes on within 30 s of its return",
+        "`nothing heard of`, then `is heard again`",
     ),
     "delay": Fault("200 ms of delay each way", "fewer frames a second: 64 for each round trip at most"),
     "address": Fault(

@@ -10,19 +10,26 @@ class _Relay:
     def __init__(self, port: int, delay: float) -> None:
         self._port = port
         self._delay = delay
+        self.ends: set[asyncio.StreamWriter] = set()
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Connect whoever comes with the other end."""
         with suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self._port)
+            self.ends |= {writer, back}
             await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         with suppress(OSError):
             while data := await reader.read(1 << 16):
-                loop.call_later(self._delay, writer.write, data)
+                loop.call_later(self._delay, _write, writer, data)
         loop.call_later(self._delay, writer.close)
+
+
+def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    if not writer.is_closing():
+        writer.write(data)
 
 
 @contextmanager
@@ -37,14 +44,17 @@ def relay(port: int, delay: float) -> Iterator[int]:
         yield server.sockets[0].getsockname()[1]
     finally:
 
-        async def end() -> None:
+        async def close() -> None:
             server.close()
             tasks = asyncio.all_tasks() - {asyncio.current_task()}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            for end in made.ends:
+                end.transport.abort()
+            await asyncio.gather(*(end.wait_closed() for end in made.ends), return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), loop).result()
+        asyncio.run_coroutine_threadsafe(close(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

@@ -27,6 +27,7 @@ from stream_infomax.service import loop
 from stream_infomax.service.process import FromLog, FromSource, Service, run
 from stream_infomax.settings.record import make
 from stream_infomax.sinks.store import FrameStore
+from stream_infomax.transport import inlet
 
 
 class Keeping(zmq.Context):
@@ -185,7 +186,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
     folder = Path(settings.pop("folder"))
     name = settings.pop("name", role)
     pace = settings.pop("pace", "fast")
-    inlet = settings.pop("inlet", f"ipc://{folder}/source.outlet")
+    address = settings.pop("inlet", f"ipc://{folder}/source.outlet")
     device = settings.pop("device", "")
     largest = settings.pop("largest_file", resource.RLIM_INFINITY)  # stands for a disk that is full
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest, resource.RLIM_INFINITY))
@@ -194,6 +195,7 @@ def main(role: str, settings: dict[str, Any]) -> int:
     if settings.pop("strange_clock", False):
         strange_clock()
     loop.FAREWELL = settings.pop("farewell", loop.FAREWELL)
+    inlet.UNANSWERED = settings.pop("unanswered", inlet.UNANSWERED)
     keys = ("n_frames", "seed", "rate", "poison", "hold", "input")
     toy = {key: settings.pop(key) for key in keys if key in settings}
     service = Service(
@@ -209,8 +211,8 @@ def main(role: str, settings: dict[str, Any]) -> int:
     if role == "source":
         return run(service, FromSource(Device(device) if device else Counting(**toy), pace))
     if role == "recorder":
-        return run(replace(service, outlet=""), FromLog(inlet), sinks=[FrameStore(service.folder)])
-    return run(service, FromLog(inlet), Pipeline([Summing(name, **toy)], name))
+        return run(replace(service, outlet=""), FromLog(address), sinks=[FrameStore(service.folder)])
+    return run(service, FromLog(address), Pipeline([Summing(name, **toy)], name))
 
 
 if __name__ == "__main__":
