@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests:benchmarks .venv/bin/python -m torture [NAME …] [--share 0.1] [--seed N]
 
-Without names all of them. The table goes to benchmarks/results/torture.md; a row that is there is replaced by one of at
-least its share. The exit code is 1 where one failed.
+Without names all of them. The table goes to benchmarks/results/torture.md (of those that are named, in their full
+length only); a row that is there is replaced by one of at least its share. The exit code is 1 where one failed.
 """
 
 import common  # isort: skip  (pins threads)
@@ -154,7 +154,8 @@ def main() -> None:
             if row["outcome"] == "FAILED":
                 last = words.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_WORDS:]
                 console.print("\n".join(last), markup=False, soft_wrap=True)
-    write(rows)
+    if not given.names or given.share >= 1:
+        write(rows)
     raise SystemExit(any(row["outcome"] == "FAILED" for row in rows))
 
 
