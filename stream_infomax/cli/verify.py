@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Seconds between two lines while frames are computed again.
 SAID_EVERY = 2.0
-SAME, DIFFERENT = 0, 1
+SAME, DIFFERENT, INCOMPLETE = 0, 1, 2
 
 
 def verify(run: Path) -> int:
@@ -43,19 +43,28 @@ def verify(run: Path) -> int:
     width = max(len(one.name) for one in verdict.compared)
     for one in verdict.compared:
         print(printable(f"  {one.name:{width}}  {_said(one)}"))
-    print("verified: no bit differs" if verdict.same else "NOT VERIFIED: the run differs")
-    return SAME if verdict.same else DIFFERENT
+    if not verdict.same:
+        print("NOT VERIFIED: the run differs")
+        return DIFFERENT
+    if not verdict.complete:
+        print(f"NOT VERIFIED: {verdict.source} ends before the run does; until there no bit differs")
+        return INCOMPLETE
+    print("verified: no bit differs")
+    return SAME
 
 
 def _said(one: Compared) -> str:
     """Return what was found of a service, or of the frames that were kept."""
     if one.difference:
         return f"differs {one.difference}"
-    if not one.frames:
-        return "nothing to compare: all its checkpoints are older"
     if one.name == "recorder":
         return f"frames {one.frames[0]:,} to {one.frames[1] - 1:,}: the same bits"
-    return f"after {', '.join(f'{n:,}' for n in one.frames)} frames: the same bits"
+    same = f"after {_listed(one.frames)} frames: the same bits" if one.frames else "nothing to compare"
+    return f"{same}; not compared: after {_listed(one.missed)}" if one.missed else same
+
+
+def _listed(counts: list[int]) -> str:
+    return ", ".join(f"{n:,}" for n in counts)
 
 
 def _progress() -> Callable[[int, int, int], None]:

@@ -36,12 +36,15 @@ class Compared:
         Its name.
     frames
         After how many frames of the stream the states were compared; of kept frames, the first and one after the last.
+    missed
+        After how many frames there are checkpoints, too, which the frames do not reach.
     difference
         The first difference, in words; empty where there is none.
     """
 
     name: str
     frames: list[int] = field(default_factory=list)
+    missed: list[int] = field(default_factory=list)
     difference: str = ""
 
 
@@ -59,6 +62,11 @@ class Verdict:
         """Whether no bit differs."""
         return not any(one.difference for one in self.compared)
 
+    @property
+    def complete(self) -> bool:
+        """Whether there were frames for every checkpoint."""
+        return not any(one.missed for one in self.compared)
+
 
 class _Service:
     """The stages of a process of the run, from the checkpoint on at which they are taken up, or from the beginning."""
@@ -73,6 +81,11 @@ class _Service:
     def end(self) -> int:
         """After how many frames its newest checkpoint was written."""
         return frames_behind(self._waiting[-1]) if self._waiting else self.start
+
+    def finish(self) -> Compared:
+        """Return what was compared, and what was not."""
+        self.compared.missed = [frames_behind(path) for path in self._waiting if path.exists()]
+        return self.compared
 
     def process(self, frame: Frame) -> Frame:
         """Return its output, and compare where a checkpoint was written then."""
@@ -133,7 +146,7 @@ def verify(place: Path, watch: Watch) -> Verdict:
             kept.compare(output)
         last = frame.offset + 1
         watch(frame.offset, begin, end)
-    compared = [service.compared for service in services] + ([kept.compared] if kept.compared.frames else [])
+    compared = [service.finish() for service in services] + ([kept.compared] if kept.compared.frames else [])
     if not any(one.frames for one in compared):
         raise ConfigError(
             f"{place}: nothing to compare: {about} has frames {begin:,} to {last - 1:,}, the run none then"

@@ -28,17 +28,27 @@ class JournaledFeed(LiveFeed):
         As for `LiveFeed`.
     journal
         Where its frames are written.
+    rewinds
+        Whether it may be set back to what a reader asks for.
     over
         Whether the stream had ended in the life before.
     """
 
     def __init__(
-        self, source: Live, log_id: str, journal: Journal, labels: LateLabels | None = None, *, over: bool = False
+        self,
+        source: Live,
+        log_id: str,
+        journal: Journal,
+        labels: LateLabels | None = None,
+        *,
+        rewinds: bool = True,
+        over: bool = False,
     ) -> None:
         super().__init__(source, log_id, labels)
         self.journal = journal
         self._noting = source if isinstance(source, Noting) else None
         self.after_restart = self._after_restart
+        self._rewinds = rewinds
         self._over = over
         self._fresh = 0  # the offset of the next new frame
         self._reader: Iterator[Entry] | None = None
@@ -92,8 +102,8 @@ class JournaledFeed(LiveFeed):
         return self._arrived(frame)
 
     def rewinds(self, offset: int) -> bool:
-        """Return whether the frame is in the journal."""
-        return self.journal.has(offset)
+        """Return whether it may be set back, and the frame is in the journal."""
+        return self._rewinds and self.journal.has(offset)
 
     def state(self) -> State:
         """Return the state of the source and that of the labels; what was lost until now is in the same checkpoint."""

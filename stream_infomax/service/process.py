@@ -99,7 +99,8 @@ def _journaled(
 
     journal = Journal(service.folder / JOURNAL, log, service.journal)
     try:
-        return JournaledFeed(source, log, journal, labels() if labels else None, over=over)
+        may = service.policy == "wait"  # else what is dropped is gone
+        return JournaledFeed(source, log, journal, labels() if labels else None, rewinds=may, over=over)
     except BaseException:
         journal.close()
         raise

@@ -1,21 +1,24 @@
 """What a live source gives, recorded, replayed to a pipeline and exported: commands as a person gives them."""
 
-import signal
+import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from helpers.commands import call, ended, started
+from helpers.commands import call
 from helpers.extras import extra
 from helpers.journals import frame, label, settings, write
 
 extra("mcap")
 from stream_infomax import Push  # noqa: E402
 from stream_infomax.cli.export import export  # noqa: E402
+from stream_infomax.cli.record import record  # noqa: E402
 from stream_infomax.configuration.load import ConfigError  # noqa: E402
 from stream_infomax.journal.journal import Journal  # noqa: E402
 from stream_infomax.journal.mending import parts_in  # noqa: E402
 from stream_infomax.run.played import played  # noqa: E402
+from stream_infomax.run.threads import THREADS  # noqa: E402
 from stream_infomax.run.verify import verify  # noqa: E402
 from stream_infomax.service.checkpoints import checkpoints_in, read  # noqa: E402
 from stream_infomax.service.feeds import SeekableFeed  # noqa: E402
@@ -27,6 +30,7 @@ folder = "live"
 
 [source]
 kind = "devices"
+ends = true
 
 [[stage]]
 name = "learner"
@@ -35,22 +39,24 @@ warmup = 40
 """
 
 
-def test_what_is_recorded_is_learnt_from_later(tmp_path):
+def test_what_is_recorded_is_learnt_from_later(tmp_path, monkeypatch, capsys):
+    for name in THREADS:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "live.toml").write_text(CONFIG)
     rows = np.random.default_rng(0).laplace(size=(20, 30, 3)).astype(np.float32)
-    with started("record", "live.toml", "--plain", folder=tmp_path) as (process, output):
-        while "running" not in (line := output.readline()):
-            assert line, ended(process).errors
-        with Push(f"ipc://{tmp_path}/live-recorded/source.devices", "box", rate=300.0) as push:
+
+    def device():
+        with Push(f"ipc://{tmp_path}/live-recorded/source.devices", "box", rate=300.0, timeout=60) as push:
             for block in rows:
                 push(block)
-        while "frame 21 " not in (line := output.readline()):  # the last one ends the stream
-            assert line
-        process.send_signal(signal.SIGINT)
-        done = ended(process)
-    assert done.code == 0, done.errors
+
+    thread = threading.Thread(target=device)
+    thread.start()
+    assert record(Path("live.toml"), plain=True) == 0
+    thread.join()
     journal = tmp_path / "live-recorded/in-process/journal"
-    assert done.output.endswith("live-recorded/in-process/journal: the recording\n")
+    assert capsys.readouterr().out.endswith("live-recorded/in-process/journal: the recording\n")
     (path,) = parts_in(journal)
     done = call("replay", path, "--pipeline", "live.toml", "--speed", 0, "--from", 5, "--to", "later", folder=tmp_path)
     assert done.code == 0, done.errors

@@ -146,3 +146,24 @@ def test_a_live_run_without_a_journal_cannot_be_computed_again(run, context, tmp
         verify(place, watched)
     with pytest.raises(ConfigError, match="no run in this folder"):
         verify(tmp_path / "nothing", watched)
+
+
+@needs("mcap")
+def test_a_journal_that_ends_before_the_run_verifies_no_more_than_it_has(run, context, tmp_path, capsys):
+    """The machine died: the checkpoint was on the disk, and the end of the journal was not."""
+    device = Device(context, f"ipc://{tmp_path}/run/source.devices", rate=100.0)
+
+    def turns(loop):
+        for number in range(40):
+            device.send(time=1e9 + number / 25)
+            while loop.newest < number:
+                loop.turn()
+        device.tell(end=True)
+
+    place = run(LIVE, turns)
+    (path,) = (place / "in-process/journal").glob("part-*")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 17 // 20])
+    assert command(place) == 2
+    said = capsys.readouterr().out
+    assert re.search("; not compared: after ([0-9]+, )*41\n", said)
+    assert "NOT VERIFIED: its journal ends before the run does; until there no bit differs" in said

@@ -5,6 +5,7 @@ import json
 import random
 import signal
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,3 +177,14 @@ def test_several_devices_inputs_go_on_each_with_its_own(tmp_path, context, signa
             frame.arrays["source"].data.tobytes() for frame in kept if one.stream in frame.stream and not frame.end
         ]
         assert found == [data.tobytes() for data in one.sent]
+
+
+@pytest.mark.parametrize("policy", ["wait", "drop-oldest"])
+def test_what_a_full_log_drops_is_not_read_again(tmp_path, device, signals, policy):
+    life = Life(tmp_path)
+    life.service = replace(life.service, policy=policy)
+    with life.opened(signals) as loop:
+        push(device, range(3))
+        until(loop, 2)
+        assert loop.feed.rewinds(1) == (policy == "wait")
+        assert not loop.feed.rewinds(3)
