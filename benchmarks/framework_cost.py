@@ -126,7 +126,7 @@ class Ends:
         self.poller = zmq.Poller()
         for socket in (self.outlet.socket, *self.inlet.sockets):
             self.poller.register(socket, zmq.POLLIN)
-        while not (self.outlet.heard_all() and self.inlet._connected):
+        while not (self.outlet.heard_all() and self.inlet._monitor.connected):
             self.turn()
 
     def turn(self) -> None:

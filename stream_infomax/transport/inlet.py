@@ -9,14 +9,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Arrival, Counts, State
 from stream_infomax.frames.frame import FrameError
 from stream_infomax.transport import messages
-from stream_infomax.transport.keys import EVENTS, Keys, refusal
+from stream_infomax.transport.keys import Keys
 from stream_infomax.transport.messages import Commit, Fetch, Full, Gone, Refused, Sent
+from stream_infomax.transport.monitor import Monitor
 from stream_infomax.transport.sockets import RefusedError, StreamError, receive, set_options
 
 CREDIT = 64
@@ -94,14 +94,15 @@ class Inlet:
             keys.call(self.socket, address)
         # Requests are sent only while there is a connection: one that had to wait would be a wrong one. (ZMQ_IMMEDIATE
         # is no help: it throws away what has arrived when the connection goes, a last acknowledgement for example.)
-        self._connected = address.startswith("inproc:")  # where there are no events, and no reconnecting
-        self._monitor = self.socket.get_monitor_socket(EVENTS)
+        self._monitor = Monitor(self.socket)
+        self._monitor.connected = address.startswith("inproc:")  # where there are no events, and no reconnecting
+        self._warned = False
         try:
             self.socket.connect(address)
         except zmq.ZMQError as error:
             self.close()
             raise StreamError(f"cannot connect to {address}: {error.strerror}") from error
-        self.sockets: tuple[zmq.Socket[bytes], ...] = (self.socket, self._monitor)
+        self.sockets: tuple[zmq.Socket[bytes], ...] = (self.socket, self._monitor.socket)
         self._fetch()
 
     @property
@@ -178,8 +179,7 @@ class Inlet:
 
     def close(self) -> None:
         """Close the sockets."""
-        self.socket.disable_monitor()
-        self._monitor.close(0)
+        self._monitor.close()
         self.socket.close()
 
     def _look(self) -> bool:
@@ -190,12 +190,12 @@ class Inlet:
         RefusedError
             Where the peer refuses it: nothing would come any more.
         """
-        another = False
-        while self._monitor.getsockopt(zmq.EVENTS) & zmq.POLLIN:
-            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
-            another = self._connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            if refused := refusal(event):
-                raise RefusedError(f"{self.address} {refused}")
+        another = self._monitor.look()
+        if self._monitor.hopeless:
+            raise RefusedError(f"{self.address} {self._monitor.hopeless}")
+        if self._monitor.refused and not self._warned:  # it may be another server soon
+            _log.warning("%s %s", self.address, self._monitor.refused)
+        self._warned = bool(self._monitor.refused)
         return another
 
     def _fetch(self) -> None:
@@ -204,7 +204,7 @@ class Inlet:
         self._send(Fetch(self.reader, self.log_id, self.next, self.credit, self.committed))
 
     def _send(self, request: Fetch | Commit) -> None:
-        if not self._connected:
+        if not self._monitor.connected:
             return  # it is sent again when the handshake is done
         try:
             self.socket.send(messages.encode(request), zmq.NOBLOCK)

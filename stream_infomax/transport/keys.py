@@ -18,7 +18,7 @@ import re
 import stat
 import struct
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -267,24 +267,6 @@ def show(socket: zmq.Socket[Any], address: str, keys: str | Path, server: str | 
         Keys(keys).call(socket, address, public_key(server) if server else "")
     elif server:
         raise KeysError(f"{server}: the key of a server alone; a folder with one's own keys is needed too")
-
-
-# What a monitor of a socket that connects is to hear of.
-EVENTS = int(
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-)
-
-
-def refusal(event: Mapping[str, Any]) -> str:
-    """Return what an event says of a connection that was refused for good, empty where it was not."""
-    if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-        return "refuses this key: it is not allowed there"
-    if event["event"] == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-        return "cannot be talked to: one side has keys and the other has none, or it is no ZeroMQ"
-    return ""
 
 
 def _check_private(path: Path, what: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import closing
 
 import zmq
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Frame
-from stream_infomax.transport.keys import EVENTS, Keys
+from stream_infomax.transport.keys import Keys
+from stream_infomax.transport.monitor import Monitor
 from stream_infomax.transport.sockets import StreamError, wait
 
 # Seconds until somebody has to be there.
@@ -50,7 +52,7 @@ def send_label(
         Where nobody listens at the address, or lets these keys not in.
     """
     (message,) = wire.encode(Frame(stream, offset, segment, time=time, labels=labels))
-    with zmq.Context() as context, context.socket(zmq.PUSH) as socket, socket.get_monitor_socket(EVENTS) as monitor:
+    with zmq.Context() as context, context.socket(zmq.PUSH) as socket, closing(Monitor(socket)) as monitor:
         socket.setsockopt(zmq.IMMEDIATE, 1)  # or it would wait for a run that is not there
         socket.setsockopt(zmq.LINGER, round(1000 * PATIENCE))
         try:

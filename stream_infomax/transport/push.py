@@ -14,12 +14,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.transport.keys import EVENTS, KeysError, refusal, show
-from stream_infomax.transport.sockets import MAX_PART_BYTES, StreamError, send, set_options, without_heartbeats
+from stream_infomax.transport.keys import KeysError, show
+from stream_infomax.transport.monitor import Monitor
+from stream_infomax.transport.sockets import MAX_PART_BYTES, StreamError, send, set_options, wait, without_heartbeats
 
 # By the number of dimensions of the rows.
 AXES = {1: ("time",), 2: ("time", "channel"), 3: ("item", "y", "x"), 4: ("item", "y", "x", "colour")}
@@ -111,9 +111,7 @@ class Push:
         set_options(self._socket, MAX_PART_BYTES)
         self._socket.setsockopt(zmq.SNDHWM, queue)
         without_heartbeats(self._socket)
-        self._monitor = self._socket.get_monitor_socket(EVENTS)
-        self._is_connected = False
-        self._refusal = ""
+        self._monitor = Monitor(self._socket)
         try:
             show(self._socket, address, keys, server)
             self._socket.connect(address)
@@ -129,11 +127,8 @@ class Push:
     @property
     def connected(self) -> bool:
         """Whether the source is there."""
-        while self._monitor.poll(0):
-            event = parse_monitor_message(self._monitor.recv_multipart())
-            self._is_connected = event["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
-            self._refusal = refusal(event) or self._refusal
-        return self._is_connected
+        self._monitor.look()
+        return self._monitor.connected
 
     def __call__(
         self,
@@ -225,7 +220,7 @@ class Push:
         except StreamError:
             self._context.destroy(linger=0)
             raise
-        self._socket.disable_monitor()
+        self._monitor.close()
         begun = time.monotonic()
         self._context.destroy(linger=round(1000 * self._timeout))
         if self.count and time.monotonic() - begun >= self._timeout:
@@ -276,8 +271,8 @@ class Push:
                 self.count += 1
                 self.dropped += 1
                 return False
-            if not self._socket.poll(round(1000 * self._timeout), zmq.POLLOUT):
-                why = "it does not take them" if self.connected else self._refusal or "no source is there"
+            if not wait(self._socket, self._monitor, zmq.POLLOUT, round(1000 * self._timeout), self.address):
+                why = "it does not take them" if self.connected else "no source is there"
                 raise StreamError(f"rows wait for {self.address} for {self._timeout:g} s: {why}") from None
             send(self._socket, parts)
         self.count += 1
@@ -286,7 +281,7 @@ class Push:
     def _wait_for_source(self) -> None:
         until = time.monotonic() + self._timeout
         while not self.connected:
-            if self._refusal:
-                raise StreamError(f"{self.address} {self._refusal}: {self.count} messages were not sent")
-            if not self._monitor.poll(max(0, round(1000 * (until - time.monotonic())))):
+            if self._monitor.refused:
+                raise StreamError(f"{self.address} {self._monitor.refused}: {self.count} messages were not sent")
+            if not self._monitor.socket.poll(max(0, round(1000 * (until - time.monotonic())))):
                 raise StreamError(f"no source listens at {self.address}: {self.count} messages were not sent")

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from stream_infomax.settings.reach import ACCEPTED, PROBLEM
 from stream_infomax.state.private import private
 from stream_infomax.transport.guard import Connection, Guard, Limits, allow_files
-from stream_infomax.transport.keys import LOCAL, Access, refusal
+from stream_infomax.transport.keys import LOCAL, Access
+from stream_infomax.transport.monitor import Monitor
 
 # The most frames that a request may ask for; it stays below the high-water mark, where a ROUTER would drop.
 MAX_CREDIT = 1024
@@ -88,15 +88,8 @@ def receive_from(socket: zmq.Socket[bytes], guarded: bool = False) -> tuple[list
     return parts, str(part.get("User-Id")) if guarded else ""
 
 
-def wait(socket: zmq.Socket[Any], monitor: zmq.Socket[Any], events: int, milliseconds: int, address: str) -> bool:
-    """Return whether a socket that connects is ready, after so long a wait at most.
-
-    Parameters
-    ----------
-    monitor
-        Its own, of `EVENTS`.
-    events
-        For what it is to be ready.
+def wait(socket: zmq.Socket[Any], monitor: Monitor, events: int, milliseconds: int, address: str) -> bool:
+    """Return whether a socket that connects is ready for `events`, after so long a wait at most.
 
     Raises
     ------
@@ -105,16 +98,16 @@ def wait(socket: zmq.Socket[Any], monitor: zmq.Socket[Any], events: int, millise
     """
     poller = zmq.Poller()
     poller.register(socket, events)
-    poller.register(monitor, zmq.POLLIN)
+    poller.register(monitor.socket, zmq.POLLIN)
     until = time.monotonic() + milliseconds / 1000
     while not socket.poll(0, events):
+        monitor.look()
+        if monitor.refused:
+            raise RefusedError(f"{address} {monitor.refused}")
         left = round(1000 * (until - time.monotonic()))
         if left <= 0:
             return False
         poller.poll(left)
-        while monitor.poll(0):
-            if refused := refusal(parse_monitor_message(monitor.recv_multipart())):
-                raise RefusedError(f"{address} {refused}")
     return True
 
 

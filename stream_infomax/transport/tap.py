@@ -17,8 +17,9 @@ from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Frame, FrameError
 from stream_infomax.transport import bases, messages
 from stream_infomax.transport.guard import Connection, Limits
-from stream_infomax.transport.keys import EVENTS, LOCAL, Access, KeysError, show
+from stream_infomax.transport.keys import LOCAL, Access, KeysError, show
 from stream_infomax.transport.messages import Status
+from stream_infomax.transport.monitor import Monitor
 from stream_infomax.transport.sockets import Bound, StreamError, send, set_options, wait, without_heartbeats
 
 FRAME = b"frame"
@@ -192,7 +193,7 @@ class TapReader:
         without_heartbeats(self.socket)
         for topic in topics:
             self.socket.subscribe(topic)
-        self._monitor = self.socket.get_monitor_socket(EVENTS)
+        self._monitor = Monitor(self.socket)
         try:
             show(self.socket, address, keys, server)
             self.socket.connect(address)
