@@ -19,6 +19,7 @@ from stream_infomax.state.numbered import frames_behind
 
 PATIENCE = 60.0  # seconds within which a run comes on
 LONGEST_WAIT = 0.2  # seconds from a frame to the kill
+LONGEST_WATCH = 10.0  # seconds within which a checkpoint is waited for
 LONGEST_DELAY = 0.003  # seconds from the first sign of a checkpoint to the kill
 SUPERVISOR = "the supervisor"
 
@@ -152,7 +153,7 @@ class Kills:
     def _saves(self, run: Popen[str], folder: Path) -> bool:
         """Wait until something is written into the folder of a service, and a moment more."""
         before = folder.stat().st_mtime_ns
-        end = time.monotonic() + 1
+        end = time.monotonic() + LONGEST_WATCH
         while folder.stat().st_mtime_ns == before:
             if run.poll() is not None or time.monotonic() > end:
                 return False
