@@ -23,6 +23,8 @@ from pathlib import Path
 
 import zmq
 
+from stream_infomax.transport.keys import Keys
+
 # Seconds between two looks at the connections, and how many times as long as such a look they are at least.
 LOOK, LEISURE = 0.05, 50
 # Memory beyond twice its bytes that messages which are not complete may take, where one is larger than `LARGE`: libzmq
@@ -42,7 +44,8 @@ _ACKED_RECEIVED = struct.Struct("=QQ")
 _AT = 120
 _NOW = int(zmq.NOBLOCK)
 _EVENT = struct.Struct("=HI")
-_UNKNOWN = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+# Those whose keys are not allowed are counted with the keys.
+_UNKNOWN = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _number = count()
 _log = logging.getLogger(__name__)
 
@@ -88,6 +91,8 @@ class Connection:
         Whether it has said something sensible.
     strikes
         How often it was refused something.
+    key
+        With which it was let in, where that is known.
     cut
         Whether it is cut off, and about to go.
     """
@@ -99,6 +104,7 @@ class Connection:
     given: int = 0
     known: bool = False
     strikes: int = 0
+    key: str = ""
     cut: bool = False
     # What the kernel said at the last look.
     received: int = 0
@@ -123,13 +129,18 @@ class Guard:
         What its connections may cost.
     refused
         Where each connection that was cut off is counted, by reason.
+    keys
+        Those that are allowed; None where there are none.
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], limits: Limits, refused: Counter[str]) -> None:
+    def __init__(
+        self, socket: zmq.Socket[bytes], limits: Limits, refused: Counter[str], keys: Keys | None = None
+    ) -> None:
         self.socket = socket
         self.address = "a socket"
         self.limits = limits
         self.refused = refused
+        self.keys = keys
         self.connections: dict[int, Connection] = {}
         self._behind = limits.behind
         self._most = min(limits.connections, allow_files() // 2)
@@ -168,6 +179,7 @@ class Guard:
         connection = self.connections.get(file) or self._accepted(file)
         if connection is not None:
             connection.taken += size
+            self._note_key(connection, part)
         return parts, part, connection
 
     def note_sent(self, connections: Iterable[Connection | None], size: int) -> None:
@@ -185,7 +197,15 @@ class Guard:
 
     def whose(self, part: zmq.Frame) -> Connection | None:
         """Return the connection that a part of a message came by; None where it has gone."""
-        return self._accepted(source_of(part))
+        connection = self._accepted(source_of(part))
+        if connection is not None:
+            self._note_key(connection, part)
+        return connection
+
+    def _note_key(self, connection: Connection, part: zmq.Frame) -> None:
+        """Take note of whose connection it is, so that it ends when the key is taken away."""
+        if self.keys is not None and not connection.key:
+            connection.key = str(part.get("User-Id"))
 
     def strike(self, connection: Connection | None) -> None:
         """Take note that a connection was refused something; cut it off where that goes on and on."""
@@ -271,6 +291,8 @@ class Guard:
         self._emptied, self._messages = False, 0
         now = time.monotonic()
         for one in connections:
+            if one.key and self.keys is not None and self.keys.owner(one.key) is None:
+                self.cut(one, "key")
             before = one.received
             acked, one.received = _counts(one.file) or (one.given, one.taken)
             taken = one.taken
@@ -310,6 +332,7 @@ class Guard:
 
 
 REASONS = {
+    "key": "its key is not allowed any more",
     "connections": "there are as many as may be",
     "endless": "its message does not end",
     "waiting": "what it sent waits, and takes too much memory",

@@ -151,7 +151,8 @@ class Bound:
         self.socket = socket
         self.refused: Counter[str] = Counter()
         self.keys = access.guard(socket, address)
-        self.guard = Guard(socket, limits, self.refused) if limits and address.startswith("tcp://") else None
+        is_tcp = address.startswith("tcp://")
+        self.guard = Guard(socket, limits, self.refused, self.keys) if limits and is_tcp else None
         try:
             self._lock = _bind(socket, address)
         except StreamError:

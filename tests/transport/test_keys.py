@@ -11,7 +11,7 @@ from helpers.wire import LOG, Server, answers, frame, heard, read, status, until
 from stream_infomax.frames.contracts import Output
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.settings.reach import is_local
-from stream_infomax.transport import messages
+from stream_infomax.transport import guard, messages
 from stream_infomax.transport import monitor as monitor_module
 from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.keys import Access, Keys, KeysError, allow, new, revoke
@@ -50,6 +50,12 @@ def access(folder, context):
 @pytest.fixture
 def server(context, access):
     return Server(context, TCP, access=access)
+
+
+@pytest.fixture
+def unwatched(monkeypatch):
+    """Nobody looks after connections: one whose key is taken away stays until it asks for something."""
+    monkeypatch.setattr(guard.Guard, "_look", lambda self: None)
 
 
 class Called:
@@ -110,7 +116,7 @@ def test_a_reader_under_another_name_is_refused(context, folder, server):
     assert server.log.committed == {"r": -1}
 
 
-def test_a_key_that_is_revoked_is_refused_at_its_next_request_and_connection(context, folder, server):
+def test_a_key_that_is_revoked_is_refused_at_its_next_request_and_connection(unwatched, context, folder, server):
     inlet = Inlet(context, server.address, "r", keys=Called(folder, "r"))
     server.append(0)
     assert read(inlet, [server], 1) == [0]
@@ -214,7 +220,24 @@ def test_a_tap_is_observed_with_a_key_only(context, folder, access):
             stranger.receive()
 
 
-def test_devices_push_with_a_key_only(folder):
+def test_whoever_observes_is_cut_off_when_the_key_is_taken_away(context, folder, access):
+    tap = Tap(context, TCP, access)
+    theirs = {"keys": folder / "other", "server": folder / "run" / "own.public"}
+    with TapReader(tap.address, **theirs) as reader, TapReader(tap.address, keys=folder / "run") as own:
+        while sum(map(len, tap._topics.values())) < 4:
+            tap.socket.poll(10_000)
+            tap.attend()
+        revoke(Keys(folder / "run"), "other")
+        with pytest.raises(RefusedError, match="refuses this key"):
+            reader.receive()
+        tap.attend()
+        assert [len(who) for who in tap._topics.values()] == [1, 1]
+        tap.status(status(0))
+        assert own.receive() is not None
+        assert tap.refusals() == {"key": 1}
+
+
+def test_devices_push_with_a_key_only(unwatched, folder):
     with closing(Pull(TCP, 10, 1 << 20, Access(Keys(folder / "run")))) as pull:
         theirs = {"keys": folder / "other", "server": folder / "run" / "own.public", "timeout": 10.0}
         with Push(pull.address, "a", **theirs) as push:
@@ -233,7 +256,7 @@ def test_devices_push_with_a_key_only(folder):
         assert pull.keys.refused["key"] == 3
 
 
-def test_labels_come_with_a_key_only(context, folder, access):
+def test_labels_come_with_a_key_only(unwatched, context, folder, access):
     with closing(LateLabels(context, TCP, access)) as labels:
         send_label(labels.address, "a", {"word": "yes"}, segment="s", keys=Called(folder, "other"))
         assert labels.socket.poll(10_000)
