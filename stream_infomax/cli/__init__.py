@@ -27,6 +27,7 @@ from stream_infomax.cli.replay import replay
 from stream_infomax.cli.run import run
 from stream_infomax.cli.schema import schema
 from stream_infomax.cli.show import show
+from stream_infomax.cli.status import status
 from stream_infomax.cli.tap import tap
 from stream_infomax.cli.verify import verify
 from stream_infomax.cli.warmup import warmup
@@ -55,7 +56,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, record, replay, verify, diff, encode, export, show, probe),
+    *(run, status, record, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, keys, doctor, warmup),
 ):
     app.command(command)

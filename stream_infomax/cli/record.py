@@ -44,6 +44,7 @@ def record(config: Path, *, to: Path | None = None, set: Changes = (), plain: Fl
         if folder.open(source, True, fresh=False) == "finished":
             print(printable(f"{place}: this recording has come to its end; --to names another folder"))
             return 0
-        carry_on(source, folder, True, title=f"{config} → {place}", again="the same command", plain=plain)
+        title = f"{config} → {place}"
+        code = carry_on(source, folder, True, title=title, again="the same command", plain=plain)
     print(printable(f"{place}: the recording"))
-    return 0
+    return code

@@ -80,8 +80,7 @@ def _fork(run: Path, from_: int, changes: Sequence[str], to: Path | None, plain:
             print(printable(line), flush=True)
         again = f"stream-infomax run {folder.pipeline}" + (" --in-process" if past.in_process else "")
         title = f"{run} from {from_:,} → {folder.path}"
-        carry_on(config, folder, past.in_process, title=title, again=again, plain=plain)
-    return 0
+        return carry_on(config, folder, past.in_process, title=title, again=again, plain=plain)
 
 
 def _play(
@@ -107,8 +106,8 @@ def _play(
             print(printable(f"{folder.path}: this replay has come to its end; --to names another folder"))
             return 0
         print(printable(f"{folder.path}: frames at {config.addresses(config.services()[-1])[1]}"), flush=True)
-        carry_on(config, folder, False, title=f"{journal} → {folder.path}", again="the same command", plain=plain)
-    return 0
+        title = f"{journal} → {folder.path}"
+        return carry_on(config, folder, False, title=title, again="the same command", plain=plain)
 
 
 def _progress(end: int) -> Callable[[int], None]:

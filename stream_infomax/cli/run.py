@@ -40,7 +40,7 @@ def run(
     from stream_infomax.run.folder import RunFolder
     from stream_infomax.run.summary import saved_summary
     from stream_infomax.run.summary_text import print_summary
-    from stream_infomax.run.whole import carry_on
+    from stream_infomax.run.whole import carry_on, code_of
     from stream_infomax.settings.printable import printable
 
     settings = read(config, (*set, "run.record=true") if save_features else set)
@@ -54,11 +54,13 @@ def run(
             print(f"{shown}: this run has finished; --fresh starts over")
             if save_features:
                 write_features(settings, folder, in_process, save_features)
-            print_summary(saved_summary(folder), save_features)
-            return 0
+            summary = saved_summary(folder)
+            print_summary(summary, save_features)
+            return code_of(summary)
         if found == "unfinished":
             print(f"{shown}: resuming")
         title = f"{config} → {folder.path}"
         again = "the same command"
-        carry_on(settings, folder, in_process, title=title, again=again, plain=plain, save_features=save_features)
-    return 0
+        return carry_on(
+            settings, folder, in_process, title=title, again=again, plain=plain, save_features=save_features
+        )

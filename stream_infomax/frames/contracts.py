@@ -10,12 +10,15 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.basis import Basis, HasBasis
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.ledger import Account, Accounting, rows_read
 from stream_infomax.frames.measure import Measure
 
 # A tree of JSON values and numpy arrays; what state_file.py stores.
 State: TypeAlias = dict[str, Any]
 # How a count begins that people have to hear of: data that were there and were not used.
 LEFT_OUT = "left out: "
+# How one begins of frames that were there, and are gone.
+LOST = "lost: "
 # Counters and gauges by what they count: rows set aside, files that could not be read, updates, bytes.
 Counts: TypeAlias = Mapping[str, float]
 
@@ -36,7 +39,7 @@ class Source(Protocol):
     def counts(self) -> Counts:
         """Return how many of what it has read, passed over and mended so far.
 
-        What begins with `LEFT_OUT` is in the summary of a run where it is above 0.
+        What begins with `LEFT_OUT` or `LOST` is in the summary of a run where it is above 0.
         """
         ...
 
@@ -279,6 +282,8 @@ class Sink:
         What becomes readable when `attend` has something to do.
     wanted
         The offset that somebody needs again; the loop sets a source back to it and calls `rewind`.
+    account
+        Counts what becomes of the frames, which the loop counts when it hands them over; None: the sink does not count.
     """
 
     name: str = "sink"
@@ -286,6 +291,7 @@ class Sink:
     address: str = ""
     sockets: Sequence[Any] = ()
     wanted: int | None = None
+    account: Account | None = None
 
     @property
     def full(self) -> bool:
@@ -332,6 +338,10 @@ class Sink:
         """Return what it holds."""
         return Held()
 
+    def in_flight(self) -> Mapping[str, int]:
+        """Return how many frames of each stream it holds that are not where they belong yet."""
+        return {}
+
     def counts(self) -> Counts:
         """Return how much of what it has written, passed on and removed so far; the summary of a run has it."""
         return {}
@@ -355,6 +365,10 @@ class Pipeline:
         if len(set(names)) != len(names):
             raise ValueError(f"stages need different names, got {names}")
         self._timed = [stage for stage in self.stages if isinstance(stage, Timed)]
+        self._steps = [
+            (stage, stage.account, stage.reads) if isinstance(stage, Accounting) else (stage, None, ())
+            for stage in self.stages
+        ]
         self._with_basis = [stage for stage in self.stages if isinstance(stage, HasBasis)]
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -364,7 +378,9 @@ class Pipeline:
 
     def process(self, frame: Frame) -> Frame:
         """Return what the last stage makes of `frame`."""
-        for stage in self.stages:
+        for stage, account, reads in self._steps:
+            if account is not None and (n := rows_read(frame, reads)):
+                account.accept(frame.stream, n)
             frame = stage.process(frame)
         return frame
 

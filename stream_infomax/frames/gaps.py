@@ -18,7 +18,7 @@ rows without columns                Nothing; a learner below has not settled its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -103,11 +103,15 @@ class Streams(Generic[M]):
         stream = self._streams.get(frame.stream)
         if stream is None:
             return
-        if frame.end:
-            del self._streams[frame.stream]
-        elif frame.last:
+        if frame.last or frame.end:
             stream.memory.reset()
             stream.segment = None
+        if frame.end:
+            del self._streams[frame.stream]
+
+    def memories(self) -> Iterator[tuple[str, M]]:
+        """Yield the name of each stream, and what is remembered of it."""
+        return ((name, stream.memory) for name, stream in self._streams.items())
 
     def clear(self) -> None:
         """Forget all streams; the position stays."""

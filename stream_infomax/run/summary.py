@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -12,8 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from stream_infomax.configuration.load import Config, ConfigError
-from stream_infomax.frames.contracts import LEFT_OUT, Pipeline, Stage
+from stream_infomax.frames.contracts import LEFT_OUT, LOST, Pipeline, Stage
 from stream_infomax.frames.event import Event
+from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.classifier.scores import Figures
 from stream_infomax.run.folder import IN_PROCESS, Record, RunFolder
@@ -22,9 +24,13 @@ from stream_infomax.run.pictures import all_learners, draw_run
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.stages.classifier import ClassifierStage
+from stream_infomax.state.error import StateFileError
 from stream_infomax.watch.history import History
 
 S = TypeVar("S", bound=Stage)
+
+# What is lost where a log or a queue is full, in which the newest counts.
+FULL = ("gone", "queue", "overflow")
 
 
 class Accuracies(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +81,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     frames
         That the last service has read.
     lost
-        Frames that never came, by reason.
+        Frames that never came or are gone, by reason.
+    unforeseen
+        Those of them that the run's policy does not allow.
+    ledger
+        What became of all that was accepted, at every place in the order of the data; of more than 64 streams the
+        largest, and the others together.
     set_aside
         Rows that a learner did not learn from, by stage and reason.
     left_out
@@ -103,6 +114,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     frames: int
     lost: dict[str, int]
+    unforeseen: dict[str, int] = {}
+    ledger: list[Balance] = []
     left_out: dict[str, int]
     set_aside: dict[str, dict[str, int]]
     measures: list[Measure]
@@ -117,10 +130,27 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     sinks: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
 
+def _names(config: Config, in_process: bool) -> list[str]:
+    """Return the names of all processes."""
+    return [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
+
+
 def has_begun(config: Config, folder: RunFolder, in_process: bool) -> bool:
     """Return whether every service has a checkpoint, so that there is something to sum up."""
-    names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
+    names = _names(config, in_process)
     return all((folder.path / name).is_dir() and checkpoints_in(folder.path / name) for name in names)
+
+
+def is_over(config: Config, folder: RunFolder, in_process: bool) -> bool:
+    """Return whether every service has finished and no sink holds anything, so that there is nothing left to run."""
+    if not has_begun(config, folder, in_process):
+        return False
+    try:
+        newest = [_newest(folder, name) for name in _names(config, in_process)]
+    except StateFileError:  # the service goes on from the one before
+        return False
+    held = [balance for checkpoint in newest for balance in checkpoint.ledger if balance.part == "sink"]
+    return all(checkpoint.finished for checkpoint in newest) and not any(balance.in_flight for balance in held)
 
 
 def summarise(config: Config, folder: RunFolder, seconds: float, in_process: bool) -> Summary:
@@ -138,12 +168,16 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
     sinks = {name: checkpoints[IN_PROCESS] if in_process else _newest(folder, name) for name in config.sinks()}
     classifiers = _of_type(stages, ClassifierStage)
     cold = [stage for stage in all_learners(stages) if not stage.is_warm]
+    every = [*checkpoints.values(), *({} if in_process else sinks).values()]
+    lost = _lost([*checkpoints.values()], {} if in_process else sinks)
     return Summary(
         seconds=round(seconds, 2),
         frames=checkpoints[names[-1]].processed + 1,
-        lost=_lost([*checkpoints.values()], {} if in_process else sinks),
+        lost=lost,
+        unforeseen=unforeseen(config, lost),
+        ledger=[balance.folded() for checkpoint in every for balance in checkpoint.ledger],
         set_aside={stage.key: rows for stage in all_learners(stages) if (rows := _set_aside(stage))},
-        left_out=_left_out([*checkpoints.values(), *({} if in_process else sinks).values()]),
+        left_out=_left_out(every),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
         unlabelled={stage.name: stage.target for stage in classifiers if stage.lacks_labels},
@@ -174,7 +208,19 @@ def _lost(checkpoints: Sequence[Checkpoint], sinks: Mapping[str, Checkpoint]) ->
             before = sum(count for reason, count in checkpoint.lost.items() if reason != "transport")
     for name, checkpoint in sinks.items():
         lost.update({f"{reason}, {name}": count for reason, count in _own_losses(checkpoint, before).items()})
+    for checkpoint in (*checkpoints, *sinks.values()):
+        for counts in checkpoint.counts.values():
+            lost.update({key.removeprefix(LOST): int(n) for key, n in counts.items() if key.startswith(LOST)})
     return {reason: count for reason, count in lost.items() if count}
+
+
+def unforeseen(config: Config, lost: Mapping[str, int]) -> dict[str, int]:
+    """Return the losses that the policy does not allow: in drop-oldest a full log or queue may drop, and nothing else.
+
+    A reason may be followed by the sink that missed the frames, or by the input of a source.
+    """
+    allowed = FULL if config.run.policy == "drop-oldest" else ()
+    return {reason: n for reason, n in lost.items() if re.split(r", | \(", reason)[0] not in allowed}
 
 
 def _own_losses(checkpoint: Checkpoint, before: int) -> dict[str, int]:
@@ -190,7 +236,7 @@ def _counts(sinks: Mapping[str, Checkpoint]) -> dict[str, dict[str, int]]:
     found = {}
     for name, checkpoint in sinks.items():
         own = checkpoint.counts.get(name, {})
-        if counts := {key: int(count) for key, count in own.items() if not key.startswith(LEFT_OUT)}:
+        if counts := {key: int(count) for key, count in own.items() if not key.startswith((LEFT_OUT, LOST))}:
             found[name] = counts
     return found
 

@@ -25,8 +25,13 @@ def print_summary(summary: Summary, save_features: Path | None = None, ended: st
 
 def lines(summary: Summary, save_features: Path | None = None, ended: str = "finished") -> Iterator[str]:
     """Return a summary line by line; the run has `ended` in this way."""
-    losses = ", ".join(f"{count:,} frames lost ({reason})" for reason, count in summary.lost.items() if count)
-    yield f"{ended} after {clock(summary.seconds)}: {summary.frames:,} frames, {losses or 'none lost'}"
+    losses = _losses(summary.lost) or "none lost"
+    yield f"{ended} after {clock(summary.seconds)}: {summary.frames:,} frames, {losses}"
+    if summary.unforeseen:
+        yield f"not allowed by the policy: {_losses(summary.unforeseen)}"
+    for balance in summary.ledger:
+        if balance.off:
+            yield f"the ledger does not balance: {balance.name}: {sum(balance.off.values()):+,} {balance.unit}"
     if summary.left_out:
         text = ", ".join(f"{count:,} {what}" for what, count in summary.left_out.items())
         yield from textwrap.wrap(f"left out: {text}", WIDTH, subsequent_indent="    ")
@@ -60,6 +65,10 @@ def lines(summary: Summary, save_features: Path | None = None, ended: str = "fin
     yield from _paths("pictures", summary.pictures)
     yield from _paths("checkpoints", summary.checkpoints)
     yield from _paths("features", [str(save_features)] if save_features else [])
+
+
+def _losses(lost: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} frames lost ({reason})" for reason, count in lost.items() if count)
 
 
 def _table(levels: Mapping[str, LevelScore]) -> Iterator[str]:

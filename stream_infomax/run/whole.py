@@ -11,11 +11,14 @@ from stream_infomax.configuration.compose import is_live
 from stream_infomax.configuration.load import Config
 from stream_infomax.run.features import save_features as write_features
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.run.summary import has_begun, summarise
+from stream_infomax.run.summary import Summary, has_begun, is_over, summarise
 from stream_infomax.run.summary_text import print_summary
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.history import History
 from stream_infomax.watch.monitor import Monitor
+
+# The exit code of a run that lost what its policy does not allow.
+LOSSES = 3
 
 
 def carry_on(
@@ -27,7 +30,7 @@ def carry_on(
     again: str,
     plain: bool = False,
     save_features: Path | None = None,
-) -> None:
+) -> int:
     """Run what is in a folder, which is locked, to its end or to a signal, and say what came of it.
 
     Parameters
@@ -41,6 +44,10 @@ def carry_on(
     save_features
         Where the features go.
 
+    Returns
+    -------
+    The exit code: `LOSSES` where something was lost that the policy does not allow.
+
     Raises
     ------
     ConfigError, RunError
@@ -52,7 +59,8 @@ def carry_on(
         from stream_infomax.run.processes import run
     names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
     with Monitor(title, names, History(folder.history), plain or not sys.stdout.isatty()) as monitor:
-        finished = run(config, folder, monitor)
+        finished = is_over(config, folder, in_process) or run(config, folder, monitor)
+    code = 0
     # A live source has no end of its own: where it is stopped, that is as good as one, for the time being.
     if finished or (is_live(config) and has_begun(config, folder, in_process)):
         missing = write_features(config, folder, in_process, save_features) if save_features else {}
@@ -62,5 +70,12 @@ def carry_on(
         if finished:
             folder.finish(msgspec.to_builtins(summary))
         print_summary(summary, save_features, "finished" if finished else "stopped")
+        code = code_of(summary)
     if not finished:
         print(printable(f"{folder.path}: stopped and saved; {again} resumes"))
+    return code
+
+
+def code_of(summary: Summary) -> int:
+    """Return the exit code of a run with this summary."""
+    return LOSSES if summary.unforeseen or any(balance.off for balance in summary.ledger) else 0

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from stream_infomax.frames.contracts import State
+from stream_infomax.frames.ledger import Balance
 from stream_infomax.state.file import StateFileError, load, pages_of, save
 from stream_infomax.state.numbered import CHECKPOINT, frames_behind, next_number, numbered
 from stream_infomax.state.pages import PageStore
@@ -38,6 +39,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         The state of the source, where one is read: what tells whether the same offsets still mean the same data.
     counts
         What source and sinks have counted so far, under their names.
+    ledger
+        What has become of all that its input, its stages and its sinks have accepted.
     stages
         The state of each stage under its name.
     sinks
@@ -52,6 +55,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     config: dict[str, Any]
     source: State
     counts: dict[str, dict[str, float]] = {}
+    ledger: list[Balance] = []
     stages: dict[str, State]
     sinks: dict[str, State]
 
@@ -87,6 +91,10 @@ def newest_before(folder: Path, offset: int) -> Checkpoint | None:
             except StateFileError as error:
                 _log.warning("%s; the checkpoint before it is used", error)
     return None
+
+
+class NoneReadableError(StateFileError):
+    """There are checkpoints, and all of them are damaged: another start would end the same way."""
 
 
 class Checkpoints:
@@ -131,7 +139,8 @@ class Checkpoints:
         number = next_number(files, 1)
         path = self.folder / f"checkpoint-{number:06d}-at-{checkpoint.processed + 1}.safetensors"
         self._pages.half = number % min(2, self.keep)
-        save(path, msgspec.structs.asdict(checkpoint), self._pages)
+        ledger = msgspec.to_builtins(checkpoint.ledger)
+        save(path, {**msgspec.structs.asdict(checkpoint), "ledger": ledger}, self._pages)
         self._newest.append(checkpoint.processed)
         for _, old in files[: max(0, len(files) + 1 - self.keep)]:
             old.unlink(missing_ok=True)
@@ -154,7 +163,7 @@ class Checkpoints:
 
         Raises
         ------
-        StateFileError
+        NoneReadableError
             Where there are checkpoints but none is readable.
         """
         damaged: list[Path] = []
@@ -170,7 +179,7 @@ class Checkpoints:
             if len(found) == self._newest.maxlen:
                 break
         if damaged and not found:
-            raise StateFileError(
+            raise NoneReadableError(
                 f"{self.folder}: none of {len(damaged)} checkpoints is readable; start afresh without them"
             )
         for path in damaged:  # or the next ones would be pruned in their place

@@ -12,6 +12,7 @@ import zmq
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Arrival, Counts, Held, Mark, Output, Pipeline, Sink
+from stream_infomax.frames.ledger import OTHERS, Ledger
 from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
@@ -74,6 +75,8 @@ class Loop:
         What asks to stop.
     saved
         The checkpoint that feed, stages and sinks were set to; None for a loop that begins.
+    ledger
+        Counts what becomes of the frames.
     """
 
     def __init__(
@@ -85,7 +88,8 @@ class Loop:
         checkpoints: Checkpoints,
         observer: Observer,
         signals: Signals,
-        saved: Checkpoint | None = None,
+        saved: Checkpoint | None,
+        ledger: Ledger,
     ) -> None:
         self.service = service
         self.feed = feed
@@ -94,6 +98,7 @@ class Loop:
         self.saving = Saving(checkpoints)
         self.observer = observer
         self.signals = signals
+        self.ledger = ledger
         self.meter = Meter()
         self.finished = saved is not None and saved.finished
         # The last offset that was handed on, the last that upstream may forget, and the frames since a checkpoint.
@@ -149,6 +154,7 @@ class Loop:
             self.save()
             raise
         if arrival is not None:
+            self.ledger.input.accept(arrival.frame.stream)
             self.step(arrival)
         elif self.feed.finished:
             self.finished = True
@@ -172,10 +178,13 @@ class Loop:
             if output.frame.offset != frame.offset:
                 raise ValueError(f"its output has offset {output.frame.offset}")
             for sink in self.sinks:
+                if sink.account is not None:
+                    sink.account.accept(frame.stream)
                 sink.accept(output)
         except ValueError as error:
             raise ValueError(f"frame {frame.offset} of stream {frame.stream!r}: {error}") from error
         self.newest = frame.offset
+        self.ledger.input.process(frame.stream)
         self.observer.frame(output)
         self.announce(frame.offset + 1)
         self.meter.count(output.frame, arrival.sent, arrival.origin)
@@ -199,6 +208,9 @@ class Loop:
     def rewind(self, offset: int) -> None:
         """Set the source back (or on) to `offset`."""
         self.settle(wait=True)
+        if (passed := offset - self.feed.next) > 0:
+            self.ledger.input.accept(OTHERS, passed)
+            self.ledger.input.set_aside(OTHERS, "handed on before a restart", passed)
         self.feed.seek(offset)
         self.finished = False
         self.newest = min(self.newest, offset - 1)
@@ -236,6 +248,7 @@ class Loop:
             config=dict(self.service.config),
             source=self.feed.state(),
             counts=plain_counts({**self.feed.counts(), **self.sink_counts()}),
+            ledger=self.ledger.balances(),
             stages=self.stages.state(),
             sinks=kept,
         )
@@ -279,6 +292,7 @@ class Loop:
                 lost=dict(self.feed.lost),
                 refused={**held.refused, **self.feed.refusals()},
                 expected=self.feed.expected,
+                ledger=[balance.folded() for balance in self.ledger.balances()],
                 measures=self.stages.measures(),
                 counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),
                 events=self.stages.events()[-MAX_EVENTS:],

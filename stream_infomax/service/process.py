@@ -17,7 +17,8 @@ from typing import Any, Protocol
 import zmq
 
 from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
-from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences
+from stream_infomax.frames.ledger import Ledger
+from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, NoneReadableError, differences
 from stream_infomax.service.feeds import Feed, LiveFeed, Pace, SeekableFeed, feed_of
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop, Observer
@@ -197,7 +198,9 @@ def opened(
         if observer is None:
             tap = Tap(context, service.tap, service.access)
             reserved.callback(tap.release)
+        ledger = Ledger(service.name, stages.stages, ends)
         if saved is not None:
+            ledger.restore(saved.ledger)
             feed.lost.update(saved.lost)
             mark = Mark(saved.log, saved.processed + 1, saved.finished)
             for sink in ends:
@@ -206,7 +209,8 @@ def opened(
                         sink.restore(saved.sinks[sink.name], mark)
             if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
                 feed.pass_over(max((sink.next for sink in ends), default=0))
-        loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved)
+        ledger.begin()
+        loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved, ledger)
         stack.callback(loop.close)
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it
@@ -240,7 +244,8 @@ def guard(name: str, work: Callable[[Signals], bool]) -> int:
             finished = work(signals)
     except (StreamError, ValueError, OSError, zmq.ZMQError) as error:
         print(printable(f"{name}: {error}{_limit(error)}"), file=sys.stderr, flush=True)
-        same_again = isinstance(error, ValueError | RefusedError) and not isinstance(error, StateFileError)
+        by_itself = isinstance(error, StateFileError) and not isinstance(error, NoneReadableError)
+        same_again = isinstance(error, ValueError | RefusedError) and not by_itself
         return 2 if same_again else 1
     if finished:
         print(f"FINISHED {name}", flush=True)

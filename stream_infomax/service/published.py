@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import zmq
@@ -47,8 +47,13 @@ class Published(Sink):
     ) -> None:
         self.name = service.name
         self.log = OutputLog(
-            service.readers, max_frames=service.log_frames, max_bytes=service.log_bytes, policy=service.policy
+            service.readers,
+            max_frames=service.log_frames,
+            max_bytes=service.log_bytes,
+            policy=service.policy,
+            name=service.name,
         )
+        self.account = self.log.account
         self.outlet = Outlet(context, service.outlet, self.log, log_id, seekable=rewinds, access=service.access)
         self.address = self.outlet.address
         self.sockets = (self.outlet.socket,)
@@ -83,7 +88,7 @@ class Published(Sink):
         if largest > MAX_PART_BYTES:
             raise ValueError(f"an array of {largest} bytes; at most {MAX_PART_BYTES} are sent")
         self.outlet.log_id = output.log
-        self.log.append(output.frame.offset, output.parts, output.origin)
+        self.log.append(output.frame.offset, output.parts, output.origin, output.frame.stream)
         self.outlet.pump()
 
     def save(self, mark: Mark) -> State:
@@ -127,6 +132,10 @@ class Published(Sink):
             self.log.rewind(offset)
         self.wanted = None
         self.outlet.rewound()
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the frames of each stream that the log holds."""
+        return self.log.in_flight()
 
     def held(self) -> Held:
         """Return what the log holds."""

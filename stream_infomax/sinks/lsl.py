@@ -12,6 +12,7 @@ import numpy as np
 
 from stream_infomax.frames.contracts import Held, Mark, Output, Sink, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.ledger import Account
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import optional
@@ -83,6 +84,7 @@ class LslSink(Sink):
             import pylsl
         self._lsl = pylsl
         self.name = name
+        self.account: Account = Account(name, "sink", "frames")
         self.given = make(LslSettings, settings)
         self._folder = folder.absolute()
         self._streams: dict[str, _Offered] = {}
@@ -99,6 +101,7 @@ class LslSink(Sink):
         frame = output.frame
         name, array = self._chosen(frame)
         if array is None or not array.data.size:
+            self.account.set_aside(frame.stream, "no rows")
             return
         rows = np.asarray(array.rows(), np.float32)
         rate = frame.rate if "time" in array.axes else 0.0
@@ -106,6 +109,7 @@ class LslSink(Sink):
         if offered is None:
             if len(self._streams) >= MAX_STREAMS:
                 self._refused += 1
+                self.account.drop(frame.stream, f"of more than {MAX_STREAMS} streams")
                 return
             offered = self._streams[frame.stream] = self._offer(frame.stream, name, rows.shape[1], rate)
         if rows.shape[1] != offered.width:
@@ -113,6 +117,7 @@ class LslSink(Sink):
                 f"array {name!r} has rows of {rows.shape[1]} numbers, before {offered.width}; LSL streams do not change"
             )
         offered.outlet.push_chunk(rows, self._stamps(frame.time, len(rows), rate))
+        self.account.process(frame.stream)
 
     def save(self, mark: Mark) -> State:
         """Nothing has to be saved: what was given out is gone."""

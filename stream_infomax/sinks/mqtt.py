@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from stream_infomax.frames.contracts import Held, Mark, Output, Sink, State
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.ledger import Account
 from stream_infomax.settings.broker import (
     ClientId,
     Connection,
@@ -89,6 +90,7 @@ class _Published(msgspec.Struct):
     offset: int
     topic: str
     payload: bytes
+    stream: str
 
 
 @configured_by(MqttSettings)
@@ -109,6 +111,7 @@ class MqttSink(Sink):
 
     def __init__(self, name: str, folder: Path, **settings: Any) -> None:
         self.name = name
+        self.account: Account = Account(name, "sink", "frames")
         self.given = make(MqttSettings, settings)
         self._waiting: dict[int, _Published] = {}  # by paho's number of the message
         self._acknowledged: deque[int] = deque()  # filled by paho's thread
@@ -136,17 +139,20 @@ class MqttSink(Sink):
         frame = output.frame
         payload = _raw(frame, self.given.array) if self.given.payload == "raw" else _json(frame, self.given.array)
         stream = frame.stream.translate({ord(character): "_" for character in "+#\0"})
-        self._publish(_Published(frame.offset, self.given.topic.replace(STREAM, stream), payload))
+        self._publish(_Published(frame.offset, self.given.topic.replace(STREAM, stream), payload, frame.stream))
 
     def save(self, mark: Mark) -> State:
         """Return the messages that the broker has not acknowledged."""
         self.attend()
-        return {"waiting": pack([(one.offset, [one.topic.encode(), one.payload]) for one in self._waiting.values()])}
+        waiting = self._waiting.values()
+        return {
+            "waiting": pack([(one.offset, [one.topic.encode(), one.payload, one.stream.encode()]) for one in waiting])
+        }
 
     def restore(self, state: State, mark: Mark) -> None:
         """Publish again what was not acknowledged."""
-        for offset, (topic, payload) in unpack(state["waiting"]):
-            self._publish(_Published(offset, topic.decode(), payload))
+        for offset, (topic, payload, stream) in unpack(state["waiting"]):
+            self._publish(_Published(offset, topic.decode(), payload, stream.decode()))
 
     def attend(self) -> None:
         """Take note of what the broker has acknowledged."""
@@ -158,7 +164,13 @@ class MqttSink(Sink):
             pass
         while self._acknowledged:
             one = self._waiting.pop(self._acknowledged.popleft(), None)
-            self._bytes -= len(one.payload) if one else 0
+            if one is not None:
+                self._bytes -= len(one.payload)
+                self.account.process(one.stream)
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the frames of each stream that the broker has not acknowledged."""
+        return Counter(one.stream for one in self._waiting.values())
 
     def held(self) -> Held:
         """Return what the broker has not acknowledged."""

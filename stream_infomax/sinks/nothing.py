@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stream_infomax.frames.contracts import Mark, Output, Sink, State
+from stream_infomax.frames.ledger import Account
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import Settings, make
 
@@ -29,9 +30,11 @@ class NothingSink(Sink):
     def __init__(self, name: str, folder: Path, **settings: Any) -> None:
         make(NothingSettings, settings)
         self.name = name
+        self.account: Account = Account(name, "sink", "frames")
 
     def accept(self, output: Output) -> None:
         """Let the frame go."""
+        self.account.process(output.frame.stream)
 
     def save(self, mark: Mark) -> State:
         """Nothing has to be saved."""

@@ -7,7 +7,7 @@ import os
 import re
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Annotated, ClassVar
 
@@ -116,6 +116,7 @@ class PartsSink(Sink):
         self.folder = Path(settings.path) if settings.path else folder / "parts"
         self._pattern = re.compile(rf"part-([0-9]{{{DIGITS},}})\.{self.suffix}")
         self._spool = FrameStore(folder, name)
+        self.account = self._spool.account
         self._borders = Borders(int(settings.part), settings.part_seconds)
         self._begun = 0  # the first offset that is in no part
         self._parts = self._removed = self._first = 0
@@ -142,6 +143,7 @@ class PartsSink(Sink):
         """Keep a frame until the next `save`; one that is on disk already is passed over."""
         self._begin(output.log)
         if output.frame.offset < self._spool.next:
+            self._spool.accept(output)  # which passes over it
             return
         kept = self._kept(output)
         self._spool.accept(kept)
@@ -201,6 +203,10 @@ class PartsSink(Sink):
         """Return the parts that were written, and those of them that were removed."""
         damaged = {f"{LEFT_OUT}damaged files": len(self._damaged)} if self._damaged else {}
         return {"parts": self._parts, "parts removed": self._removed, **damaged, **self._spool.counts()}
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the frames of each stream that are not on disk yet."""
+        return self._spool.in_flight()
 
     def held(self) -> Held:
         """Return what is not on disk yet."""

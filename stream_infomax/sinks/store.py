@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 
 from stream_infomax.frames import wire
-from stream_infomax.frames.contracts import LEFT_OUT, Counts, Held, Mark, Output, Sink, State
+from stream_infomax.frames.contracts import LEFT_OUT, LOST, Counts, Held, Mark, Output, Sink, State
 from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.frames.ledger import Account
 from stream_infomax.state import file as state_file
 from stream_infomax.state.error import StateFileError, readable
 from stream_infomax.state.numbered import next_number, numbered
@@ -21,6 +23,7 @@ from stream_infomax.transport.log import pack, unpack
 _NAME = re.compile(r"part-([0-9]+)\.safetensors")
 # Each part is held in memory once while the run goes on, and once when a file is made of all of them.
 PART_FRAMES = 512
+IN_DAMAGED_PARTS = "in damaged parts"
 PART_BYTES = 16 << 20
 
 log = logging.getLogger(__name__)
@@ -68,10 +71,12 @@ class FrameStore(Sink):
     def __init__(self, folder: Path, name: str = "recorder") -> None:
         self.folder = folder
         self.name = name
+        self.account: Account = Account(name, "sink", "frames")
         self.next = 0
         self.log = ""
         self.finished = False
         self._frames: list[tuple[int, list[bytes]]] = []
+        self._streams: Counter[str] = Counter()  # of these frames
         self._n_bytes = 0
         # The offset after the last one in each file, as far as it is known.
         self._ends: dict[Path, int] = {}
@@ -92,8 +97,10 @@ class FrameStore(Sink):
     def accept(self, output: Output) -> None:
         """Keep a frame until the next `save`; one that is on disk already is passed over."""
         if output.frame.offset < self.next:
+            self.account.set_aside(output.frame.stream, "there before a restart")
             return
         self._frames.append((output.frame.offset, output.parts))
+        self._streams[output.frame.stream] += 1
         self._n_bytes += sum(map(len, output.parts))
 
     def save(self, mark: Mark) -> State:
@@ -115,6 +122,9 @@ class FrameStore(Sink):
         path = self.folder / f"part-{next_number(numbered(self.folder, _NAME), 0):06d}.safetensors"
         state_file.save(path, tree)
         self._ends[path] = mark.next
+        for stream, n in self._streams.items():
+            self.account.process(stream, n)
+        self._streams.clear()
         self._frames.clear()
         self._n_bytes = 0
         self.next, self.finished = mark.next, mark.finished
@@ -130,8 +140,12 @@ class FrameStore(Sink):
     def counts(self) -> Counts:
         """Return the parts that are damaged, and the frames that are missing for that, as far as they are known."""
         parts = sum(isinstance(path, Path) for path in self._damaged)
-        counts = {"damaged parts": parts, "frames in damaged parts": sum(self._damaged.values())}
-        return {f"{LEFT_OUT}{what}": count for what, count in counts.items() if count}
+        counts = {f"{LEFT_OUT}damaged parts": parts, f"{LOST}{IN_DAMAGED_PARTS}": sum(self._damaged.values())}
+        return {what: count for what, count in counts.items() if count}
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the frames of each stream that are not on disk yet."""
+        return self._streams
 
     def held(self) -> Held:
         """Return what is not on disk yet."""

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
+from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting, rows_read
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.classifier.examiner import Examiner
 from stream_infomax.learning.classifier.pooling import Pooling
@@ -65,7 +66,7 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
 
 
 @configured_by(ClassifierSettings)
-class ClassifierStage:
+class ClassifierStage(Accounting):
     """One linear classifier a level, on mean and deviation of each segment's rows.
 
     When a segment ends, every level predicts it; the label, in the segment's last frame or in a later frame without
@@ -92,6 +93,8 @@ class ClassifierStage:
         self.examiners: dict[str, Examiner] = {}
         self.streams: Streams[_Segment] = Streams()
         self.skipped = Counter(broken=0, empty=0)
+        self.account = Account(name, "stage")
+        self.reads = tuple(dict.fromkeys(name for names in self.levels.values() for name in names))
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with a row of probabilities where it ends a segment.
@@ -108,6 +111,8 @@ class ClassifierStage:
         segment = self.streams.enter(frame, self._new_segment)
         if segment.is_whole:
             self._pool(frame, segment.pools)
+        else:
+            self.account.set_aside(frame.stream, "of a segment with gaps", rows_read(frame, self.reads))
         row = np.zeros((0, len(self.classes)), np.float32)
         labels = frame.labels
         if segment.is_whole and (frame.last or frame.end):
@@ -140,11 +145,17 @@ class ClassifierStage:
 
     def _pool(self, frame: Frame, pools: dict[str, Pooling]) -> None:
         """Add the frame's rows to what is pooled of its segment."""
-        for name in dict.fromkeys(name for names in self.levels.values() for name in names):
+        for name in self.reads:
             array = incoming(frame, name, self.name)
             assert array is not None
             rows = array.rows()
-            rows = rows[np.isfinite(rows).all(1)]
+            finite = np.isfinite(rows).all(1)
+            if rows.size == 0:
+                self.account.set_aside(frame.stream, NO_WIDTH, len(rows))
+            else:
+                self.account.process(frame.stream, int(np.count_nonzero(finite)))
+                self.account.set_aside(frame.stream, NOT_FINITE, int(np.count_nonzero(~finite)))
+            rows = rows[finite]
             if rows.size == 0:  # before a learner's first row its width may not have settled either
                 continue
             pool = pools.setdefault(name, Pooling(rows.shape[1]))

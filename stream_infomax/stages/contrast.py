@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
+from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
 from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
@@ -139,7 +140,7 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
 
 
 @configured_by(ContrastSettings)
-class ContrastStage:
+class ContrastStage(Accounting):
     """Encode each frame's rows with the module as it stood before, then train.
 
     Parameters
@@ -158,6 +159,7 @@ class ContrastStage:
         require(*given.needs())
         modules = layout(given.layout, given.width)
         self.name, self.input, self.carry, self.settings = name, input, tuple(carry), given
+        self.account, self.reads = Account(name, "stage"), (input,)
         self.layers, self.is_last = modules[given.module - 1], given.module == len(modules)
         self.learn = given.learn
         self.teacher = self._new_teacher()
@@ -190,7 +192,13 @@ class ContrastStage:
             return frame
         rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
         encoder = self._encoder_id(frame.encoder)
-        if self.pupil is None and not (rows.shape[1] and np.isfinite(rows).all(1).any()):
+        finite = np.isfinite(rows).all(1)
+        if not rows.shape[1]:
+            self.account.set_aside(frame.stream, NO_WIDTH, len(rows))
+        else:
+            self.account.process(frame.stream, int(np.count_nonzero(finite)))
+            self.account.set_aside(frame.stream, NOT_FINITE, int(np.count_nonzero(~finite)))
+        if self.pupil is None and not (rows.shape[1] and finite.any()):
             return frame.extend(self._no_rows(array), self.carry, encoder=encoder)
         pupil = self._settle(frame, array)
         self._notice_encoder(frame, pupil)

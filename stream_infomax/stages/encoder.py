@@ -10,6 +10,7 @@ from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
+from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.infomax.encoder import Encoder
 from stream_infomax.settings.configured import configured_by
@@ -52,7 +53,7 @@ class EncoderSettings(StageSettings, frozen=True, kw_only=True):
 
 
 @configured_by(EncoderSettings)
-class EncoderStage:
+class EncoderStage(Accounting):
     """Publish each frame's rows encoded with a basis that never changes: the bits of the learner that published it.
 
     Rows that are not finite come out as NaN. A checkpoint holds the basis: after a restart it is the same one,
@@ -78,6 +79,7 @@ class EncoderStage:
         self.name, self.input, self.carry = name, input, tuple(carry)
         self._take(given.load())
         self._counts = {"rows": 0, "set aside: not finite": 0}
+        self.account, self.reads = Account(name, "stage"), (input,)
 
     def _take(self, encoder: Encoder) -> None:
         """Encode with this encoder from now on."""
@@ -104,6 +106,7 @@ class EncoderStage:
         version = "" if is_unsettled(array) else self._basis.version
         about = {"encoder": self._basis.encoder, "update": 0, "basis": joined(frame.basis, version)}
         if is_unsettled(array):
+            self.account.set_aside(frame.stream, NO_WIDTH, array.n_rows)
             return frame.extend({self.name: array}, self.carry, **about)
         rows = array.rows()
         if rows.shape[1] != self.encoder.n_features:
@@ -113,7 +116,10 @@ class EncoderStage:
             )
         features = self.encoder.transform(rows, self._counts["rows"])
         self._counts["rows"] += len(features)
-        self._counts["set aside: not finite"] += int((features[:, 0] != features[:, 0]).sum())
+        finite = features[:, 0] == features[:, 0]
+        self._counts["set aside: not finite"] += (bad := int((~finite).sum()))
+        self.account.set_aside(frame.stream, NOT_FINITE, bad)
+        self.account.process(frame.stream, int(finite.sum()))
         return frame.extend({self.name: array.replace_rows(features)}, self.carry, **about)
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.ledger import Account
 from stream_infomax.stages.logmel import LARGEST_SAMPLE, LogMel
 from stream_infomax.state.kept import Kept
 
@@ -36,12 +37,21 @@ class Form(Kept):
         Of the stream's frames; it stays.
     row_shape : tuple of int
         Of a sample or a picture; it stays. None before the first.
+    stream : str
+        Its name; empty before the first frame.
+    unused : int
+        Samples that are in no window yet.
+    account : Account
+        Where it counts what becomes of them.
     """
 
     accepted: ClassVar[tuple[tuple[str, ...], ...]]
-    kept: ClassVar[tuple[str, ...]] = ("rate", "row_shape")
+    kept: ClassVar[tuple[str, ...]] = ("rate", "row_shape", "stream", "unused")
 
     def __init__(self) -> None:
+        self.account = Account("", "stage")
+        self.stream = ""
+        self.unused = 0
         self.rate = 0.0
         self.row_shape: tuple[int, ...] | None = None
 
@@ -52,7 +62,7 @@ class Form(Kept):
     def expect(self, frame: Frame, row_shape: tuple[int, ...]) -> None:
         """Take rate and shape from the first frame of the stream, and refuse others."""
         if self.row_shape is None:
-            self.rate, self.row_shape = frame.rate, row_shape
+            self.rate, self.row_shape, self.stream = frame.rate, row_shape, frame.stream
         if self.rate != frame.rate:
             raise ValueError(f"stream {frame.stream!r}: the rate changed from {self.rate:g} to {frame.rate:g}")
         if self.row_shape != row_shape:
@@ -63,7 +73,9 @@ class Form(Kept):
         self.reset()
 
     def reset(self) -> None:
-        """A segment is over."""
+        """A segment is over: what is in no window never will be."""
+        self.account.drop(self.stream, "too few for a window", self.unused)
+        self.unused = 0
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned. Raises ValueError, naming the key, where it does not fit."""
@@ -97,9 +109,18 @@ class Signal(Form):
             bad = ~usable.all(axis=1)
             rows[sliding_window_view(bad, span)[::step].any(axis=1)] = np.nan
         time = self.time + (self.position / frame.rate if frame.rate else 0.0)
+        self._book(len(samples), len(held), len(rows), span, step)
         self.tail = held[len(rows) * step :].copy()
         self.position += len(rows) * step
         return Array(rows, self.axes(array, rows)), time, frame.rate / step
+
+    def _book(self, n_new: int, n_held: int, n_windows: int, span: int, step: int) -> None:
+        """Count the samples that the newest windows are the first to have."""
+        self.unused += n_new
+        if n_windows:
+            left = n_held - ((n_windows - 1) * step + span)
+            self.account.process(self.stream, self.unused - left)
+            self.unused = left
 
     def windows(self, samples: Rows, held: Rows) -> tuple[Rows, int, int]:
         """Return new windows, the samples of each, and those between the starts of two.
@@ -119,6 +140,7 @@ class Signal(Form):
 
     def reset(self) -> None:
         """Forget the signal."""
+        super().reset()
         self.tail = None
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -219,6 +241,7 @@ class Patches(Form):
     def cut(self, frame: Frame, array: Array) -> tuple[Array, float, float]:
         """Return the patches of a frame, its time (s) and its rate (1/s)."""
         self.expect(frame, array.row_shape)
+        self.account.process(self.stream, array.n_rows)
         return Array(array.data.astype(np.float32, copy=False), array.axes), frame.time, frame.rate
 
 
@@ -248,4 +271,5 @@ class Grid(Form):
         patches = sliding_window_view(picture, (self.patch, self.patch), axis=(0, 1))[:: self.stride, :: self.stride]
         if picture.ndim == 3:
             patches = np.moveaxis(patches, 2, -1)
+        self.account.process(self.stream)
         return Array(patches.copy(), ("grid_y", "grid_x", *array.axes[1:])), frame.time, frame.rate

@@ -7,6 +7,8 @@ import json
 import logging
 import math
 import warnings
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,6 +21,7 @@ from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.event import GRAVE, Event, event_line
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
+from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.infomax.neurons import width
 from stream_infomax.learning.infomax.settings import InfomaxSettings
@@ -95,7 +98,7 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
 
 
 @configured_by(LearnerSettings)
-class LearnerStage:
+class LearnerStage(Accounting):
     """Learn from each frame's rows and publish them encoded with the basis as it stood before.
 
     One basis serves all streams, or each has its own (`share`): then this makes an `OwnLearners`. Rows that are set
@@ -129,7 +132,7 @@ class LearnerStage:
         """Return the stage that the settings describe."""
         if settings.get("share") == "stream" and stream is None:
             thinning = Thinning(name, make(LearnerSettings, settings).budget_ms)
-            return OwnLearners(name, partial(cls, name, input, carry, thinning=thinning, **settings), thinning)
+            return OwnLearners(name, input, partial(cls, name, input, carry, thinning=thinning, **settings), thinning)
         return object.__new__(cls)
 
     def __init__(
@@ -163,6 +166,9 @@ class LearnerStage:
         self._in_quarantine = False
         self._n_encoded = 0  # rows, where it does not learn: spikes are drawn by their number
         self.thinning = Thinning(name, given.budget_ms) if thinning is None else thinning
+        self.account, self.reads = Account(name, "stage"), (input,)
+        self._booked: Counter[str] = Counter()  # of what the learner counts, what the account has
+        self._pending: deque[tuple[str, int]] = deque()  # rows that the learner has, by stream, oldest first
         self._n_thinned = 0  # rows of frames that were not learnt from, to save time
 
     def process(self, frame: Frame) -> Frame:
@@ -171,6 +177,7 @@ class LearnerStage:
         if array is None:
             return frame
         if is_unsettled(array):
+            self.account.set_aside(frame.stream, NO_WIDTH, array.n_rows)
             basis = joined(frame.basis, "")
             return frame.extend({self.name: array}, self.carry, encoder=self.encoder, update=0, basis=basis)
         self._settle_geometry(frame, array)
@@ -182,6 +189,7 @@ class LearnerStage:
         rows = np.ascontiguousarray(rows, dtype=kind)
         event = self.thinning.begin(frame.offset, self.learner.n_rows_seen_) if self.learn and self.is_warm else None
         features = self._features(frame, rows)
+        self._book(frame.stream)
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
@@ -200,7 +208,11 @@ class LearnerStage:
                 )
             self._look(frame, rows)
             self._n_encoded += len(rows)
-            return self.learner.transform(rows, self._n_encoded - len(rows))
+            features = self.learner.transform(rows, self._n_encoded - len(rows))
+            finite = features[:, 0] == features[:, 0]
+            self.account.set_aside(frame.stream, NOT_FINITE, int((~finite).sum()))
+            self.account.process(frame.stream, int(finite.sum()))
+            return features
         if not self.is_warm:
             return self._warmed_up(rows)
         features = self.learner.transform(rows, self._n_rows)
@@ -210,9 +222,52 @@ class LearnerStage:
             self.learner.partial_fit(rows)
         else:
             self._n_thinned += len(rows)
+            self.account.set_aside(frame.stream, "thinned", len(rows))
             self.spectra.interrupt()
         self.thinning.end(learns)
         return features
+
+    def _book(self, stream: str) -> None:
+        """Take into the account what the learner has counted: it sets aside and learns from blocks, of all streams."""
+        counted, booked = self._counted(), self._booked
+        new = {what: n - booked[what] for what, n in counted.items() if n != booked[what]}
+        booked.update(new)
+        self.account.set_aside(stream, NOT_FINITE, new.pop(NOT_FINITE, 0))
+        if taken := new.pop("taken", 0):
+            self._pending.append((stream, taken))
+        for what, n in new.items():
+            for of, rows in self._take_pending(n):
+                if what == "learnt":
+                    self.account.process(of, rows)
+                else:
+                    self.account.set_aside(of, what, rows)
+
+    def _take_pending(self, n: int) -> Iterator[tuple[str, int]]:
+        """Yield the oldest `n` rows that the learner has, by stream; fewer where the first are of another run."""
+        while n and self._pending:
+            stream, rows = self._pending.popleft()
+            if rows > n:
+                self._pending.appendleft((stream, rows - n))
+            yield stream, min(rows, n)
+            n -= min(rows, n)
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the rows of each stream in the block that is not full yet."""
+        held: Counter[str] = Counter()
+        for stream, rows in self._pending:
+            held[stream] += rows
+        return held
+
+    def take_up(self, in_flight: Mapping[str, int]) -> None:
+        """Learn of which streams the rows in the block are."""
+        self._pending = deque(in_flight.items())
+
+    def _counted(self) -> Counter[str]:
+        """Return what the learner has counted of the rows that it took."""
+        learner = self.learner
+        if not hasattr(learner, "n_features_in_"):
+            return Counter()
+        return Counter({"taken": learner.n_rows_seen_, **learner.n_set_aside_, **learner.became()})
 
     def _warmed_up(self, rows: _Rows) -> npt.NDArray[np.float32]:
         """Learn from rows of the warm-up, and return them as not encoded."""
@@ -303,6 +358,7 @@ class LearnerStage:
             raise ValueError("share: the state is of a learner for each stream; here one serves all")
         self.learner.restore(state["learner"])
         self._in_quarantine = self._ends_in_quarantine()
+        self._booked, self._pending = self._counted(), deque()
         self._panel.restore(state["panel"])
         self._information.restore(state["information"])
         self.spectra.restore(state["spectra"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.ledger import Account, Accounting
 from stream_infomax.frames.measure import Measure
 from stream_infomax.state.kept import within
 
@@ -23,7 +24,7 @@ ENDED, SHOWN = 16, 8
 NOW = "frame information"
 
 
-class OwnLearners:
+class OwnLearners(Accounting):
     """The stage of kind ``learner`` with ``share = "stream"``: each stream has a learner of its own.
 
     A stream's rows give the same features as if it were alone. When a stream ends, what was learnt of it is kept until
@@ -34,6 +35,8 @@ class OwnLearners:
     ----------
     name
         The name of the stage and of the array it adds.
+    input
+        The array to learn from.
     make
         Makes the learner of a stream.
     thinning
@@ -45,9 +48,10 @@ class OwnLearners:
         By stream, those that are open in the order in which they came, behind those that have ended.
     """
 
-    def __init__(self, name: str, make: Callable[[str], LearnerStage], thinning: Thinning) -> None:
+    def __init__(self, name: str, input: str, make: Callable[[str], LearnerStage], thinning: Thinning) -> None:
         self.name = name
         self.thinning = thinning
+        self.account, self.reads = Account(name, "stage"), (input,)
         self.learners: dict[str, LearnerStage] = {}
         self._make = make
         self._ended: list[str] = []
@@ -75,13 +79,30 @@ class OwnLearners:
 
     def _new(self, stream: str) -> LearnerStage:
         learner = self._make(stream)
+        learner.account = self.account
         if self._encoding is not None:
             carry, untrained = self._encoding
             learner.start_encoding(carry, untrained=untrained)
         return learner
 
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the rows of each stream in the block that is not full yet."""
+        held: Counter[str] = Counter()
+        for learner in self.learners.values():
+            held.update(learner.in_flight())
+        return held
+
+    def take_up(self, in_flight: Mapping[str, int]) -> None:
+        """Learn of which streams the rows in the blocks are."""
+        for stream, n in in_flight.items():
+            if stream in self.learners:
+                self.learners[stream].take_up({stream: n})
+
     def _forget(self, stream: str) -> None:
-        counts = self.learners.pop(stream).counts()
+        learner = self.learners.pop(stream)
+        for of, rows in learner.in_flight().items():
+            self.account.drop(of, "stream forgotten", rows)
+        counts = learner.counts()
         self._forgotten.update({key: int(count) for key, count in counts.items() if key != NOW})
         self._forgotten["streams forgotten"] += 1
 

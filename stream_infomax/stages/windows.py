@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming, is_unsettled
+from stream_infomax.frames.ledger import NO_WIDTH, Account, Accounting
 from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
@@ -89,7 +91,7 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
 
 
 @configured_by(WindowsSettings)
-class WindowsStage:
+class WindowsStage(Accounting):
     """Cuts each frame's array into rows of a fixed geometry, without losing or repeating a sample at a border.
 
     Windows never reach across segments or gaps. Samples at the end of a segment that fill no window are dropped.
@@ -114,6 +116,7 @@ class WindowsStage:
         self.name, self.input, self.carry = name, input, tuple(carry)
         self._streams: Streams[Form] = Streams()
         self._counts = {"rows": 0, "rows_nan": 0}
+        self.account, self.reads = Account(name, "stage"), (input,)
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the rows that its array completes; maybe none."""
@@ -123,6 +126,7 @@ class WindowsStage:
             return frame
         if is_unsettled(array):
             self._streams.leave(frame)
+            self.account.set_aside(frame.stream, NO_WIDTH, array.n_rows)
             return frame.extend({self.name: array}, self.carry)
         form = self._streams.enter(frame, self._new_form)
         if array.axes not in form.accepted:
@@ -136,12 +140,21 @@ class WindowsStage:
 
     def _new_form(self) -> Form:
         """Return what cuts one stream."""
+        form = self._form()
+        form.account = self.account
+        return form
+
+    def _form(self) -> Form:
         given = self.settings
         if given.form == "waveform":
             return Waveform(given.length, given.hop)
         if given.form == "log-mel":
             return MelPatches(given.length, given.hop, given.n_mels, given.window_ms, given.shift_ms)
         return Grid(given.patch, given.stride) if given.form == "grid" else Patches()
+
+    def in_flight(self) -> Mapping[str, int]:
+        """Return the samples of each stream that are in no window yet."""
+        return {stream: form.unused for stream, form in self._streams.memories()}
 
     def _centred(self, array: Array) -> Array:
         """Return the array without each row's mean, where that is wanted."""

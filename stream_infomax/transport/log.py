@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from stream_infomax.frames.ledger import Account
+
 Policy: TypeAlias = Literal["wait", "drop-oldest"]
 
 
 class Entry(NamedTuple):
-    """A frame's bytes under its offset, and when the source first had it (0: not known)."""
+    """A frame's bytes under its offset, when the source first had it (0: not known), and its stream."""
 
     offset: int
     parts: Sequence[bytes]
     size: int
     origin: float
+    stream: str = ""
 
 
 def _offset_of(entry: Entry) -> int:
@@ -41,10 +44,23 @@ class OutputLog:
         The bounds, each at least 1.
     policy
         What happens when they are reached.
+    name
+        Of the service whose log it is.
+
+    Attributes
+    ----------
+    account
+        Counts what becomes of the frames that whoever appends them has accepted.
     """
 
     def __init__(
-        self, readers: Iterable[str] = (), *, max_frames: int = 1024, max_bytes: int = 64 << 20, policy: Policy = "wait"
+        self,
+        readers: Iterable[str] = (),
+        *,
+        max_frames: int = 1024,
+        max_bytes: int = 64 << 20,
+        policy: Policy = "wait",
+        name: str = "",
     ) -> None:
         if max_frames < 1 or max_bytes < 1:
             raise ValueError(f"a log holds at least 1 frame and 1 byte, got {max_frames} and {max_bytes}")
@@ -53,6 +69,7 @@ class OutputLog:
         self.max_frames = max_frames
         self.max_bytes = max_bytes
         self.policy = policy
+        self.account = Account(name, "log", "frames")
         # The last offset that was appended or passed over, and whether none will follow.
         self.newest = -1
         self.finished = False
@@ -90,8 +107,8 @@ class OutputLog:
         """Return the last offset that nobody waits for: every reader has committed it, or it was pushed out."""
         return self._entries[0].offset - 1 if self._entries else self.newest
 
-    def append(self, offset: int, parts: Sequence[bytes], origin: float = 0.0) -> None:
-        """Add a frame.
+    def append(self, offset: int, parts: Sequence[bytes], origin: float = 0.0, stream: str = "") -> None:
+        """Add a frame of a stream.
 
         Raises
         ------
@@ -102,6 +119,7 @@ class OutputLog:
             raise ValueError(f"offset {offset} follows {self.newest}; offsets of a log grow")
         if not self._committed or offset <= self._lowest:
             self.newest = offset
+            self.account.process(stream)
             return
         if self.full:
             raise ValueError(f"the log is full ({len(self._entries)} frames, {self.n_bytes} bytes)")
@@ -109,9 +127,9 @@ class OutputLog:
         size = sum(map(len, parts))
         if self.policy == "drop-oldest":
             while self._entries and (len(self._entries) >= self.max_frames or self.n_bytes + size > self.max_bytes):
-                self._forget_oldest()
+                self.account.drop(self._forget_oldest(), "log full")
                 self.dropped += 1
-        self._entries.append(Entry(offset, parts, size, origin))
+        self._entries.append(Entry(offset, parts, size, origin, stream))
         self.n_bytes += size
 
     def finish(self, newest: int) -> None:
@@ -130,7 +148,7 @@ class OutputLog:
         self._committed[reader] = offset
         self._lowest = min(self._committed.values())
         while self._entries and self._entries[0].offset <= self._lowest:
-            self._forget_oldest()
+            self.account.process(self._forget_oldest())
 
     def at_or_after(self, offset: int) -> Entry | None:
         """Return the first frame held from `offset` on, None where there is none."""
@@ -147,6 +165,8 @@ class OutputLog:
 
     def rewind(self, offset: int) -> None:
         """Forget all frames, so that the next one may be `offset`: a seekable source reads them again."""
+        for entry in self._entries:
+            self.account.set_aside(entry.stream, "to be read again")
         self._entries.clear()
         self.n_bytes = 0
         self.newest = offset - 1
@@ -161,6 +181,7 @@ class OutputLog:
             "newest": self.newest,
             "committed": dict(self._committed),
             "frames": pack([(entry.offset, entry.parts) for entry in self._entries]),
+            "streams": [entry.stream for entry in self._entries],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -171,14 +192,23 @@ class OutputLog:
         for reader in self._committed:
             self._committed[reader] = state["committed"].get(reader, -1)
         self._lowest = min(self._committed.values(), default=-1)
-        for offset, parts in unpack(state["frames"]):
+        for (offset, parts), stream in zip(unpack(state["frames"]), state["streams"], strict=True):
             if self._committed and offset > self._lowest:
                 size = sum(map(len, parts))
-                self._entries.append(Entry(offset, parts, size, 0.0))
+                self._entries.append(Entry(offset, parts, size, 0.0, stream))
                 self.n_bytes += size
+            else:
+                self.account.process(stream)
 
-    def _forget_oldest(self) -> None:
-        self.n_bytes -= self._entries.popleft().size
+    def in_flight(self) -> Counter[str]:
+        """Return how many frames of each stream are held."""
+        return Counter(entry.stream for entry in self._entries)
+
+    def _forget_oldest(self) -> str:
+        """Return the stream of the frame that is forgotten."""
+        entry = self._entries.popleft()
+        self.n_bytes -= entry.size
+        return entry.stream
 
 
 def pack(frames: Sequence[tuple[int, Sequence[bytes]]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 import msgspec
 
 from stream_infomax.frames.event import Event
+from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
 from stream_infomax.state.nesting import NestedError, check_packed
 
@@ -122,6 +123,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Counted since the process started.
     step_p50, step_p99, total_p50, total_p99
         Latency in seconds, since the step before sent a frame and since the source had it; None where none came.
+    ledger
+        What has become of all that its input, its stages and its sinks have accepted; of more than 64 streams the
+        largest, and the others together.
     measures, counts
         What the stages measure, and what they (or the source) count, by name.
     events
@@ -148,6 +152,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     step_p99: float | None
     total_p50: float | None
     total_p99: float | None
+    ledger: list[Balance]
     measures: list[Measure]
     counts: dict[str, dict[str, float]]
     events: Annotated[list[Event], msgspec.Meta(max_length=MAX_EVENTS)]

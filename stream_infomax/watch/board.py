@@ -20,7 +20,7 @@ from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.curve import BoundedCurve, sparkline
 from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display
-from stream_infomax.watch.service_row import HEADS, ServiceRow, losses
+from stream_infomax.watch.service_row import HEADS, ServiceRow
 
 SPARKLINE = 32
 # A plain line is no longer.
@@ -129,9 +129,13 @@ class Board:
         if last.status:
             words.append(f"{last.throughput()[0]:,.0f} frames/s")
         words += filter(None, [self._left()])
-        lost = sum(sum(losses(row.status).values()) for row in self._rows.values() if row.status)
-        if lost:
-            words.append(f"{lost:,} lost or refused")
+        statuses = [row.status for row in self._rows.values() if row.status]
+        # What a service never had, none behind it has; what a source lost never had an offset.
+        losses = [sum(status.lost.values()) for status in statuses]
+        if lost := sum(losses[:1]) + max(losses[1:], default=0):
+            words.append(f"{lost:,} frames lost")
+        if refused := sum(sum(status.refused.values()) for status in statuses):
+            words.append(f"{refused:,} requests refused")
         # Of each stage its first kind of measure; of several of that kind the last one has seen the most.
         newest: dict[str, tuple[Display, float]] = {}
         for (stage, _, kind), curve in self.curves().items():

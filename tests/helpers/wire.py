@@ -39,6 +39,7 @@ def status(newest, finished=False, **changes):
         "lost": {},
         "refused": {},
         "expected": 0,
+        "ledger": [],
         "measures": [],
         "counts": {},
         "events": [],

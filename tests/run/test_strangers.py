@@ -83,6 +83,7 @@ def status(**changes: object) -> Status:
             "log_fill": 0.0,
             "lost": {},
             "refused": {},
+            "ledger": [],
             "measures": [],
             "counts": {},
             "events": [],

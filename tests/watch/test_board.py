@@ -147,7 +147,7 @@ class TestBoard:
         board.update("learner", status(99, lost={"gone": 3}))
         line = board.line()
         assert "frame 100 of 400" in line
-        assert "3 lost or refused" in line
+        assert "3 frames lost" in line
         assert "learner objective 180.10 nats" in line
 
     def test_the_line_for_logs_is_never_long(self) -> None:

@@ -254,6 +254,13 @@ class OnlineInfomax(Encoding, Kept):
         while learner.notes:  # last: a warning may be an error
             warnings.warn(learner.notes.pop(0), UserWarning, stacklevel=3)
 
+    def became(self) -> dict[str, int]:
+        """Return the rows of whole blocks that were learnt from and those that were not, by reason.
+
+        Counted since the learner was made or restored.
+        """
+        return dict(self._learner.became) if self._learner is not None else {}
+
     def resume(self) -> Self:
         """End a hold (`adapt="hold"` after a change): learning goes on with the next row."""
         if self._learner is not None:

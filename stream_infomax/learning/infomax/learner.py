@@ -34,6 +34,8 @@ Floats = NDArray[np.floating[Any]]
 PUBLISH_GROWTH, PUBLISH_BLOCKS = 0.05, 16
 # Of long blocks so many rows are enough to publish, though no fewer blocks than for a refresh.
 PUBLISH_ROWS = 1024
+# Why a block is not learnt from, besides what a quarantine says.
+HELD, EXAMINED = "held", "a change is examined"
 OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 
@@ -62,6 +64,9 @@ class BlockLearner(Adapting):
         Keeps bad rows from being learnt from.
     published
         The basis; None while the warm-up lasts.
+    became
+        Rows of whole blocks that were learnt from, that a hold kept out, and that a change was examined with; since
+        this object was made.
     notes
         What is to be said of the end of the warm-up, a sentence each; whoever says it empties the list.
     """
@@ -97,6 +102,7 @@ class BlockLearner(Adapting):
         self._scale: Floats = np.ones(sizes.n_features)
         self._eps = 0.0  # of the coarsest numbers that the rows of the warm-up came in
         self.notes: list[str] = []
+        self.became = {"learnt": 0, HELD: 0, EXAMINED: 0}
         # The rows of a step: a block as it fills, then what is drawn from the memory for it; before the unit is known
         # a block as it comes, in float64.
         self._rows: Floats = np.zeros((sizes.block, sizes.n_features))
@@ -195,9 +201,11 @@ class BlockLearner(Adapting):
                 self._hold_back(self._stream)
             return
         if self._stream is not None and self._stream.held:
+            self.became[HELD] += self.sizes.block
             return
         self.n_updates += 1
         if self._whitener is None or self._rule is None or self._stream is None:
+            self.became["learnt"] += self.sizes.block
             self._warm_up.add(self._rows[: self.sizes.block])
             if self._warm_up.due:
                 self._settle()
@@ -206,7 +214,9 @@ class BlockLearner(Adapting):
             return
         examination = self._stream.examination
         if examination is not None and not self._examine(self._stream, examination):
+            self.became[EXAMINED] += self.sizes.block
             return
+        self.became["learnt"] += self.sizes.block
         self._learn(self._whitener, self._rule, self._stream)
         # Where C was made orthonormal again, that was a piece.
         for _ in range(self.sizes.pieces - self._rule.led_back):

@@ -1,0 +1,37 @@
+"""``stream-infomax status``: how a run is, and what became of all that it has accepted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stream_infomax.run.settings import Flag
+
+
+def status(run: Path, *, streams: Flag = False, json: Flag = False) -> int:
+    """Say how a run is: how far, what was lost, and what became of all that each place has accepted.
+
+    Reads the statuses of a run that goes on, and the checkpoints of one that does not.
+
+    Parameters
+    ----------
+    run
+        The run's folder.
+    streams
+        Show each stream, too; of more than 64 the largest, and the others together.
+    json
+        Print one JSON object instead, for other programs.
+    """
+    import msgspec
+
+    from stream_infomax.run.folder import RunFolder
+    from stream_infomax.run.standing import standing
+    from stream_infomax.run.standing_table import print_standing
+
+    going_on, services = standing(RunFolder(run))
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode({"running": going_on, "services": services}) + b"\n")
+        sys.stdout.flush()
+    else:
+        print_standing(str(run), going_on, services, streams=streams)
+    return 0
