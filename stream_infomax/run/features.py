@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from stream_infomax.configuration.load import RECORDER, Config
-from stream_infomax.frames.contracts import LEFT_OUT
 from stream_infomax.run.feature_files import write_frames
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.learnt import stages_in
@@ -32,7 +31,7 @@ def save_features(config: Config, folder: RunFolder, in_process: bool, path: Pat
         write_frames(path, store.frames, _classes(config, folder, in_process))
     except ValueError as error:
         raise RunError(f"--save-features {path}: {error}") from error
-    return {what.removeprefix(LEFT_OUT): int(count) for what, count in store.counts().items()}
+    return {what: int(count) for what, count in store.counts().items()}
 
 
 def _classes(config: Config, folder: RunFolder, in_process: bool) -> dict[str, list[str]]:

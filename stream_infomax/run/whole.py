@@ -9,9 +9,10 @@ import msgspec
 
 from stream_infomax.configuration.compose import is_live
 from stream_infomax.configuration.load import Config
+from stream_infomax.frames.contracts import LEFT_OUT, LOST
 from stream_infomax.run.features import save_features as write_features
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.run.summary import Summary, has_begun, is_over, summarise
+from stream_infomax.run.summary import Summary, has_begun, is_over, summarise, unforeseen
 from stream_infomax.run.summary_text import print_summary
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.history import History
@@ -66,7 +67,10 @@ def carry_on(
         missing = write_features(config, folder, in_process, save_features) if save_features else {}
         summary = summarise(config, folder, monitor.seconds, in_process)
         for what, count in missing.items():  # the recorder may have known some of it
-            summary.left_out[what] = max(count, summary.left_out.get(what, 0))
+            of, name = (summary.lost, what.removeprefix(LOST)) if what.startswith(LOST) else (summary.left_out, what)
+            name = name.removeprefix(LEFT_OUT)
+            of[name] = max(count, of.get(name, 0))
+        summary.unforeseen.update(unforeseen(config, summary.lost))
         if finished:
             folder.finish(msgspec.to_builtins(summary))
         print_summary(summary, save_features, "finished" if finished else "stopped")

@@ -301,7 +301,7 @@ def test_spooled_frames_that_are_damaged_are_counted_and_the_part_is_written_wit
     again.restore(*saved)
     work(again, map(frame, range(6, 8)))
     assert offsets(tmp_path / "parts") == [[3, 4, 5, 6, 7]]
-    assert again.counts()["left out: frames in damaged parts"] == 3
+    assert again.counts()["lost: in damaged parts"] == 3
     assert "part-000000.safetensors" in caplog.text
 
 

@@ -218,7 +218,7 @@ def test_a_damaged_part_is_named_and_counted_and_the_rest_is_there(tmp_path, cap
     lost = [range(2), range(2, 3), range(3, 7)][which]
     for _ in range(2):
         assert [found.offset for found in again.frames()] == [offset for offset in range(7) if offset not in lost]
-    assert again.counts() == {"left out: damaged parts": 1, "left out: frames in damaged parts": len(lost)}
+    assert again.counts() == {"left out: damaged parts": 1, "lost: in damaged parts": len(lost)}
     assert len(caplog.messages) == 1
     assert path.name in caplog.text
 
@@ -248,7 +248,7 @@ def test_what_is_no_frame_in_a_whole_part_is_passed_over(tmp_path, caplog):
     state_file.save(tmp_path / "part-000000.safetensors", {"log": "a", "next": 2, "finished": True, "frames": frames})
     store = FrameStore(tmp_path)
     assert [found.offset for found in store.frames()] == [1]
-    assert store.counts() == {"left out: frames in damaged parts": 1}
+    assert store.counts() == {"lost: in damaged parts": 1}
     assert "frame 0 is passed over" in caplog.text
 
 
