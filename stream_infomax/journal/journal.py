@@ -17,12 +17,16 @@ from stream_infomax.frames.frame import Frame
 from stream_infomax.journal.mending import Part, mended, part_path
 from stream_infomax.journal.part import PartWriter
 from stream_infomax.journal.reading import Entry, PartReader
+from stream_infomax.journal.reserved import Reserved
 from stream_infomax.journal.settings import JournalSettings
 
 # What a disk says that takes no more.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Seconds between two tries on a disk that is full.
 RETRY = 1.0
+# Offsets that are reserved ahead: those of so many intervals of flushing, and some at least.
+INTERVALS_AHEAD = 4
+AHEAD = 16
 # A part is complete after this share of the seconds that parts are kept: so the oldest goes soon after its time.
 SHARE = 1 / 8
 
@@ -49,6 +53,9 @@ class Journal:
     ----------
     full
         Why the disk takes nothing now; empty where it does.
+    following
+        The first offset that a new frame may have: after a death of the machine readers may have frames that are not
+        in the journal.
 
     Raises
     ------
@@ -65,6 +72,9 @@ class Journal:
         self.full = ""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._parts = mended(folder, log)
+        self._reserved = Reserved(folder)
+        self.following = self._reserved.first_free(self.newest)
+        self._flushed = self.newest  # the newest offset when it was last flushed
         self._writer: PartWriter | None = None
         self._damaged: set[int] = set()
         self._again = 0.0  # when a full disk is tried again
@@ -151,7 +161,9 @@ class Journal:
             done.result()
         if self._dirty and self._flushing is None and self.due() <= 0 and self._writer is not None:
             self._dirty = 0.0
-            self._flushing = self._flusher.submit(_flush, os.dup(self._writer.file), self._writer.path)
+            ahead = self._ahead()
+            self._flushed = self.newest
+            self._flushing = self._flusher.submit(self._flush, os.dup(self._writer.file), self._writer.path, ahead)
 
     def commit(self, offset: int) -> None:
         """Take note that nobody needs anything up to `offset` any more, and remove what is too much or too old."""
@@ -173,6 +185,8 @@ class Journal:
         """Complete the part that is written, and let go of it."""
         self._end_part()
         self._flusher.shutdown()
+        if self._closing is None or not self._closing.exception():
+            self._reserved.give_back(self.newest + 1)
 
     def _write(self, frame: Frame, parts: Sequence[bytes], note: bytes, now: float) -> None:
         """Write a frame, in another part where that is due."""
@@ -187,6 +201,8 @@ class Journal:
                 raise ValueError(f"{self.folder}: offset {frame.offset} follows {self.newest}; offsets of a log grow")
             path = part_path(self.folder, frame.offset)
             writer, self._begun = PartWriter(path, self.log, frame.offset), now
+        if self.settings.flush_seconds and frame.offset >= self._reserved.next:
+            self._reserved.until(max(frame.offset + AHEAD, self._ahead()))
         came = max(time.time_ns(), self._parts[-1].newest if self._parts else 0)
         try:
             writer.add(frame, parts, note, came)
@@ -239,6 +255,16 @@ class Journal:
             size -= part.size
             self._removed += 1
             del self._parts[0]
+
+    def _ahead(self) -> int:
+        """Return up to where offsets are to be reserved: a few intervals of flushing ahead."""
+        return self.newest + 1 + max(AHEAD, INTERVALS_AHEAD * (self.newest - self._flushed))
+
+    def _flush(self, file: int, path: Path, ahead: int) -> None:
+        """Have the file on the disk, and offsets reserved; in the thread that flushes."""
+        _flush(file, path)
+        if ahead > self._reserved.next + AHEAD // 2:
+            self._reserved.until(ahead)
 
     def _at(self, offset: int) -> Part | None:
         """Return the last part that begins at or before an offset."""

@@ -46,7 +46,7 @@ KEPT = re.compile(
 PARTS = "parts"
 OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\.tmp|\.parts\.json(\.tmp)?")
 # What a live source accepted, in the folder JOURNAL in its own.
-OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp")
+OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp|reserved\.json(\.tmp)?")
 # Pages of the checkpoints, in the folder PAGES in the service's.
 OF_PAGES = re.compile(rf"{PAGE.pattern}(\.tmp)?")
 BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))

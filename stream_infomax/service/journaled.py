@@ -71,7 +71,7 @@ class JournaledFeed(LiveFeed):
                     self._noting.recall(entry.frame, note)
             if self.labels:
                 self.labels.again(entry.frame)
-        self.pass_over(self.journal.newest + 1)
+        self.pass_over(self.journal.following)
         if not self._over:
             super().open()
 

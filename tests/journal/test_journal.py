@@ -1,6 +1,7 @@
 """Journal: parts, what a death leaves, what is forgotten, and a disk that is full."""
 
 import errno
+import json
 import os
 import random
 from contextlib import closing
@@ -13,6 +14,7 @@ extra("mcap")
 from stream_infomax.frames import wire  # noqa: E402
 from stream_infomax.journal import journal as journals  # noqa: E402
 from stream_infomax.journal import part as parts  # noqa: E402
+from stream_infomax.journal import reserved  # noqa: E402
 from stream_infomax.journal.journal import Journal  # noqa: E402
 from stream_infomax.journal.mending import parts_in  # noqa: E402
 
@@ -205,3 +207,44 @@ def test_flushing_goes_on_beside_the_stream(tmp_path, monkeypatch):
         assert flushed == parts_in(tmp_path)
         journal.attend()
         assert journal.due() == float("inf")
+
+
+@pytest.fixture
+def life(monkeypatch, tmp_path_factory):
+    """Names the life of the machine."""
+    place = tmp_path_factory.mktemp("machine") / "boot_id"
+    place.write_text("one\n")
+    monkeypatch.setattr(reserved, "BOOT", place)
+    return place
+
+
+def test_after_a_death_of_the_machine_no_offset_is_given_that_somebody_may_have(tmp_path, life):
+    left_by_a_death(tmp_path, 50)
+    with opened(tmp_path) as journal:
+        assert journal.following == 50, "the process died: what it wrote is there"
+        write(journal, map(frame, range(50, 60)))
+    life.write_text("two\n")
+    with opened(tmp_path) as journal:
+        assert journal.following == 60, "it was closed, and all of it was on the disk"
+    left_by_a_death(tmp_path / "other", 50)
+    (path,) = parts_in(tmp_path / "other")
+    cut(path, path.stat().st_size // 2)
+    life.write_text("three\n")
+    with opened(tmp_path / "other") as journal:
+        assert journal.newest < 49
+        assert 50 <= journal.following <= 100
+        assert write(journal, [frame(journal.following)])
+
+
+def test_a_machine_of_which_nothing_is_known_has_died(tmp_path, life):
+    life.unlink()
+    left_by_a_death(tmp_path, 50)
+    with opened(tmp_path) as journal:
+        assert journal.following > 50
+
+
+def test_offsets_are_reserved_before_frames_are_published_under_them(tmp_path):
+    with opened(tmp_path) as journal:
+        for offset in range(200):
+            write(journal, [frame(offset)])
+            assert json.loads((tmp_path / reserved.NAME).read_bytes())["next"] > offset
