@@ -59,7 +59,7 @@ def mended(folder: Path, log: str) -> list[Part]:
             reader = PartReader(path)
         except ValueError as error:
             if path.stat().st_size:
-                _put_aside(path, f"{error}; it is put aside")
+                _put_aside(path, f"damaged at the death before: {str(error).removeprefix(f'{path}: ')}")
             else:
                 path.unlink()  # its first frame was never written
             continue
