@@ -4,14 +4,14 @@ Sound at 16 kHz in frames of 20 ms, in real time, from a recording that is made 
 change, and clicks. Windows of K samples, K apart, and a learner with its defaults, checkpoints as always. The source is
 a process, windows and learner are another, as `stream-infomax run` starts them; the supervisor runs beside them, and
 this program listens to the tap. The latency of a frame is the time from when the source had it to when the learner's
-service sent its features to the tap, by the clock of the machine. Frames of the first seconds, in which the learner
-warms up, do not count.
+service sent its features to the tap, by the clock of the machine. Frames of the warm-up do not count.
 
     python benchmarks/latency.py [--seconds 600] [--K 64 144 256]
 """
 
 import common  # isort: skip  (pins threads)
 import argparse
+import math
 import os
 import signal
 import subprocess
@@ -30,7 +30,6 @@ from stream_infomax.transport.tap import FRAME
 
 RATE, FRAME_SECONDS = 16_000, 0.02
 SIZES = (64, 144, 256)
-BEFORE = 10  # seconds in which nothing counts
 GOALS = {"p99": 2.0, "maximum": 10.0}  # ms, on an idle machine
 SHARES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9}
 CONFIG = """
@@ -59,14 +58,18 @@ def sound(path: Path, seconds: float) -> None:
     """Write the recording."""
     rng = np.random.default_rng(0)
     with soundfile.SoundFile(path, "w", RATE, 1, "PCM_16") as file:
-        state = np.zeros(2)
-        for _ in range(round(seconds)):
+        for _ in range(math.ceil(seconds)):
             noise = rng.laplace(size=RATE) * rng.uniform(0.2, 1)
             pole = rng.uniform(0.5, 0.98)
             kernel = pole ** np.arange(400)
-            coloured = np.convolve(np.concatenate([np.zeros(len(state)), noise]), kernel)[len(state) : len(noise)]
+            coloured = np.convolve(noise, kernel)[:RATE]
             coloured[rng.integers(0, len(coloured), 5)] += 20
             file.write(np.clip(coloured / 60, -1, 1))
+
+
+def before(K: int) -> float:
+    """Return the seconds in which nothing counts: the warm-up, and a few to get going."""
+    return 5 + 12 * K * K / RATE
 
 
 def measure(K: int, seconds: float, folder: Path) -> np.ndarray:
@@ -82,13 +85,13 @@ def measure(K: int, seconds: float, folder: Path) -> np.ndarray:
     ):
         tap.connect(f"ipc://{folder}/run/learner.tap")
         tap.subscribe(FRAME)
-        end = time.monotonic() + seconds + BEFORE + 60
+        end = time.monotonic() + seconds + before(K) + 60
         try:
             while run.poll() is None and time.monotonic() < end:
                 if not tap.poll(500):
                     continue
                 sent = messages.decode_answer(tap.recv_multipart()[1])
-                if sent.offset * FRAME_SECONDS >= BEFORE:
+                if sent.offset * FRAME_SECONDS >= before(K):
                     found.append(1000 * (sent.sent - sent.origin))
         finally:
             if run.poll() is None:
@@ -134,7 +137,7 @@ def main() -> None:
     table, latencies = [], {}
     for K in arguments.K:
         with tempfile.TemporaryDirectory(prefix="latency") as name:
-            sound(Path(name) / "sound.wav", arguments.seconds + BEFORE)
+            sound(Path(name) / "sound.wav", arguments.seconds + before(K))
             latencies[K] = measure(K, arguments.seconds, Path(name))
         table.append(row(K, latencies[K]))
         print(table[-1], flush=True)

@@ -124,7 +124,8 @@ class Loop:
             self.keep_up()
             if self.meter.due():
                 self.report()
-        if self.since or self.saving.busy:
+        self.settle(wait=True)
+        if self.since:
             self.save()
         self.report()
         return done

@@ -36,6 +36,10 @@ from stream_infomax.transport.tap import Tap
 __all__ = ["FromLog", "FromSource", "Service", "guard", "opened", "run"]
 
 
+# Seconds after which the thread that writes checkpoints lets the stream go on; Python's own 5 ms are an age to a frame.
+SWITCH = 0.0005
+
+
 class Upstream(Protocol):
     """Where a service's frames come from: a recipe for its feed."""
 
@@ -142,6 +146,7 @@ def run(
             # What is there now stays: the garbage collector need not look at it again and again, some ms each time.
             gc.collect()
             gc.freeze()
+            sys.setswitchinterval(SWITCH)
             print(f"READY {service.name} {address}", flush=True)
             return loop.run()
 

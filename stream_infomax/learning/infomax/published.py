@@ -69,6 +69,10 @@ class Published(Kept):
             bias=rule.tuning.bias.astype(np.float32),
         )
 
+    def state(self) -> dict[str, Any]:
+        """Return what `Kept` does, with the arrays themselves, which nobody can write to there."""
+        return {name: _lent(getattr(self, name)) for name in self.kept}
+
     def version(self, output: str) -> str:
         """Return 12 hexadecimal digits that stand for this basis and what its outputs are.
 
@@ -120,6 +124,14 @@ class Publication(Kept):
         published = Published.of(whitener, rule, self.rotation)
         self.clear()
         return published
+
+
+def _lent(value: Floats | float) -> Floats | float:
+    if not isinstance(value, np.ndarray):
+        return value
+    lent = value.view()
+    lent.flags.writeable = False
+    return lent
 
 
 def version_of(arrays: Iterable[Floats], output: str) -> str:
