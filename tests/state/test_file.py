@@ -8,7 +8,7 @@ import struct
 import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.numpy import save_file
@@ -47,6 +47,7 @@ def same(one, other):
     return type(one) is type(other) and one == other
 
 
+@settings(deadline=None)  # a disk takes its time
 @given(tree=st.dictionaries(keys, trees, max_size=4))
 def test_what_is_saved_is_loaded(tree, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.safetensors"
