@@ -302,8 +302,8 @@ def main() -> None:
     note = (
         f"{machine()}; {n_rows:,} rows of {K} numbers in frames of {ROWS}, adapt = {arguments.adapt}, "
         f"{n_rows / seconds:,.0f} rows a second, {seconds / 60:.0f} minutes. Set aside: {aside}. "
-        f"{watcher.stage.learner.n_events_:,} events. Offsets went on from "
-        f"{', '.join(f'{at:,}' for at in watcher.offsets[1:])}."
+        f"{watcher.stage.learner.n_events_:,} events. Measured at {len(found)} marks. Offsets went on from "
+        f"{', '.join(f'{at:,}' for at in watcher.offsets)}."
     )
     write_table("long_run", "A learner over a long run", table, note)
     plot(found)
