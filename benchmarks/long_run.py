@@ -207,8 +207,8 @@ def resident() -> float:
 
 def size(state: Any) -> int:
     """Return the bytes of a state: its arrays, and about what its plain values take."""
-    if isinstance(state, np.ndarray):
-        return state.nbytes
+    if hasattr(state, "nbytes"):
+        return int(state.nbytes)
     if isinstance(state, dict):
         return sum(len(key) + size(value) for key, value in state.items())
     if isinstance(state, list):

@@ -125,12 +125,13 @@ def device(
 
 
 class Observer(threading.Thread):
-    """Listens to the learner's tap: when each frame came, and how old it was then."""
+    """Listens to the learner's tap: when each frame came, and how old it was; and how many it has made."""
 
     def __init__(self, address: str) -> None:
         super().__init__(daemon=True)
         self.address = address
         self.ages: list[tuple[float, float]] = []
+        self.frames = 0  # as the learner says
 
     def run(self) -> None:
         decode = msgspec.msgpack.Decoder().decode
@@ -138,23 +139,29 @@ class Observer(threading.Thread):
             socket.setsockopt(zmq.RCVHWM, 100_000)
             socket.connect(self.address)
             socket.subscribe(b"frame")
+            socket.subscribe(b"status")
             while True:
-                header = decode(socket.recv_multipart()[2])
+                topic, head, *parts = socket.recv_multipart()
                 now = time.time()
+                if topic == b"status":
+                    self.frames = decode(head)["frames"]
+                    continue
+                header = decode(parts[0])
                 if not header["end"]:
                     self.ages.append((now, now - header["time"]))
 
 
 class Found(NamedTuple):
-    """What came of a run: times and ages of features, when the load ended, and what stands in the table."""
+    """What came of a run: times and ages of features, when the load ended, features a second, a line of the table."""
 
     ages: np.ndarray
     over: float
+    taken: float
     row: dict[str, object]
 
 
-def measure(case: Case, cost: float, budget: float, seconds: float, calm: float) -> Found:
-    """Run once."""
+def measure(case: Case, rate: float, budget: float, seconds: float, calm: float) -> Found:
+    """Run once; `rate` is how many frames a second the learner takes."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "run"
         config = folder.with_suffix(".toml")
@@ -170,7 +177,7 @@ def measure(case: Case, cost: float, budget: float, seconds: float, calm: float)
         )
         command = [sys.executable, "-m", "stream_infomax.cli", "run", str(config), "--plain"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL) as run:
-            return observed(case, folder, run, 1000 / cost, seconds, calm)
+            return observed(case, folder, run, rate, seconds, calm)
 
 
 def observed(
@@ -196,6 +203,9 @@ def observed(
     loaded = ages[(ages[:, 0] < over.value) & (ages[:, 0] > ages[0, 0] + 5)]  # the warm-up is over
     old = ages[(ages[:, 0] >= over.value) & (ages[:, 1] > YOUNG), 0]
     due = case.times * rate * seconds + rate / 2 * calm
+    n_features = observer.frames - 1  # and the end
+    taken = len(loaded) / np.ptp(loaded[:, 0])  # a second
+    bound = (FRAMES + CREDIT) / taken + np.diff(loaded[:, 0]).max()
     lost = sum(summary["lost"].values())
     thinned = summary["set_aside"].get("learner", {}).get("thinned", 0)
     row = {
@@ -203,17 +213,18 @@ def observed(
         "load": f"{case.times:g} ×",
         "due": f"{due:,.0f}",
         "sent": f"{sent.value:,}",
-        "features": f"{len(ages):,}",
+        "features": f"{n_features:,}",
+        "a second": f"{taken:,.0f}",
         "lost, as counted": f"{lost:,}",
-        "unexplained": f"{sent.value - len(ages) - lost:,}",
-        "learnt from": f"{1 - thinned / (ROWS * max(1, len(ages))):.0%}",
+        "unexplained": f"{sent.value - n_features - lost:,}",
+        "learnt from": f"{1 - thinned / (ROWS * max(1, n_features)):.0%}",
         "age p50": f"{np.median(loaded[:, 1]):.3f} s",
         "age, largest": f"{loaded[:, 1].max():.3f} s",
-        "bound": f"{(FRAMES + CREDIT) / rate:.2f} s",
+        "bound": f"{bound:.3f} s" if case.policy == "drop-oldest" else "",
         "young again after": f"{max(0.0, old.max() - over.value) if len(old) else 0:.1f} s",
         **{f"{name} (MiB)": f"{mib:.0f}" for name, mib in most.items()},
     }
-    return Found(ages, over.value, row)
+    return Found(ages, over.value, taken, row)
 
 
 def plot(found: dict[Case, Found]) -> None:
@@ -253,6 +264,7 @@ def main() -> None:
     compile_kernels()
     cost, encoding = capacity()
     budget = 1.5 * encoding
+    rate = measure(Case("wait", 5), 1000 / cost, budget, 15, 1).taken
     cases = [
         Case(policy, times, budgeted)
         for policy, budgeted in (("wait", False), ("drop-oldest", False), ("drop-oldest", True))
@@ -260,14 +272,15 @@ def main() -> None:
     ]
     found = {}
     for case in cases:
-        found[case] = measure(case, cost, budget, arguments.seconds, arguments.calm)
+        found[case] = measure(case, rate, budget, arguments.seconds, arguments.calm)
         print(found[case].row, flush=True)
     note = (
-        f"{machine('pyzmq')}. A frame of {ROWS} rows of {K} numbers takes {cost:.2f} ms where it is learnt from, "
-        f"{encoding:.2f} ms where it is encoded only; the budget is {budget:.2f} ms. A load of {arguments.seconds:g} "
-        f"s, then half of what the learner takes for {arguments.calm:g} s. The source's log holds {FRAMES} frames, "
-        f"{CREDIT} are on their way: no feature is to be older than the time that the learner takes for so many. Young "
-        f"is a feature of less than {YOUNG:g} s."
+        f"{machine('pyzmq')}. The learner takes {rate:,.0f} frames of {ROWS} rows of {K} numbers a second. The stage "
+        f"alone needs {cost:.2f} ms for a frame that is learnt from, {encoding:.2f} ms for one that is only encoded; "
+        f"the budget is {budget:.2f} ms. A load of {arguments.seconds:g} s, then half of what the learner takes for "
+        f"{arguments.calm:g} s. The source's log holds {FRAMES} frames, {CREDIT} are on their way: the bound is the "
+        "time in which so many are taken, and the longest pause between two features. Young is a feature of less than "
+        f"{YOUNG:g} s. Ages are of the time after the first five seconds, with the warm-up."
     )
     write_table(
         "overload", "A sensor that gives more than the learner takes", [one.row for one in found.values()], note
