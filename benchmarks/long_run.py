@@ -11,11 +11,12 @@ state, and the time that a frame takes.
 
 import common  # isort: skip
 import argparse
+import math
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -132,8 +133,8 @@ class Watcher:
 
     sockets: Sequence[Any] = ()
 
-    def __init__(self, world: World, stage: LearnerStage, marks: int) -> None:
-        self.world, self.stage = world, stage
+    def __init__(self, world: World, stage: LearnerStage, marks: int, told: Callable[[int, int], None]) -> None:
+        self.world, self.stage, self.told = world, stage, told
         self.every = max(1, world.n_frames // marks)
         self.jumps = {int(share * world.n_frames): offset for share, offset in FROM}
         self.feed: Any = None
@@ -153,6 +154,7 @@ class Watcher:
             self.feed.seek(self.jumps.pop(done))
         if done % self.every == 0 and self.stage.is_warm:
             self.found.append(self.measured())
+            self.told(done, self.world.n_frames)
             self._seconds.clear()
             self._begin = time.perf_counter()
 
@@ -207,8 +209,8 @@ def resident() -> float:
 
 def size(state: Any) -> int:
     """Return the bytes of a state: its arrays, and about what its plain values take."""
-    if hasattr(state, "nbytes"):
-        return int(state.nbytes)
+    if hasattr(state, "dtype"):  # an array, or one in pages
+        return math.prod(state.shape) * state.dtype.itemsize
     if isinstance(state, dict):
         return sum(len(key) + size(value) for key, value in state.items())
     if isinstance(state, list):
@@ -216,11 +218,19 @@ def size(state: Any) -> int:
     return len(str(state))
 
 
-def go(folder: Path, rows: int, adapt: str = "follow", *, cycle: int = CYCLE, marks: int = MARKS) -> Watcher:
+def go(
+    folder: Path,
+    rows: int,
+    adapt: str = "follow",
+    *,
+    cycle: int = CYCLE,
+    marks: int = MARKS,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Watcher:
     """Run the loop over so many rows, or until a signal comes, and return what was measured."""
     world = World(rows, cycle)
     stage = LearnerStage("learner", "world", adapt=adapt, memory="1 MiB")
-    watcher = Watcher(world, stage, marks)
+    watcher = Watcher(world, stage, marks, told)
     service = Service(
         name="learner", outlet="", tap="", folder=folder, checkpoint_every=4096, log_frames=64, policy="wait"
     )
@@ -246,6 +256,28 @@ SHOWN = {
     "p99": ("a frame, p99 (ms)", ".2f"),
     "most": ("a frame, maximum (ms)", ".1f"),
 }
+
+
+def check(watcher: Watcher) -> None:
+    """Raise AssertionError where something creeps, or a row is not accounted for."""
+    found = {key: np.array([one[key] for one in watcher.found]) for key in watcher.found[0]}
+    begin, end = slice(len(watcher.found) // 10, len(watcher.found) // 5), slice(-len(watcher.found) // 5, None)
+    assert watcher.world.finished, "stopped early"
+    assert watcher.offsets == [offset for _, offset in FROM], watcher.offsets
+    assert found["orthonormality"].max() < 1e-5, found["orthonormality"]
+    assert found["asymmetry"].max() < 1e-12, found["asymmetry"]
+    assert found["least variance"].min() > 1e-3, found["least variance"]
+    assert np.isfinite(found["objective"]).all(), found["objective"]
+    assert np.ptp(found["objective"][end]) < 1, found["objective"]
+    assert found["foreign"][end].max() < 0.05, found["foreign"]
+    assert np.ptp(found["descriptors"][begin.start :]) <= 2, found["descriptors"]  # of a checkpoint under way
+    assert np.ptp(found["threads"][begin.start :]) == 0, found["threads"]
+    assert np.ptp(found["state"][begin.start :]) < 0.1, found["state"]
+    assert found["memory"][end].mean() - found["memory"][begin].mean() < 16, found["memory"]
+    counts, made = watcher.stage.counts(), watcher.world.made
+    assert counts["set aside: not finite"] == made["NaN"], counts
+    assert counts["rows"] + counts["set aside: not finite"] == watcher.world.n_frames * ROWS, counts
+    assert made["saturated"] <= counts["set aside: clipped"], counts
 
 
 def creeping(found: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:

@@ -36,6 +36,7 @@ ROWS, K, K1 = 32, 32, 256
 TIMES = (1, 2, 5, 20)
 FRAMES, CREDIT = 256, 64  # of the source's log, and on their way to the learner
 YOUNG = 0.1  # seconds
+SETTLED = 50  # features, of which nine in ten are young
 LEARNER = {"n_components": K1, "overcomplete": True, "memory": "4 MiB"}
 CONFIG = """
 [run]
@@ -152,11 +153,16 @@ class Observer(threading.Thread):
 
 
 class Found(NamedTuple):
-    """What came of a run: times and ages of features, when the load ended, features a second, a line of the table."""
+    """What came of a run: times and ages of features, when the load ended, features a second and the rest."""
 
     ages: np.ndarray
     over: float
     taken: float
+    oldest: float
+    bound: float
+    lost: int
+    unexplained: int
+    memory: dict[str, float]
     row: dict[str, object]
 
 
@@ -201,12 +207,14 @@ def observed(
     summary = json.loads((folder / "run.json").read_text())["summary"]
     ages = np.array(observer.ages)
     loaded = ages[(ages[:, 0] < over.value) & (ages[:, 0] > ages[0, 0] + 5)]  # the warm-up is over
-    old = ages[(ages[:, 0] >= over.value) & (ages[:, 1] > YOUNG), 0]
+    calm_ages = ages[ages[:, 0] >= over.value]
+    young = np.convolve(calm_ages[:, 1] < YOUNG, np.ones(SETTLED), "valid") >= 0.9 * SETTLED
     due = case.times * rate * seconds + rate / 2 * calm
     n_features = observer.frames - 1  # and the end
     taken = len(loaded) / np.ptp(loaded[:, 0])  # a second
     bound = (FRAMES + CREDIT) / taken + np.diff(loaded[:, 0]).max()
     lost = sum(summary["lost"].values())
+    unexplained = sent.value - n_features - lost
     thinned = summary["set_aside"].get("learner", {}).get("thinned", 0)
     row = {
         "policy": case.title,
@@ -216,15 +224,15 @@ def observed(
         "features": f"{n_features:,}",
         "a second": f"{taken:,.0f}",
         "lost, as counted": f"{lost:,}",
-        "unexplained": f"{sent.value - n_features - lost:,}",
+        "unexplained": f"{unexplained:,}",
         "learnt from": f"{1 - thinned / (ROWS * max(1, n_features)):.0%}",
         "age p50": f"{np.median(loaded[:, 1]):.3f} s",
         "age, largest": f"{loaded[:, 1].max():.3f} s",
         "bound": f"{bound:.3f} s" if case.policy == "drop-oldest" else "",
-        "young again after": f"{max(0.0, old.max() - over.value) if len(old) else 0:.1f} s",
+        "young again after": f"{calm_ages[np.argmax(young), 0] - over.value:.2f} s" if young.any() else "not",
         **{f"{name} (MiB)": f"{mib:.0f}" for name, mib in most.items()},
     }
-    return Found(ages, over.value, taken, row)
+    return Found(ages, over.value, taken, loaded[:, 1].max(), bound, lost, unexplained, most, row)
 
 
 def plot(found: dict[Case, Found]) -> None:
@@ -279,8 +287,9 @@ def main() -> None:
         f"alone needs {cost:.2f} ms for a frame that is learnt from, {encoding:.2f} ms for one that is only encoded; "
         f"the budget is {budget:.2f} ms. A load of {arguments.seconds:g} s, then half of what the learner takes for "
         f"{arguments.calm:g} s. The source's log holds {FRAMES} frames, {CREDIT} are on their way: the bound is the "
-        "time in which so many are taken, and the longest pause between two features. Young is a feature of less than "
-        f"{YOUNG:g} s. Ages are of the time after the first five seconds, with the warm-up."
+        "time in which so many are taken, and the longest pause between two features. Features are young again where "
+        f"of the next {SETTLED} nine in ten are less than {YOUNG:g} s old. Ages are of the time after the first five "
+        "seconds, with the warm-up."
     )
     write_table(
         "overload", "A sensor that gives more than the learner takes", [one.row for one in found.values()], note

@@ -80,6 +80,20 @@ FAULTS = {
         "resume",
         "–",
     ),
+    # More than there is time for.
+    "overload": Fault(
+        "a sensor gives too much, in `drop-oldest`",
+        "`gone` grows",
+        "what is `gone`",
+        "`budget_ms`, or `wait`",
+    ),
+    "slowed": Fault("the same, in `wait`", "the log is full, the sensor is slowed"),
+    "thinned": Fault(
+        "learning takes more than `budget_ms`",
+        "event `thin`, rows set aside: `thinned`",
+        "no feature",
+        "a larger budget",
+    ),
     "slow": Fault("the disk is slow", "fewer frames a second, where logs are short", do="larger logs"),
     "descriptors": Fault(
         "a service has too few descriptors",

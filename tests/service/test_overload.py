@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from helpers.faults import fault
 from helpers.stepping import step
 
 from stream_infomax.frames.contracts import Pipeline
@@ -98,6 +99,7 @@ def chain(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Chain]:
         yield made
 
 
+@fault("slowed")
 @pytest.mark.parametrize("chain", ["wait"], indirect=True)
 def test_in_wait_the_device_is_slowed_and_nothing_is_lost(chain: Chain) -> None:
     refused = 0
@@ -111,6 +113,7 @@ def test_in_wait_the_device_is_slowed_and_nothing_is_lost(chain: Chain) -> None:
     assert not chain.source.feed.lost
 
 
+@fault("overload")
 @pytest.mark.parametrize("chain", ["drop-oldest"], indirect=True)
 def test_in_drop_oldest_the_newest_output_is_of_a_bounded_age_and_the_loss_is_counted(chain: Chain) -> None:
     ages, processed = [], chain.stage.meter.frames

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.faults import fault
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Pipeline, Timed
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.run.bits import first_difference
 from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.stages.thinning import SPARSEST, Thinning, is_learnt
 
@@ -130,6 +132,7 @@ def stage(share: str, **settings: Any) -> Any:
     return made
 
 
+@fault("thinned")
 @pytest.mark.parametrize("share", ["all", "stream"])
 def test_the_same_shares_give_the_same_bits(share: str) -> None:
     given = list(frames(900, 2))
@@ -154,7 +157,7 @@ def test_the_same_shares_give_the_same_bits(share: str) -> None:
     rest = [resumed.process(frame) for frame in given[500:]]
     for first, second in zip(made, [*half, *rest], strict=True):
         assert wire.encode(first) == wire.encode(second)
-    np.testing.assert_equal(resumed.state()["learner"], one.state())
+    assert not first_difference(resumed.state()["learner"], one.state())
     other = stage(share)  # where everything is learnt from, another basis comes of it
     assert wire.encode([other.process(frame) for frame in given][-1]) != wire.encode(made[-1])
 
