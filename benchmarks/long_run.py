@@ -270,8 +270,8 @@ def check(watcher: Watcher) -> None:
     assert np.isfinite(found["objective"]).all(), found["objective"]
     assert np.ptp(found["objective"][end]) < 1, found["objective"]
     assert found["foreign"][end].max() < 0.05, found["foreign"]
-    assert np.ptp(found["descriptors"][begin.start :]) <= 2, found["descriptors"]  # of a checkpoint under way
-    assert np.ptp(found["threads"][begin.start :]) == 0, found["threads"]
+    for key in ("descriptors", "threads"):  # a checkpoint under way has some
+        assert np.median(found[key][end]) <= np.median(found[key][begin]), found[key]
     assert np.ptp(found["state"][begin.start :]) < 0.1, found["state"]
     assert found["memory"][end].mean() - found["memory"][begin].mean() < 16, found["memory"]
     counts, made = watcher.stage.counts(), watcher.world.made
