@@ -42,7 +42,7 @@ SATURATED, BURSTS, SILENT = (0.35, 0.37), (0.45, 0.46), (0.5, 0.5 + HOUR / CYCLE
 # Where the clock jumps, and by how many seconds.
 JUMPS = ((0.72, 3.2e7), (0.78, -9.6e7), (0.84, 6.4e7))
 # Shares of the run behind which offsets go on from elsewhere.
-FROM = ((1 / 3, 2**32 - 1000), (2 / 3, 2**53 - 1000))
+FROM = ((1 / 3, 2**32 - 500), (2 / 3, 2**53 - 500))
 TURN = 0.3  # radians a cycle
 
 
