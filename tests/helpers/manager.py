@@ -44,6 +44,8 @@ class Manager:
             found += self.heard()
         return found
 
-    def close(self) -> None:
-        """Go away."""
+    def __enter__(self) -> "Manager":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.socket.close()

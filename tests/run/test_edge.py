@@ -70,8 +70,8 @@ def test_it_learns_what_a_run_learns(config, tmp_path):
 
 def test_it_stops_and_goes_on_and_its_tap_has_frames(config, tmp_path):
     config.write_text(CONFIG.format(folder=tmp_path / "run", frames=100_000, pace="live"))
-    with TapReader(f"ipc://{tmp_path}/run/learner.tap", topics=(FRAME, BASIS)) as observer:
-        manager = Manager(tmp_path)
+    tap = f"ipc://{tmp_path}/run/learner.tap"
+    with Manager(tmp_path) as manager, TapReader(tap, topics=(FRAME, BASIS)) as observer:
         process = edge(config, **manager.environment)
         assert process.stdout.readline().startswith("READY")
         first = next(iter(observer))
@@ -81,7 +81,6 @@ def test_it_stops_and_goes_on_and_its_tap_has_frames(config, tmp_path):
         ready, alive, status, *_, stopping = manager.heard()
         assert (ready, alive, stopping) == ("READY=1", "WATCHDOG=1", "STOPPING=1")
         assert re.fullmatch(r"STATUS=frame [0-9,]+, 0 lost", status)
-        manager.close()
         process = edge(config)
         assert process.stdout.readline().startswith("READY")
         assert next(iter(observer)).offset >= first.offset

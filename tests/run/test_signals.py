@@ -74,21 +74,23 @@ def test_a_service_that_is_asked_to_stop_by_somebody_else_goes_on(folder: Path, 
 @fault("terminal")
 def test_a_closed_terminal_saves_and_the_same_command_resumes(folder: Path) -> None:
     long = ("pipeline.toml", "--set", "source.frames=400")  # 25 s
-    manager = Manager(folder, watchdog=3.0)
-    with started("run", *long, folder=folder, **manager.environment) as (process, _):
+    with (
+        Manager(folder, watchdog=3.0) as manager,
+        started("run", *long, folder=folder, **manager.environment) as (process, _),
+    ):
+        manager.until("READY=1")
         until(folder, "learner", 20)
         learner = child_of(process.pid, "--service\0learner")
         os.kill(learner, signal.SIGSTOP)
-        assert "READY=1" in manager.until("STATUS=nothing heard of learner for 3 s")
+        manager.until("STATUS=nothing heard of learner for 3 s")
         manager.heard()
         os.kill(learner, signal.SIGCONT)
         manager.until("WATCHDOG=1")
         process.send_signal(signal.SIGHUP)
         end = ended(process)
+        assert manager.heard()[-1] == "STOPPING=1"
     assert (end.code, end.errors) == (0, "")
     assert "stopped and saved" in end.output
-    assert manager.heard()[-1] == "STOPPING=1"
-    manager.close()
     stopped = [line for line in end.output.splitlines() if line.endswith(": stopped")]
     assert stopped == [f"{name}: stopped" for name in ("source", "windows", "learner")]
     resumed = call("run", *long, "--set", "source.pace=fast", folder=folder)

@@ -9,12 +9,11 @@ from stream_infomax.watch.systemd import Systemd
 
 @pytest.fixture
 def manager(tmp_path, monkeypatch):
-    made = Manager(tmp_path)
-    for name, value in made.environment.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(systemd, "time", made)
-    yield made
-    made.close()
+    with Manager(tmp_path) as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(systemd, "time", made)
+        yield made
 
 
 def test_ready_is_said_once_when_all_serve(manager):
@@ -72,7 +71,7 @@ def test_without_a_manager_nothing_is_said(monkeypatch):
 
 def test_a_manager_that_is_gone_ends_no_run(manager):
     told = Systemd(["source"])
-    manager.close()
+    manager.socket.close()
     told.change("source", "running")
     told.stopping()
 
