@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 # Seconds by which a time stamp may come late before rows are taken to be missing, beside one and a half rows.
 LATE = 0.1
 GAP = "gaps in the time stamps"
+# Rows that may be missing; a time stamp that is further ahead is of another clock.
+LARGEST_JUMP = 10**9
 # Characters of a label on the wire.
 MAX_LABEL = 1024
 
@@ -253,10 +255,12 @@ class LslSource:
         """Begin a segment, and count the frames that would have held what is missing in so many seconds."""
         assert self._cutter is not None
         self._cutter.gap()
+        rows = seconds * rate
         if seconds < -LATE:
             self._counts["time stamps that jump back"] += 1
-        missing = round(seconds * rate) - 1 if math.isfinite(seconds) else 0
-        if missing > 0:
+        elif rows > LARGEST_JUMP and math.isfinite(seconds):
+            self._counts["time stamps that jump ahead"] += 1
+        elif (missing := round(rows) - 1 if math.isfinite(rows) else 0) > 0:
             self.lost[reason] += math.ceil(missing / self._cutter.size)
 
 

@@ -81,7 +81,7 @@ class Conduct:
         header = inspected.header
         if is_late_label(header):
             yield from self._counted(header)[1]
-            self._count = header.get("count")
+            self._count = header.get("count", self._count)
             return
         if self._before is None and not inspected.arrays:
             yield Finding("arrays", "first", "wrong", "the first message of the stream has no rows")
@@ -148,8 +148,7 @@ class Conduct:
         if not header.get("session") and (count == 0 or before - count > MOST_REPEATED):
             text = f"{count:,} after {before:,}: the device was started again; a `session` would say so"
             return Finding("count", "again", "look", text)
-        assert self._before is not None
-        if 0.0 < header.get("time", 0.0) <= self._before.get("time", 0.0):
+        if self._before is not None and 0.0 < header.get("time", 0.0) <= self._before.get("time", 0.0):
             return Finding("count", "twice", "look", f"{count:,} after {before:,}: sent twice, and dropped by a source")
         text = f"{count:,} after {before:,}: a source drops it as one that came twice; accepted is one more every time"
         return Finding("count", "repeated", "wrong", text)
