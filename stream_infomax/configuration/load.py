@@ -56,7 +56,7 @@ def load(place: str | Path, changes: Sequence[str] = ()) -> Config:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"no configuration file {path}; shipped are {one_of(configurations())}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:  # brackets in brackets
         raise ConfigError(f"{path}: not readable as TOML: {error}") from error
     for change in changes:
         try:

@@ -237,7 +237,7 @@ class RunFolder:
         except ConfigError as error:
             try:
                 return names_in(tomllib.loads(self.pipeline.read_text(encoding="utf-8")))
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 raise ConfigError(
                     f"{self._record} and {self.pipeline}: neither is readable and says what to remove; do it yourself"
                 ) from error

@@ -174,6 +174,8 @@ def _stream(container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & av.stream.Disposition.attached_pic:
             path, codec = Path(container.name), stream.codec_context
+            if codec is None:  # whatever the annotations of PyAV say
+                raise ValueError("no decoder knows its video")
             what = f"a picture of {codec.height} × {codec.width} pixels"
             check_size(path, codec.height * codec.width * PIXEL_BYTES, what)
             # Pictures in it may say that they are larger than the file does.

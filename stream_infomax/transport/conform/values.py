@@ -59,7 +59,8 @@ class _Columns:
 
     def add(self, rows: npt.NDArray[Any]) -> None:
         self.rows += len(rows)
-        values = rows.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # there are NaNs that signal
+            values = rows.astype(np.float64)
         finite = np.isfinite(values)
         self.not_finite += len(rows) - np.count_nonzero(finite, axis=0)
         for number, (extreme, sign) in enumerate(((self.least, 1.0), (self.most, -1.0))):
