@@ -26,7 +26,7 @@ def apply(raw: dict[str, Any], change: str) -> None:
         raise ValueError("expected KEY=VALUE, for example source.path=recordings")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # brackets within brackets
         if text[:1] in tuple("\"'[{"):  # meant as TOML
             raise ValueError(f"{text} is not TOML: {error}") from error
         value = text

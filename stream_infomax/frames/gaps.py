@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.state.kept import counted
 
 
 class Memory(Protocol):
@@ -144,7 +145,8 @@ class Streams(Generic[M]):
             except ValueError as error:
                 raise ValueError(f"streams.{name}.{error}") from error
             streams[name] = _Stream(memory, saved["encoder"], saved["segment"])
-        self.offset, self.counts, self._streams = int(state["offset"]), dict(state["counts"]), streams
+        self.counts = counted(state["counts"], known=self.counts)
+        self.offset, self._streams = int(state["offset"]), streams
 
 
 def incoming(frame: Frame, name: str, stage: str) -> Array | None:

@@ -179,7 +179,7 @@ class PartReader:
             if opcode == Opcode.DATA_END and not packed:
                 self.closed = True
                 return
-            if opcode == Opcode.CHUNK and length >= _CHUNK.size:
+            if opcode == Opcode.CHUNK and length >= _CHUNK.size and at + _CHUNK.size <= size:
                 if not _CHUNK.unpack(file.read(_CHUNK.size))[4]:  # the compression has no name
                     at += _CHUNK.size + _LENGTH
                     file.seek(at)

@@ -14,6 +14,7 @@ import zmq
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
 from stream_infomax.frames.frame import Frame, FrameError
+from stream_infomax.state.kept import counted
 from stream_infomax.transport.guard import Limits
 from stream_infomax.transport.keys import LOCAL, Access
 from stream_infomax.transport.sockets import Bound, set_options, without_heartbeats
@@ -185,7 +186,7 @@ class LateLabels:
             label = _unpacked(message)
             self._waiting.setdefault(label.stream, []).append(label)
         self._ready.extend(map(_unpacked, state["ready"]))
-        self._counts = Counter(state["counts"])
+        self._counts = Counter(counted(state["counts"]))
 
     def again(self, frame: Frame) -> None:
         """Take in a frame that was given after the state that was restored: its labels are known."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import State
 from stream_infomax.frames.frame import Array, Frame
 
@@ -73,6 +74,8 @@ class Columns:
         column = self.of[name]
         if array.row_shape == column.row_shape:
             return array.data.reshape(array.n_rows, *column.row_shape)
+        if 0 not in array.row_shape and not len(column.row_shape) == len(array.row_shape) == 1:
+            raise ValueError(f"array {name!r} has rows {array.row_shape}; its column takes {column.row_shape}")
         filled = np.full((array.n_rows, *column.row_shape), np.nan, column.dtype)
         if 0 not in array.row_shape:
             filled[:, : array.row_shape[0]] = array.rows()
@@ -84,7 +87,16 @@ class Columns:
 
     def restore(self, state: State) -> None:
         """Take over what `state` returned."""
-        self.of = {name: Column(np.dtype(dtype), tuple(shape)) for name, (dtype, shape) in state.items()}
+        self.of = {name: _restored(name, *column) for name, column in state.items()}
+
+
+def _restored(name: str, dtype: Any, shape: Any) -> Column:
+    """Return a column as a state holds it."""
+    known = [other.str for other in wire.DTYPES.values()]
+    lengths: list[Any] = shape if isinstance(shape, list) else [None]
+    if dtype not in known or not all(type(length) is int and 0 <= length < 2**31 for length in lengths):
+        raise ValueError(f"columns.{name}: {dtype!r:.80}, {shape!r:.80}; accepted are a type and the shape of a row")
+    return Column(np.dtype(dtype), tuple(lengths))
 
 
 def columns_of(frames: Frames) -> Columns:

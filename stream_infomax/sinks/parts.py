@@ -252,10 +252,12 @@ class PartsSink(Sink):
             return
         own, path = Owner(log=log, sink=self.name), self.folder / OWNER
         try:
-            owner = msgspec.json.decode(path.read_bytes(), type=Owner)
+            content = path.read_bytes()
+            check_json(content)
+            owner = msgspec.json.decode(content, type=Owner)
         except FileNotFoundError:
             owner = None
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise ValueError(f"{path} does not say whose parts the folder takes: {error}") from error
         if owner is None and not self._paths():
             with replacing(path) as file:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import numpy as np
 
 from stream_infomax.frames.frame import Array, FrameError, count_row_axes
 from stream_infomax.settings.error import SettingError
+
+# Axes, shape of a row and rate, as a state has them.
+_Fixed = tuple[
+    tuple[str, ...], tuple[Annotated[int, msgspec.Meta(ge=1, le=2**31)], ...], Annotated[float, msgspec.Meta(ge=0)]
+]
 
 
 def check_settings(axes: tuple[str, ...], row: tuple[int, ...]) -> None:
@@ -82,7 +88,7 @@ class Form:
     def restore(self, state: list[Any]) -> None:
         """Take over what `state` returned."""
         if state:
-            axes, row, self.rate = state
-            self.axes, self.row = tuple(axes), tuple(row)
+            axes, row, self.rate = msgspec.convert(state, _Fixed)
+            self.axes, self.row = axes, row
             self.n_row_axes = count_row_axes(self.axes)
             self._is_fixed = True

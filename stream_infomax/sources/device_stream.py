@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from stream_infomax.sources.live import Rows, called
@@ -187,11 +188,26 @@ class DeviceStream:
     @classmethod
     def of(cls, state: Sequence[Any]) -> DeviceStream:
         """Return the stream of which this is the state. Where it does not count, some may be missing now."""
-        made = cls(**dict(zip(_KEPT, state, strict=True)), resumed=True)
+        values = {name: msgspec.convert(value, _TYPES[name]) for name, value in zip(_KEPT, state, strict=True)}
+        made = cls(**values, resumed=True)
         made.broken = made.broken or made.expected is None
         return made
 
 
+_DTYPE = Literal["", "float32", "float64", "int16", "int32", "int64", "uint8", "bool"]
+_TYPES: dict[str, Any] = {
+    "session": str,
+    "dtype": _DTYPE,
+    "expected": int | None,
+    "clock": float | None,
+    "segment": str,
+    "newest": str,
+    "theirs": str,
+    "begun": float,
+    "rows": int,
+    "broken": bool,
+    "renamed": dict[str, str] | None,
+}
 _KEPT = tuple(one.name for one in fields(DeviceStream) if not one.name.startswith(("heard", "resumed", "gathered")))
 
 

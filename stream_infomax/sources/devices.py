@@ -32,6 +32,7 @@ from stream_infomax.settings.types import (
 from stream_infomax.sources.device_form import Form, check_settings
 from stream_infomax.sources.device_stream import DeviceStream
 from stream_infomax.sources.teller import Teller
+from stream_infomax.state.kept import counted
 from stream_infomax.transport.pull import Access, Pull, StreamError
 
 # Seconds between two looks for streams that have become idle.
@@ -410,7 +411,9 @@ class DevicesSource:
         self._form.restore(state["form"])
         self._open = {name: DeviceStream.of(values) for name, *values in state["open"]}
         self._closed = {name: DeviceStream.of(values) for name, *values in state["closed"]}
-        self._counts = Counter(state["counts"])
+        if not state["form"] and (self._open or self._closed):
+            raise ValueError("form: missing, and there are streams; accepted are their axes, shape of a row and rate")
+        self._counts = Counter(counted(state["counts"]))
         if state["elapsed"] >= 0:
             self._elapsed, self._since = state["elapsed"], time.monotonic()
 

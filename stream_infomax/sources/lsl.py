@@ -22,6 +22,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, Name, PositiveFloat
 from stream_infomax.sources.live import Cutter, LiveSettings
 from stream_infomax.sources.lsl_inlet import Chunk, Form, Listener, Wanted
+from stream_infomax.state.kept import counted
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,7 @@ class LslSource:
             self._form = Form(float(rate), int(channels), tuple(names), tuple(units))
         self._seconds, self._until = float(state["seconds"]), float(state["until"]) or -math.inf
         self._number = 0  # whatever comes is of another connection
-        self._counts.update({key: int(value) for key, value in state["counts"].items()})
+        self._counts.update(counted(state["counts"]))
 
     def note(self) -> bytes:
         """Return nothing: a frame says itself how much has come."""

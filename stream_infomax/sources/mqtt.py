@@ -39,6 +39,7 @@ from stream_infomax.sources.arrivals import Arrivals
 from stream_infomax.sources.live import Cutter, LiveSettings
 from stream_infomax.sources.payloads import COUNTERS, Form, Payload, PayloadError, reader
 from stream_infomax.sources.sample_clock import SampleClock
+from stream_infomax.state.kept import counted
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage
@@ -276,7 +277,7 @@ class MqttSource:
             self._stream(name).cutter.given = float(given)
         for name, last in state["counters"].items():
             self._topics[name] = _Topic(self._stream(name), int(last), restored=True)
-        self._counts.update({key: int(value) for key, value in state["counts"].items()})
+        self._counts.update(counted(state["counts"]))
         self._connection.breaks = int(state["breaks"])
 
     def note(self) -> bytes:

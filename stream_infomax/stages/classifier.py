@@ -24,6 +24,7 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Positive
+from stream_infomax.state.kept import counted
 
 
 class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=True):
@@ -216,8 +217,9 @@ class ClassifierStage(Accounting):
         here, saved = (list(self.levels), self.target), (state["levels"], state["target"])
         if here != saved:
             raise ValueError(f"stage {self.name!r}: the state is of (levels, target) {saved}, this stage has {here}")
+        skipped = counted(state["skipped"], "skipped")
         self.skipped.clear()  # and stays the object in which the segments count
-        self.skipped.update(state["skipped"])
+        self.skipped.update(skipped)
         self.examiners = {}
         for level, saved_examiner in state["examiners"].items():
             self.examiners[level] = self._new_examiner(int(state["widths"][level]))

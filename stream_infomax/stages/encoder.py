@@ -20,6 +20,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc
 from stream_infomax.state.file import StateFileError
+from stream_infomax.state.kept import counted
 
 
 class EncoderSettings(StageSettings, frozen=True, kw_only=True):
@@ -133,7 +134,7 @@ class EncoderStage(Accounting):
     def restore(self, state: State) -> None:
         """Take over what `state()` returned."""
         self._take(Encoder.from_tree(state["encoder"]))
-        self._counts = dict(state["counts"])
+        self._counts = counted(state["counts"], known=self._counts)
 
     def bases(self) -> list[Basis]:
         """Return the basis, which never changes."""

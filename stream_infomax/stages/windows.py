@@ -24,6 +24,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Positive, PositiveFloat
 from stream_infomax.stages.forms import Form, Grid, MelPatches, Patches, Waveform
+from stream_infomax.state.kept import counted
 
 
 class WindowsSettings(StageSettings, frozen=True, kw_only=True):
@@ -184,7 +185,7 @@ class WindowsStage(Accounting):
         if state.get("form") != self.settings.form:
             raise ValueError(f"form: the state is of {state.get('form')!r}, this stage is {self.settings.form!r}")
         self._streams.restore(state, self._new_form)
-        self._counts = dict(state["rows"])
+        self._counts = counted(state["rows"], "rows", self._counts)
 
     def measures(self) -> list[Measure]:
         """Nothing is learnt here."""

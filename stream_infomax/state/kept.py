@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -86,15 +86,37 @@ def _taken(current: Any, value: Any, key: str, free: tuple[int, ...]) -> Any:
     if isinstance(current, PLAIN):
         kind = type(current)
         fits = isinstance(value, int | float) if kind is float else isinstance(value, kind)
-        if not fits or (isinstance(value, bool) and kind is not bool):
+        huge = kind is int and not -(2**63) <= value < 2**63 if fits else False
+        if not fits or huge or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{key}: {value!r}; accepted is a value like {current!r} ({kind.__name__})")
         return kind(value)
+    if isinstance(current, Counter) or (current and isinstance(current, dict) and _are_numbers(current)):
+        return type(current)(counted(value, key, current))
     if isinstance(current, dict | list | tuple | deque):
         if not isinstance(value, dict if isinstance(current, dict) else list | tuple):
             raise ValueError(f"{key}: {value!r}; accepted is a {type(current).__name__}")
         new = _given(value)
         return deque(new, current.maxlen) if isinstance(current, deque) else type(current)(new)
     return _given(value)
+
+
+def _are_numbers(numbers: Mapping[str, Any]) -> bool:
+    return all(type(number) is int for number in numbers.values())
+
+
+def counted(value: Any, key: str = "counts", known: Iterable[str] = ()) -> dict[str, int]:
+    """Return counts as a state holds them: whole numbers by name.
+
+    Raises
+    ------
+    ValueError
+        Where they are none, too large to be sent, or one of those is missing that are `known`; names the `key`.
+    """
+    fits = isinstance(value, dict) and all(type(n) is int and abs(n) < 2**62 for n in value.values())
+    if not fits or not set(known) <= value.keys():
+        names = f", with {', '.join(known)}" if known else ""
+        raise ValueError(f"{key}: {value!r:.200}; accepted are whole numbers by name{names}")
+    return dict(value)
 
 
 def _array(current: np.ndarray[Any, Any], value: Any, key: str, free: tuple[int, ...]) -> np.ndarray[Any, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from stream_infomax.frames.ledger import Account
+from stream_infomax.state.kept import counted
 
 Policy: TypeAlias = Literal["wait", "drop-oldest"]
 
@@ -188,9 +189,10 @@ class OutputLog:
         """Take over what `state()` returned. A reader that is new starts with the frames there are."""
         self._entries.clear()
         self.n_bytes = 0
-        self.newest = state["newest"]
+        self.newest = counted({"newest": state["newest"]}, "newest")["newest"]
+        committed = counted(state["committed"], "committed")
         for reader in self._committed:
-            self._committed[reader] = state["committed"].get(reader, -1)
+            self._committed[reader] = committed.get(reader, -1)
         self._lowest = min(self._committed.values(), default=-1)
         for (offset, parts), stream in zip(unpack(state["frames"]), state["streams"], strict=True):
             if self._committed and offset > self._lowest:

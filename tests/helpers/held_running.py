@@ -226,7 +226,7 @@ def feed_devices(one: Any, i: int) -> list[np.ndarray]:
     time = 1e9 + 0.1 * count + (50.0 if stream == "b" and number > 9 else 0.0)
     sent = Frame(stream, arrays={"x": rows}, time=time, rate=100.0)
     made = one._frame_of(wire.encode_pushed(sent, count, "s"), 1.0)
-    return [np.frombuffer(part, np.uint8) for part in wire.encode(made)]
+    return [np.frombuffer(part, np.uint8) for part in wire.encode(made)] if made is not None else []
 
 
 def columns() -> Any:

@@ -284,7 +284,9 @@ def _pictures() -> Iterator[Format]:
     yield Format("lzw.tif", lambda path: pictures(path, compression="tiff_lzw"), seen)
     for suffix in ("tif", "gif"):
         yield Format(f"pages.{suffix}", pages, seen)
-    yield Format("stack.npz", lambda path: np.savez(path, images=np.zeros((3, 16, 16), np.uint8), labels=[1, 2, 3]), seen)
+    yield Format(
+        "stack.npz", lambda path: np.savez(path, images=np.zeros((3, 16, 16), np.uint8), labels=[1, 2, 3]), seen
+    )
     films = videos.scenes(8)
     yield Format("a.mp4", lambda path: videos.encode(path, films), filmed)
     yield Format("a.mkv", lambda path: videos.encode(path, films, "mpeg4"), filmed)
@@ -296,7 +298,9 @@ def _tables() -> Iterator[Format]:
     more = {"rate": 100.0, "event": np.arange(120) // 50, "names": list("abc")}
     yield Format("a.npz", lambda path: np.savez_compressed(path, x=ROWS, **more), table(label="event"))
     yield Format("rows.npz", lambda path: np.savez_compressed(path, rows=ROWS), lambda p: rows_in(p, 3), (ConfigError,))
-    yield Format("rows.csv", lambda path: np.savetxt(path, ROWS, delimiter=","), lambda p: rows_in(p, 3), (ConfigError,))
+    yield Format(
+        "rows.csv", lambda path: np.savetxt(path, ROWS, delimiter=","), lambda p: rows_in(p, 3), (ConfigError,)
+    )
     yield Format("a.csv", csv, table(time="t", label="w"))
     yield Format("a.parquet", parquet, table(time="t", label="w"))
     yield Format("a.edf", edf, table(label="annotation"))

@@ -14,7 +14,7 @@ from torture.fuzz_messages import GROWTH, resident
 from torture.mutations import damaged
 
 # Seconds that a file may take; it has a kilobyte or two.
-LONGEST = 20.0
+LONGEST = 60.0
 # Of files that decoders of others read, some of which keep what they have allocated.
 ROOM = 8 * GROWTH
 

@@ -216,6 +216,8 @@ class OnlineClassifier(Estimator, Kept):
             assert self._softmax is not None
             with within("softmax"):
                 self._softmax.restore(state["softmax"])
+            if not set(self._softmax.classes) <= {str(label) for label in self.classes_}:
+                raise ValueError(f"classes: {state['classes']!r:.200}; accepted are those of the weights")
 
 
 def _labels(y: Any) -> Labels:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,13 @@ class SoftmaxRegression(Kept):
         self.weights: Vector = np.zeros((0, width + 1))
         self.moment: Vector = np.zeros((0, width + 1))
         self.square: Vector = np.zeros((0, width + 1))
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned; raises KeyError, ValueError as `Kept`."""
+        super().restore(state)
+        texts = all(isinstance(label, str) for label in self.classes)
+        if self.steps < 0 or not texts or not len(self.classes) == len(self.weights) == len(self.moment):
+            raise ValueError(f"classes: {self.classes!r:.200}; accepted are texts, one for each row of the weights")
 
     def probabilities(self, features: Vector) -> Vector:
         """Return the probability of each of ``classes``, in the order in which they came, for vectors (…, width)."""

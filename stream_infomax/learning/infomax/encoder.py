@@ -103,6 +103,20 @@ class Encoder:
     seed: int | None = None
     feature_names: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        arrays = {name: getattr(self, name) for name in self.ARRAYS}
+        if not all(isinstance(array, np.ndarray) and array.dtype.kind == "f" for array in arrays.values()):
+            raise ValueError(f"{', '.join(self.ARRAYS)}: accepted are arrays of floats")
+        K1, K = arrays["components"].shape if arrays["components"].ndim == 2 else (0, 0)
+        shapes = {"mean": (K,), "components": (K1, K), "mixing": (K, K1), "beta": (K1,), "bias": (K1,)}
+        for name, array in arrays.items():
+            if array.shape != shapes[name]:
+                raise ValueError(f"{name}: shape {array.shape}; accepted is {shapes[name]}, as of the components")
+        if self.output not in neurons.OUTPUTS or not 0 < self.amplitude < np.inf:
+            raise ValueError(f"output {self.output!r}, amplitude {self.amplitude!r}: no basis has such")
+        if type(self.seed) not in (int, type(None)):
+            raise ValueError(f"seed {self.seed!r}; accepted is a whole number, or none")
+
     @classmethod
     def of(cls, one: Any) -> Self:
         """Return the encoder of a learner as it stands, of a basis from a tap, or of another encoder.

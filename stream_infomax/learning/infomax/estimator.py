@@ -24,7 +24,7 @@ from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.record import make
 from stream_infomax.state import file
 from stream_infomax.state.error import readable
-from stream_infomax.state.kept import Kept, within
+from stream_infomax.state.kept import Kept, counted, within
 
 Floats = NDArray[np.floating[Any]]
 
@@ -309,7 +309,7 @@ class OnlineInfomax(Encoding, Kept):
             n_features, names = int(state["n_features"]), [str(name) for name in state["feature_names"]]
             learner = self._start(n_features, int(state["seed"]), np.array(names, object) if names else None)
             self.n_rows_seen_ = int(state["n_rows_seen"])
-            self.n_set_aside_ = {str(reason): int(count) for reason, count in state["n_set_aside"].items()}
+            self.n_set_aside_ = counted(state["n_set_aside"], "n_set_aside", self.n_set_aside_)
             with within("learner"):
                 learner.restore(state["learner"])
 
