@@ -90,11 +90,11 @@ def _taken(current: Any, value: Any, key: str, free: tuple[int, ...]) -> Any:
         if not fits or huge or (isinstance(value, bool) and kind is not bool):
             raise ValueError(f"{key}: {value!r}; accepted is a value like {current!r} ({kind.__name__})")
         return kind(value)
-    if isinstance(current, Counter) or (current and isinstance(current, dict) and _are_numbers(current)):
-        return type(current)(counted(value, key, current))
     if isinstance(current, dict | list | tuple | deque):
         if not isinstance(value, dict if isinstance(current, dict) else list | tuple):
             raise ValueError(f"{key}: {value!r}; accepted is a {type(current).__name__}")
+        if isinstance(current, Counter) or (current and isinstance(current, dict) and _are_numbers(current)):
+            return type(current)(counted(value, key, current))
         new = _given(value)
         return deque(new, current.maxlen) if isinstance(current, deque) else type(current)(new)
     return _given(value)
