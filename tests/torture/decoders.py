@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,7 @@ from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.settings.printable import printable
 from stream_infomax.sources.devices import DevicesSource
 from stream_infomax.sources.payloads import PayloadError, reader
-from stream_infomax.state.file import _split
+from stream_infomax.state import file as state_file
 from stream_infomax.transport import bases, messages
 from stream_infomax.transport.conform.listen import Listener
 from stream_infomax.transport.inlet import Inlet
@@ -36,6 +37,12 @@ from torture.mutations import Parts
 LOG = "0011223344556677"
 # Messages between two looks whether what is remembered of them can be saved.
 LOOK = 500
+
+
+def save(state: Any) -> None:
+    """Save what is remembered of the messages, as a checkpoint does."""
+    with tempfile.TemporaryDirectory() as folder:
+        state_file.save(Path(folder) / "state", {"state": state})
 
 
 @dataclass
@@ -268,7 +275,7 @@ def _taps() -> Target:
         return "" if taken else "refused"
 
     seeds = [[b"status", messages.encode(msgspec.structs.replace(WORDS["status"][0], run=""))]]
-    return Target("the supervisor's taps", seeds, feed)
+    return Target("the supervisor's taps", seeds, feed, lambda: taps._context.destroy(linger=0))
 
 
 def _devices() -> Target:
@@ -286,7 +293,7 @@ def _devices() -> Target:
         while (frame := source.receive()) is not None:
             wire.encode(frame)
         if next(count) % LOOK == 0:
-            _split(source.state(), "", {})
+            save(source.state())
         return "refused" if refused() > before else ""
 
     return Target("a source of devices", pushed(), feed)
@@ -317,7 +324,7 @@ def _labels(folder: Path) -> Target:
         while (label := labels.receive()) is not None:
             wire.encode(label)
         if number % LOOK == 0:
-            _split(labels.state(), "", {})
+            save(labels.state())
         return "refused" if refused() > before else ""
 
     def close() -> None:
@@ -417,7 +424,7 @@ def _mqtt() -> Target:
         while (frame := source.receive()) is not None:
             wire.encode(frame)
         if next(count) % LOOK == 0:
-            _split(source.state(), "", {})
+            save(source.state())
         return "refused" if refused() > before else ""
 
     return Target("a source of MQTT", [[b"sensors/1", b'{"x": 1, "y": 2, "n": 1}']], feed, source._arrivals.close)

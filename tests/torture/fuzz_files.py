@@ -63,7 +63,7 @@ def fuzzed(trial: Trial, one: Format, total: int) -> Counter[str]:
     return found
 
 
-@torture(minutes=120, short=0.0002)
+@torture(minutes=120)
 def fuzz_of_files(trial: Trial) -> str:
     """Does one of 200,000 damaged files of any format end in anything but rows, or an error that names it?"""
     logging.disable(logging.WARNING)

@@ -117,7 +117,7 @@ def explored(target: Target, how: hypothesis.settings, seed: int) -> None:
     hypothesis.seed(seed)(how(hypothesis.given(messages())(feed)))()
 
 
-@torture(minutes=60, short=0.002)
+@torture(minutes=60, short=0.001)
 def fuzz_by_hypothesis(trial: Trial) -> str:
     """Does a message of any tree, as hypothesis makes them up, crash one of the decoders?"""
     found = targets(trial.folder)

@@ -82,7 +82,7 @@ def difference(right: Any, wrong: Any, path: str = "") -> str:
     return f"{path} is {wrong!r:.80}" if right is not wrong else ""
 
 
-@torture(minutes=60, short=0.0002)
+@torture(minutes=60)
 def fuzz_of_states(trial: Trial) -> str:
     """Does one of 100,000 saved states with a wrong tree lead to anything but an error in one sentence?"""
     objects = {**RUNNING, **LEARNING}
