@@ -13,8 +13,9 @@ INPUTS = pyproject.toml constraints.txt
 demo: .venv/demo
 	$(BIN)/stream-infomax run configs/photographs.toml
 
+# A file of tests stays in one process; most wait for processes of their own.
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: .venv/test
 	$(BIN)/ruff check .

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.commands import call, child_of, ended, started
+from helpers.commands import Ended, call, child_of, ended, started
 from helpers.extras import needs
 from helpers.faults import fault
 
@@ -26,11 +26,12 @@ n_sources = 4
 rows = 64
 frames = 40
 pace = "{pace}"
-rate = 3200.0
+rate = {rate}
 
 [[stage]]
 name = "windows"
 kind = "windows"
+service = "learner"
 form = "waveform"
 length = 4
 hop = 2
@@ -75,12 +76,22 @@ def rows(folder: Path, name: str) -> np.ndarray:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="fast"))
+    path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="fast", rate=3200.0))
     return path
 
 
-def test_several_sinks_keep_the_same_in_processes_and_in_one(config: Path, tmp_path: Path) -> None:
-    end = call("run", config, folder=tmp_path)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """The folder of a run in processes that has finished, and how it ended."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "pipeline.toml").write_text(
+        CONFIG.format(folder="run", first="first", kind="npz", pace="fast", rate=3200.0)
+    )
+    return folder, call("run", "pipeline.toml", folder=folder)
+
+
+def test_several_sinks_keep_the_same_in_processes_and_in_one(whole: tuple[Path, Ended]) -> None:
+    tmp_path, end = whole
     assert end.code == 0, end.errors
     for name in ("first", "second", "nothing"):
         assert f"{name}: finished" in end.output
@@ -96,7 +107,7 @@ def test_several_sinks_keep_the_same_in_processes_and_in_one(config: Path, tmp_p
     times = rows(tmp_path / "first", "times/learner")
     np.testing.assert_allclose(times, np.arange(len(times)) * 2 / 3200)
     options = ("--in-process", "--set", "run.folder=other", "--set", "sink.first.path=one")
-    end = call("run", config, *options, folder=tmp_path)
+    end = call("run", "pipeline.toml", *options, folder=tmp_path)
     assert end.code == 0, end.errors
     assert parts(tmp_path / "one") == first
     assert parts(tmp_path / "other/second/parts") == second
@@ -109,7 +120,7 @@ LONG = ("--set", "source.frames=400")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The parts of both sinks of a run that nobody disturbs."""
     folder = tmp_path_factory.mktemp("calm")
-    (folder / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
+    (folder / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast", rate=3200.0))
     assert call("run", "pipeline.toml", *LONG, "--in-process", folder=folder).code == 0
     return parts(folder / "first"), parts(folder / "run/second/parts")
 
@@ -120,7 +131,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], di
 def test_killed_at_any_moment_the_parts_are_the_same(
     calm: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path, how: tuple[str, ...]
 ) -> None:
-    (tmp_path / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast"))
+    (tmp_path / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast", rate=3200.0))
     options = ("pipeline.toml", *LONG, *how, "--plain")
     killed = set()
     with started("run", *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
@@ -143,20 +154,19 @@ def test_killed_at_any_moment_the_parts_are_the_same(
         assert left == {"parts"}, "nothing stays in the spool"
 
 
-def test_a_fork_begins_its_parts_with_its_first_frame(config: Path, tmp_path: Path) -> None:
-    assert call("run", config, folder=tmp_path).code == 0
+def test_a_fork_begins_its_parts_with_its_first_frame(whole: tuple[Path, Ended]) -> None:
+    tmp_path = whole[0]
     fork = ("replay", "run", "--from", "21", "--to", "fork", "--set", "sink.first.path=forked")
     end = call(*fork, folder=tmp_path)
     assert end.code == 0, end.errors
     assert list(rows(tmp_path / "fork/second/parts", "frames/offset")) == list(range(21, 40))
-    whole = rows(tmp_path / "first", "learner")
     forked = rows(tmp_path / "forked", "learner")
-    np.testing.assert_array_equal(forked, whole[-len(forked) :])
+    np.testing.assert_array_equal(forked, rows(tmp_path / "first", "learner")[-len(forked) :])
 
 
 def test_two_sinks_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="a", kind="npz", pace="fast").replace('"second"', '"first"', 1))
+    path.write_text(CONFIG.format(folder="run", first="a", kind="npz", pace="fast", rate=3200.0).replace('"second"', '"first"', 1))
     with pytest.raises(ConfigError, match="first"):
         load(path)
 
@@ -180,18 +190,19 @@ def test_what_cannot_be_is_refused_before_anything_starts(config: Path, tmp_path
 
 
 def test_a_folder_takes_the_parts_of_one_run(config: Path, tmp_path: Path) -> None:
-    assert call("run", config, folder=tmp_path).code == 0
-    end = call("run", config, "--set", "run.folder=other", folder=tmp_path)
+    assert call("run", config, "--in-process", folder=tmp_path).code == 0
+    end = call("run", config, "--in-process", "--set", "run.folder=other", folder=tmp_path)
     assert end.code == 2
     assert "first has parts of another run or sink (sink 'first', log " in end.errors
-    assert call("run", config, "--fresh", "--set", "sink.first.path=new", folder=tmp_path).code == 0, "its own are gone"
+    again = ("--in-process", "--fresh", "--set", "sink.first.path=new")
+    assert call("run", config, *again, folder=tmp_path).code == 0, "its own are gone"
 
 
 @pytest.mark.parametrize("victim", ["learner", "second"])
 def test_what_a_sink_misses_is_counted_once_and_named(tmp_path: Path, victim: str) -> None:
     path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="live"))
-    options = ["run.policy=drop-oldest", "source.frames=600", "source.log.frames=16", "stage.windows.service=learner"]
+    path.write_text(CONFIG.format(folder="run", first="first", kind="npz", pace="live", rate=9600.0))
+    options = ["run.policy=drop-oldest", "source.frames=600", "source.log.frames=16"]
     changes = [word for option in (*options, "stage.learner.log.frames=16") for word in ("--set", option)]
     with started("run", path, "--plain", *changes, folder=tmp_path) as (run, _):
         with TapReader(f"ipc://{tmp_path}/run/{victim}.tap", topics=(FRAME,)) as observer:
