@@ -45,11 +45,12 @@ FOR_KINDS = {
     "stream_infomax.settings.extras": ("optional", "require", "MissingExtraError"),
 }
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-REPOSITORY_FILES = ("CONTRIBUTING.md", "CHANGELOG.md")
+REPOSITORY_FILES = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 
 
-# A page of the documentation shows plots of the benchmarks by their place in the repository.
+# A page of the documentation names plots of the benchmarks, and other pages, by their place in the repository.
 PLOT = re.compile(r"\]\(\.\./(benchmarks/results/[\w./-]+\.png)\)")
+PAGE = re.compile(rf"\]\(\.\./({'|'.join(map(re.escape, REPOSITORY_FILES))})\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -77,8 +78,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Find the plots of the benchmarks where the build has put them."""
-    return PLOT.sub(r"](\1)", markdown)
+    """Find the plots of the benchmarks, and the project's files, where the build has put them."""
+    return PAGE.sub(r"](\1)", PLOT.sub(r"](\1)", markdown))
 
 
 def _project() -> Iterator[tuple[str, str]]:
