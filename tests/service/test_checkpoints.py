@@ -61,7 +61,9 @@ def corrupt(path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "words"), [(truncate, "truncated"), (corrupt, "damaged"), (newer, "format 2")], ids=["truncated", "damaged", "newer"]
+    ("damage", "words"),
+    [(truncate, "truncated"), (corrupt, "damaged"), (newer, "format 2")],
+    ids=["truncated", "damaged", "newer"],
 )
 def test_a_damaged_one_is_put_aside_and_the_one_before_is_used(tmp_path, caplog, damage, words):
     checkpoints = Checkpoints(tmp_path, keep=2)

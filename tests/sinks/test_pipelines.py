@@ -120,7 +120,9 @@ LONG = ("--set", "source.frames=400")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The parts of both sinks of a run that nobody disturbs."""
     folder = tmp_path_factory.mktemp("calm")
-    (folder / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast", rate=3200.0))
+    (folder / "pipeline.toml").write_text(
+        CONFIG.format(folder="run", first="first", kind="parquet", pace="fast", rate=3200.0)
+    )
     assert call("run", "pipeline.toml", *LONG, "--in-process", folder=folder).code == 0
     return parts(folder / "first"), parts(folder / "run/second/parts")
 
@@ -131,7 +133,9 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, bytes], di
 def test_killed_at_any_moment_the_parts_are_the_same(
     calm: tuple[dict[str, bytes], dict[str, bytes]], tmp_path: Path, how: tuple[str, ...]
 ) -> None:
-    (tmp_path / "pipeline.toml").write_text(CONFIG.format(folder="run", first="first", kind="parquet", pace="fast", rate=3200.0))
+    (tmp_path / "pipeline.toml").write_text(
+        CONFIG.format(folder="run", first="first", kind="parquet", pace="fast", rate=3200.0)
+    )
     options = ("pipeline.toml", *LONG, *how, "--plain")
     killed = set()
     with started("run", *options, "--set", "source.pace=live", folder=tmp_path) as (run, _):
@@ -166,7 +170,9 @@ def test_a_fork_begins_its_parts_with_its_first_frame(whole: tuple[Path, Ended])
 
 def test_two_sinks_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "pipeline.toml"
-    path.write_text(CONFIG.format(folder="run", first="a", kind="npz", pace="fast", rate=3200.0).replace('"second"', '"first"', 1))
+    path.write_text(
+        CONFIG.format(folder="run", first="a", kind="npz", pace="fast", rate=3200.0).replace('"second"', '"first"', 1)
+    )
     with pytest.raises(ConfigError, match="first"):
         load(path)
 
