@@ -30,6 +30,7 @@ from stream_infomax.settings.extras import require
 from stream_infomax.settings.printable import printable
 from stream_infomax.state.error import StateFileError, fitting
 from stream_infomax.state.private import private
+from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
 
@@ -56,8 +57,6 @@ class FromLog:
 
     def open(self, context: zmq.Context[Any], service: Service, saved: Checkpoint | None, safe: int) -> Feed:
         """Return an inlet, which reads under the service's name."""
-        from stream_infomax.transport.inlet import Inlet  # brings asyncio, which a run in one process does without
-
         log, start = (saved.log, saved.processed + 1) if saved else ("", 0)
         return Inlet(context, self.address, service.name, log, start, keys=service.access.keys, committed=safe)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from typing import Any
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 # Seconds for which no handshake may come to its end: a server that is about to end breaks some off.
 FAILING = 5.0
 
+# The first part of what a monitor says: an event and a value. (zmq.utils.monitor has this too, and brings asyncio.)
+_EVENT = struct.Struct("=HI")
 _CONNECTED = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _GONE = int(zmq.EVENT_DISCONNECTED)
 _BROKEN = int(zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
@@ -57,7 +59,7 @@ class Monitor:
         """Take note of what has happened; return whether there is another connection than before."""
         another = False
         while self.socket.poll(0):
-            event = int(parse_monitor_message(self.socket.recv_multipart())["event"])
+            event, _ = _EVENT.unpack(self.socket.recv_multipart()[0])
             another = self.connected = event == _CONNECTED
             if event == _CONNECTED:
                 self._failing_since = None

@@ -172,7 +172,7 @@ def test_the_reader_of_the_document_reads(context, tmp_path):
             log.finish(99)
         outlet.socket.poll(20)
         outlet.answer()
-        outlet.acknowledge()
+        outlet.acknowledge(("observer",))
     assert counted == [300]
     assert log.drained
 

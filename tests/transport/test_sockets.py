@@ -89,7 +89,7 @@ def test_the_end_is_told_and_the_last_commit_confirmed_only_when_it_is_safe(cont
     until(lambda: server.outlet.owed == {"r"}, [server], [inlet])
     assert inlet.receive() is None
     assert not inlet.settled
-    server.outlet.acknowledge()
+    server.outlet.acknowledge(("r",))
     heard(inlet, [server], lambda: inlet.settled)
     assert server.log.drained
 
