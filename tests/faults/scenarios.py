@@ -39,6 +39,7 @@ def nothing_lost(made: Chain, n_frames: int) -> str:
     assert not [line for line in said.splitlines() if HEARD not in line]
     saved = made.saved("b")
     assert (saved.finished, saved.processed, saved.lost) == (True, n_frames - 1, {})
+    assert not [balance.off for balance in saved.ledger if balance.off]
     assert saved.stages["b"]["total"].tobytes() == in_a_row(n_frames, "a", "b")[1]["total"].tobytes()
     return said
 

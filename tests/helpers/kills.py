@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from subprocess import Popen
 
+import msgspec
 import numpy as np
 from helpers.commands import call, child_of, ended, started
 
@@ -67,7 +68,7 @@ class Deployment:
         return self.bits("calm")
 
     def bits(self, name: str) -> dict[str, bytes]:
-        """Return every bit that a finished run has left: features, parts of sinks, states, positions, losses."""
+        """Return every bit that a finished run has left: features, parts of sinks, states, positions, ledgers."""
         found = {}
         with np.load(self.folder / f"{name}.npz") as file:
             found.update({f"features/{key}": file[key].tobytes() for key in file.files})
@@ -79,6 +80,10 @@ class Deployment:
             found.update(leaves(saved.stages, f"{folder.name}/stages"))
             found[f"{folder.name}/processed"] = str(saved.processed).encode()
             found[f"{folder.name}/lost"] = json.dumps(saved.lost).encode()
+            for balance in saved.ledger:
+                assert not balance.off, f"{folder}: the ledger of the {balance.name} does not balance: {balance.off}"
+                if balance.part == "stage":
+                    found[f"{folder.name}/ledger/{balance.name}"] = msgspec.json.encode(balance)
             for part in folder.glob("parts/[!.]*"):
                 found[f"{folder.name}/{part.name}"] = part.read_bytes()
         return found

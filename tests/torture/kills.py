@@ -151,6 +151,7 @@ def killed_chain(trial: Trial, random, number: int, kills: int) -> int:
     np.testing.assert_array_equal(kept["frames/offset"], np.arange(n_frames))
     assert kept["a"].tobytes() == outputs.tobytes(), "features differ"
     assert (saved.finished, saved.lost) == (True, {})
+    assert not [balance.off for balance in saved.ledger if balance.off], "a ledger does not balance"
     assert saved.stages["a"]["total"].tobytes() == state["total"].tobytes(), "the final state differs"
     assert saved.stages["a"]["rng"] == state["rng"], "the final random state differs"
     return killed
