@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import struct
 import zlib
@@ -138,6 +139,10 @@ class PartReader:
                 return SeekingReader(file, record_size_limit=self.path.stat().st_size).get_summary()
             except (McapError, struct.error, ValueError, OverflowError, TypeError, MemoryError):
                 return None
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # the file is too short, or a place in it is none
+                    raise
+                return None
 
     def _messages(self, start: int, *, whole: bool = True) -> Iterator[_Message]:
         """Yield the messages from the offset `start` on, with or without their data."""
@@ -189,7 +194,7 @@ class PartReader:
                 yield opcode, at, length
                 at += length
             else:
-                following = None if packed else self._chunk_after(begin)
+                following = None if packed else self._chunk_after(begin, size)
                 at = size if following is None else following
                 self._passed_over(f"byte {begin}: {at - begin} bytes are no whole record")
             file.seek(at)
@@ -200,11 +205,19 @@ class PartReader:
         if len(self.damage) < MOST_WORDS:
             self.damage.append(text)
 
-    def _chunk_after(self, place: int) -> int | None:
-        """Return where the next chunk behind a place begins, as the index says; None where nothing does."""
+    def _chunk_after(self, place: int, size: int) -> int | None:
+        """Return where the next chunk behind a place begins, as the index says, which may be damaged too; None: none.
+
+        Parameters
+        ----------
+        place
+            The place.
+        size
+            Of the file.
+        """
         found = self.summary()
         starts = [chunk.chunk_start_offset for chunk in found.chunk_indexes] if found else []
-        return min((start for start in starts if start > place), default=None)
+        return min((start for start in starts if place < start < size), default=None)
 
     def _unpacked(self, content: bytes, at: int) -> bytes:
         """Return the records in a compressed chunk, nothing where it is damaged."""
