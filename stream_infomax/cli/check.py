@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.settings import Changes, read
+from stream_infomax.settings.printable import printable
 
 if TYPE_CHECKING:
     from stream_infomax.configuration.tables import SourceTable, StageTable, Table
@@ -34,9 +35,9 @@ def check(config: Path, *, set: Changes = ()) -> int:  # noqa: A002  (the option
         outlines = survey(settings)
     except (ValueError, OSError, MemoryError) as error:
         raise ConfigError(f"{config}: {error}") from error
-    print(f"{config}: usable")
+    print(printable(f"{config}: usable"))
     for line in (*_whole(settings, outlines), "", *_table(settings, outlines), "", *_set(settings)):
-        print(line)
+        print(printable(line, keep="\n"))
     return 0
 
 

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stream_infomax.settings.printable import printable
+from stream_infomax.settings.printable import as_json, printable
 
 if TYPE_CHECKING:
     from stream_infomax.transport.conform.listen import Note, Report
@@ -65,9 +65,7 @@ def conform(
         raise ConfigError(str(error)) from error
     report = listener.report()
     if json:
-        from msgspec.json import encode
-
-        print(encode(report).decode())
+        print(as_json(report))
     else:
         for line in _lines(report):
             print(line)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from stream_infomax.settings.printable import printable
+
 WIDTH = 100
 
 
@@ -47,8 +49,8 @@ def init(name: str, destination: Path | None = None) -> int:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     for sentence in said:
-        print(textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False))
-    print(path)
+        print(textwrap.fill(printable(sentence), WIDTH, break_long_words=False, break_on_hyphens=False))
+    print(printable(str(path)))
     if name not in shipped:
-        print(f"Next: stream-infomax run {path} --save-features features.npz")
+        print(printable(f"Next: stream-infomax run {path} --save-features features.npz"))
     return 0

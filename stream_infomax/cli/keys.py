@@ -76,13 +76,14 @@ def show(folder: Path) -> int:
     folder
         A folder of keys.
     """
+    from stream_infomax.settings.printable import printable
     from stream_infomax.transport.keys import OWN, Keys
 
     with _said():
         found = Keys(folder)
         print(f"{found.public}  {OWN}")
         for name, key in found.allowed().items():
-            print(f"{key}  {name}")
+            print(printable(f"{key}  {name}"))
     return 0
 
 

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.settings import Changes, read
+from stream_infomax.settings.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,16 +75,15 @@ def probe(
         raise ConfigError(f"no segment of {data} has the labels {target!r} {leave_out!r}; there are {named}")
     classes = [labels[key][target] for key in chosen]
     groups = [labels[key][leave_out] for key in chosen] if leave_out else _folds(len(chosen), folds)
-    print(
-        f"{len(chosen)} segments, {target} ({len(Counter(classes))} classes), tested by {leave_out or f'{folds} folds'}"
-    )
+    tested = leave_out or f"{folds} folds"
+    print(printable(f"{len(chosen)} segments, {target} ({len(Counter(classes))} classes), tested by {tested}"))
     print(f"{'level':32}{'learnt %':>10}{'untrained %':>13}")
     print(f"{'the most frequent':32}{100 * Counter(classes).most_common(1)[0][1] / len(classes):10.1f}")
     for level in next(iter(learnt.values())):
         accuracy = _accuracy([learnt[key][level] for key in chosen], classes, groups)
         twin = _accuracy([random[key][level] for key in chosen], classes, groups)
         differs = any((learnt[key][level] != random[key][level]).any() for key in chosen)
-        print(f"{level:32}{accuracy:10.1f}" + (f"{twin:13.1f}" if differs else ""))
+        print(f"{printable(level):32}{accuracy:10.1f}" + (f"{twin:13.1f}" if differs else ""))
     return 0
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from stream_infomax.run.settings import Flag
+from stream_infomax.settings.printable import as_json
 
 
 def status(run: Path, *, streams: Flag = False, json: Flag = False) -> int:
@@ -22,16 +22,13 @@ def status(run: Path, *, streams: Flag = False, json: Flag = False) -> int:
     json
         Print one JSON object instead, for other programs.
     """
-    import msgspec
-
     from stream_infomax.run.folder import RunFolder
     from stream_infomax.run.standing import standing
     from stream_infomax.run.standing_table import print_standing
 
     going_on, services = standing(RunFolder(run))
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode({"running": going_on, "services": services}) + b"\n")
-        sys.stdout.flush()
+        print(as_json({"running": going_on, "services": services}))
     else:
         print_standing(str(run), going_on, services, streams=streams)
     return 0

@@ -47,7 +47,7 @@ def verify(run: Path) -> int:
         print("NOT VERIFIED: the run differs")
         return DIFFERENT
     if not verdict.complete:
-        print(f"NOT VERIFIED: {verdict.source} ends before the run does; until there no bit differs")
+        print(printable(f"NOT VERIFIED: {verdict.source} ends before the run does; until there no bit differs"))
         return INCOMPLETE
     print("verified: no bit differs")
     return SAME

@@ -34,7 +34,7 @@ def shown(found: Difference) -> RenderableType:
         Text(f"B  {printable(str(found.other.place))}{_state(found.other.record.summary)}"),
     ]
     if found.origin:
-        parts.append(Text(found.origin))
+        parts.append(Text(printable(found.origin)))
     for part in (_settings(found), _measures(found), _components(found), _features(found)):
         parts += [Text(), part]
     return Group(*parts, Text(), Text(NOTE, "dim"))

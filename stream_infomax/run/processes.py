@@ -52,7 +52,7 @@ async def _prepare(folder: RunFolder) -> None:
         life = await start(Program("prepare", module("stream_infomax.run.prepare", str(folder.pipeline))), errors)
         try:
             async for line in life.lines:
-                print(line.decode(errors="replace"), end="", flush=True)
+                print(printable(line.decode(errors="replace"), keep="\n"), end="", flush=True)
             code = await life.child.wait()
         finally:
             life.send(signal.SIGKILL)

@@ -12,6 +12,7 @@ from types import TracebackType
 import zmq
 import zmq.asyncio
 
+from stream_infomax.settings.printable import printable
 from stream_infomax.transport.keys import Keys
 from stream_infomax.transport.messages import Status, decode_status
 from stream_infomax.transport.sockets import set_options, without_heartbeats
@@ -70,7 +71,11 @@ class Taps:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._context.destroy(linger=0)
         for (name, reason), count in self.refused.items():
-            print(f"{self._addresses[name]}: passed over {count} statuses: {reason}", file=sys.stderr, flush=True)
+            print(
+                printable(f"{self._addresses[name]}: passed over {count} statuses: {reason}"),
+                file=sys.stderr,
+                flush=True,
+            )
 
     async def listen(self, name: str) -> None:
         """Take in what a service says of itself."""
@@ -100,4 +105,4 @@ class Taps:
     def _refuse(self, name: str, reason: str) -> None:
         self.refused[name, reason] += 1
         if self.refused[name, reason] == 1:
-            print(f"{self._addresses[name]}: passing over a status: {reason}", file=sys.stderr, flush=True)
+            print(printable(f"{self._addresses[name]}: passing over a status: {reason}"), file=sys.stderr, flush=True)

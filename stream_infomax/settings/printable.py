@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import traceback
 from types import TracebackType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 _Raised: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
@@ -38,6 +40,13 @@ def printable(text: str, most: int | None = None, keep: str = "") -> str:
     return shown if most is None or len(shown) <= most else shown[: most - 1] + "…"
 
 
+def as_json(value: Any) -> str:
+    """Return a value as JSON in which everything that is no plain ASCII is escaped: a terminal may show it."""
+    import msgspec
+
+    return json.dumps(msgspec.to_builtins(value, str_keys=True))
+
+
 class _Printable(logging.Formatter):
     """A message on one line; line breaks stay in tracebacks only."""
 
@@ -50,7 +59,13 @@ class _Printable(logging.Formatter):
 
 def log_printably() -> None:
     """Send warnings of all modules, and what this package has to say, to stderr, as text that a terminal can show."""
+    sys.excepthook = _tell_printably
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Printable())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("stream_infomax").setLevel(logging.INFO)
+
+
+def _tell_printably(kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+    """Tell of an error that nobody has caught; its text may be from outside."""
+    print(printable("".join(traceback.format_exception(kind, error, where)), keep="\n"), end="", file=sys.stderr)

@@ -90,5 +90,5 @@ class Monitor:
             self._line_due = time.monotonic() + LINE_EVERY
             line = self.board.line()
             if line != self._line:
-                print(line, flush=True)
+                print(printable(line), flush=True)
             self._line = line

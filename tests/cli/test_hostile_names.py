@@ -56,6 +56,32 @@ def test_nothing_printed_moves_a_terminal(arguments: tuple[str, ...], tmp_path: 
         assert all(line.isprintable() for line in log.read_text().splitlines())
 
 
+LOOKS = (
+    ("show", "run"),
+    ("status", "run"),
+    ("diff", "run", "run"),
+    ("encode", "run", "sounds", "--to", "\x1b[31mfeatures.csv"),
+    ("replay", "run", "--from", "40", "--to", "\x1b[31mfork", "--plain"),
+    ("doctor", "pipeline.toml", "--seconds", "0.1"),
+    ("run", "pipeline.toml", "--in-process"),
+)
+
+
+def test_nor_does_a_look_at_a_run(tmp_path: Path) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    rng = np.random.default_rng(0)
+    for name in NAMES:
+        soundfile.write(sounds / name, rng.laplace(size=8000) / 20, 8000)
+    (tmp_path / "pipeline.toml").write_text(CONFIG)
+    assert call("run", "pipeline.toml", "--in-process", folder=tmp_path).code == 0
+    for arguments in LOOKS:
+        told = call(*arguments, folder=tmp_path)
+        assert told.code in (0, 1), (arguments, told.errors)
+        for line in (told.output + told.errors).splitlines():
+            assert line.isprintable(), (arguments, ascii(line))
+
+
 def test_nor_does_an_error(tmp_path: Path) -> None:
     (tmp_path / "pipeline.toml").write_text(CONFIG.replace('"sounds"', r'"\u001b[2J\u202e"'))
     told = call("run", "pipeline.toml", folder=tmp_path)
