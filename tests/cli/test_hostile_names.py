@@ -7,6 +7,8 @@ import pytest
 import soundfile
 from helpers.commands import call
 
+from stream_infomax.cli import app
+
 CONFIG = """
 [run]
 folder = "run"
@@ -67,18 +69,20 @@ LOOKS = (
 )
 
 
-def test_nor_does_a_look_at_a_run(tmp_path: Path) -> None:
+def test_nor_does_a_look_at_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     sounds = tmp_path / "sounds"
     sounds.mkdir()
     rng = np.random.default_rng(0)
     for name in NAMES:
         soundfile.write(sounds / name, rng.laplace(size=8000) / 20, 8000)
     (tmp_path / "pipeline.toml").write_text(CONFIG)
-    assert call("run", "pipeline.toml", "--in-process", folder=tmp_path).code == 0
-    for arguments in LOOKS:
-        told = call(*arguments, folder=tmp_path)
-        assert told.code in (0, 1), (arguments, told.errors)
-        for line in (told.output + told.errors).splitlines():
+    monkeypatch.chdir(tmp_path)
+    for arguments in (("run", "pipeline.toml", "--in-process"), *LOOKS):
+        assert app(arguments) in (0, 1), arguments
+        told = capsys.readouterr()
+        for line in (told.out + told.err).splitlines():
             assert line.isprintable(), (arguments, ascii(line))
 
 
