@@ -52,6 +52,9 @@ class OutputLog:
     ----------
     account
         Counts what becomes of the frames that whoever appends them has accepted.
+    sent
+        The last offset that each reader has been sent; who sends says so. What is pushed out behind all of them is gone
+        only for a reader that dies before it commits.
     """
 
     def __init__(
@@ -74,12 +77,13 @@ class OutputLog:
         # The last offset that was appended or passed over, and whether none will follow.
         self.newest = -1
         self.finished = False
-        # Frames that drop-oldest has pushed out before every reader had committed them.
+        # Frames that drop-oldest has pushed out before every reader had been sent them.
         self.dropped = 0
         self.n_bytes = 0
         self._entries: deque[Entry] = deque()
         self._committed = dict.fromkeys(readers, -1)
         self._lowest = -1
+        self.sent = dict.fromkeys(self._committed, -1)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -128,8 +132,9 @@ class OutputLog:
         size = sum(map(len, parts))
         if self.policy == "drop-oldest":
             while self._entries and (len(self._entries) >= self.max_frames or self.n_bytes + size > self.max_bytes):
-                self.account.drop(self._forget_oldest(), "log full")
-                self.dropped += 1
+                was_sent = self._entries[0].offset <= min(self.sent.values())
+                self.account.drop(self._forget_oldest(), "log full, but sent" if was_sent else "log full")
+                self.dropped += not was_sent
         self._entries.append(Entry(offset, parts, size, origin, stream))
         self.n_bytes += size
 

@@ -198,6 +198,7 @@ class Outlet(Bound):
         # What was sent by a connection arrives as long as that is there: nothing is sent twice by the same one.
         if not known or request.start > reader.cursor:
             reader.cursor = request.start
+            self.log.sent[reader.name] = reader.cursor - 1
         reader.limit = request.start + min(request.credit, MAX_CREDIT)
         reader.unanswered = True
         reader.told_full = False
@@ -216,6 +217,7 @@ class Outlet(Bound):
                 head = messages.encode(Sent(self.log_id, entry.offset, time.time(), entry.origin))
                 if not self._send(reader, (head, *entry.parts)):
                     return
+                log.sent[reader.name] = reader.cursor
                 reader.cursor += 1
                 reader.unanswered = False
                 continue

@@ -11,6 +11,7 @@ from helpers.faults import fault
 from helpers.stepping import step
 
 from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.frames.ledger import Balance
 from stream_infomax.service.loop import Loop
 from stream_infomax.service.process import FromLog, FromSource, opened
 from stream_infomax.service.service import Service
@@ -63,6 +64,12 @@ class Chain(NamedTuple):
             return False
         return True
 
+    def balances(self) -> list[Balance]:
+        """Return what became of all frames, which is to balance."""
+        found = [*self.source.ledger.balances(), *self.stage.ledger.balances()]
+        assert not [balance for balance in found if balance.off]
+        return found
+
     @property
     def held(self) -> int:
         return max(sink.held().frames for sink in self.source.sinks)
@@ -111,6 +118,7 @@ def test_in_wait_the_device_is_slowed_and_nothing_is_lost(chain: Chain) -> None:
     assert chain.stage.newest + 1 == chain.push.count
     assert not chain.stage.feed.lost
     assert not chain.source.feed.lost
+    assert not [balance for balance in chain.balances() if balance.dropped]
 
 
 @fault("overload")
@@ -133,3 +141,8 @@ def test_in_drop_oldest_the_newest_output_is_of_a_bounded_age_and_the_loss_is_co
     assert chain.stage.newest + 1 == chain.push.count
     assert chain.stage.meter.frames + chain.stage.feed.lost["gone"] == chain.push.count
     assert not chain.source.feed.lost
+    (log,) = [balance for balance in chain.balances() if balance.dropped]
+    assert (log.place, log.part) == ("source", "log")
+    assert (
+        sum(log.dropped["log full"].values()) == chain.stage.feed.lost["gone"] == chain.source.sinks[0].held().dropped
+    )
