@@ -1,5 +1,6 @@
 """Checkpoints whose process is killed while its thread writes them, and of which the newest is damaged."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,9 @@ def checkpoints_while_they_are_written(trial: Trial) -> str:
 def killed(folder: Path, keep: int, seed: int, seconds: float) -> int:
     """Kill a process that writes so long after it has begun; return up to where upstream was told to forget."""
     command = [sys.executable, "-c", WRITER, str(folder), str(keep), str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    places = os.pathsep.join((str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")))
+    environment = {**os.environ, "PYTHONPATH": places}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline()]
         try:
