@@ -121,6 +121,8 @@ class Loop:
             if self.turn():
                 self.attend()
             self.settle(wait=False)
+            if not self.saving.busy and any(sink.due for sink in self.sinks):  # also of what came while one was written
+                self.begin()
             self.keep_up()
             if self.meter.due():
                 self.report()
@@ -203,8 +205,6 @@ class Loop:
             sink.attend()
             if sink.wanted is not None:
                 self.rewind(sink.wanted)
-        if any(sink.due for sink in self.sinks) and not self.saving.busy:
-            self.begin()
 
     def rewind(self, offset: int) -> None:
         """Set the source back (or on) to `offset`."""
