@@ -122,7 +122,10 @@ FAULTS = {
     "folder": Fault("the run folder is removed", "`cannot be started`, the path", "what was saved", "a new run", "1"),
     "checkpoint": Fault("the newest checkpoint is damaged", "a warning with its name"),
     "part": Fault(
-        "a part of the recorder, or of a file sink, is damaged", "a warning with its name", "its frames, counted"
+        "a part of the recorder, or of a file sink, is damaged",
+        "a warning with its name",
+        "its frames, counted",
+        code="3",
     ),
     "added": Fault(
         "recordings or pictures are added", "`left out, added since this run began`", do="a new run takes them"

@@ -102,7 +102,7 @@ levels = ["learner", "module1"]
 """
 
 
-@torture(minutes=20, short=0.03)
+@torture(minutes=20, short=0.015)
 def kills_of_a_chain(trial: Trial) -> str:
     """Source, stage and recorder are killed one by one, in pairs and all at once."""
     total, killed, runs = trial.times(200), 0, 0
