@@ -135,16 +135,13 @@ def test_whoever_repeats_the_identity_of_a_reader_does_not_take_its_place(contex
 def test_of_a_request_that_is_repeated_nothing_is_sent_twice(context, ipc):
     server = Server(context, ipc)
     server.append(*range(8))
-    wrong = messages.Commit("r", LOG, 99)  # what is refused comes behind all that was sent
     dealer = raw(context, ipc, *[messages.Fetch("r", LOG, 0, 8)] * 100)
-    kinds = []
-    for _ in range(2):
-        dealer.send(messages.encode(wrong))
-        until(lambda: dealer.poll(0), [server])
-        while messages.Refused not in kinds[-1:]:
-            server.outlet.answer()
-            kinds += [type(answer) for answer in answers(dealer, 1)]
-    assert kinds.count(messages.Sent) == 8
+    until(server.outlet.heard_all, [server])
+    assert {type(answer) for answer in answers(dealer, 8)} == {messages.Sent}
+    dealer.send(messages.encode(messages.Commit("r", LOG, 99)))  # is refused behind all that was asked for
+    until(lambda: server.outlet.refused["commit"] == 1, [server])
+    while (kind := type(answers(dealer, 1)[0])) is not messages.Refused:
+        assert kind is messages.Alive
 
 
 def test_a_name_is_free_again_when_its_reader_has_gone(context, address):
