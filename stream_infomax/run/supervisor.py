@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import tempfile
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from stream_infomax.service.signals import stop_signals
 
 USELESS_TO_RESTART = 2
 LAST_WORDS = 20
+# Bytes that are written to find out whether a disk takes any.
+PROBE = 1 << 16
 # Seconds after the end of a process within which its last lines are read.
 LAST_LINES = 1.0
 
@@ -370,4 +373,13 @@ class _Process:
                 text = file.read().decode(errors="replace")
         except OSError:  # gone with the run folder
             return ""
-        return "\n".join(text.splitlines()[-LAST_WORDS:])
+        return "\n".join(text.splitlines()[-LAST_WORDS:]) or self._unheard()
+
+    def _unheard(self) -> str:
+        """Return why nothing of what it had to say was written; empty where it just said nothing."""
+        try:
+            with tempfile.TemporaryFile(dir=self.log.parent) as file:
+                file.write(bytes(PROBE))
+        except OSError as error:
+            return f"what it had to say could not be written to {self.log}: {error.strerror}"
+        return ""

@@ -18,6 +18,8 @@ HEAD = ",".join(COLUMNS)
 POINTS = 500
 # No line that was written is longer.
 LONGEST_LINE = 4096
+# Bytes in which every curve begins, and in which each has come as far as it is: what is between need not be read.
+BEGIN, END = 4 << 20, 8 << 20
 
 Curve: TypeAlias = tuple[str, str, Kind]
 # For each curve (stage, level, kind) its columns "seconds", "position" and "value".
@@ -82,7 +84,7 @@ class History:
         self.seconds = 0.0
         self.damaged = 0
         self._extents = Extents()
-        for point in _points(path) if path.exists() else ():
+        for point in _points(path, ends=True) if path.exists() else ():
             if point is None or not self._extents.extend(point.curve, point.position, every=True):
                 self.damaged += 1
             else:
@@ -151,10 +153,22 @@ def _add(curves: Curves, point: Point) -> None:
         values.append(getattr(point, name))
 
 
-def _points(path: Path) -> Iterator[Point | None]:
-    """Yield what each line says, None for a damaged one; never more than a line is in memory."""
+def _points(path: Path, *, ends: bool = False) -> Iterator[Point | None]:
+    """Yield what each line says, None for a damaged one; never more than a line is in memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    ends
+        Whether the middle of a long one is passed over.
+    """
     with path.open("rb") as file:
+        end = path.stat().st_size - END
         for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b"")):
+            if ends and BEGIN < file.tell() < end:
+                file.seek(end)
+                file.readline(LONGEST_LINE)  # the rest of a line
             text = line.decode("utf-8", "replace").strip()
             if text and not (number == 0 and text == HEAD):
                 yield _point(text)

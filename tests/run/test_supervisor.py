@@ -1,6 +1,7 @@
 """The supervisor keeps real processes alive: small scripts that get ready, die, finish and refuse to stop."""
 
 import asyncio
+import errno
 import os
 import resource
 import select
@@ -317,3 +318,17 @@ def test_services_do_not_outlive_a_killed_supervisor(tmp_path: Path) -> None:
     readable, _, _ = select.select([child], [], [], 10.0)  # a pidfd is readable when its process has ended
     os.close(child)
     assert readable
+
+
+def test_words_that_a_full_disk_did_not_take_are_said_to_be_missing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("stream_infomax.run.supervisor.tempfile.TemporaryFile", full)
+    stage.add("learner", "import sys; sys.exit(2)")
+    with pytest.raises(ServiceError) as caught:
+        stage.run()
+    words = f"what it had to say could not be written to {stage.folder / 'learner.log'}: No space left on device"
+    assert caught.value.last_words == words

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stream_infomax.frames.measure import Measure
+from stream_infomax.watch import history
 from stream_infomax.watch.history import HEAD, POINTS, History, keep_until, read
 from stream_infomax.watch.monitor import Monitor
 
@@ -31,6 +32,23 @@ class TestHistory:
         second.close()
         columns = {"seconds": [1.0, 3.0, 5.0], "position": [64.0, 128.0, 192.0], "value": [5.0, 4.0, 3.0]}
         assert read(path) == {("learner", "", "objective"): columns}
+
+    def test_a_long_one_is_not_read_whole(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = tmp_path / "history.csv"
+        lines = [f"{i}.00,{name},,objective,{100 * i},{i}" for i in range(1, 5001) for name in ("a", "b")]
+        path.write_text("\r\n".join([HEAD, *lines, ""]))
+        monkeypatch.setattr(history, "BEGIN", 1000)
+        monkeypatch.setattr(history, "END", 3000)
+        looked_at: list[str] = []
+        point = history._point
+        monkeypatch.setattr(history, "_point", lambda text: looked_at.append(text) or point(text))
+        again = History(path)
+        assert len(looked_at) < 200
+        assert (again.seconds, again.damaged) == (5000.0, 0)
+        for position in (499_900, 500_000, 500_100, 600_000):  # two are there, one is too small a step
+            again.append(5000.0, [Measure("a", "", "objective", 1.0, position)])
+        again.close()
+        assert path.read_text().splitlines()[len(lines) + 1 :] == ["5000.00,a,,objective,600000,1"]
 
     def test_a_line_that_was_cut_off_is_left_out(self, tmp_path: Path) -> None:
         path = tmp_path / "history.csv"
