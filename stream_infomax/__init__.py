@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stream_infomax.learning.infomax.translate import translate
     from stream_infomax.sources.audio import AudioSource
     from stream_infomax.sources.images import ImageSource
+    from stream_infomax.sources.journal import JournalSource
     from stream_infomax.sources.several import SeveralSource
     from stream_infomax.sources.synthetic import SyntheticSource
     from stream_infomax.sources.table import TableSource
@@ -44,6 +45,7 @@ _HOMES = {
     "GreedyInfoMax": "learning.contrast.modules",
     "ImageSource": "sources.images",
     "InfoNCE": "learning.contrast.modules",
+    "JournalSource": "sources.journal",
     "LearnerStage": "stages.learner",
     "OnlineClassifier": "learning.classifier.classifier",
     "OnlineInfomax": "learning.infomax.estimator",
@@ -70,6 +72,7 @@ __all__ = [  # noqa: RUF022  (in the order of a pipeline)
     "ImageSource",
     "VideoSource",
     "XdfSource",
+    "JournalSource",
     "SyntheticSource",
     "SeveralSource",
     "TableSource",
