@@ -6,6 +6,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 import zmq
+from helpers.keys import Called, keyed, overheard, place
 from helpers.wire import LOG, Server, answers, frame, heard, read, status, until
 
 from stream_infomax.frames.contracts import Output
@@ -56,16 +57,6 @@ def server(context, access):
 def unwatched(monkeypatch):
     """Nobody looks after connections: one whose key is taken away stays until it asks for something."""
     monkeypatch.setattr(guard.Guard, "_look", lambda self: None)
-
-
-class Called:
-    """The keys of a folder, as they are shown to the run."""
-
-    def __init__(self, folder, name):
-        self.keys, self.server = Keys(folder / name), Keys(folder / "run").public
-
-    def call(self, socket, address):
-        self.keys.call(socket, address, self.server)
 
 
 @pytest.mark.parametrize("name", ["run", "r"])
@@ -143,15 +134,9 @@ def test_a_key_that_is_allowed_while_the_run_goes_on_is_let_in(context, folder, 
 
 def test_what_was_overheard_and_is_said_again_gets_nobody_in(context, folder, server):
     """A whole connection is recorded on its way, and played back to the server."""
-    host, port = "127.0.0.1", int(server.address.rpartition(":")[2])
-    with sockets.create_server((host, 0)) as between:
-        address = f"tcp://{host}:{between.getsockname()[1]}"
-        keyed(context, folder, "r", address, messages.Fetch("r", LOG, 0, 5))
-        near, _ = between.accept()
-        with near, sockets.create_connection((host, port)) as far:
-            said = relay(near, far, server, server.outlet.heard_all)
+    said = overheard(context, folder, server)
     server.outlet._readers["r"].heard = False
-    with sockets.create_connection((host, port)) as far, monitored(server.outlet.socket, FAILED) as failed:
+    with sockets.create_connection(place(server.address)) as far, monitored(server.outlet.socket, FAILED) as failed:
         far.sendall(said)
         assert failed.poll(10_000)
     server.outlet.answer()
@@ -161,41 +146,12 @@ def test_what_was_overheard_and_is_said_again_gets_nobody_in(context, folder, se
 FAILED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
-def relay(near, far, server, enough):
-    """Carry bytes to and fro until there is enough; return what went to the server."""
-    said = b""
-    poller = zmq.Poller()
-    for one in (near, far, server.outlet.socket):
-        poller.register(one, zmq.POLLIN)
-    while not enough():
-        ready = dict(poller.poll(10_000))
-        assert ready
-        if near.fileno() in ready:
-            part = near.recv(4096)
-            said += part
-            far.sendall(part)
-        if far.fileno() in ready:
-            near.sendall(far.recv(4096))
-        server.outlet.answer()
-    return said
-
-
 @contextmanager
 def monitored(socket, events):
     monitor = socket.get_monitor_socket(int(events))
     yield monitor
     socket.disable_monitor()
     monitor.close(0)
-
-
-def keyed(context, folder, name, address, *requests):
-    """Return a bare socket with keys that has sent these requests."""
-    dealer = context.socket(zmq.DEALER)
-    Called(folder, name).call(dealer, address)
-    dealer.connect(address)
-    for request in requests:
-        dealer.send(messages.encode(request))
-    return dealer
 
 
 # ---------------------------------------------------------------- taps, devices, labels
