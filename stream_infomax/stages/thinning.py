@@ -77,6 +77,10 @@ class Thinning(Kept):
         self._clock = clock
         self._start()
 
+    def __setstate__(self, attributes: dict[str, Any]) -> None:
+        super().__setstate__(attributes)
+        self._start()  # what a clock says is of its process
+
     def _start(self) -> None:
         """Know nothing of the time that frames take."""
         self._decided = self._began = self._clock()

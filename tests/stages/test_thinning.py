@@ -1,5 +1,6 @@
 """Thinning: learning keeps to its budget, encoding is never left out, and the same shares give the same bits."""
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,6 +97,26 @@ def test_time_that_nobody_waits_for_is_used(clock: Clock) -> None:
     assert thinning.one_in == 8
     work(thinning, clock, range(2000, 4000), encode=0.5, learn=3.5, idle=6)  # frames come more rarely
     assert thinning.one_in == 1
+
+
+class Machine(Clock):
+    """A clock of which each machine has one."""
+
+    here = Clock()
+
+    def __call__(self) -> float:
+        return self.here()
+
+
+def test_a_pickle_measures_by_the_clock_of_the_machine_that_it_comes_to() -> None:
+    Machine.here.now = 1e9
+    thinning = Thinning("learner", 1.0, Machine())
+    work(thinning, Machine.here, range(4), encode=0.5, learn=3.5)
+    pickled = pickle.dumps(thinning)
+    Machine.here.now = 0.0
+    copy = pickle.loads(pickled)  # noqa: S301
+    work(copy, Machine.here, range(4, 3000), encode=0.5, learn=3.5)
+    assert copy.one_in == 8
 
 
 def test_what_wavers_changes_ever_more_rarely(clock: Clock) -> None:
