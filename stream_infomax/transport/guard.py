@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -378,14 +379,12 @@ def _shut(connection: Connection) -> None:
         copy = os.dup(connection.file)
     except OSError:  # it has gone
         return
-    with tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, 0, fileno=copy) as own:
-        if _inode(copy) != connection.inode:  # the number is another's by now
-            return
-        try:
-            own.setsockopt(tcp.SOL_SOCKET, tcp.SO_LINGER, struct.pack("ii", 1, 0))
-            own.shutdown(tcp.SHUT_RDWR)
-        except OSError:
-            return
+    if _inode(copy) != connection.inode:  # the number is another's by now
+        os.close(copy)
+        return
+    with tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, 0, fileno=copy) as own, suppress(OSError):
+        own.setsockopt(tcp.SOL_SOCKET, tcp.SO_LINGER, struct.pack("ii", 1, 0))
+        own.shutdown(tcp.SHUT_RDWR)
 
 
 def _memory() -> int:
