@@ -26,8 +26,12 @@ import zmq
 
 from stream_infomax.transport.keys import Keys
 
-# Seconds between two looks at the connections, and how many times as long as such a look they are at least.
-LOOK, LEISURE = 0.05, 50
+# Seconds between two looks at the connections, and while one of them is younger than `YOUNG`: whoever floods and is cut
+# off connects again. They are at least so many times as long as a look takes.
+LOOK, CLOSER_LOOK, YOUNG = 0.05, 0.005, 1.0
+LEISURE = 50
+# Milliseconds after which a guard without connections looks whether it is to end; the last event may be lost.
+IDLE_MS = 1000
 # Memory beyond twice its bytes that messages which are not complete may take, where one is larger than `LARGE`: libzmq
 # spends 64 bytes on a part of two.
 SWOLLEN = 64 << 20
@@ -138,7 +142,10 @@ class Guard:
         self, socket: zmq.Socket[bytes], limits: Limits, refused: Counter[str], keys: Keys | None = None
     ) -> None:
         self.socket = socket
-        self.address = "a socket"
+        self.address = ""
+        self._port = 0
+        self._bound = threading.Event()
+        self._over = False
         self.limits = limits
         self.refused = refused
         self.keys = keys
@@ -159,6 +166,11 @@ class Guard:
         events.connect(address)
         self._thread = threading.Thread(target=self._watch, args=(events,), name=address, daemon=True)
         self._thread.start()
+
+    def bound(self, address: str) -> None:
+        """Take note of the address that the socket is bound to by now."""
+        self.address, self._port = address, int(address.rpartition(":")[2])
+        self._bound.set()
 
     def receive(self) -> tuple[list[bytes], zmq.Frame, Connection | None]:
         """Return the parts of a message that is there, the last as it came, and whose it is, or raise `zmq.Again`."""
@@ -229,6 +241,8 @@ class Guard:
 
     def close(self) -> None:
         """Stop watching; the socket is still there."""
+        self._over = True
+        self._bound.set()
         if not self.socket.closed:
             self.socket.monitor(None, 0)
         self._thread.join()
@@ -237,17 +251,19 @@ class Guard:
 
     def _watch(self, events: zmq.Socket[bytes]) -> None:
         """Follow connections until the socket is closed."""
-        pause, due = LOOK, 0.0
+        due = 0.0
+        self._bound.wait()
         try:
-            while True:
-                wait = round(1000 * max(0.0, due - time.monotonic())) if self.connections else None
+            while not self._over:
+                wait = round(1000 * max(0.0, due - time.monotonic())) if self.connections else IDLE_MS
                 if events.poll(wait) and not self._take(events.recv_multipart(zmq.NOBLOCK)):
                     return
                 begin = time.monotonic()
                 if begin >= due:
                     self._look()
-                    pause = max(LOOK, LEISURE * (time.monotonic() - begin))
-                    due = time.monotonic() + pause
+                    end = time.monotonic()
+                    young = any(end - one.since < YOUNG for one in tuple(self.connections.values()))
+                    due = end + max(CLOSER_LOOK if young else LOOK, LEISURE * (end - begin))
         except zmq.ZMQError:  # the context has ended
             return
         finally:
@@ -267,8 +283,10 @@ class Guard:
         with self._lock:
             inode = _inode(file)
             known = self.connections.get(file)
-            if inode == 0 or (known is not None and known.inode == inode):
+            if known is not None and known.inode == inode:
                 return known
+            if _port(file) != self._port:  # it has gone, and the number is another's
+                return None
             self.connections.pop(file, None)  # the newest stands last
             connection = self.connections[file] = Connection(file, inode, time.monotonic())
             full = len(self.connections) > self._most
@@ -303,7 +321,8 @@ class Guard:
             one.ahead = max(one.ahead, acked - one.given)
             one.behind = one.given + one.ahead - acked
             spared = min(self.limits.rate * (now - one.since), self.limits.spared)
-            unfinished = before - taken - one.unrelated
+            # Where messages may wait, these bytes came before the last of them was taken.
+            unfinished = before - taken - one.unrelated if self.limits.waiting else one.waiting
             if unfinished > self.limits.unfinished + spared and (heard or not self.limits.waiting):
                 self.cut(one, "endless")
         if self.limits.waiting:
@@ -350,11 +369,26 @@ def source_of(part: zmq.Frame) -> int:
         return -1
 
 
+def _port(file: int) -> int:
+    """Return at which port of ours a connection came in; -1 where this is none, or none any more."""
+    try:
+        probe = tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, 0, fileno=file)
+    except (OSError, ValueError):
+        return -1
+    try:
+        probe.getpeername()
+        return int(probe.getsockname()[1])
+    except (OSError, IndexError, ValueError):
+        return -1
+    finally:
+        probe.detach()
+
+
 def _inode(file: int) -> int:
     """Return what tells an open file from the next one with this number; 0 where there is none."""
     try:
         return os.fstat(file).st_ino
-    except (OSError, OverflowError):
+    except OSError:
         return 0
 
 
@@ -382,7 +416,7 @@ def _shut(connection: Connection) -> None:
     if _inode(copy) != connection.inode:  # the number is another's by now
         os.close(copy)
         return
-    with tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, 0, fileno=copy) as own, suppress(OSError):
+    with suppress(OSError), tcp.socket(tcp.AF_INET, tcp.SOCK_STREAM, 0, fileno=copy) as own:
         own.setsockopt(tcp.SOL_SOCKET, tcp.SO_LINGER, struct.pack("ii", 1, 0))
         own.shutdown(tcp.SHUT_RDWR)
 

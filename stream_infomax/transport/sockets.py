@@ -160,7 +160,7 @@ class Bound:
             raise
         self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self.guard is not None:
-            self.guard.address = self.address
+            self.guard.bound(self.address)
 
     def receive_whose(self) -> tuple[list[bytes], str, Connection | None]:
         """Return the parts of a message that is there, whose key it came with and by which connection, where known."""

@@ -210,12 +210,13 @@ def messages_of_large_parts_without_end(trial: Trial) -> str:
 def subscriptions_without_end(trial: Trial) -> str:
     """One observer after the other subscribes to a million topics, and to some of 64 MiB."""
 
+    random = trial.random()
+    topics = [random.randbytes(12) for _ in range(1 << 16)]
+    many = b"".join(map(subscription, topics))
+    long = part(b"\x01" + bytes(1 << 26))
+
     def attack(at: Addresses, random: Random) -> None:
-        if random.random() < 0.2:
-            flood(at.tap, "SUB", part(b"\x01" + bytes(1 << 26)), most=1 << 27)
-        else:
-            topics = [random.randbytes(12) for _ in range(4096)]
-            flood(at.tap, "SUB", b"".join(map(subscription, topics)))
+        flood(at.tap, "SUB", long if random.random() < 0.2 else many)
 
     return attacked(trial, attack, "tap: endless")
 
