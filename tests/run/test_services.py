@@ -98,7 +98,7 @@ def services(tmp_path):
 def flat(value, path=""):
     if isinstance(value, dict):
         return {key: leaf for name, child in value.items() for key, leaf in flat(child, f"{path}/{name}").items()}
-    return {path: value.tobytes() if isinstance(value, np.ndarray) else repr(value)}
+    return {path: np.asarray(value).tobytes() if hasattr(value, "__array__") else repr(value)}
 
 
 def learnt_in_a_row(services):
