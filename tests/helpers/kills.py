@@ -88,16 +88,16 @@ class Deployment:
                 found[f"{folder.name}/{part.name}"] = part.read_bytes()
         return found
 
-    def killed(self, name: str, random: Random, kills: int) -> "Kills":
-        """Run under so many kills at most, to the end."""
+    def killed(self, name: str, random: Random, kills: int, codes: tuple[int, ...] = (0,)) -> "Kills":
+        """Run under so many kills at most, to the end, which has one of these codes."""
         done = Kills(self, name, random)
         while not done.over:
             with done.alive() as run:
                 while done.count < kills and run.poll() is None:
                     done.strike(run)
                 end = ended(run)
-            assert end.code in (0, -signal.SIGKILL), end.errors
-            done.over = end.code == 0
+            assert end.code in (*codes, -signal.SIGKILL), (end.code, end.errors)
+            done.over = end.code in codes
         return done
 
 

@@ -241,7 +241,8 @@ def verified_kills(trial: Trial) -> str:
         folder.mkdir()
         deployment = Deployment(folder, LIVE.format(folder=folder), ("source", "windows", "learner"))
         with device_at(f"ipc://{folder}/devices", 300 * kills):
-            done = deployment.killed("run", trial.random(runs), kills)
+            # What was on its way from the device when its source was killed is lost, and that is said (3).
+            done = deployment.killed("run", trial.random(runs), kills, codes=(0, 3))
         verdict = verify(folder / "run", lambda *_: None)
         assert verdict.same, [one.difference for one in verdict.compared]
         assert verdict.first == 0, "it was computed from the beginning"
