@@ -66,6 +66,8 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     for stage in config.stage:
         if stage.start:
             yield from _entry("start", f"{stage.name} from {stage.start}")
+    if run.insecure:
+        yield from _entry("warning", "run.insecure: addresses without keys are open to whoever reaches them")
     for name, outline in outlines.items():
         if outline is not None and outline.warning:
             yield from _entry("warning", f"{name}: {outline.warning}")

@@ -28,6 +28,7 @@ from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.sinks.store import FrameStore, holds_frames, keep_before
 from stream_infomax.state.error import fitting
+from stream_infomax.state.private import private
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.watch import history
 
@@ -323,6 +324,7 @@ def stores_of(past: Past, config: Config, offset: int, log: str) -> list[FrameSt
     return [keep_before(source, Path(config.run.folder) / RECORDER, offset, log)]
 
 
+@private()
 def fork(past: Past, config: Config, offset: int, watch: Watch) -> tuple[Moment, list[Fate]]:
     """Make the folder of `config` a run that goes on from the frame `offset` of another one.
 

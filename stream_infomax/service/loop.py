@@ -291,7 +291,7 @@ class Loop:
                 log_fill=held.fill,
                 dropped=held.dropped,
                 lost=dict(self.feed.lost),
-                refused={**held.refused, **self.feed.refusals()},
+                refused=dict(self.service.access.refusals() + Counter(held.refused) + Counter(self.feed.refusals())),
                 expected=self.feed.expected,
                 ledger=[balance.folded() for balance in self.ledger.balances()],
                 measures=self.stages.measures(),

@@ -177,6 +177,10 @@ class Access:
         """Return what settings say. Raises KeysError."""
         return cls(Keys(folder) if folder else None, insecure)
 
+    def refusals(self) -> Counter[str]:
+        """Return how many connections were refused because of their keys, by reason."""
+        return Counter(self.keys.refused if self.keys is not None else {})
+
     def admits(self, address: str) -> bool:
         """Return whether an address may be bound."""
         return self.keys is not None or self.insecure or is_local(address)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -134,12 +133,6 @@ class Outlet(Bound):
     def heard_all(self) -> bool:
         """Whether every reader has asked for something since the start."""
         return all(reader.heard for reader in self._readers.values())
-
-    def refusals(self, prefix: str = "") -> dict[str, int]:
-        """Return what was refused, by reason: requests, connections cut off, and those whose keys are not allowed."""
-        refused = Counter(super().refusals(prefix))
-        refused.update(self.keys.refused if self.keys is not None else {})
-        return dict(refused)
 
     def wanted(self) -> list[int]:
         """Return the offset that each reader waits for, of those that have asked for something."""

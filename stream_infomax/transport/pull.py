@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 
 import zmq
@@ -65,7 +66,12 @@ class Pull(Bound):
                 if connection is not None:
                     connection.known = True
                 return parts
-            self.keys.refused["key"] += 1  # of a connection that was allowed once
+            self.refused["key"] += 1  # of a connection that was allowed once
+
+    def refusals(self, prefix: str = "") -> dict[str, int]:
+        """Return what was refused, by reason: connections whose keys are not allowed, too."""
+        keys = self.keys.refused if self.keys is not None else {}
+        return {prefix + reason: count for reason, count in (self.refused + Counter(keys)).items()}
 
     def close(self) -> None:
         """Close the socket and give its address free."""

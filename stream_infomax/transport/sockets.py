@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 
 import zmq
 
-from stream_infomax.settings.reach import ACCEPTED, PROBLEM
+from stream_infomax.settings.reach import ACCEPTED, PROBLEM, is_local
 from stream_infomax.state.private import private
 from stream_infomax.transport.guard import Connection, Guard, Limits, allow_files
 from stream_infomax.transport.keys import LOCAL, Access
@@ -32,6 +33,9 @@ KEEPALIVE = {zmq.TCP_KEEPALIVE: 1, zmq.TCP_KEEPALIVE_IDLE: 10, zmq.TCP_KEEPALIVE
 # Plain numbers: to combine the flags each time takes longer than to send.
 _NOW = int(zmq.NOBLOCK)
 _MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
+
+
+_log = logging.getLogger(__name__)
 
 
 class StreamError(Exception):
@@ -147,6 +151,8 @@ class Bound:
     ) -> None:
         if not access.admits(address):
             raise RefusedError(f"cannot bind {address}: {PROBLEM}; accepted: {ACCEPTED}")
+        if access.keys is None and not is_local(address):
+            _log.warning("%s has no keys: whoever reaches it gets in, as run.insecure says", address)
         allow_files()
         self.socket = socket
         self.refused: Counter[str] = Counter()
