@@ -121,6 +121,8 @@ def read(path: Path, choice: Choice) -> Content:
     except Exception as error:
         raise ValueError(f"it cannot be read: {type(error).__name__}: {error}") from error
     by_id = {stream["info"]["stream_id"]: stream for stream in streams}
+    if not by_id.keys() >= set(ids):
+        raise ValueError("a stream whose head is there is damaged")
     return _content(by_id[ids[0]], by_id[ids[1]] if choice.markers else None, left_out)
 
 

@@ -41,6 +41,7 @@ from stream_infomax.stages.batches import to_arrays
 from stream_infomax.stages.pupil import Pupil, StreamMemory
 from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
 from stream_infomax.stages.windows import WindowsSettings
+from stream_infomax.state.kept import text
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -305,7 +306,7 @@ class ContrastStage(Accounting):
                 f"stage {self.name!r}: the state is of {state['described']}, this is {self._described} "
                 f"(name, layout, module, width, horizon_ms, skip, seed)"
             )
-        self.encoder, self.pupil = state["encoder"], None
+        self.encoder, self.pupil = text(state["encoder"], "encoder"), None
         if state["pupil"] is not None:
             self.pupil = self._new_pupil(restored(state["pupil"]["shape"]))
             self.pupil.restore(state["pupil"])

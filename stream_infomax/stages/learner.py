@@ -36,7 +36,7 @@ from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Seed
 from stream_infomax.stages.own_learners import OwnLearners
 from stream_infomax.stages.thinning import Thinning
-from stream_infomax.state.kept import within
+from stream_infomax.state.kept import text, within
 
 # Rows of a frame, spread over it, that the running measures look at: enough for a curve, and hardly a cost.
 WATCHED = 32
@@ -368,7 +368,7 @@ class LearnerStage(Accounting):
         if not self.stream:
             with within("thinning"):
                 self.thinning.restore(state["thinning"])
-        self.encoder = state["encoder"]
+        self.encoder = text(state["encoder"], "encoder")
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
 

@@ -119,6 +119,13 @@ def counted(value: Any, key: str = "counts", known: Iterable[str] = ()) -> dict[
     return dict(value)
 
 
+def text(value: Any, key: str) -> str:
+    """Return a text as a state holds it. Raises ValueError, which names the key, where it is none."""
+    if not isinstance(value, str):
+        raise ValueError(f"{key}: {value!r:.80}; accepted is a text")
+    return value
+
+
 def _array(current: np.ndarray[Any, Any], value: Any, key: str, free: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return `value` as an array like `current`, whose `free` axes may be of another length."""
     accepted = tuple("any" if axis in free else n for axis, n in enumerate(current.shape))

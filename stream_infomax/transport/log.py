@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from stream_infomax.frames.ledger import Account
-from stream_infomax.state.kept import counted
+from stream_infomax.state.kept import counted, text
 
 Policy: TypeAlias = Literal["wait", "drop-oldest"]
 
@@ -199,7 +199,8 @@ class OutputLog:
         for reader in self._committed:
             self._committed[reader] = committed.get(reader, -1)
         self._lowest = min(self._committed.values(), default=-1)
-        for (offset, parts), stream in zip(unpack(state["frames"]), state["streams"], strict=True):
+        streams = [text(stream, "streams") for stream in state["streams"]]
+        for (offset, parts), stream in zip(unpack(state["frames"]), streams, strict=True):
             if self._committed and offset > self._lowest:
                 size = sum(map(len, parts))
                 self._entries.append(Entry(offset, parts, size, 0.0, stream))
