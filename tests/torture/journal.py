@@ -102,13 +102,13 @@ class Life:
         from stream_infomax.journal.mending import parts_in
 
         parts = parts_in(self.folder / "source/journal")
-        if not parts:
+        reserved = self.folder / "source/journal/reserved.json"
+        if not parts or not reserved.exists():  # nothing has been published
             return
         content = parts[-1].read_bytes()
         at = self.random.randrange(len(content) // 2, len(content))
         end = bytes(len(content) - at) if self.random.random() < 0.5 else b""
         parts[-1].write_bytes(content[:at] + end)
-        reserved = self.folder / "source/journal/reserved.json"
         reserved.write_bytes(json.dumps({**json.loads(reserved.read_bytes()), "boot": "another"}).encode())
         self.torn += 1
 
