@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream_infomax.frames import wire
-from stream_infomax.frames.frame import FrameError
+from stream_infomax.frames.frame import Array, Frame, FrameError
 from stream_infomax.transport.conform.inspection import KEYS, REQUIRED, inspect
 from stream_infomax.transport.conform.listen import MOST_NOTES, MOST_STREAMS, Listener, Note, Report
 
@@ -401,3 +401,14 @@ def test_what_a_source_refuses_is_wrong(header: Header, payloads: list[bytes]) -
         wire.decode_pushed(parts)
     except FrameError:
         assert inspect(parts).wrong
+
+
+def test_late_labels_without_a_counter_or_before_the_first_frame_are_no_stumbling_block():
+    rows = {"x": Array(np.zeros((4, 2), np.float32), ("time", "channel"))}
+    label = Frame("a", segment="one", labels={"word": "yes"})
+    listener = Listener()
+    for sent, count in ((label, 5), (label, 5), (Frame("a", arrays=rows, rate=4.0), 6), (label, None)):
+        listener.take(wire.encode_pushed(sent, count, "s"), 1.0)
+    (stream,) = listener.report().streams
+    assert (stream.messages, stream.frames) == (4, 1)
+    assert any(note.text.startswith("5 after 5") for note in stream.notes)
