@@ -18,7 +18,7 @@ from stream_infomax.run.folder import IN_PROCESS
 from stream_infomax.service.checkpoints import Checkpoints, checkpoints_in
 from stream_infomax.state.numbered import frames_behind
 
-PATIENCE = 60.0  # seconds within which a run comes on
+PATIENCE = 300.0  # seconds within which a run comes on
 LONGEST_WAIT = 0.2  # seconds from a frame to the kill
 LONGEST_WATCH = 10.0  # seconds within which a checkpoint is waited for
 LONGEST_DELAY = 0.003  # seconds from the first sign of a checkpoint to the kill
