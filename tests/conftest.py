@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.chains import Chain
+from helpers.ledgers import check_balanced, saved_ledgers
 from helpers.toys import Keeping
 
 # Read by liblsl when it is first used, here and in every process that tests start.
@@ -28,6 +29,16 @@ def data_folder() -> Path:
 def alone(monkeypatch):
     """No other thread, as in the process of a source: libraries of earlier tests leave some behind."""
     monkeypatch.setattr(threading, "active_count", lambda: 1)
+
+
+@pytest.fixture(autouse=True)
+def balanced(request):
+    """Whatever services a test ran in its folder: their ledgers balance."""
+    folder = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    yield
+    if folder is not None:
+        for ledger in saved_ledgers(folder):
+            check_balanced(ledger)
 
 
 @pytest.fixture

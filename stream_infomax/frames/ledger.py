@@ -247,7 +247,12 @@ class Ledger:
 
 def rows_read(frame: Frame, names: Sequence[str]) -> int:
     """Return the rows of the named arrays of a frame, as far as it has them."""
-    return sum(frame.arrays[name].n_rows for name in names if name in frame.arrays)
+    n = 0
+    for name in names:
+        array = frame.arrays.get(name)
+        if array is not None:
+            n += array.n_rows
+    return n
 
 
 def totals(terms: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
