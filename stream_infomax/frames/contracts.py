@@ -46,7 +46,11 @@ class Source(Protocol):
 
 @runtime_checkable
 class Seekable(Source, Protocol):
-    """A source that gives frames from any offset on, the same ones each time."""
+    """A source that gives frames from any offset on, the same ones each time.
+
+    It may have a Counter `lost`: frames that lack rows, by reason, because a file is no longer what it was. It counts
+    each time that it gives such a frame.
+    """
 
     def __len__(self) -> int:
         """Return the number of frames."""

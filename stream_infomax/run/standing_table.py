@@ -36,7 +36,7 @@ def _all_finished(services: Mapping[str, Standing]) -> bool:
 def _parts(services: Mapping[str, Standing], streams: bool) -> Iterator[RenderableType]:
     yield _services(services)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("what became of it", min_width=NAME, overflow="ellipsis", no_wrap=True)
+    table.add_column("what became of it", min_width=NAME, overflow="fold")
     for head in HEADS:
         table.add_column(head, justify="right", no_wrap=True)
     for one in services.values():
@@ -76,7 +76,7 @@ def _add(table: Table, balance: Balance, streams: bool) -> None:
     off = sum(balance.off.values())
     table.add_row(Text(name, "red" if balance.off else ""), *_cells(balance, None))
     if balance.off:
-        table.add_row(Text(f"  does not balance: {off:+,}", "bold red"))
+        table.add_row(Text(f"  off by {off:+,}", "bold red"))
     if streams and len(balance.accepted) > 1:
         largest = sorted(balance.accepted, key=lambda stream: (stream == OTHERS, -balance.accepted[stream], stream))
         for stream in largest:

@@ -169,6 +169,9 @@ class SeekableFeed(_SourceFeed[Seekable]):
         if pace not in ("fast", "live"):
             raise ValueError(f"pace {pace!r}; accepted are 'fast' and 'live'")
         super().__init__(source, log_id)
+        lost = getattr(source, "lost", None)
+        self.lost = lost if isinstance(lost, Counter) else self.lost
+        self._furthest = 0  # the offset after the last one that was read, also in lives before
         self.pace = pace
         self.speed = speed
         self._rewinds = rewinds
@@ -189,6 +192,7 @@ class SeekableFeed(_SourceFeed[Seekable]):
     def seek(self, offset: int) -> None:
         """Go on with the frame `offset`."""
         self.next = offset
+        self._furthest = max(self._furthest, offset)
         self.finished = False
         self._frames = None
         self._waiting = None
@@ -224,7 +228,12 @@ class SeekableFeed(_SourceFeed[Seekable]):
         first = self._frames is None
         if self._frames is None:
             self._frames = _timed(self.source, self.next)
+        lost = dict(self.lost) if self.next < self._furthest else None
         at, frame = next(self._frames, (0.0, None))
+        if lost is not None and lost != self.lost:  # what is read again is not lost again
+            self.lost.clear()
+            self.lost.update(lost)
+        self._furthest = max(self._furthest, self.next + 1)
         if frame is None:
             if self.next == 0:
                 raise ValueError(f"source {self.source.name!r} gives no frame at all")

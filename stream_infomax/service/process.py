@@ -216,6 +216,9 @@ def opened(
         ledger.begin()
         loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved, ledger)
         stack.callback(loop.close)
+        further = min((sink.next for sink in ends), default=0)
+        if saved is not None and not stages.stages and further > feed.next:
+            loop.rewind(further)  # what is on disk here is neither asked for again nor lost
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it
         yield loop

@@ -87,6 +87,9 @@ class AudioSource:
         self._clipped = 0
         self._broken: set[str] = set()
         self._complained: set[str] = set()
+        # Frames that lack rows, by reason, and why files were not read.
+        self.lost: Counter[str] = Counter()
+        self._unread: dict[str, str] = {}
 
     def _check_alike(self, rate: int) -> None:
         first = self.recordings[0]
@@ -182,6 +185,8 @@ class AudioSource:
         blocks = self._blocks(recording, starts.start)
         for start, size, rows in zip(starts, sizes, cut(blocks, sizes), strict=True):
             n_rows = 0 if rows is None else len(rows)
+            if n_rows < size:
+                self.lost[self._unread.get(recording.segment) or inventory.CUT] += 1
             if n_rows < size and recording.segment not in self._broken:
                 log.warning("%s breaks off %d samples early", recording.path, recording.samples - start - n_rows)
                 self._broken.add(recording.segment)
@@ -202,8 +207,9 @@ class AudioSource:
 
     def _decoded(self, recording: Recording, seek: int) -> Iterator[Samples]:
         said: list[str] = []
+        why = self._unread[recording.segment] = inventory.why_not(recording.path, recording.entry)
         try:
-            for block in decode(recording.path, seek, said):
+            for block in () if why else decode(recording.path, seek, said):
                 self._clipped += int(np.count_nonzero(np.abs(block) >= recording.full_scale))
                 if self.mix and block.shape[1] > 1:
                     with np.errstate(invalid="ignore", over="ignore"):  # infinities pass; the learner sets them aside

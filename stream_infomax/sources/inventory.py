@@ -35,6 +35,9 @@ class Entry(NamedTuple):
     labels: int
 
 
+# What is lost where a file is not what it was, in words of frames.
+MISSING, CHANGED, CUT = "files that are gone", "files that have changed", "files that broke off"
+
 # By the path below the source's folder, as the file system has it.
 Inventory: TypeAlias = dict[bytes, Entry]
 
@@ -44,6 +47,19 @@ def entry(path: Path, labels: Mapping[str, Any] | None = None) -> Entry:
     about = path.stat()
     digest = blake2b(json.dumps(labels or {}, sort_keys=True).encode(), digest_size=8).digest()
     return Entry(about.st_size, about.st_mtime_ns, int.from_bytes(digest, "little", signed=True))
+
+
+def why_not(path: Path, noted: Entry) -> str:
+    """Return why a file is not the one that was noted; empty where it is. The log says it."""
+    try:
+        about = path.stat()
+    except OSError as error:
+        log.warning("%s: %s; its frames have no rows", path, error.strerror)
+        return MISSING
+    if (about.st_size, about.st_mtime_ns) != (noted.size, noted.changed):
+        log.warning("%s has changed since the run began; its frames have no rows", path)
+        return CHANGED
+    return ""
 
 
 def to_state(inventory: Inventory) -> State:

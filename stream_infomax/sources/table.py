@@ -139,6 +139,9 @@ class TableSource:
         self._marks: Counter[str] = Counter()  # rows of each file until which what is counted was counted
         self._counts: Counter[str] = Counter()
         self._broken: set[str] = set()
+        # Frames that lack rows, by reason, and why files were not read.
+        self.lost: Counter[str] = Counter()
+        self._unread: dict[str, str] = {}
 
     def _one_each(self, key: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         n_channels = len(self.channels)
@@ -241,6 +244,9 @@ class TableSource:
         """Yield a table's rows from `start` on, in blocks of any length; a file that has become unreadable ends."""
         counts: Counter[str] = Counter()
         place = start
+        self._unread[table.segment] = inventory.why_not(table.path, table.entry)
+        if self._unread[table.segment]:
+            return
         try:
             for block in table.reader.blocks(table.columns, start, table.reader.rows, counts):
                 if place >= self._marks[table.segment]:  # each cell is counted once, however often it is read
@@ -278,6 +284,8 @@ class _Reel:
         self.next += size
         if rows is None:
             rows = np.empty((0, len(source.channels)), np.float32)
+        if len(rows) < size:
+            source.lost[source._unread.get(stretch.table.segment) or inventory.CUT] += 1
         if len(rows) < size and stretch.table.segment not in source._broken:
             log.warning("%s breaks off at row %d", stretch.table.path, start + len(rows))
             source._broken.add(stretch.table.segment)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,6 +93,7 @@ class VideoSource:
         self.row = self.view.row(self.videos[0].size)
         self._check_sizes()
         self.rate = self._rate()
+        self.lost: Counter[str] = Counter()  # pictures of files that are not what they were, by reason
         self._noted: dict[str, set[tuple[str, int]]] = {DAMAGED: set(), OTHER_SIZE: set(), MENDED: set()}
 
     def _check_sizes(self) -> None:
@@ -139,7 +141,11 @@ class VideoSource:
         """
         total = len(self)
         for video, first, offset, played in self._playlist().places(start):
-            for index, picture in enumerate(pictures(video, first), first):
+            why = inventory.why_not(video.path, video.entry)
+            there = repeat(None, video.rows - first) if why else pictures(video, first)
+            for index, picture in enumerate(there, first):
+                if why:
+                    self.lost[why] += 1
                 number = offset + index - first
                 wrong = self._wrong(picture)
                 if wrong:

@@ -100,6 +100,9 @@ class XdfSource:
         given = self.given
         self._choice = xdf_file.Choice(given.stream, given.type, given.number, given.markers)
         self._broken: set[str] = set()
+        # Frames that lack rows, by reason, and why files were not read.
+        self.lost: Counter[str] = Counter()
+        self._unread: dict[str, str] = {}
         self._open: tuple[Path, npt.NDArray[np.float32], npt.NDArray[np.float64]] | None = None
         self.recordings, self.left_out, _ = self._survey()
         first = self.recordings[0]
@@ -218,6 +221,7 @@ class XdfSource:
         rows, times = self._content(piece.recording)
         stop = piece.run.start + min(begin + self.given.frame, piece.rows)
         if stop > len(rows):
+            self.lost[self._unread.get(piece.recording.segment) or inventory.CUT] += 1
             return np.empty((0, len(self.channels)), np.float32), begin / self.rate if self.rate else 0.0
         return rows[start:stop], float(times[start]) - piece.run.begin
 
@@ -226,7 +230,10 @@ class XdfSource:
         if self._open is None or self._open[0] != recording.path:
             from stream_infomax.sources import xdf_file
 
+            why = self._unread[recording.segment] = inventory.why_not(recording.path, recording.entry)
             try:
+                if why:
+                    raise ValueError(why)
                 content = xdf_file.read(recording.path, self._choice)
                 if content.runs != recording.runs:
                     raise ValueError("it has changed")

@@ -95,7 +95,7 @@ def test_an_outlet_and_a_source_that_die_in_mid_stream(outlet, tmp_path):
         while not has_ended(process, 0.02):
             device.push(2)
         end = ended(process)
-    assert end.code == 0, end.errors
+    assert end.code == 3, end.errors
     summary = json.loads((tmp_path / "run" / "run.json").read_text())["summary"]
     assert summary["lost"]["the stream was away"] > 0
     with np.load(tmp_path / "features.npz") as kept:

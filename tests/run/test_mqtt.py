@@ -86,7 +86,7 @@ def test_a_broker_and_a_source_that_die_in_mid_stream(broker, tmp_path):
             sensor.send(10)
         end = ended(process)
     sensor.client.close()
-    assert end.code == 0, end.errors
+    assert end.code == 3, end.errors
     lost = json.loads((tmp_path / "run" / "run.json").read_text())["summary"]["lost"]
     with np.load(tmp_path / "features.npz") as kept:
         numbers = kept["source"][:, 0]
