@@ -40,6 +40,8 @@ LARGE = 1 << 20
 MESSAGES = 4
 # Bytes that the kernel may keep of a connection before libzmq has read them.
 IN_KERNEL = 8 << 20
+# Parts of a message: those of a frame are its header and its arrays.
+MOST_PARTS = 256
 # Requests of one connection that may be refused.
 STRIKES = 64
 # Each connection is an open file.
@@ -186,13 +188,16 @@ class Guard:
         while part.more:
             part = self.socket.recv(_NOW, copy=False)
             data = part.bytes
-            parts.append(data)
+            if len(parts) <= MOST_PARTS:
+                parts.append(data)
             size += len(data) + 9
         file = source_of(part)
         connection = self.connections.get(file) or self._accepted(file)
         if connection is not None:
             connection.taken += size
             self._note_key(connection, part)
+            if len(parts) > MOST_PARTS:
+                self.cut(connection, "endless")
         return parts, part, connection
 
     def note_sent(self, connections: Iterable[Connection | None], size: int) -> None:

@@ -91,6 +91,9 @@ class Outlet(Bound):
         router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
         router.setsockopt(zmq.ROUTER_MANDATORY, 1)
         set_options(router, 2 * messages.MAX_REQUEST_BYTES)
+        # A full queue and a lost connection together end the process at the next heartbeat (libzmq #4767): the queue is
+        # never full. Its guard bounds it in bytes.
+        router.setsockopt(zmq.RCVHWM, 0)
         limits = Limits(
             connections=STRANGERS + len(log.readers),
             unfinished=16 * messages.MAX_REQUEST_BYTES,

@@ -273,6 +273,15 @@ def test_a_guard_ends_with_its_socket_and_with_its_context(end):
     context.destroy(linger=0)
 
 
+def test_a_message_of_many_parts_ends_the_connection():
+    made = Pull(TCP, 100, 1 << 10)
+    with Raw(made.address, "PUSH") as raw:
+        raw.send(message(*[b""] * 2000))
+        until(lambda: made.refused["endless"] == 1, made.receive)
+        assert raw.is_cut()
+    made.close()
+
+
 def test_each_reader_has_room_beside_strangers(context):
     server = Server(context, TCP, readers=("r", "s"))
     assert server.outlet.guard.limits.connections == outlet.STRANGERS + 2
