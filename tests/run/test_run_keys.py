@@ -68,7 +68,7 @@ def test_a_run_with_keys(tmp_path: Path) -> None:
                 assert next(iter(observer)).stream == "box"
                 while not isinstance(said := observer.receive(), Status) or not said.refused:
                     assert said is not None
-                assert said.refused == {"key": 1}
+                assert said.refused["key"] >= 1
             labelled = call("label", "run", "word=yes", "--stream", "box", "--offset", "3", folder=tmp_path)
             assert (labelled.code, labelled.errors) == (0, "")
             ours = ("--keys", "stranger", "--server", "keys/own.public")
