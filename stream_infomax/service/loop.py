@@ -120,10 +120,7 @@ class Loop:
         while not (done := self.done()) and not self.signals.stop:
             if self.turn():
                 self.attend()
-            self.settle(wait=False)
-            if not self.saving.busy and any(sink.due for sink in self.sinks):  # also of what came while one was written
-                self.begin()
-            self.keep_up()
+            self.tend()
             if self.meter.due():
                 self.report()
         self.settle(wait=True)
@@ -131,6 +128,13 @@ class Loop:
             self.save()
         self.report()
         return done
+
+    def tend(self) -> None:
+        """Tell of a checkpoint that is on disk, and begin the next one where somebody waits for it, or it is time."""
+        self.settle(wait=False)
+        if not self.saving.busy and any(sink.due for sink in self.sinks):  # also of what came while one was written
+            self.begin()
+        self.keep_up()
 
     def done(self) -> bool:
         """Whether nobody needs this loop any more."""

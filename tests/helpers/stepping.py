@@ -11,5 +11,4 @@ def step(loop: Loop, frames: int = 1) -> None:
         loop.feed.receive()  # that the last commit has arrived
     loop.feed.attend(())
     loop.attend()
-    loop.settle(wait=False)
-    loop.keep_up()
+    loop.tend()
