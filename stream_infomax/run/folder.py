@@ -33,6 +33,7 @@ from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.state.nesting import check_json
 from stream_infomax.state.numbered import PAGE, PAGES
 from stream_infomax.state.private import private
+from stream_infomax.state.regular import open_regular
 
 FORMAT = 2
 IN_PROCESS = "in-process"
@@ -236,7 +237,8 @@ class RunFolder:
             return names_in(record.config) if record else set()
         except ConfigError as error:
             try:
-                return names_in(tomllib.loads(self.pipeline.read_text(encoding="utf-8")))
+                with open_regular(self.pipeline) as file:
+                    return names_in(tomllib.load(file))
             except (OSError, ValueError, RecursionError):
                 raise ConfigError(
                     f"{self._record} and {self.pipeline}: neither is readable and says what to remove; do it yourself"
@@ -273,7 +275,8 @@ class RunFolder:
 
     def _read(self) -> Record | None:
         try:
-            content = self._record.read_bytes()
+            with open_regular(self._record) as file:
+                content = file.read()
             check_json(content)
             record = msgspec.json.decode(content, type=Record)
             if record.format != FORMAT:

@@ -74,7 +74,7 @@ def standing(folder: RunFolder) -> tuple[bool, dict[str, Standing]]:
 def _is_held(folder: RunFolder) -> bool:
     """Return whether a process holds the folder."""
     try:
-        number = os.open(folder.path / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        number = os.open(folder.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return False
     try:

@@ -19,6 +19,7 @@ from typing import Any
 
 from stream_infomax.run.program import Life, Program, start
 from stream_infomax.service.signals import stop_signals
+from stream_infomax.state.regular import open_regular
 
 USELESS_TO_RESTART = 2
 LAST_WORDS = 20
@@ -346,7 +347,7 @@ class _Process:
         self.ready = self.said_finished = self.finished = False
         self.wanted.clear()
         self._life = None
-        with self.log.open("ab") as log:
+        with open_regular(self.log, "ab", follow=False) as log:
             self._log_start = log.tell()
             self._life = await start(self.program, log)
         return self._life
@@ -362,13 +363,13 @@ class _Process:
 
     def note(self, how: str) -> None:
         """Write into its log how it ended: one that was killed had no words of its own."""
-        with suppress(OSError), self.log.open("a", encoding="utf-8") as log:  # the next start says what is wrong
-            log.write(f"{self.name} {how}\n")
+        with suppress(OSError), open_regular(self.log, "ab", follow=False) as log:  # the next start says what is wrong
+            log.write(f"{self.name} {how}\n".encode())
 
     def last_words(self) -> str:
         """Return the end of what this life, not an earlier one, wrote to stderr."""
         try:
-            with self.log.open("rb") as file:
+            with open_regular(self.log, follow=False) as file:
                 file.seek(max(self._log_start, self.log.stat().st_size - (1 << 16)))
                 text = file.read().decode(errors="replace")
         except OSError:  # gone with the run folder

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.nesting import check_json
 from stream_infomax.state.pages import LARGE, Paged, PageStore, paged, read_pages
+from stream_infomax.state.regular import open_regular
 from stream_infomax.state.replacing import replacing, sync_folder
 
 __all__ = ["StateFileError", "Tree", "copied", "load", "pages_of", "replacing", "save", "sync_folder"]
@@ -93,7 +94,7 @@ def load(path: Path) -> Tree:
         Where the file is missing, truncated, damaged, of a newer format or no state at all.
     """
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with open_regular(path), safe_open(str(path), framework="numpy") as file:
             metadata = _metadata(path, file)
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
@@ -129,7 +130,7 @@ def _metadata(path: Path, file: Any) -> dict[str, str]:
 def pages_of(path: Path) -> set[str]:
     """Return the names of the pages that a file needs; raises StateFileError where it is not readable."""
     try:
-        with safe_open(str(path), framework="numpy") as file:
+        with open_regular(path), safe_open(str(path), framework="numpy") as file:
             text = _metadata(path, file).get("tree", "")
         check_json(text.encode())
         return set(_named(json.loads(text)))

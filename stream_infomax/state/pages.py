@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import PAGE, PAGES
+from stream_infomax.state.regular import open_regular
 from stream_infomax.state.replacing import replacing, sync_folder
 
 # How much of an array is a page; and from what size on an array that is not made of pages is cut into some.
@@ -186,7 +187,7 @@ def _contents(folder: Path, names: Sequence[str]) -> Iterator[bytes]:
             raise ValueError(f"{name!r} is no name of a page")
         path = folder / name
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 content = file.read(PAGE_BYTES + 1)
         except OSError as error:
             raise StateFileError(f"{path}: not readable: {error.strerror or error}") from error

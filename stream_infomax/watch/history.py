@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from stream_infomax.frames.measure import Kind, Measure
+from stream_infomax.state.regular import open_regular
 from stream_infomax.watch.kinds import KINDS
 
 COLUMNS = ("seconds", "stage", "level", "kind", "position", "value")
@@ -84,13 +86,14 @@ class History:
         self.seconds = 0.0
         self.damaged = 0
         self._extents = Extents()
-        for point in _points(path, ends=True) if path.exists() else ():
+        log = open_regular(path, "ab", follow=False)
+        self._file = io.TextIOWrapper(log, newline="", encoding="utf-8", line_buffering=True)
+        for point in _points(path, ends=True):
             if point is None or not self._extents.extend(point.curve, point.position, every=True):
                 self.damaged += 1
             else:
                 self.seconds = max(self.seconds, point.seconds)
         ends_well = _ends_with_a_line(path)
-        self._file = path.open("a", newline="", encoding="utf-8", buffering=1)
         self._writer = csv.writer(self._file)
         if not ends_well:  # a full disk or a crash cut a line off
             self._file.write("\r\n")
@@ -163,7 +166,7 @@ def _points(path: Path, *, ends: bool = False) -> Iterator[Point | None]:
     ends
         Whether the middle of a long one is passed over.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         end = path.stat().st_size - END
         for number, line in enumerate(iter(lambda: file.readline(LONGEST_LINE), b"")):
             if ends and BEGIN < file.tell() < end:
@@ -189,6 +192,6 @@ def _point(text: str) -> Point | None:
 def _ends_with_a_line(path: Path) -> bool:
     if not path.exists() or path.stat().st_size == 0:
         return True
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(-1, 2)
         return file.read(1) == b"\n"

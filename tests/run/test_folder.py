@@ -301,3 +301,12 @@ def test_inputs_of_a_source_leave_files_under_their_names(tmp_path: Path) -> Non
     assert names_in({"source": {"kind": "several", "inputs": [{"name": "a"}, {"name": "b"}]}}) >= {"source", "a", "b"}
     with pytest.raises(ValueError, match="is no name"):
         names_in({"source": {"inputs": [{"name": ".."}]}})
+
+
+@pytest.mark.timeout(10)
+def test_a_named_pipe_in_place_of_the_record_is_refused(tmp_path: Path) -> None:
+    opened(tmp_path / "run")
+    (tmp_path / "run" / "run.json").unlink()
+    os.mkfifo(tmp_path / "run" / "run.json")
+    with pytest.raises(ConfigError, match=r"run\.json: not readable: .*no regular file"):
+        opened(tmp_path / "run")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -332,3 +333,23 @@ def test_words_that_a_full_disk_did_not_take_are_said_to_be_missing(
         stage.run()
     words = f"what it had to say could not be written to {stage.folder / 'learner.log'}: No space left on device"
     assert caught.value.last_words == words
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _link(path: Path) -> None:
+    (path.parent / "letter.txt").write_text("dear")
+    path.symlink_to(path.parent / "letter.txt")
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("make", "words"), [(_pipe, "it is no regular file"), (_link, "it is a symbolic link")])
+def test_a_log_that_is_no_regular_file_ends_the_run(stage: Stage, make: Callable[[Path], None], words: str) -> None:
+    stage.add("source", FINISHES)
+    make(stage.folder / "source.log")
+    with pytest.raises(ServiceError, match=f"service 'source' cannot be started: .*{words}"):
+        stage.run()
+    letter = stage.folder / "letter.txt"
+    assert not letter.exists() or letter.read_text() == "dear"

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import struct
 
 import hypothesis.extra.numpy as hnp
@@ -14,7 +15,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from stream_infomax.state.error import fitting
-from stream_infomax.state.file import StateFileError, load, replacing, save
+from stream_infomax.state.file import StateFileError, load, pages_of, replacing, save
 
 dtypes = st.sampled_from([np.dtype(name) for name in ("float32", "float64", "int64", "uint8", "bool", "int16")])
 leaves = (
@@ -176,3 +177,11 @@ def test_whatever_a_state_that_does_not_fit_leads_to_is_one_error():
             fitting("the state of 'a'"),
         ):
             wrong()
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("read", [load, pages_of])
+def test_a_named_pipe_is_refused_without_waiting_for_it(tmp_path, read):
+    os.mkfifo(tmp_path / "c")
+    with pytest.raises(StateFileError, match=f"{tmp_path}/c: not readable: .*no regular file"):
+        read(tmp_path / "c")

@@ -1,5 +1,6 @@
 """The history: it goes on after restarts, stays small, and survives damage."""
 
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from math import log
@@ -131,3 +132,16 @@ class TestHistory:
         }
         keep_until(tmp_path / "missing.csv", tmp_path / "none.csv", {("a", ""): 128})
         assert read(tmp_path / "none.csv") == {}
+
+
+@pytest.mark.timeout(10)
+def test_a_named_pipe_or_a_link_in_its_place_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "letter.txt").write_text("dear\n")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "letter.txt")
+    for name, words in (("pipe.csv", "no regular file"), ("link.csv", "a symbolic link")):
+        with pytest.raises(OSError, match=f"it is {words}.*{name}"):
+            History(tmp_path / name)
+    with pytest.raises(OSError, match="no regular file"):
+        read(tmp_path / "pipe.csv")
+    assert (tmp_path / "letter.txt").read_text() == "dear\n"
