@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from stream_infomax.configuration.load import ConfigError
+
+# The exit code where a journal lacks frames, as of a run that lost some.
+INCOMPLETE = 3
 
 
 def export(
@@ -24,6 +28,7 @@ def export(
     """Write what a learner has learnt for programs without this package, with the windows that it learnt from.
 
     Or what a live source gave: of a journal, an .mcap file or a folder of such, npz writes arrays and wav sound.
+    Where frames are missing in it, the rest is written, and the exit code is 3.
 
     Parameters
     ----------
@@ -93,6 +98,9 @@ def _recording(journal: Path, to: str, out: Path | None) -> int:
             written = to_wav(journal, out or Path(f"{journal.resolve().stem}-wav"))
     except (SettingError, ValueError) as error:
         raise ConfigError(str(error)) from error
-    for path, rows in written:
+    for path, rows in written.files:
         print(printable(f"{path}: {rows:,} rows, {path.stat().st_size:,} bytes"))
-    return 0
+    if not written.missing:
+        return 0
+    print(printable(f"{journal}: {written.missing}"), file=sys.stderr)
+    return INCOMPLETE

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.sinks import npz_file
 from stream_infomax.sources.journal import files_of
 from stream_infomax.state.file import replacing
+
+if TYPE_CHECKING:
+    from stream_infomax.journal.stretch import Stretch
 
 # How a WAV file keeps the values of a dtype.
 SUBTYPES = {"int16": "PCM_16", "int32": "PCM_32", "uint8": "PCM_U8", "float32": "FLOAT", "float64": "DOUBLE"}
@@ -24,7 +26,14 @@ class Written(NamedTuple):
     rows: int
 
 
-def to_npz(journal: Path, out: Path) -> list[Written]:
+class Exported(NamedTuple):
+    """The files that were written, and in words what the journal lacks; empty: nothing."""
+
+    files: list[Written]
+    missing: str
+
+
+def to_npz(journal: Path, out: Path) -> Exported:
     """Write the frames of a journal as one NPZ file: arrays by their names, and what is known of rows and frames.
 
     Raises
@@ -32,17 +41,17 @@ def to_npz(journal: Path, out: Path) -> list[Written]:
     ConfigError
         Where the rows of an array change so that one file cannot hold them.
     """
-    paths = files_of(journal)
+    stretch = _readable(journal)
     with replacing(out) as file:
         try:
-            npz_file.write(file, lambda: _frames(paths))
+            npz_file.write(file, stretch.frames)
         except ValueError as error:
             raise ConfigError(f"{journal}: {error}") from error
-    rows = sum(array.n_rows for frame in _frames(paths) for array in frame.arrays.values())
-    return [Written(out, rows)]
+    rows = sum(array.n_rows for frame in stretch.frames() for array in frame.arrays.values())
+    return Exported([Written(out, rows)], stretch.missing())
 
 
-def to_wav(journal: Path, out: Path) -> list[Written]:
+def to_wav(journal: Path, out: Path) -> Exported:
     """Write each stream of a journal as a WAV file into a folder: its rows one behind the other.
 
     Raises
@@ -52,11 +61,12 @@ def to_wav(journal: Path, out: Path) -> list[Written]:
     """
     import soundfile
 
+    stretch = _readable(journal)
     out.mkdir(parents=True, exist_ok=True)
     files: dict[tuple[Any, ...], tuple[Path, Any]] = {}
     rows: dict[Path, int] = {}
     try:
-        for frame in _frames(files_of(journal)):
+        for frame in stretch.frames():
             for name, array in frame.arrays.items():
                 if not array.n_rows:
                     continue
@@ -74,13 +84,17 @@ def to_wav(journal: Path, out: Path) -> list[Written]:
     finally:
         for _, file in files.values():
             file.close()
-    return [Written(path, n) for path, n in rows.items()]
+    return Exported([Written(path, n) for path, n in rows.items()], stretch.missing())
 
 
-def _frames(paths: list[Path]) -> Iterator[Frame]:
-    from stream_infomax.journal.stretch import frames_of
+def _readable(journal: Path) -> Stretch:
+    """Return the frames of a journal. Raises ConfigError where none can be read."""
+    from stream_infomax.journal.stretch import Stretch
 
-    return frames_of(paths, 0)
+    stretch = Stretch(files_of(journal))
+    if next(stretch.frames(), None) is None:
+        raise ConfigError(stretch.missing() or f"{journal}: no frame is there")
+    return stretch
 
 
 def _check(frame: Frame, name: str, array: Array) -> None:

@@ -167,8 +167,7 @@ def _frames_of(place: Path, config: Config, in_process: bool) -> tuple[Callable[
             raise ConfigError(f"{place}: {error}") from error
         return source.frames, 0, "its source"
     from stream_infomax.journal.mending import parts_in
-    from stream_infomax.journal.reading import PartReader
-    from stream_infomax.journal.stretch import frames_of, newest_stretch
+    from stream_infomax.journal.stretch import frames_of, newest_stretch, reader_of
 
     journal = place / name / JOURNAL
     parts = parts_in(journal) if journal.is_dir() else []
@@ -177,9 +176,12 @@ def _frames_of(place: Path, config: Config, in_process: bool) -> tuple[Callable[
             f"{place}: its source {config.source.kind!r} is live and kept no journal: what it gave cannot be had again"
         )
     saved = _newest(place / name)
-    if saved is not None and PartReader(parts[0]).log != saved.log:
+    try:
+        log, first = reader_of(parts[0]).log, newest_stretch(parts)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if saved is not None and log != saved.log:
         raise ConfigError(f"{journal}: the journal of another run")
-    first = newest_stretch(parts)
     return lambda start: frames_of(parts, start), first, "its journal"
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from helpers.commands import call
 from helpers.extras import extra
-from helpers.journals import frame, label, settings, write
+from helpers.journals import damaged, frame, label, settings, write
 
 extra("mcap")
 from stream_infomax import Push  # noqa: E402
@@ -102,6 +102,31 @@ def test_arrays_are_exported(recorded):
     with np.load(folder / "mic.npz") as file:
         np.testing.assert_array_equal(file["source"], rows_of([frame(n, "../mic") for n in range(20)], "../mic"))
         assert set(file["frames/stream"]) == {"../mic"}
+
+
+@pytest.mark.parametrize("to", ["npz", "wav"])
+def test_what_a_damaged_journal_lacks_is_said_and_the_rest_is_exported(tmp_path, capsys, to):
+    journal = Journal(tmp_path / "journal", "log", settings(part="1 MiB"))
+    write(journal, [frame(n) for n in range(20)])
+    journal.close()
+    (path,) = parts_in(tmp_path / "journal")
+    damaged(path, 7)
+    assert export(tmp_path / "journal", to=to, out=tmp_path / "out") == 3
+    shown = capsys.readouterr()
+    assert "190 rows" in shown.out
+    assert shown.err == f"{tmp_path}/journal: 1 frame is damaged (7)\n"
+    if to == "npz":
+        with np.load(tmp_path / "out") as file:
+            assert list(file["frames/segment"]) == ["one"] * 7 + ["one (after gap 1)"] * 12
+
+
+@pytest.mark.parametrize("to", ["npz", "wav"])
+def test_a_journal_of_which_nothing_can_be_read(tmp_path, to):
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal/part-000000000000.mcap").write_bytes(b"")
+    with pytest.raises(ConfigError, match="no MCAP file"):
+        export(tmp_path / "journal", to=to, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,12 @@ class Life:
 def until(loop, offset):
     while loop.newest < offset:
         loop.turn()
+
+
+def damaged(path, number):
+    """Change a byte in the data of a frame in a part, counted from its first."""
+    content = bytearray(path.read_bytes())
+    at = content.find(frame(number).arrays["source"].data.tobytes())
+    assert at > 0
+    content[at] ^= 0xFF
+    path.write_bytes(content)

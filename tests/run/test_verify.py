@@ -167,3 +167,17 @@ def test_a_journal_that_ends_before_the_run_verifies_no_more_than_it_has(run, co
     said = capsys.readouterr().out
     assert re.search("; not compared: after ([0-9]+, )*41\n", said)
     assert "NOT VERIFIED: its journal ends before the run does; until there no bit differs" in said
+
+
+@needs("mcap")
+@pytest.mark.parametrize("kind", ["empty", "folder"])
+def test_a_journal_that_begins_with_no_file_of_its_own_is_named(run, context, tmp_path, kind):
+    device = Device(context, f"ipc://{tmp_path}/run/source.devices", rate=100.0)
+    device.send()
+    device.tell(end=True)
+    place = run(LIVE)
+    (path,) = (place / "in-process/journal").glob("part-*")
+    path.unlink()
+    path.mkdir() if kind == "folder" else path.touch()
+    with pytest.raises(ConfigError, match=f"{path}: {'Is a directory' if kind == 'folder' else 'no MCAP file'}"):
+        verify(place, watched)
