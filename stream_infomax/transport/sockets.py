@@ -162,7 +162,7 @@ class Bound:
         try:
             self._lock = _bind(socket, address)
         except StreamError:
-            self.close()
+            Bound.close(self)  # a subclass has nothing to close yet
             raise
         self.address = socket.getsockopt_string(zmq.LAST_ENDPOINT)
         if self.guard is not None:
