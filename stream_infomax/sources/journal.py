@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from msgspec.structs import replace
 
-from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
+from stream_infomax.frames.contracts import LEFT_OUT, LOST, Counts, State
 from stream_infomax.frames.frame import Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
@@ -21,7 +21,8 @@ from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.types import Doc, NotNegative
 
 ACCEPTED = "an .mcap file of a journal, a folder of such, or a run with a journal"
-DAMAGED = "frames that are damaged"
+LACKING = "missing in the journal, or damaged"
+UNREADABLE = "files that are no part of a journal"
 
 
 class JournalSourceSettings(Settings, frozen=True, kw_only=True):
@@ -51,7 +52,8 @@ class _Found:
 
     parts: list[_Part] = field(default_factory=list)
     n_frames: int = 0
-    damaged: int = 0
+    lost: int = 0
+    unreadable: int = 0
     log: str = ""
     ends: dict[str, int] = field(default_factory=dict)  # of each stream, its last frame with rows
     begins: dict[int, set[str]] = field(default_factory=dict)  # where frames are missing: the segments cut in two
@@ -59,6 +61,10 @@ class _Found:
     labels: dict[str, set[str]] = field(default_factory=dict)
     shapes: set[tuple[int, ...]] = field(default_factory=set)
     rates: set[float] = field(default_factory=set)
+
+    def lacking(self) -> dict[str, int]:
+        """Return how many frames are missing, and how many files cannot be read."""
+        return {f"frames {LACKING}": self.lost, UNREADABLE: self.unreadable}
 
 
 @configured_by(JournalSourceSettings)
@@ -99,7 +105,7 @@ class JournalSource:
             row=found.shapes.pop() if len(found.shapes) == 1 else None,
             rate=next(iter(found.rates)) if len(found.rates) == 1 else 0.0,
             labels={name: len(values) for name, values in found.labels.items()},
-            left_out={DAMAGED: found.damaged} if found.damaged else {},
+            left_out={what: n for what, n in found.lacking().items() if n},
             about=f"a journal of {len(self._files):,} files, {len(found.ends):,} streams",
         )
 
@@ -147,8 +153,13 @@ class JournalSource:
             self._known = self._look(int(state["frames"]))
 
     def counts(self) -> Counts:
-        """Return the frames that cannot be read."""
-        return {"files": len(self._files), f"{LEFT_OUT}{DAMAGED}": self._found.damaged}
+        """Return the frames that are missing, and the files that cannot be read."""
+        found = self._found
+        return {
+            "files": len(self._files),
+            f"{LOST}{LACKING}": found.lost,
+            f"{LEFT_OUT}{UNREADABLE}": found.unreadable,
+        }
 
     @property
     def _found(self) -> _Found:
@@ -158,32 +169,33 @@ class JournalSource:
 
     def _look(self, most: int = 0) -> _Found:
         """Read all frames once, or the first few; raises SettingError where there is none."""
-        from stream_infomax.journal.reading import PartReader
+        from stream_infomax.journal.stretch import Stretch
 
         found = _Found()
         newest: dict[str, str] = {}  # the open segment of each stream
-        for path in self._files:
-            reader = PartReader(path)
+        stretch = Stretch(self._files, self.given.start)
+        for reader, entry in stretch.entries():
             found.log = found.log or reader.log
             if reader.log != found.log:
-                raise SettingError("path", self.given.path, "files of one journal", f"{path} is of another run")
-            expected = -1
-            for entry in reader.entries(self.given.start):
-                if most and found.n_frames == most:
-                    break
-                frame = entry.frame
-                if frame.offset != expected:
-                    before = found.parts[-1] if found.parts else None
-                    if before is not None and before.offset + before.n_frames != frame.offset:
-                        found.begins[found.n_frames] = set(newest)
-                    found.parts.append(_Part(path, found.n_frames, frame.offset))
-                expected = frame.offset + 1
-                found.parts[-1].n_frames += 1
-                self._take(found, frame, newest)
-            found.damaged += reader.n_damaged
+                raise SettingError("path", self.given.path, "files of one journal", f"{reader.path} is of another run")
+            self._place(found, reader.path, entry.frame.offset, set(newest))
+            self._take(found, entry.frame, newest)
+            if found.n_frames == most:
+                break
+        found.lost, found.unreadable = stretch.lost, len(stretch.unreadable)
         if not found.n_frames:
             raise SettingError("start", self.given.start, f"an offset that {self.given.path} has", "no frame is there")
         return found
+
+    def _place(self, found: _Found, path: Path, offset: int, streams: set[str]) -> None:
+        """Note where the next frame stands, and whether any are missing before it."""
+        before = found.parts[-1] if found.parts else None
+        follows = before is not None and before.offset + before.n_frames == offset
+        if before is not None and not follows:
+            found.begins[found.n_frames] = streams
+        if before is None or not follows or before.path != path:
+            found.parts.append(_Part(path, found.n_frames, offset))
+        found.parts[-1].n_frames += 1
 
     def _take(self, found: _Found, frame: Frame, newest: dict[str, str]) -> None:
         """Note what a frame tells."""
@@ -214,8 +226,10 @@ class JournalSource:
 
     def _segment(self, frame: Frame, number: int) -> str:
         """Return the segment of a frame: what follows missing frames is another one, for every stage to begin again."""
+        from stream_infomax.journal.stretch import segment_after
+
         holes = sum(frame.stream in streams for place, streams in self._found.begins.items() if place <= number)
-        return f"{frame.segment} (after gap {holes})" if holes else frame.segment
+        return segment_after(frame.segment, holes)
 
 
 def files_of(place: Path) -> list[Path]:

@@ -143,6 +143,32 @@ def test_a_checkpoint_is_no_sound(tmp_path):
         export(tmp_path, to="wav")
 
 
+def test_a_replay_says_how_many_frames_its_journal_lacks(tmp_path):
+    for first in (0, 10, 20):
+        journal = Journal(tmp_path / "journal", "log", settings(part="1 MiB"))
+        write(journal, [frame(n) for n in range(first, first + 10)])
+        journal.close()
+    parts = parts_in(tmp_path / "journal")
+    damaged(parts[0], 3)
+    parts[1].write_bytes(b"")
+    source = JournalSource(tmp_path / "journal")
+    assert len(source) == 19
+    assert source.outline().left_out == {
+        "frames missing in the journal, or damaged": 11,
+        "files that are no part of a journal": 1,
+    }
+    assert source.counts()["lost: missing in the journal, or damaged"] == 11
+    assert [one.segment for one in source.frames()] == ["one"] * 3 + ["one (after gap 1)"] * 6 + [
+        "one (after gap 2)"
+    ] * 10
+    shorter = JournalSource(tmp_path / "journal")
+    shorter.restore({**source.state(), "frames": 9})
+    assert (len(shorter), shorter.counts()["lost: missing in the journal, or damaged"]) == (9, 1)
+    done = call("replay", "journal", "--speed", 0, "--plain", "--to", "again", folder=tmp_path)
+    assert done.code == 3
+    assert "11 frames lost (missing in the journal, or damaged)" in " ".join(done.output.split())
+
+
 @pytest.mark.parametrize("speed", [1.0, 4.0])
 def test_frames_are_paced_by_when_they_came(recorded, monkeypatch, speed):
     """Not by their own times: every device has another clock."""
