@@ -310,7 +310,7 @@ class LearnerStage(Accounting):
             return
         # Channels that are measured at a rate have a spectrum; windows show theirs themselves.
         if self.row_axes == ("channel",) and self.spectra.wants(len(rows), frame.rate, frame.stream, frame.segment):
-            with one_thread(), np.errstate(invalid="ignore", over="ignore"):
+            with one_thread(), np.errstate(invalid="ignore", over="ignore"):  # of sums of large powers
                 self.spectra.add(self._potentials(rows))
         rows = rows[:: -(-len(rows) // WATCHED) or 1]
         with one_thread():
@@ -318,8 +318,9 @@ class LearnerStage(Accounting):
         self._panel.add(rows)
 
     def _potentials(self, rows: _Rows) -> npt.NDArray[np.float32]:
-        centred = (rows - self.learner.mean_).astype(np.float32)
-        return np.asarray(centred @ self.learner.components_.T)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is not measured
+            centred = (rows - self.learner.mean_).astype(np.float32)
+            return np.asarray(centred @ self.learner.components_.T)
 
     def _settle_geometry(self, frame: Frame, array: Array) -> None:
         axes = array.axes[array.n_row_axes :]

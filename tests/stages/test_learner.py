@@ -274,3 +274,21 @@ def test_alpha_of_closed_eyes_is_in_few_components(data_folder: Path) -> None:
     assert share[:3].sum() > 0.6, "0.75 when this was written"
     peak = hertz[1:][closed.power[1:].argmax(0)]
     assert ((peak >= 8) & (peak <= 13)).sum() >= 2, "components whose loudest frequency is alpha"
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("output", ["potential", "rate"])
+@pytest.mark.parametrize("wide", [{}, {"n_components": 2 * K, "overcomplete": True}])
+def test_the_largest_numbers_of_a_device_are_no_warning(output: str, wide: dict[str, object]) -> None:
+    learner = stage(output=output, **wide)
+    for frame in frames(60):
+        learner.process(frame)
+    for dtype, value in ((np.float64, 1.7e308), (np.float32, 3e38)):
+        data = frames(1, seed=1)[0].arrays["x"].data.astype(dtype)
+        data[::5] = value
+        learner.process(Frame("s", 60, arrays={"x": Array(data, ("time", "channel"))}, rate=100.0))
+    for frame in frames(20, seed=2):
+        learner.process(frame)
+    assert np.isfinite(learner.learner.components_).all()
+    assert np.isfinite(learner._panel.rows.astype(np.float32)).all()
+    assert learner.measures()

@@ -91,7 +91,8 @@ class CompleteRule(Rule):
 
     def _project(self, rows: Floats) -> Floats:
         """Return ŷ (n, K0)."""
-        return np.matmul(rows, self.filters, out=self._y)
+        with np.errstate(over="ignore", invalid="ignore"):  # rows near the largest float32
+            return np.matmul(rows, self.filters, out=self._y)
 
     def _score(self, y: Floats, n_new: int) -> tuple[Floats, Floats]:
         """Return the weighted scores (n, K0) of potentials and |κ| (K0,); the running means follow."""

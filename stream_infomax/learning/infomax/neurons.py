@@ -31,7 +31,8 @@ def start_beta(n_components: int, n_rank: int) -> float:
 
 def gain(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
     """Return g = σ(βy + b), written with tanh: no exponential overflows."""
-    return np.asarray(0.5 + 0.5 * np.tanh(0.5 * (beta * y + bias)))
+    with np.errstate(over="ignore"):  # tanh of infinity is 1
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * (beta * y + bias)))
 
 
 def density(y: Floats, beta: Any = 1.0, bias: Any = 0.0) -> Floats:
@@ -78,9 +79,10 @@ def potentials(centred: Floats, filters: Floats) -> Floats:
     In float32 the last bit of a row depends on how many rows come with it. Where filters are few it costs nothing to
     do without that: what is rounded from float64 does not.
     """
-    if filters.size > FEW:
-        return np.asarray(centred @ filters.T)
-    return (centred.astype(np.float64) @ filters.T.astype(np.float64)).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):  # rows near the largest float32
+        if filters.size > FEW:
+            return np.asarray(centred @ filters.T)
+        return (centred.astype(np.float64) @ filters.T.astype(np.float64)).astype(np.float32)
 
 
 def publish(potential: Floats, output: str, amplitude: float, beta: Floats, bias: Floats) -> Floats:

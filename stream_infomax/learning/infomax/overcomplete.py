@@ -75,7 +75,8 @@ class OvercompleteRule(Rule):
         self._moving, self._pulled, self._other = (np.zeros_like(self.rotation) for _ in range(3))
 
     def step(self, rows: Floats, n_new: int) -> Step:
-        x = rows @ self.whiten
+        with np.errstate(over="ignore", invalid="ignore"):  # rows near the largest float32
+            x = rows @ self.whiten
         shortened = self.reach.shorten(rows[:n_new], x[:n_new])
         self._make_room(len(x))
         y = np.matmul(x, self.rotation, out=self._y)

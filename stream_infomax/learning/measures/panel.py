@@ -30,7 +30,7 @@ class Panel(Kept):
     rows
         The sample, at most (size, n_features); float64 where rows came so, else float32.
     seen
-        Finite rows that have come.
+        Rows that are finite in float32 and have come.
     """
 
     kept = ("seen", "rows")
@@ -44,8 +44,9 @@ class Panel(Kept):
         self.rows: Rows = np.zeros((0, 0), np.float32)
 
     def add(self, rows: Rows) -> None:
-        """Let the rows (n, n_features) take part in the draw; rows that are not finite are passed over."""
-        rows = rows[np.isfinite(rows).all(axis=1)]
+        """Let the rows (n, n_features) take part in the draw; those that are not finite in float32 are passed over."""
+        with np.errstate(over="ignore"):
+            rows = rows[np.isfinite(rows.astype(np.float32, copy=False)).all(axis=1)]
         if not len(rows):
             return
         taken = min(self.size - len(self.rows), len(rows))

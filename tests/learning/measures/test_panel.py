@@ -48,3 +48,14 @@ def test_after_it_was_cleared_only_what_comes_is_drawn() -> None:
     panel.add(np.zeros((100, 3), np.float32))
     assert (panel.seen, panel.rows.shape) == (100, (16, 3))
     assert not panel.rows.any()
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_float32_cannot_hold_does_not_get_in():
+    panel = Panel(size=8)
+    panel.add(np.ones((8, 2), np.float32))
+    panel.add(np.full((500, 2), 1.7e308))
+    panel.add(np.full((500, 2), 2.0))
+    assert panel.seen == 508
+    assert panel.rows.dtype == np.float32
+    assert set(panel.rows.ravel()) <= {1.0, 2.0}
