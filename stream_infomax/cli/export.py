@@ -39,7 +39,8 @@ def export(
         c: a header in C99 that needs nothing. npz: arrays for NumPy; the documentation has the formula. onnx: a model
         (with onnx). wav: of a journal, a file for each stream.
     out
-        The file (default: NAME.h, NAME.npz, NAME.onnx); with wav the folder (default: NAME-wav).
+        The file (default: NAME.h, NAME.npz, NAME.onnx); with wav the folder (default: NAME-wav). NAME is that of the
+        stage, of a journal that of its run. Without it, nothing that is there is written over.
     name
         What names in C begin with (default: the stage's).
     stage
@@ -53,23 +54,26 @@ def export(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
-    from stream_infomax.run.played import is_journal
+    from stream_infomax.run.played import is_journal, journal_within
 
     if is_journal(checkpoint):
         return _recording(checkpoint, to, out)
     if to == "wav":
-        raise ConfigError(f"--to wav: {checkpoint} is no journal; accepted is an .mcap file, or a folder of such")
+        within = journal_within(checkpoint)
+        hint = f": {within}" if within else ""
+        raise ConfigError(f"--to wav: {checkpoint} is no journal; accepted is an .mcap file, or a folder of such{hint}")
     from stream_infomax.export.c_text import check_name, identifier
     from stream_infomax.export.formats import FORMATS
     from stream_infomax.export.subject import subject
     from stream_infomax.settings.printable import printable
     from stream_infomax.state.file import replacing
+    from stream_infomax.state.private import private
 
     one = subject(checkpoint, stage, rows=rows)
     called = check_name(name or identifier(one.name))
-    place = out or Path(f"{called}.{'h' if to == 'c' else to}")
+    place = out or _new(Path(f"{called}.{'h' if to == 'c' else to}"))
     content = FORMATS[to](one, called, weights)
-    with replacing(place) as file:
+    with private(), replacing(place) as file:
         file.write(content)
     encoder = one.encoder
     print(
@@ -87,15 +91,15 @@ def _recording(journal: Path, to: str, out: Path | None) -> int:
     from stream_infomax.settings.error import SettingError
     from stream_infomax.settings.extras import require
     from stream_infomax.settings.printable import printable
+    from stream_infomax.state.private import private
 
     if to not in ("npz", "wav"):
         raise ConfigError(f"--to {to}: {journal} is a journal; accepted are npz and wav")
     require("mcap")
+    place = out or _new(Path(f"{_name_of(journal)}{'.npz' if to == 'npz' else '-wav'}"))
     try:
-        if to == "npz":
-            written = to_npz(journal, out or Path(f"{journal.resolve().stem}.npz"))
-        else:
-            written = to_wav(journal, out or Path(f"{journal.resolve().stem}-wav"))
+        with private():
+            written = to_npz(journal, place) if to == "npz" else to_wav(journal, place)
     except (SettingError, ValueError) as error:
         raise ConfigError(str(error)) from error
     for path, rows in written.files:
@@ -104,3 +108,17 @@ def _recording(journal: Path, to: str, out: Path | None) -> int:
         return 0
     print(printable(f"{journal}: {written.missing}"), file=sys.stderr)
     return INCOMPLETE
+
+
+def _name_of(journal: Path) -> str:
+    """Return the name of a journal's run, of any other journal its own."""
+    place = journal.resolve()
+    run = place.parent.parent
+    return run.name if place.name == "journal" and (run / "run.json").is_file() else place.stem
+
+
+def _new(place: Path) -> Path:
+    """Return a place where nothing is yet."""
+    if place.exists() or place.is_symlink():
+        raise ConfigError(f"{place} is there already, and is left as it is; --out names another place, or this one")
+    return place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,12 +53,16 @@ def replay(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
-    from stream_infomax.run.played import is_journal
+    from stream_infomax.run.played import is_journal, journal_within
 
     if is_journal(run):
         return _play(run, pipeline, from_ or 0, speed, set, to, plain)
     if from_ is None or pipeline is not None or speed != 1.0:
-        raise ConfigError(f"{run}: a run is replayed with --from OFFSET; --pipeline and --speed are for a journal")
+        within = journal_within(run)
+        hint = f": `stream-infomax replay {within}`" if within else ""
+        raise ConfigError(
+            f"{run}: a run is replayed with --from OFFSET; --pipeline and --speed are for a journal{hint}"
+        )
     return _fork(run, from_, set, to, plain)
 
 
@@ -101,13 +106,19 @@ def _play(
     config = played(journal, pipeline, start, speed, to, changes)
     check(config)
     folder = RunFolder(Path(config.run.folder))
+    there = os.path.lexists(folder.path)
     with folder.lock():
         if folder.open(config, False, fresh=False) == "finished":
             print(printable(f"{folder.path}: this replay has come to its end; --to names another folder"))
             return 0
-        print(printable(f"{folder.path}: frames at {config.addresses(config.services()[-1])[1]}"), flush=True)
         title = f"{journal} → {folder.path}"
-        return carry_on(config, folder, False, title=title, again="the same command", plain=plain)
+        begun = f"{folder.path}: frames at {config.addresses(config.services()[-1])[1]}"
+        try:
+            return carry_on(config, folder, False, title=title, again="the same command", plain=plain, begun=begun)
+        except ConfigError:  # nothing has been started
+            if not there:
+                shutil.rmtree(folder.path)
+            raise
 
 
 def _progress(end: int) -> Callable[[int], None]:

@@ -18,6 +18,11 @@ def is_journal(place: Path) -> bool:
     return place.suffix == ".mcap" or (place.is_dir() and any(place.glob("part-*.mcap")))
 
 
+def journal_within(run: Path) -> Path | None:
+    """Return the journal in the folder of a run, or of its source; None where there is none."""
+    return next((place for place in sorted([*run.glob("journal"), *run.glob("*/journal")]) if is_journal(place)), None)
+
+
 def played(
     journal: Path, pipeline: Path | None, start: int, speed: float, to: Path | None, changes: Sequence[str]
 ) -> Config:

@@ -30,6 +30,7 @@ def carry_on(
     title: str,
     again: str,
     plain: bool = False,
+    begun: str = "",
     save_features: Path | None = None,
 ) -> int:
     """Run what is in a folder, which is locked, to its end or to a signal, and say what came of it.
@@ -42,6 +43,8 @@ def carry_on(
         What resumes it where a signal stops it.
     plain
         Lines instead of the live view.
+    begun
+        What is said when the first service starts.
     save_features
         Where the features go.
 
@@ -59,7 +62,7 @@ def carry_on(
     else:
         from stream_infomax.run.processes import run
     names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
-    with Monitor(title, names, History(folder.history), plain or not sys.stdout.isatty()) as monitor:
+    with Monitor(title, names, History(folder.history), plain or not sys.stdout.isatty(), begun) as monitor:
         finished = is_over(config, folder, in_process) or run(config, folder, monitor)
     code = 0
     # A live source has no end of its own: where it is stopped, that is as good as one, for the time being.

@@ -34,9 +34,12 @@ class Monitor:
         Where the measures go.
     plain
         Lines instead of the live view.
+    begun
+        What is said when the first service starts.
     """
 
-    def __init__(self, title: str, services: Sequence[str], history: History, plain: bool) -> None:
+    def __init__(self, title: str, services: Sequence[str], history: History, plain: bool, begun: str = "") -> None:
+        self._begun = begun
         self.board = Board(title, services)
         self._systemd = Systemd(services)
         self._history = history
@@ -67,6 +70,9 @@ class Monitor:
 
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
+        if self._begun:
+            print(printable(self._begun), flush=True)
+            self._begun = ""
         self.board.change(name, state, restarts)
         self._systemd.change(name, state)
         if not self._live:

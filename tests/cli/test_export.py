@@ -59,6 +59,7 @@ def test_a_learner_in_its_own_file(tmp_path: Path, place: Path, file: str) -> No
     assert end.output == f"encoder.h: {size} bytes, 4 numbers to 4 (potential), basis {encoder.version}\n"
     assert f'#define encoder_BASIS "{encoder.version}"\n' in text.replace(" /*", "\n")
     assert [path.name for path in tmp_path.iterdir()] == ["encoder.h"]
+    assert (tmp_path / "encoder.h").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_learner_of_a_run(tmp_path: Path, place: Path) -> None:
@@ -178,6 +179,7 @@ def test_integers(tmp_path: Path, place: Path) -> None:
 
 def test_refusals_are_one_line(tmp_path: Path, place: Path) -> None:
     OnlineInfomax().partial_fit(rows(8)).save(tmp_path / "cold")
+    (tmp_path / "there.h").touch()
     learner = place / "learner.safetensors"
     refused = [
         ((place / "spikes", "--to", "c"), "the output is 'poisson'"),
@@ -188,6 +190,7 @@ def test_refusals_are_one_line(tmp_path: Path, place: Path) -> None:
         ((learner, "--to", "c", "--out", "gone/x.h"), "gone/x.h: not written"),
         ((learner, "--to", "npz", "--weights", "int8"), "--weights int8: a header in C has them; npz has float32"),
         ((learner, "--to", "rust"), "Invalid value"),
+        ((learner, "--to", "c", "--name", "there"), "there.h is there already, and is left as it is"),
         (("cold", "--to", "c"), "the learner's warm-up is not over"),
         (("gone", "--to", "c"), "gone: not readable"),
     ]
@@ -197,4 +200,4 @@ def test_refusals_are_one_line(tmp_path: Path, place: Path) -> None:
         assert end.errors.count("\n") == 1, end.errors
         assert words in end.errors
         assert end.output == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["cold"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cold", "there.h"]

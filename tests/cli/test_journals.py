@@ -14,6 +14,7 @@ extra("mcap")
 from stream_infomax import Push  # noqa: E402
 from stream_infomax.cli.export import export  # noqa: E402
 from stream_infomax.cli.record import record  # noqa: E402
+from stream_infomax.cli.replay import replay  # noqa: E402
 from stream_infomax.configuration.load import ConfigError  # noqa: E402
 from stream_infomax.journal.journal import Journal  # noqa: E402
 from stream_infomax.journal.mending import parts_in  # noqa: E402
@@ -62,8 +63,15 @@ def test_what_is_recorded_is_learnt_from_later(tmp_path, monkeypatch, capsys):
     assert done.code == 0, done.errors
     state = read(checkpoints_in(tmp_path / "later/learner")[-1]).stages["learner"]
     assert state["learner"]["n_rows_seen"] == 15 * 30
+    assert f"later: frames at ipc://{tmp_path}/later/learner.tap\n" in done.output
     verdict = verify(tmp_path / "later", lambda *_: None)
     assert (verdict.same, verdict.first, verdict.end) == (True, 0, 16)
+    assert export(journal, to="npz") == 0
+    assert (tmp_path / "live-recorded.npz").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(ConfigError, match=f"a run is replayed with --from .*: `stream-infomax replay {journal}`"):
+        replay(tmp_path / "live-recorded")
+    with pytest.raises(ConfigError, match=f"an .mcap file, or a folder of such: {journal}"):
+        export(tmp_path / "live-recorded", to="wav")
 
 
 @pytest.fixture
@@ -167,6 +175,29 @@ def test_a_replay_says_how_many_frames_its_journal_lacks(tmp_path):
     done = call("replay", "journal", "--speed", 0, "--plain", "--to", "again", folder=tmp_path)
     assert done.code == 3
     assert "11 frames lost (missing in the journal, or damaged)" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(("to", "name"), [("npz", "journal.npz"), ("wav", "journal-wav")])
+def test_what_is_there_is_written_over_only_where_it_is_named(tmp_path, monkeypatch, to, name):
+    monkeypatch.chdir(tmp_path)
+    journal = Journal(tmp_path / "journal", "log", settings())
+    write(journal, [frame(0)])
+    journal.close()
+    assert export(Path("journal"), to=to) == 0
+    written = [Path(name), *Path(name).glob("*")]
+    assert [path.stat().st_mode & 0o777 for path in written] == ([0o600] if to == "npz" else [0o700, 0o600])
+    with pytest.raises(ConfigError, match=f"{name} is there already, and is left as it is; --out names"):
+        export(Path("journal"), to=to)
+    assert export(Path("journal"), to=to, out=Path(name)) == 0
+
+
+def test_a_refused_replay_leaves_nothing_behind(tmp_path, recorded):
+    folder, _ = recorded
+    before = sorted(tmp_path.iterdir())
+    done = call("replay", folder, "--from", 999, "--plain", folder=tmp_path)
+    assert (done.code, done.output) == (2, "")
+    assert "no frame is there" in done.errors
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("speed", [1.0, 4.0])
