@@ -19,6 +19,7 @@ from stream_infomax.journal.part import PartWriter
 from stream_infomax.journal.reading import Entry, PartReader
 from stream_infomax.journal.reserved import Reserved
 from stream_infomax.journal.settings import JournalSettings
+from stream_infomax.settings.memory import LARGEST, Memory
 
 # What a disk says that takes no more.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -48,6 +49,8 @@ class Journal:
         The id of the log.
     settings
         The settings.
+    spare
+        Bytes that stay free on the disk beside those of a part: for the checkpoints of all that read the log.
 
     Attributes
     ----------
@@ -65,10 +68,11 @@ class Journal:
         Where it cannot be read or written.
     """
 
-    def __init__(self, folder: Path, log: str, settings: JournalSettings) -> None:
+    def __init__(self, folder: Path, log: str, settings: JournalSettings, spare: int = 0) -> None:
         self.folder = folder
         self.log = log
         self.settings = settings
+        self._spare = spare
         self.full = ""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._parts = mended(folder, log)
@@ -228,10 +232,11 @@ class Journal:
         return writer.size >= self.settings.part or writer.crowded or too_long
 
     def _check_room(self) -> None:
-        """Raise OSError where less than a part is free: the run writes more than this."""
+        """Raise OSError where less than a part and what is spare are free: the run writes more than this."""
+        needed = Memory(min(LARGEST, self.settings.part + self._spare))
         found = os.statvfs(self.folder)
-        if found.f_bavail * found.f_frsize < self.settings.part:
-            raise OSError(errno.ENOSPC, f"less than {self.settings.part} is free on the disk")
+        if found.f_bavail * found.f_frsize < needed:
+            raise OSError(errno.ENOSPC, f"less than {needed} is free on the disk")
 
     def _end_part(self) -> None:
         """Complete the part that is written."""

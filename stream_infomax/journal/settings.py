@@ -25,7 +25,11 @@ class JournalSettings(Settings, frozen=True, kw_only=True):
         ),
     ] = 1.0
     part: Annotated[
-        Memory, Doc("Bytes with which a file is complete and the next begins; so much stays free on the disk.")
+        Memory,
+        Doc(
+            "Bytes with which a file is complete and the next begins; so much, and the memory of the source's log, "
+            "stays free on the disk."
+        ),
     ] = Memory("64 MiB")
     keep: Annotated[
         Memory,

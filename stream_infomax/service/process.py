@@ -101,7 +101,7 @@ def _journaled(
     from stream_infomax.journal.journal import Journal
     from stream_infomax.service.journaled import JournaledFeed
 
-    journal = Journal(service.folder / JOURNAL, log, service.journal)
+    journal = Journal(service.folder / JOURNAL, log, service.journal, service.log_bytes)
     try:
         may = service.policy == "wait"  # else what is dropped is gone
         return JournaledFeed(source, log, journal, labels() if labels else None, rewinds=may, over=over)

@@ -47,7 +47,7 @@ def filled(life: Life, device, folder: Path, caplog) -> str:
 @needs_mounts
 def test_a_full_disk_stops_the_source_until_there_is_room(tmp_path, device, caplog):
     with small_disk(tmp_path / "source", 800):
-        life = Life(tmp_path, part=128 << 10)
+        life = Life(tmp_path, log_bytes=128 << 10, part=128 << 10)
         see("journal stop", filled(life, device, tmp_path / "source", caplog))
         assert "there is room again, frames are written from 3 on" in caplog.text
         assert life.kept() == [(n, n) for n in range(9)]
@@ -57,7 +57,7 @@ def test_a_full_disk_stops_the_source_until_there_is_room(tmp_path, device, capl
 @needs_mounts
 def test_a_full_disk_costs_the_journal_where_that_was_said(tmp_path, device, caplog):
     with small_disk(tmp_path / "source", 800):
-        life = Life(tmp_path, part=128 << 10, on_full="drop")
+        life = Life(tmp_path, log_bytes=128 << 10, part=128 << 10, on_full="drop")
         see("journal drop", filled(life, device, tmp_path / "source", caplog))
         assert life.kept() == [(n, n) for n in range(9)]
 

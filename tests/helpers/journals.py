@@ -52,12 +52,17 @@ def push(device, numbers, end=False):
 class Life:
     """Lives of a source in this process, with a recorder."""
 
-    def __init__(self, folder, source=None, **journal):
+    def __init__(self, folder, source=None, log_bytes=64 << 20, **journal):
         self.folder = folder
         self.source = source or (lambda: Device(f"ipc://{folder}/device"))
         settings = JournalSettings(enabled=True, **journal)
         self.service = Service(
-            name="source", outlet="", tap=f"ipc://{folder}/tap", folder=folder / "source", journal=settings
+            name="source",
+            outlet="",
+            tap=f"ipc://{folder}/tap",
+            folder=folder / "source",
+            log_bytes=log_bytes,
+            journal=settings,
         )
 
     def opened(self, signals):

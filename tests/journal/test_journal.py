@@ -248,3 +248,10 @@ def test_offsets_are_reserved_before_frames_are_published_under_them(tmp_path):
         for offset in range(200):
             write(journal, [frame(offset)])
             assert json.loads((tmp_path / reserved.NAME).read_bytes())["next"] > offset
+
+
+def test_what_is_spare_stays_free_beside_a_part(tmp_path):
+    journal = Journal(tmp_path, "log", settings(), spare=1 << 50)
+    assert not journal.append(frame(0), wire.encode(frame(0)))
+    assert journal.full == "less than 1048576 GiB is free on the disk"
+    journal.close()
