@@ -30,7 +30,7 @@ def label(
     labels
         NAME=VALUE, for example word=yes.
     stream
-        The stream (default: the source's name).
+        The stream (default: the only one that is open; where several or none are, the label is left out, and counted).
     segment
         The name of the segment.
     offset
@@ -53,9 +53,9 @@ def label(
         raise ConfigError(f"{run} is no folder of a run: it has no {pipeline.name}")
     config = load(pipeline)
     at = clock.time() if time is None else time
-    where, of, keys = config.label_address(), stream or config.source.name, access_of(config).keys
+    where, keys = config.label_address(), access_of(config).keys
     try:
-        send_label(where, of, named, segment=segment, offset=offset, time=at, keys=keys)
+        send_label(where, stream, named, segment=segment, offset=offset, time=at, keys=keys)
     except StreamError as error:
         raise ConfigError(str(error)) from error
     return 0

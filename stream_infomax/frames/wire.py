@@ -73,6 +73,11 @@ class _PushedHeader(_Header, frozen=True, omit_defaults=True):
     session: Annotated[str, msgspec.Meta(max_length=64)] = ""
 
 
+class _LabelHeader(_Header, frozen=True, kw_only=True):
+    # Whoever says what is heard need not know what the device calls itself.
+    stream: Text = ""
+
+
 class _Version(msgspec.Struct):
     version: int
 
@@ -99,6 +104,7 @@ H = TypeVar("H", bound=_Header)
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Header)
+_label_decoder = msgspec.msgpack.Decoder(_LabelHeader)
 _pushed_decoder = msgspec.msgpack.Decoder(_PushedHeader)
 _version_decoder = msgspec.msgpack.Decoder(_Version)
 
@@ -191,6 +197,20 @@ def decode_pushed(parts: Sequence[Bytes]) -> Pushed:
         header.labels,
     )
     return Pushed(frame, None if header.count is msgspec.UNSET else header.count, header.session)
+
+
+def decode_label(parts: Sequence[Bytes]) -> Frame:
+    """Return the label that `parts` hold, a frame without arrays; its stream may be empty, which is the only open one.
+
+    Raises
+    ------
+    FrameError
+        Where the parts are anything but one well-formed label of this version.
+    """
+    label = _frame(_decode_header(parts, _label_decoder), parts)
+    if label.arrays or not label.labels:
+        raise FrameError("parts", "a label is a frame without arrays that has labels")
+    return label
 
 
 def _described(frame: Frame) -> tuple[list[_ArrayHeader], list[bytes]]:

@@ -14,7 +14,7 @@ import zmq
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, Counts, State
 from stream_infomax.frames.frame import Frame, FrameError
-from stream_infomax.state.kept import counted
+from stream_infomax.state.kept import counted, text
 from stream_infomax.transport.guard import Limits
 from stream_infomax.transport.keys import LOCAL, Access
 from stream_infomax.transport.sockets import Bound, set_options, without_heartbeats
@@ -51,8 +51,9 @@ class LateLabels:
     """Labels from outside.
 
     A message is a frame without arrays that has `labels`, and `segment`, or `offset`, or `time`: the segment of its
-    stream in which that lies is meant. While a segment is open its labels go into its next frames; after that they
-    make a frame without arrays. Labels of what is still to come wait for it.
+    stream in which that lies is meant; where `stream` is empty, of the only one that is open. While a segment is open
+    its labels go into its next frames; after that they make a frame without arrays. Labels of what is still to come
+    wait for it.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ class LateLabels:
         self.socket = socket
         self.address = self._bound.address
         self._streams: dict[str, dict[str, _Segment]] = {}
+        self._open: set[str] = set()  # streams that have begun and have not ended
         self._order: deque[tuple[str, str]] = deque()
         self._waiting: dict[str, list[Frame]] = {}
         self._ready: deque[Frame] = deque()
@@ -84,6 +86,7 @@ class LateLabels:
 
     def note(self, frame: Frame) -> Frame:
         """Remember where a frame of the source stands, and return it with the labels that came for its segment."""
+        self._follow(frame)
         if not frame.arrays:
             return frame
         segments = self._streams.setdefault(frame.stream, {})
@@ -124,9 +127,7 @@ class LateLabels:
                 self._refuse("labels with a key that is not allowed", "its key was taken away")
                 continue
             try:
-                label = wire.decode(parts)
-                if label.arrays or not label.labels:
-                    raise FrameError("parts", "a label is a frame without arrays that has labels")
+                label = wire.decode_label(parts)
             except FrameError as error:
                 self._refuse("messages that are no labels", str(error))
                 if self._bound.guard is not None:
@@ -139,6 +140,11 @@ class LateLabels:
 
     def place(self, label: Frame) -> None:
         """Find the segment that a label means, or let the label wait for it."""
+        if not label.stream:
+            if len(self._open) != 1:
+                self._refuse_unnamed(label)
+                return
+            label = msgspec.structs.replace(label, stream=next(iter(self._open)))
         segments = self._streams.get(label.stream, {})
         segment = _find(label, segments)
         newest = next(reversed(segments.values()), None)
@@ -171,6 +177,7 @@ class LateLabels:
             "segments": [
                 [stream, *_plain(segment)] for stream, own in self._streams.items() for segment in own.values()
             ],
+            "open": sorted(self._open),
             "waiting": [_packed(label) for own in self._waiting.values() for label in own],
             "ready": [_packed(label) for label in self._ready],
             "counts": dict(self._counts),
@@ -182,6 +189,7 @@ class LateLabels:
             segment = _Segment(*values)
             self._streams.setdefault(stream, {})[segment.name] = segment
             self._order.append((stream, segment.name))
+        self._open = {text(stream, "open") for stream in state.get("open", ())}
         for message in state["waiting"]:
             label = _unpacked(message)
             self._waiting.setdefault(label.stream, []).append(label)
@@ -193,6 +201,7 @@ class LateLabels:
         if frame.arrays:
             self.note(frame)
             return
+        self._follow(frame)
         for label in self._ready:
             if (label.stream, label.segment, label.labels) == (frame.stream, frame.segment, frame.labels):
                 self._ready.remove(label)
@@ -207,6 +216,13 @@ class LateLabels:
         """Close the socket and give its address free."""
         self._bound.close()
         self._bound.release()
+
+    def _follow(self, frame: Frame) -> None:
+        """Take note of whether the stream of a frame of the source is open after it."""
+        if frame.end:
+            self._open.discard(frame.stream)
+        elif frame.arrays:
+            self._open.add(frame.stream)
 
     def _close(self, stream: str, segments: dict[str, _Segment]) -> None:
         """The newest segment gets no frame any more; what its frames were to have goes out alone."""
@@ -225,6 +241,7 @@ class LateLabels:
             segments.pop(name, None)
             if not segments:
                 self._streams.pop(stream, None)
+                self._open.discard(stream)
 
     def _wait(self, label: Frame) -> None:
         self._waiting.setdefault(label.stream, []).append(label)
@@ -234,6 +251,11 @@ class LateLabels:
             if not self._waiting[stream]:
                 del self._waiting[stream]
             self._refuse("labels of no known segment", _described(oldest))
+
+    def _refuse_unnamed(self, label: Frame) -> None:
+        streams = "several were" if self._open else "none was"
+        text = f"{dict(label.labels)} names no stream, and {len(self._open)} are open; --stream says which"
+        self._refuse(f"labels without a stream while {streams} open", text)
 
     def _refuse(self, what: str, text: str) -> None:
         if not self._counts[LEFT_OUT + what]:  # the count says the rest

@@ -34,7 +34,7 @@ def send_label(
     address
         Where the labels of the source come to.
     stream
-        The stream.
+        The stream; empty: the only one that is open.
     labels
         Label names and their text.
     segment

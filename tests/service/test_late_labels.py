@@ -186,3 +186,33 @@ def test_a_label_that_waits_is_in_the_checkpoint(context, labels, tmp_path):
     assert again.counts() == {"labels that wait": 1}
     assert again.note(frame(3)).labels == {"word": "yes"}
     again.close()
+
+
+def test_a_label_without_a_stream_is_of_the_only_open_one(labels, context):
+    labels.note(replace(frame(0, "over", stream="old"), end=True, last=True))
+    labels.note(frame(0, last=True))
+    send_label(labels.address, "", {"word": "yes"}, time=100.05)
+    assert labels.socket.poll(5000)
+    assert labels.receive() == Frame("mic", segment="one", labels={"word": "yes"})
+    again = LateLabels(context, labels.address.replace("labels", "other"))
+    again.restore(labels.state())
+    again.place(label(stream="", offset=0))
+    assert again.receive().stream == "mic"
+    again.close()
+
+
+def test_a_label_without_a_stream_is_left_out_where_that_is_not_clear(labels, caplog):
+    labels.place(label(stream="", time=100.0))
+    labels.note(frame(0))
+    labels.note(frame(0, stream="eye"))
+    labels.place(label(stream="", time=100.0))
+    labels.note(Frame("eye", end=True, last=True))  # one without arrays
+    labels.place(label(stream="", segment="one"))
+    assert labels.counts() == {
+        "left out: labels without a stream while none was open": 1,
+        "left out: labels without a stream while several were open": 1,
+        "labels": 1,
+        "labels that wait": 0,
+    }
+    assert labels.note(frame(1)).labels == {"word": "yes"}
+    assert "names no stream" in caplog.text
