@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -33,7 +33,7 @@ class Measure(msgspec.Struct, frozen=True, order=False):
     level: str
     kind: Kind
     value: float
-    position: int
+    position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
     @property
     def curve(self) -> tuple[str, str, Kind]:

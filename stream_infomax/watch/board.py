@@ -88,7 +88,7 @@ class Board:
             curve.add(measure.position, math.nan if few else measure.value)
         self._events[name] = status.events
         # After a restart some come a second time.
-        new = [event for event in status.events if event not in self._told]
+        new = [event for event in dict.fromkeys(status.events) if event not in self._told]
         self._told.extend(new)
         self._untold += new
 

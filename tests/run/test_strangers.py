@@ -13,6 +13,7 @@ import zmq
 from helpers.commands import call, ended, started
 from helpers.faults import fault
 
+from stream_infomax.frames.measure import Measure
 from stream_infomax.run.taps import Taps
 from stream_infomax.transport.messages import Status, encode
 from stream_infomax.transport.tap import FRAME, STATUS
@@ -102,6 +103,7 @@ JUNK = {
     "no message": [b"\xc1" * 10],
     "a text": [encode("hello")],
     "a count that is none": [encode({**msgspec.to_builtins(status()), "newest": "7"})],
+    "a position beyond all": [encode(status(measures=[Measure("learner", "", "objective", 1.0, 2**63)]))],
     "a number beyond all": [encode({**msgspec.to_builtins(status()), "newest": 2**64 - 1})],
 }
 FOREIGN = {

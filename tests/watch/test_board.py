@@ -249,3 +249,10 @@ class TestBoard:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3599, "59:59"), (3661, "1:01:01")])
 def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+def test_an_event_that_a_status_has_twice_is_told_once() -> None:
+    board = Board("x", ["learner"])
+    event = Event(stage="learner", position=7, kind="change", text="the variance doubled")
+    board.update("learner", status(9, events=[event, event]))
+    assert board.untold() == [event]
