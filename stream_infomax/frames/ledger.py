@@ -25,6 +25,8 @@ MOST, SHOWN = 1024, 64
 OTHERS = ""
 # Why rows are set aside, in words.
 NOT_FINITE, NO_WIDTH = "not finite", "without columns yet"
+# Why frames are: they were handed on, or kept, before the service died.
+BEFORE = "there before a restart"
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import zmq
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Arrival, Counts, Held, Mark, Output, Pipeline, Sink
-from stream_infomax.frames.ledger import OTHERS, Ledger
+from stream_infomax.frames.ledger import BEFORE, OTHERS, Ledger
 from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
@@ -215,7 +215,7 @@ class Loop:
         self.settle(wait=True)
         if (passed := offset - self.feed.next) > 0:
             self.ledger.input.accept(OTHERS, passed)
-            self.ledger.input.set_aside(OTHERS, "handed on before a restart", passed)
+            self.ledger.input.set_aside(OTHERS, BEFORE, passed)
         self.feed.seek(offset)
         self.finished = False
         self.newest = min(self.newest, offset - 1)

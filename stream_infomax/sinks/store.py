@@ -14,7 +14,7 @@ import msgspec
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import LEFT_OUT, LOST, Counts, Held, Mark, Output, Sink, State
 from stream_infomax.frames.frame import Frame, FrameError
-from stream_infomax.frames.ledger import Account
+from stream_infomax.frames.ledger import BEFORE, Account
 from stream_infomax.state import file as state_file
 from stream_infomax.state.error import StateFileError, readable
 from stream_infomax.state.numbered import next_number, numbered
@@ -97,7 +97,7 @@ class FrameStore(Sink):
     def accept(self, output: Output) -> None:
         """Keep a frame until the next `save`; one that is on disk already is passed over."""
         if output.frame.offset < self.next:
-            self.account.set_aside(output.frame.stream, "there before a restart")
+            self.account.set_aside(output.frame.stream, BEFORE)
             return
         self._frames.append((output.frame.offset, output.parts))
         self._streams[output.frame.stream] += 1

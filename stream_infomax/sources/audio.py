@@ -19,7 +19,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegative
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, counted
+from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.murmur import tell
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
@@ -131,7 +131,8 @@ class AudioSource:
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Yield the frames from offset `start` on: float32, axes ("time", "channel").
 
-        A file that ends before its announced length (corrupt within) gives frames without rows from there on.
+        A file that ends before the length that was found (cut since, corrupt within) gives frames without rows from
+        there on, which are counted in `lost`.
         """
         total = len(self)
         for recording, first, offset, played in self._playlist().places(start):
@@ -166,13 +167,13 @@ class AudioSource:
         self.recordings = inventory.known(state, self.recordings, self.root, self.left_out)
 
     def counts(self) -> Counts:
-        """Return the counts of files, files that could not be read or broke off, and clipped samples."""
+        """Return the counts of files, of what is left out of them, and of clipped samples."""
         return {
             "files": len(self.recordings),
             "files without label": self.without_label,
             "files that their decoder complained of": len(self._complained),
             "samples clipped": self._clipped,
-            **counted(self.left_out + Counter({BROKEN_OFF: len(self._broken)})),
+            **counted(self.left_out),
         }
 
     def _playlist(self) -> Playlist[Recording]:

@@ -15,6 +15,7 @@ import soundfile
 import soxr
 
 from stream_infomax.sources.endings import goes_on, is_cut
+from stream_infomax.sources.files import BROKEN_OFF
 from stream_infomax.sources.inventory import Entry, entry
 from stream_infomax.sources.murmur import caught, tell
 from stream_infomax.sources.playlist import FileSettings
@@ -55,6 +56,8 @@ class Recording:
     # Samples as stored, and after resampling.
     stored: int
     samples: int
+    # Whether it announces more than it holds.
+    cut: bool
     labels: Mapping[str, str]
     # For the inventory.
     key: bytes
@@ -67,13 +70,17 @@ class Recording:
 
 
 class Sound(NamedTuple):
-    """What a file holds: samples a second, channels, the largest magnitude, whether it can be sought, and samples."""
+    """What a file holds.
+
+    Samples a second, channels, the largest magnitude, whether it can be sought, samples, and whether it is cut.
+    """
 
     rate: int
     channels: int
     full_scale: float
     exact: bool
     stored: int
+    cut: bool
 
 
 def survey(root: Path, given: FileSettings, rate: int) -> Surveyed[Recording]:
@@ -89,6 +96,7 @@ def survey(root: Path, given: FileSettings, rate: int) -> Surveyed[Recording]:
         unusable=(soundfile.LibsndfileError, OSError, ValueError),
         reason=reason_of,
     )
+    found.left_out[BROKEN_OFF] += sum(recording.cut for recording in found.files)
     for recording in found.files:
         if goes_on(recording.path):
             found.left_out[LATER_PARTS] += 1
@@ -114,6 +122,7 @@ def _probe(place: Place, rate: int) -> Recording:
         sound.exact,
         stored,
         samples,
+        sound.cut,
         found,
         place.key,
         entry(place.path, found),
@@ -141,11 +150,12 @@ def measured(path: Path) -> Sound:
     tell(path, said)
     if stored < 1:
         raise ValueError(f"its header announces {announced:,} samples, and it holds none")
-    if stored != announced:
+    cut = stored != announced
+    if cut:
         log.warning("%s announces %d samples and holds %d", path, announced, stored)
-    elif is_cut(path):
+    elif cut := is_cut(path):
         log.warning("%s announces more than the %d samples that it holds", path, stored)
-    return Sound(own_rate, channels, full_scale, exact, stored)
+    return Sound(own_rate, channels, full_scale, exact, stored, cut)
 
 
 def reason_of(error: Exception) -> str:

@@ -221,9 +221,19 @@ class SeveralSource:
 
 
 class InterleavedSource(SeveralSource):
-    """Inputs that can be sought, interleaved; see SeveralSource."""
+    """Inputs that can be sought, interleaved; see SeveralSource.
+
+    Attributes
+    ----------
+    lost
+        Frames that lack rows, by reason and input.
+    """
 
     inputs: dict[str, Seekable]
+
+    def __init__(self, *, name: str = "source", **settings: Any) -> None:
+        super().__init__(name=name, **settings)
+        self.lost: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -240,7 +250,16 @@ class InterleavedSource(SeveralSource):
             if first < lengths[number]
         }
         for offset, number in enumerate(order, max(0, start)):
-            yield self._given(next(readers[number]), names[number], offset)
+            yield self._given(self._read(names[number], readers[number]), names[number], offset)
+
+    def _read(self, name: str, frames: Iterator[Frame]) -> Frame:
+        """Return the next frame of an input; where it lacks rows, it counts here, too."""
+        source: Any = self.inputs[name]
+        before: Counter[str] = Counter(getattr(source, "lost", {}))
+        frame = next(frames)
+        after: Counter[str] = Counter(getattr(source, "lost", {}))
+        self.lost.update({f"{reason} ({name})": n for reason, n in (after - before).items()})
+        return frame
 
 
 class Order:

@@ -20,7 +20,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, counted
+from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.table_columns import check_missing, shown
@@ -231,7 +231,7 @@ class TableSource:
             "files": len(self.tables),
             "files without label": self.without_label,
             "gaps in time": sum(table.runs.gaps for table in self.tables),
-            **counted(self._left_out() + self._counts + Counter({BROKEN_OFF: len(self._broken)})),
+            **counted(self._left_out() + self._counts),
         }
 
     def _left_out(self) -> Counter[str]:

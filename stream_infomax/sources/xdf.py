@@ -21,7 +21,7 @@ from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import make
 from stream_infomax.settings.types import Doc, Name, NotNegative, Positive
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import BROKEN_OFF, counted
+from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import BESIDE
 from stream_infomax.sources.playlist import FileSettings, Playlist
 from stream_infomax.sources.survey import Place, Surveyed, survey
@@ -99,7 +99,6 @@ class XdfSource:
         self.name = name
         given = self.given
         self._choice = xdf_file.Choice(given.stream, given.type, given.number, given.markers)
-        self._broken: set[str] = set()
         # Frames that lack rows, by reason, and why files were not read.
         self.lost: Counter[str] = Counter()
         self._unread: dict[str, str] = {}
@@ -167,10 +166,7 @@ class XdfSource:
 
     def counts(self) -> Counts:
         """Return the counts of files, and of what is left out of them."""
-        return {
-            "files": len(self.recordings),
-            **counted(self._left_out() + Counter({BROKEN_OFF: len(self._broken)})),
-        }
+        return {"files": len(self.recordings), **counted(self._left_out())}
 
     def _left_out(self) -> Counter[str]:
         return sum((one.left_out for one in self.recordings), self.left_out)
@@ -240,7 +236,6 @@ class XdfSource:
                 self._open = (recording.path, content.rows, content.times)
             except (ValueError, OSError) as error:
                 log.warning("%s breaks off: %s", recording.path, error)
-                self._broken.add(recording.segment)
                 self._open = (recording.path, np.empty((0, 0), np.float32), np.empty(0))
         return self._open[1], self._open[2]
 

@@ -250,3 +250,11 @@ def test_devices_at_two_sockets(tmp_path: Path) -> None:
     finally:
         source.close()
         context.destroy(linger=0)
+
+
+def test_what_files_of_an_input_lack_is_lost_under_its_name(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(1000), 1000)
+    source = several({"name": "ear", "kind": "audio", "path": str(tmp_path), "frame": 100}, tone(10, name="b"))
+    (tmp_path / "a.wav").unlink()
+    assert len(list(source.frames())) == 20
+    assert source.lost == {"files that are gone (ear)": 10}
