@@ -27,10 +27,10 @@ def record(config: Path, *, to: Path | None = None, set: Changes = (), plain: Fl
 
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.configuration.load import convert, to_builtins
+    from stream_infomax.journal.settings import JOURNAL
     from stream_infomax.run.folder import IN_PROCESS, RunFolder
     from stream_infomax.run.settings import check
     from stream_infomax.run.whole import carry_on
-    from stream_infomax.service.service import JOURNAL
     from stream_infomax.settings.printable import printable
 
     given = read(config, ("source.journal.enabled=true", "source.journal.keep=0", *set))

@@ -9,6 +9,9 @@ from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.types import Doc, NotNegativeFloat
 
+# The folder of a journal in that of its source.
+JOURNAL = "journal"
+
 
 class JournalSettings(Settings, frozen=True, kw_only=True):
     """What a live source accepts, as MCAP files in the run folder, written before it is published."""

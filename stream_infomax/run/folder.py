@@ -28,7 +28,7 @@ import tomli_w
 
 from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
-from stream_infomax.service.service import JOURNAL
+from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
 from stream_infomax.state.nesting import check_json
 from stream_infomax.state.numbered import PAGE, PAGES

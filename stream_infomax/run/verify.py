@@ -15,10 +15,10 @@ from stream_infomax.configuration.load import RECORDER, Config, ConfigError, con
 from stream_infomax.frames import wire
 from stream_infomax.frames.contracts import Pipeline, Seekable, State
 from stream_infomax.frames.frame import Frame
+from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.run.bits import first_difference
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
-from stream_infomax.service.service import JOURNAL
 from stream_infomax.sinks.store import FrameStore, holds_frames
 from stream_infomax.state.numbered import frames_behind
 

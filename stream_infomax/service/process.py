@@ -18,13 +18,14 @@ import zmq
 
 from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
 from stream_infomax.frames.ledger import Ledger
+from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, NoneReadableError, differences
 from stream_infomax.service.feeds import Feed, LiveFeed, Pace, SeekableFeed, feed_of
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop, Observer
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
-from stream_infomax.service.service import JOURNAL, Service
+from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.printable import printable

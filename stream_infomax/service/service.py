@@ -11,9 +11,6 @@ from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.transport.keys import LOCAL, Access
 from stream_infomax.transport.log import Policy
 
-# The folder of a journal in that of its source.
-JOURNAL = "journal"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
