@@ -30,7 +30,6 @@ from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
 from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
-from stream_infomax.state.nesting import check_json
 from stream_infomax.state.numbered import PAGE, PAGES
 from stream_infomax.state.private import private
 from stream_infomax.state.regular import open_regular
@@ -277,6 +276,8 @@ class RunFolder:
         try:
             with open_regular(self._record) as file:
                 content = file.read()
+            from stream_infomax.state.nesting import check_json  # brings numpy, which --help does without
+
             check_json(content)
             record = msgspec.json.decode(content, type=Record)
             if record.format != FORMAT:
