@@ -299,6 +299,8 @@ def _read_array(described: _ArrayHeader, payload: Bytes) -> Array:
             f"array {described.name!r} of shape {described.shape} and dtype {described.dtype} needs "
             f"{expected} bytes, got {size}",
         )
+    if described.dtype == "bool" and size and np.frombuffer(payload, np.uint8).max() > 1:
+        raise FrameError("dtype", f"array {described.name!r} of dtype bool has bytes other than 0 and 1")
     try:
         values = np.ndarray(described.shape, dtype, payload)
     except ValueError as error:  # no bytes, for 0 × 2^60 rows

@@ -132,6 +132,7 @@ MALFORMED = {
     "newer version": ([header(version=2, colour="red"), EIGHT], "version", "version 2; version 1 is accepted"),
     "older version": ([header(version=0), EIGHT], "version", "version 0"),
     "unknown dtype": ([described(dtype="complex64"), EIGHT], "dtype", "complex64"),
+    "bool that is neither": ([described(dtype="bool"), b"\x01\x02"], "dtype", "other than 0 and 1"),
     "object dtype": ([described(dtype="object"), EIGHT], "dtype", "object"),
     "unknown axis": ([described(axes=["space"]), EIGHT], "axes", "space"),
     "axes without shape": ([described(axes=["time", "y"]), EIGHT], "axes", "axes"),

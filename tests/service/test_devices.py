@@ -246,10 +246,12 @@ def test_a_source_that_is_killed_knows_each_device_again(context, served):
     source = served(every=10)
     device = Device(context, address(source), "ear")
     for number in range(25):
+        if number == 20:
+            source.until(lambda frames: len(frames) == 20)
+            while not list(source.folder.glob("source/checkpoint-*-at-20.safetensors")):  # a thread writes it
+                select.select([], [], [], 0.01)
         device.send(time=1e9 + number * 0.04)
     source.until(lambda frames: len(frames) == 25)
-    while not list(source.folder.glob("source/checkpoint-*-at-20.safetensors")):  # a thread may be writing it yet
-        select.select([], [], [], 0.01)
     source.process.kill()
     source.process.communicate()
     device.send(count=7)  # again
