@@ -96,7 +96,8 @@ def survey(root: Path, given: FileSettings, rate: int) -> Surveyed[Recording]:
         unusable=(soundfile.LibsndfileError, OSError, ValueError),
         reason=reason_of,
     )
-    found.left_out[BROKEN_OFF] += sum(recording.cut for recording in found.files)
+    if cut := sum(recording.cut for recording in found.files):
+        found.left_out[BROKEN_OFF] += cut
     for recording in found.files:
         if goes_on(recording.path):
             found.left_out[LATER_PARTS] += 1
