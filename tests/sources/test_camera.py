@@ -164,7 +164,8 @@ form = "grid"
 def test_a_run_goes_on_when_its_camera_ends_and_is_there_again(tmp_path):
     (tmp_path / "camera.toml").write_text(CONFIG)
     done = call("run", "camera.toml", "--plain", "--save-features", "rows.npz", folder=tmp_path)
-    assert done.code == 0, done.errors + (tmp_path / "run" / "source.log").read_text()
+    assert done.code == 3, done.errors + (tmp_path / "run" / "source.log").read_text()
+    assert "not allowed by the policy" in done.output
     assert "the camera was away" in done.output
     summary = json.loads((tmp_path / "run" / "run.json").read_text())["summary"]
     (lost,) = itertools.chain(summary["lost"].values())
