@@ -108,9 +108,7 @@ def test_leaving_out_a_voice_and_naming_another_label(finished, sounds, capsys):
 def test_what_is_missing_is_named(finished, sounds, tmp_path):
     with pytest.raises(ConfigError, match=r"'speaker'.*'tone', 'voice'"):
         probe(finished, data=sounds, target="speaker")
-    with pytest.raises(
-        ConfigError, match="the run's stage 'learner' cannot be taken over: its state: block is 32"
-    ):
+    with pytest.raises(ConfigError, match="the run's stage 'learner' cannot be taken over: its state: block is 32"):
         probe(finished, data=sounds, set=("stage.learner.block=32",))
     with pytest.raises(ConfigError, match=r"pipeline\.toml"):
         probe(tmp_path, data=sounds)
