@@ -42,9 +42,9 @@ class Meter:
             if newest.data.size:  # rows without columns are none yet
                 self.rows += newest.n_rows
         now = time.time()
-        if sent:
+        if 0 < sent <= now:  # a clock that was set back says nothing of a latency
             self._step.append(now - sent)
-        if origin:
+        if 0 < origin <= now:
             self._total.append(now - origin)
 
     def due(self) -> bool:

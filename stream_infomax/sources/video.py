@@ -144,7 +144,7 @@ class VideoSource:
             why = inventory.why_not(video.path, video.entry)
             there = repeat(None, video.rows - first) if why else pictures(video, first)
             for index, picture in enumerate(there, first):
-                if why and (video.segment, index) not in self._noted[DAMAGED]:  # each once, however often it is read
+                if why:
                     self.lost[why] += 1
                 number = offset + index - first
                 wrong = self._wrong(picture)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 from itertools import count
 
@@ -10,9 +11,13 @@ import pytest
 from helpers.brokers import NEED_BROKER, Broker
 from helpers.commands import call, child_of, ended, started
 
+from stream_infomax.service.checkpoints import newest_before
 from stream_infomax.transport.tap import FRAME, TapReader
 
 pytestmark = NEED_BROKER
+
+# An offset behind all that there are.
+LATE = 2**62
 
 CONFIG = """
 [run]
@@ -79,7 +84,10 @@ def test_a_broker_and_a_source_that_die_in_mid_stream(broker, tmp_path):
             newest = sensor.send(100)
             sensor.lose_the_broker()
             sensor.send_until(tap, newest + 1)
-            sensor.send_until(tap, sensor.send(20))  # a checkpoint knows of it
+            sensor.send_until(tap, sensor.send(20))
+        while "counter" not in newest_before(tmp_path / "run/source", LATE).lost:  # a checkpoint is to know of it
+            sensor.send()
+            select.select([], [], [], 0.01)
         os.kill(child_of(process.pid, "source.py"), signal.SIGKILL)
         assert any(line.startswith("source: running") for line in said)
         while process.poll() is None:

@@ -8,6 +8,7 @@ import pytest
 from helpers import videos
 from helpers.extras import extra
 
+from stream_infomax.service.feeds import SeekableFeed
 from stream_infomax.settings.error import SettingError
 from stream_infomax.sources.video import VideoSource
 
@@ -173,16 +174,23 @@ def test_damaged_packets_are_counted_and_nothing_moves(tmp_path, suffix, codec, 
             np.testing.assert_array_equal(rows_of(frame), rows_of(again))
 
 
+def rest_of(feed):
+    """Return all frames that a feed has yet to give."""
+    return [arrival.frame for arrival in iter(feed.receive, None)]
+
+
 def test_a_file_that_has_changed_since_it_was_surveyed_is_lost(tmp_path):
     path = videos.encode(tmp_path / "film.avi", videos.scenes(40), "mjpeg", pixels="yuvj420p")
     source = VideoSource(path)
+    feed = SeekableFeed(source, "log")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    frames = list(source.frames())
+    frames = rest_of(feed)
     assert len(frames) == 40
     assert frames[-1].end
     assert sum(source.lost.values()) == 40
     path.unlink()
-    assert all(np.isnan(rows_of(frame)).all() for frame in source.frames())
+    feed.seek(0)
+    assert all(np.isnan(rows_of(frame)).all() for frame in rest_of(feed))
     assert sum(source.lost.values()) == 40, "each is counted once"
 
 
