@@ -78,7 +78,7 @@ def mended(folder: Path, log: str) -> list[Part]:
 
 
 def _mend(path: Path, reader: PartReader) -> list[Part]:
-    """Write what is whole in an unfinished part anew, and return the parts that this gives."""
+    """Write the whole frames of an unfinished part into new parts, and return those."""
     made: list[tuple[Path, Part]] = []
     for writer in _copies(path, reader):
         part = Part(part_path(path.parent, writer.first), writer.first, 0, 0, writer.newest)
