@@ -11,30 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
-from stream_infomax.plots import head
+from stream_infomax.drawing import channels as parts
+from stream_infomax.drawing import head
+from stream_infomax.drawing.channels import ALPHA, DECIBELS, Scalp
 from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, drawable, new_figure, panel
 
 Floats = npt.NDArray[np.float64]
 MOST, COLUMNS = 64, 8
-# So many names of the 10-10 system make a head of the sensors.
-ENOUGH_OF_A_HEAD = 8
-ALPHA = (8.0, 13.0)
-# What an EEG's spectrum is shown of; decibels from its top to its bottom.
-EEG_HZ, DECIBELS = 45.0, 30.0
 # A cell is as wide as two squares of one: weights, and a spectrum.
 INCHES = 0.92
 
 
 def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) -> Figure:
     """Draw the basis (n_components, n_channels) as weights of channels, each beside its spectrum, by share."""
-    share = (basis**2).sum(1)
-    share /= share.sum() or 1.0
+    share = parts.shares(basis)
     order = np.argsort(-share, kind="stable")[:MOST]
-    # A component and its negative are the same one: its largest weight is shown as positive.
-    largest = basis[np.arange(len(basis)), np.abs(basis).argmax(1)]
-    weights = (basis * np.where(largest < 0, -1.0, 1.0)[:, None])[order]
-    places = head.positions(names)
-    is_head = sum(place is not None for place in places) >= ENOUGH_OF_A_HEAD
+    # A component and its negative are the same one.
+    weights = (basis * parts.largest_weight_up(basis)[:, None])[order]
+    is_head = parts.is_head(names)
     lines = math.ceil(len(order) / COLUMNS)
     columns = max(4, math.ceil(len(order) / lines))  # no line is much shorter than the others
     width, height, cell = 2 * INCHES * columns, 1.22 * INCHES * lines, 1.22
@@ -43,16 +37,16 @@ def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) 
     axes.set_xlim(0, 2 * columns)
     axes.set_ylim(0, cell * lines)
     corners = [(2.0 * (i % columns), cell * (lines - 1 - i // columns)) for i in range(len(order))]
-    top = min(EEG_HZ, rate / 2) if is_head else rate / 2
+    top = parts.top_of(rate, is_head)
     if is_head:
-        _heads(axes, corners, weights, places)
+        _heads(axes, corners, weights, Scalp(names))
     else:
         _bars(axes, corners, weights)
     _spectra(axes, corners, spectra[:, order], rate, top, is_head)
     for i, (x, y) in enumerate(corners):
         axes.text(x + 0.06, y + 1.13, f"{i + 1}", fontsize=7.5, weight="bold", color=INK, va="center")
         axes.text(x + 1.9, y + 1.13, f"{100 * share[order[i]]:.2g} %", fontsize=7.5, color=INK, ha="right", va="center")
-    _legend(figure, top, is_head, names, places)
+    _legend(figure, top, is_head, names)
     return figure
 
 
@@ -66,41 +60,22 @@ def _note(share: Floats, order: npt.NDArray[np.intp], is_head: bool) -> str:
     )
 
 
-def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, places: Sequence[object]) -> None:
+def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, scalp: Scalp) -> None:
     """Draw maps of the scalp; contours are solid above zero and dashed below, for those who see no colour."""
-    known = [i for i, place in enumerate(places) if place is not None]
-    points = np.array([places[i] for i in known], dtype=np.float64)
-    edge = max(1.0, float(np.hypot(*points.T).max()))
-    grid = np.linspace(-edge, edge, 61)
-    x, y = np.meshgrid(grid, grid)
-    to_grid = head.surface(points, np.c_[x.ravel(), y.ravel()])
-    outside = np.hypot(x, y) > edge
-    scale = 0.4 / edge
-    circle = 0.4 * np.exp(2j * np.pi * np.linspace(0, 1, 65))
-    nose = np.array([-0.06 + 0.395j, 0.46j, 0.06 + 0.395j])
-    outlines = []
-    for (left, low), values in zip(corners, weights, strict=True):
-        centre = complex(left + 0.52, low + 0.5)
-        image = np.ma.array((to_grid @ values[known]).reshape(x.shape), mask=outside)
-        image = image / (np.abs(image).max() or 1.0)
-        middle = centre.real, centre.imag
+    scale = 0.4 / scalp.edge
+    lines = []
+    for (left, low), values in zip(corners, np.ma.masked_invalid(scalp.maps(weights)), strict=True):
+        middle = left + 0.52, low + 0.5
         extent = (middle[0] - 0.4, middle[0] + 0.4, middle[1] - 0.4, middle[1] + 0.4)
-        axes.imshow(image, origin="lower", extent=extent, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", zorder=1)
-        if np.ptp(image):
-            across, up = middle[0] + scale * grid, middle[1] + scale * grid
+        axes.imshow(values, origin="lower", extent=extent, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", zorder=1)
+        if np.ptp(values):
+            across, up = middle[0] + scale * scalp.grid, middle[1] + scale * scalp.grid
             for levels, style in (((-0.75, -0.5, -0.25), "dashed"), ((0.25, 0.5, 0.75), "solid")):
-                if image.min() < levels[-1] and image.max() > levels[0]:
-                    axes.contour(across, up, image, levels, colors=INK, linewidths=0.4, linestyles=style)
-        lines = [centre + line for line in (circle, nose, _ear(-1), _ear(1))]
-        outlines += [np.c_[line.real, line.imag] for line in lines]
-        axes.plot(*(scale * points.T + np.array([middle]).T), ".", color=INK, markersize=0.7)
-    axes.add_collection(LineCollection(outlines, colors=INK, linewidths=0.8, zorder=3))
-
-
-def _ear(side: int) -> npt.NDArray[np.complex128]:
-    turn = np.linspace(-np.pi / 2, np.pi / 2, 15)
-    result: npt.NDArray[np.complex128] = side * (0.398 + 0.04 * np.cos(turn)) + 0.09j * np.sin(turn)
-    return result
+                if values.min() < levels[-1] and values.max() > levels[0]:
+                    axes.contour(across, up, values, levels, colors=INK, linewidths=0.4, linestyles=style)
+        lines += [np.c_[middle[0] + line.real, middle[1] + line.imag] for line in parts.outlines()]
+        axes.plot(*(scale * scalp.points.T + np.array([middle]).T), ".", color=INK, markersize=0.7)
+    axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.8, zorder=3))
 
 
 def _bars(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats) -> None:
@@ -124,20 +99,17 @@ def _spectra(
     axes: Axes, corners: Sequence[tuple[float, float]], spectra: Floats, rate: float, top: float, is_head: bool
 ) -> None:
     """Draw each spectrum in decibels below its own top, on a frame with its ticks."""
-    hertz = np.linspace(0, rate / 2, len(spectra))
-    shown = (hertz > 0) & (hertz <= top)  # without the mean
-    power = 10 * np.log10(np.maximum(spectra[shown], np.finfo(float).tiny))
-    heights = 0.84 * np.clip(1 + (power - power.max(0)) / DECIBELS, 0, 1)
-    across = 1.1 + 0.8 * hertz[shown] / top
+    hertz, heights = parts.levels(spectra, rate, top)
+    across = 1.1 + 0.8 * hertz / top
     areas, lines, frames, bands = [], [], [], []
-    for (left, low), height in zip(corners, heights.T, strict=True):
+    for (left, low), height in zip(corners, 0.84 * heights.T, strict=True):
         x, y = left + across, low + 0.08 + height
         areas.append(np.r_[np.c_[x, y], [(x[-1], low + 0.08), (x[0], low + 0.08)]])
         lines.append(np.c_[x, y])
         frames.append([(left + 1.1, low + 0.08), (left + 1.9, low + 0.08)])
         frames += [
             [(left + 1.1 + 0.8 * tick / top, low + 0.08), (left + 1.1 + 0.8 * tick / top, low + 0.05)]
-            for tick in _ticks(top)
+            for tick in parts.ticks(top)
         ]
         if is_head:
             first, last = (left + 1.1 + 0.8 * min(f, top) / top for f in ALPHA)
@@ -149,22 +121,17 @@ def _spectra(
     size = 6.0
     for left, low in corners:
         if low < 1e-9 or (left, round(low - 1.22, 6)) not in {(x, round(y, 6)) for x, y in corners}:
-            for tick in _ticks(top):
+            for tick in parts.ticks(top):
                 place = left + 1.1 + 0.8 * tick / top
                 axes.text(place, low + 0.02, f"{tick:g}", fontsize=size, color=INK, ha="center", va="top")
 
 
-def _ticks(top: float) -> list[float]:
-    step = 10.0 ** math.floor(math.log10(top))
-    step = next(step * times for times in (0.1, 0.2, 0.5, 1, 2, 5) if top / (step * times) <= 5)
-    return [step * i for i in range(int(top / step + 1e-9) + 1)]
-
-
-def _legend(figure: Figure, top: float, is_head: bool, names: Sequence[str], places: Sequence[object]) -> None:
+def _legend(figure: Figure, top: float, is_head: bool, names: Sequence[str]) -> None:
     width, _ = figure.get_size_inches()
     left = 0.3 / width
     text = [f"Spectra: 0 to {top:g} Hz without the mean, {DECIBELS:g} dB from top to bottom, each below its own top"]
     if is_head:
+        places = head.positions(names)
         unknown = [drawable(name, 12) for name, place in zip(names, places, strict=True) if place is None]
         text[0] += "; grey: the alpha band, 8 to 13 Hz."
         text.append("Maps: red and solid lines +, blue and dashed lines −; at a quarter, a half and three quarters.")

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
-from stream_infomax.plots import component_order as order
+from stream_infomax.drawing import component_order as order
+from stream_infomax.drawing.scaling import amplitudes, heavier_side_up, largest, mosaic, spread, typical
 from stream_infomax.plots.channel_weights import channels
 from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, drawable, new_figure, panel
 
@@ -73,7 +74,7 @@ def components(
         return channels(columns.T, np.asarray(spectra, dtype=np.float64), rate, names)
     # A component and its negative are the same one: all are shown with their heavier side up.
     both = np.stack([rows, columns.T])
-    both *= np.where((both[1] ** 3).sum(1) < 0, -1.0, 1.0)[:, None]
+    both *= heavier_side_up(both[1])[:, None]
     both = both.reshape(2, len(rows), *shape)
     match tuple(axes):
         case ("y", "x") | ("y", "x", "colour"):
@@ -91,14 +92,14 @@ def components(
 def _patches(both: npt.NDArray[np.float64]) -> Figure:
     n, height, width = both.shape[1:4]
     grey = both[1] if both.ndim == 4 else both[1].mean(-1)
-    chosen = order.of_patches(grey)[_spread(n, MOST_PATCHES)]
+    chosen = order.of_patches(grey)[spread(n, MOST_PATCHES)]
     side = 5.6
     high = side * _aspect(both[1][chosen])
     note = f"{_count(len(chosen), n)} of {height} × {width} pixels, from low to high frequency; each scaled to itself"
     figure = new_figure(2 * side + 0.95, high + 1.4, "What was learnt from the pictures", note)
     for i, (title, tiles) in enumerate(zip(("Filters", "Basis"), both, strict=True)):
         axes = bare(panel(figure, 0.3 + i * (side + 0.35), 0.25, side, high, title))
-        axes.imshow(_mosaic(tiles[chosen]), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+        axes.imshow(mosaic(tiles[chosen]), cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
     return figure
 
 
@@ -110,23 +111,10 @@ def _aspect(tiles: Floats) -> float:
     return aspect
 
 
-def _mosaic(tiles: Floats) -> Floats:
-    """Return tiles (n, y, x[, colour]), each scaled to ±1 (colours to 0…1), side by side on white."""
-    n, height, width, *colour = tiles.shape
-    columns = order.columns_for(n)
-    lines = math.ceil(n / columns)
-    scaled = tiles / _largest(tiles)
-    canvas = np.ones((lines * (height + 1) - 1, columns * (width + 1) - 1, *colour))
-    for i in range(n):
-        y, x = (i // columns) * (height + 1), (i % columns) * (width + 1)
-        canvas[y : y + height, x : x + width] = scaled[i] if not colour else (scaled[i] + 1) / 2
-    return canvas
-
-
 def _signals(both: Floats, rate: float) -> Figure:
     n, length = both.shape[1:]
     ordered = order.of_signals(both[0], both[1])
-    chosen = ordered[_spread(n, MOST_SIGNALS)]
+    chosen = ordered[spread(n, MOST_SIGNALS)]
     columns = order.columns_for(len(chosen))
     lines = math.ceil(len(chosen) / columns)
     side, height = 5.0, max(2.2, min(7.5, 0.62 * lines))
@@ -145,9 +133,9 @@ def _waveforms(axes: Axes, signals: Floats, columns: int) -> None:
     """Draw each signal above its amplitude spectrum, in cells of 1 × 1."""
     n, length = signals.shape
     lines = math.ceil(n / columns)
-    scaled = signals / _largest(signals)
-    spectra = _spectra(signals)
-    spectra /= _largest(spectra)
+    scaled = signals / largest(signals)
+    spectra = amplitudes(signals)
+    spectra /= largest(spectra)
     x = np.arange(n) % columns
     y = lines - 1 - np.arange(n) // columns
     across = np.linspace(0.06, 0.94, length)
@@ -170,15 +158,9 @@ def _waveforms(axes: Axes, signals: Floats, columns: int) -> None:
     axes.set_ylim(0, lines)
 
 
-def _spectra(signals: Floats) -> Floats:
-    n_fft = max(128, 4 * signals.shape[1])
-    amplitude: Floats = np.abs(np.fft.rfft(signals, n=n_fft, axis=1))
-    return amplitude
-
-
 def _bank(axes: Axes, signals: Floats, rate: float) -> None:
-    spectra = _spectra(signals)
-    spectra /= _largest(spectra)
+    spectra = amplitudes(signals)
+    spectra /= largest(spectra)
     top = rate / 2000 if rate else 0.5
     axes.imshow(
         spectra.T, origin="lower", aspect="auto", cmap="magma", extent=(0.5, len(signals) + 0.5, 0, top), vmin=0, vmax=1
@@ -189,7 +171,7 @@ def _bank(axes: Axes, signals: Floats, rate: float) -> None:
 
 def _planes(both: Floats, origin: str, bands_name: str) -> Figure:
     n, length, bands = both.shape[1:]
-    chosen = order.of_planes(both[0])[_spread(n, MOST_PLANES)]
+    chosen = order.of_planes(both[0])[spread(n, MOST_PLANES)]
     # A tile is shown with time to the right and bands upwards, at most twice as high as wide.
     cell_width, cell_height = 1.0, float(np.clip(bands / length, 0.5, 2.0))
     columns = order.columns_for(len(chosen), aspect=cell_width / cell_height)
@@ -208,7 +190,7 @@ def _planes(both: Floats, origin: str, bands_name: str) -> Figure:
 def _tiles(axes: Axes, tiles: Floats, columns: int, cell_height: float) -> None:
     lines = math.ceil(len(tiles) / columns)
     gap = 0.04
-    for i, tile in enumerate(tiles / _largest(tiles)):
+    for i, tile in enumerate(tiles / largest(tiles)):
         x, y = i % columns, lines - 1 - i // columns
         extent = (x + gap, x + 1 - gap, y * cell_height + gap, (y + 1) * cell_height - gap)
         axes.imshow(
@@ -238,7 +220,7 @@ def _matrices(both: Floats, axes_names: tuple[str, ...], names: Sequence[str]) -
     for i, (title, matrix) in enumerate(zip(("Filters", "Basis"), both[:, ordered], strict=True)):
         axes = panel(figure, 0.75 + i * (side + 0.75), 1.05, side, side, title)
         extent = (-0.5, n_features - 0.5, n + 0.5, 0.5)
-        scaled = matrix / _typical(matrix)
+        scaled = matrix / typical(matrix)
         axes.imshow(scaled, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", interpolation="nearest", extent=extent)
         if names:
             size = min(9.0, 330 / n_features)
@@ -248,25 +230,6 @@ def _matrices(both: Floats, axes_names: tuple[str, ...], names: Sequence[str]) -
         axes.set_ylabel("component, by share of the signal" if i == 0 else "", fontsize=9.5, color=INK)
     _scale(figure, 0.45, 0.35)
     return figure
-
-
-def _typical(rows: Floats) -> Floats:
-    """Return the 98th percentile of each row's magnitudes, at least half its largest; 1 where all is zero."""
-    magnitudes = np.abs(rows)
-    typical = np.maximum(np.percentile(magnitudes, 98, axis=1), magnitudes.max(1) / 2)
-    result: Floats = np.where(typical > 0, typical, 1.0)[:, None]
-    return result
-
-
-def _largest(values: Floats) -> Floats:
-    """Return the largest magnitude of each of (n, ...), kept broadcastable; 1 where all is zero."""
-    largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
-    result: Floats = np.where(largest > 0, largest, 1.0)
-    return result
-
-
-def _spread(n: int, most: int) -> npt.NDArray[np.intp]:
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.intp))
 
 
 def _count(shown: int, n: int) -> str:
