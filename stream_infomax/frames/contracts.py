@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from stream_infomax.frames import wire
 from stream_infomax.frames.basis import Basis, HasBasis
+from stream_infomax.frames.command import Command, Steered
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.ledger import Account, Accounting, rows_read
@@ -409,6 +410,18 @@ class Pipeline:
         """Let the stages that decide by a clock decide as on the way to a state: so its bits come out again."""
         for stage in self._timed:
             stage.retrace(state[stage.name])
+
+    def steered(self, action: str, stage: str = "") -> list[str]:
+        """Return the stages that can be told this; `stage` names the only one that is meant."""
+        steered = [one for one in self.stages if isinstance(one, Steered) and action in one.actions]
+        return [one.name for one in steered if stage in ("", one.name)]
+
+    def command(self, command: Command, basis: Basis | None = None) -> None:
+        """Have each stage that a command concerns carry it out, before the next frame."""
+        concerned = self.steered(command.action, command.stage)
+        for stage in self.stages:
+            if stage.name in concerned and isinstance(stage, Steered):
+                stage.command(command, basis)
 
     def bases(self) -> list[Basis]:
         """Return what the stages encode the next frame with, as far as they have a basis."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo", "thin"]
+Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo", "thin", "pause", "mark"]
 
 # What a person may have to do something about.
 GRAVE: frozenset[Happening] = frozenset({"change", "hold", "quarantine", "undo", "thin"})
@@ -20,10 +20,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     stage
         The stage's name.
     position
-        Rows that the stage had seen.
+        Rows that the stage had seen; of a mark, the offset of the frame.
     kind
         ``change`` of the stream; ``hold`` and ``resume`` of learning; ``quarantine`` of bad rows and their
-        ``release``; ``undo`` of what was learnt; ``thin`` where fewer frames are learnt from.
+        ``release``; ``undo`` of what was learnt; ``thin`` where fewer frames are learnt from; ``pause`` by a command;
+        ``mark`` that somebody set.
     text
         One plain sentence with its numbers.
     """

@@ -37,6 +37,8 @@ LETTERS: dict[Happening, str] = {
     "release": "L",
     "undo": "U",
     "thin": "T",
+    "pause": "P",
+    "mark": "M",
 }
 APART = 0.025
 # The least height of an axis of values that no share bounds, beside the values: less would show chance only.

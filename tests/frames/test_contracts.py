@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.toys import Counting, Summing
 
+from stream_infomax.frames.command import Command
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.frames.frame import Frame
 from stream_infomax.state.file import load, save
@@ -49,3 +50,26 @@ def test_states_of_other_stages_are_refused():
 def test_stages_need_different_names():
     with pytest.raises(ValueError, match=r"\['a', 'a'\]"):
         Pipeline([Summing("a"), Summing("a")])
+
+
+class Steerable(Summing):
+    actions = frozenset({"pause", "undo"})
+
+    def __init__(self, *given, **more):
+        super().__init__(*given, **more)
+        self.told = []
+
+    def command(self, command, basis):
+        self.told.append((command.action, basis))
+
+
+def test_a_command_reaches_the_stages_that_it_concerns():
+    one, other, plain = Steerable("a"), Steerable("b"), Summing("c")
+    pipeline = Pipeline([one, other, plain])
+    assert pipeline.steered("pause") == ["a", "b"]
+    assert pipeline.steered("pause", "b") == ["b"]
+    assert pipeline.steered("pause", "c") == pipeline.steered("hold") == []
+    pipeline.command(Command(id="1", action="pause"))
+    pipeline.command(Command(id="2", action="undo", stage="b"))
+    pipeline.command(Command(id="3", action="hold"))
+    assert (one.told, other.told) == ([("pause", None)], [("pause", None), ("undo", None)])
