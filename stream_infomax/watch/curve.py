@@ -20,13 +20,14 @@ class BoundedCurve:
 
     Attributes
     ----------
-    values
+    positions, values
         Evenly chosen from all that came.
     position, last
         The newest position and its value; -1 and NaN before the first.
     """
 
     def __init__(self, capacity: int = 512) -> None:
+        self.positions: list[int] = []
         self.values: list[float] = []
         self.position = -1
         self.last = math.nan
@@ -40,10 +41,11 @@ class BoundedCurve:
             return
         self.position, self.last = position, value
         if self._count % self._every == 0:
+            self.positions.append(position)
             self.values.append(value)
         self._count += 1
         if len(self.values) >= self._capacity:
-            del self.values[1::2]
+            del self.positions[1::2], self.values[1::2]
             self._every *= 2
 
 

@@ -1,0 +1,54 @@
+"""Section: what every part of the page is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from bokeh.models import Model
+
+from stream_infomax.page.watched import Watched
+
+
+class Section:
+    """A part of one viewer's page: figures of bokeh, and HTML that the page's script keeps as it is said here.
+
+    Text from outside (names, labels, events) goes through `markupsafe.escape` before it is HTML.
+
+    Parameters
+    ----------
+    watched
+        What is known of the run; the same for all viewers.
+
+    Attributes
+    ----------
+    name, title
+        The id of its element and the link to it; its heading.
+    roots
+        Its figures by the name of the element that each is put into: ``<div data-root="NAME"></div>`` in `html`.
+        Names begin with the section's name and a hyphen.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init__(self, watched: Watched) -> None:
+        self.watched = watched
+        self.roots: dict[str, Model] = {}
+
+    def html(self) -> str:
+        """Return the inside of its element below the heading, once for each viewer."""
+        raise NotImplementedError
+
+    def refresh(self) -> dict[str, str]:
+        """Push what has changed to the figures; return HTML by the id of the element whose inside it is.
+
+        Called twice a second while the viewer looks. What is the same as the last time is not sent, and in what is
+        sent only the texts and attributes that have changed are touched: nothing flickers, and focus stays.
+        """
+        return {}
+
+    def act(self, what: str, value: str) -> None:
+        """Do what the viewer asks for: ``<button data-act="NAME.WHAT" data-value="VALUE">`` was pressed.
+
+        Both are from outside. `refresh` is called right after.
+        """

@@ -1,0 +1,237 @@
+"""Watched: what the page knows of a run, in bounded memory; whoever listens tells it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.event import Event
+from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.measure import Kind
+from stream_infomax.page.growth import Growth, Moved
+from stream_infomax.page.ring import Recent, Ring
+from stream_infomax.transport.messages import Status
+from stream_infomax.watch.curve import BoundedCurve
+from stream_infomax.watch.history import Curves
+from stream_infomax.watch.kinds import FEW_FRAMES, KINDS
+from stream_infomax.watch.service_row import ServiceRow
+
+# Seconds of silence after which a service counts as silent.
+SILENT = 5.0
+# Events, learners with their bases, and named segments of a service that are kept.
+MOST_EVENTS = 256
+MOST_BASES = 64
+MOST_NAMED = 24
+
+
+class Stage(NamedTuple):
+    """A source or a stage, as the configuration describes it.
+
+    Attributes
+    ----------
+    name, kind
+        Its own; `kind` of a source, too.
+    service
+        The process that it runs in.
+    input
+        The array that it reads; empty for the source.
+    rate
+        Rows a second of what it publishes; 0 where that is not known.
+    channels, units
+        Of a row's last axis, where they have names.
+    row
+        The shape of a row that it publishes; None where the data decide.
+    """
+
+    name: str
+    kind: str
+    service: str
+    input: str = ""
+    rate: float = 0.0
+    channels: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    row: tuple[int, ...] | None = None
+
+
+class Happened(NamedTuple):
+    """Something that a person should hear of.
+
+    Attributes
+    ----------
+    service, stage
+        Where; `stage` is empty for what happened to the whole service.
+    position
+        Rows that the stage had seen, or that its service had.
+    kind
+        Of an `Event`, or ``restart``.
+    text
+        One plain sentence.
+    when
+        Wall clock when the page heard of it; 0 for what was before.
+    """
+
+    service: str
+    stage: str
+    position: int
+    kind: str
+    text: str
+    when: float = 0.0
+
+
+class Named(NamedTuple):
+    """The end of a segment: what it was named, and what its labels say."""
+
+    offset: int
+    stream: str
+    segment: str
+    labels: Mapping[str, str]
+    scores: tuple[float, ...]
+
+
+class Watched:
+    """What is known of a run, from its folder and from the taps of its services.
+
+    Attributes
+    ----------
+    title
+        What stands above.
+    services
+        Names of the processes, in the order of the data.
+    stages
+        The source, then the stages.
+    statuses, rows
+        Of each service its newest status, and its throughput; services that have said nothing are not in `statuses`.
+    curves
+        By stage, level and kind, over the whole run.
+    events
+        The newest, oldest first.
+    bases
+        The newest basis of each learner, by its key.
+    newest, named
+        Of each service its newest frame with arrays, and the last ends of segments that have labels.
+    over
+        The summary of a run that has finished, in lines for people; empty before.
+    version
+        Rises with everything that comes: who draws, draws where it has changed.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        services: Sequence[str],
+        stages: Sequence[Stage] = (),
+        *,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.title = title
+        self.services = list(services)
+        self.stages = list(stages)
+        self.statuses: dict[str, Status] = {}
+        self.rows = {name: ServiceRow() for name in services}
+        self.curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
+        self.events: deque[Happened] = deque(maxlen=MOST_EVENTS)
+        self.bases: OrderedDict[str, Basis] = OrderedDict()
+        self.newest: dict[str, Frame] = {}
+        self.named: dict[str, deque[Named]] = {}
+        self.over: list[str] = []
+        self.version = 0
+        self._now = now
+        self._heard: dict[str, float] = {}
+        self._rings: dict[str, Ring] = {}
+        self._growths: dict[str, Growth] = {}
+        self._told: deque[Event] = deque(maxlen=4 * MOST_EVENTS)
+
+    def now(self) -> float:
+        """Return the seconds of the clock that everything here is dated by."""
+        return self._now()
+
+    def silent(self, service: str) -> float:
+        """Return for how many seconds a service has said nothing, infinite where it never did; 0 below `SILENT`."""
+        seconds = self._now() - self._heard.get(service, -math.inf)
+        return seconds if seconds >= SILENT else 0.0
+
+    def moved(self, key: str) -> Moved | None:
+        """Return how far each component of a learner has moved; None where it has no basis."""
+        return self._growths[key].moved(self._now()) if key in self._growths else None
+
+    def ring(self, service: str) -> Recent | None:
+        """Return the last seconds of a service's newest array; None where nothing came."""
+        return self._rings[service].recent() if service in self._rings else None
+
+    def status(self, service: str, status: Status) -> None:
+        """Take in the status of a service."""
+        before = self.statuses.get(service)
+        self.statuses[service] = status
+        self._heard[service] = self._now()
+        row = self.rows.setdefault(service, ServiceRow())
+        restarted = before is not None and status.frames < before.frames
+        row.change("finished" if status.finished else "running", row.restarts + restarted)
+        row.update(status)
+        for measure in status.measures:
+            few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
+            curve = self.curves.setdefault(measure.curve, BoundedCurve())
+            curve.add(measure.position, math.nan if few else measure.value)
+        if restarted:
+            text = f"the service began again at frame {status.processed + 1:,}"
+            self._happened(Happened(service, "", self.position(service), "restart", text, time.time()))
+        for event in status.events:
+            self.event(service, event, time.time())
+        self.version += 1
+
+    def event(self, service: str, event: Event, when: float = 0.0) -> None:
+        """Take in an event of a stage; one that is known is passed over."""
+        if event not in self._told:  # after a restart some come a second time
+            self._told.append(event)
+            self._happened(Happened(service, event.stage, event.position, event.kind, event.text, when))
+
+    def history(self, curves: Curves) -> None:
+        """Take in how the run went so far."""
+        for name, columns in curves.items():
+            curve = self.curves.setdefault(name, BoundedCurve())
+            for position, value in zip(columns["position"], columns["value"], strict=True):
+                few = KINDS[name[2]].is_share and position < FEW_FRAMES
+                curve.add(int(position), math.nan if few else value)
+        self.version += 1
+
+    def basis(self, basis: Basis, ago: float = 0.0) -> None:
+        """Take in a basis, which came so many seconds ago; those of one learner in their order."""
+        if basis.key not in self._growths and len(self._growths) >= MOST_BASES:
+            oldest, _ = self.bases.popitem(last=False)
+            del self._growths[oldest]
+        if self._growths.setdefault(basis.key, Growth()).add(basis, self._now() - ago):
+            self.bases[basis.key] = basis
+            self.bases.move_to_end(basis.key)
+            self.version += 1
+
+    def frame(self, service: str, frame: Frame) -> None:
+        """Take in a frame of a service, of which some may be left out."""
+        self._heard[service] = self._now()
+        if not frame.arrays:
+            return
+        self.newest[service] = frame
+        self._rings.setdefault(service, Ring()).add(frame, self._now())
+        if frame.labels and (frame.last or frame.end):
+            array = list(frame.arrays.values())[-1]
+            rows = array.rows()
+            scores = tuple(np.asarray(rows[-1, :64], float).tolist()) if len(rows) else ()
+            named = self.named.setdefault(service, deque(maxlen=MOST_NAMED))
+            if not named or named[-1].offset < frame.offset:
+                named.append(Named(frame.offset, frame.stream, frame.segment, dict(frame.labels), scores))
+        self.version += 1
+
+    def position(self, service: str) -> int:
+        """Return how many rows the stages of a service have seen, as far as their measures tell."""
+        own = {stage.name for stage in self.stages if stage.service == service}
+        return max(
+            (c.position for name, c in self.curves.items() if name[0] in own and KINDS[name[2]].over == "rows"),
+            default=0,
+        )
+
+    def _happened(self, happened: Happened) -> None:
+        self.events.append(happened)

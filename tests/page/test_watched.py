@@ -1,0 +1,181 @@
+"""Watched: what is known of a run stays bounded, and says what is missing."""
+
+import msgspec
+import numpy as np
+import pytest
+from helpers.wire import status
+
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.event import Event
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.measure import Measure
+from stream_infomax.page import growth, ring
+from stream_infomax.page.watched import SILENT, Stage, Watched
+
+
+class Clock:
+    def __init__(self):
+        self.time = 100.0
+
+    def __call__(self):
+        return self.time
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def watched(clock):
+    stages = [Stage("source", "audio", "source"), Stage("learner", "learner", "learner", "source")]
+    return Watched("run", ["source", "learner"], stages, now=clock)
+
+
+def frame(offset, rows=4, *, stream="a", rate=8.0, time=None, end=False, name="source", columns=2, labels=None):
+    data = np.full((rows, columns), offset, np.float32)
+    return Frame(
+        stream=stream,
+        offset=offset,
+        arrays={name: Array(data, ("time", "channel"))},
+        rate=rate,
+        time=offset * rows / rate if time is None and rate else time or 0.0,
+        end=end,
+        last=end or bool(labels),
+        labels=labels or {},
+    )
+
+
+def basis(version, components, offset=0, encoder="e", stage="learner"):
+    components = np.asarray(components, np.float32)
+    ones = np.ones(len(components), np.float32)
+    return Basis(
+        stage=stage, encoder=encoder, version=version, offset=offset, output="potential", amplitude=1.0,
+        mean=np.zeros(components.shape[1]), components=components, mixing=components.T.copy(), beta=ones, bias=ones,
+    )  # fmt: skip
+
+
+def test_a_service_is_silent_until_it_says_something_and_when_it_stops_to(watched, clock):
+    assert watched.silent("learner") > SILENT
+    watched.status("learner", status(0))
+    assert watched.silent("learner") == 0
+    clock.time += SILENT - 0.1
+    assert watched.silent("learner") == 0
+    clock.time += 0.2
+    assert watched.silent("learner") == pytest.approx(SILENT + 0.1)
+
+
+def test_a_curve_goes_on_where_the_history_ends(watched):
+    columns = {"seconds": [1.0, 2.0], "position": [10.0, 20.0], "value": [3.0, 2.0]}
+    watched.history({("learner", "", "objective"): columns})
+    known, new = Measure("learner", "", "objective", 2.0, 20), Measure("learner", "", "objective", 1.0, 30)
+    for measure in (known, new):
+        watched.status("learner", status(0, measures=[measure]))
+    curve = watched.curves["learner", "", "objective"]
+    assert (curve.positions, curve.values) == ([10, 20, 30], [3, 2, 1])
+
+
+def test_a_process_that_counts_from_the_start_again_was_restarted(watched):
+    watched.status("learner", status(49, frames=50))
+    watched.status("learner", status(40, frames=1))
+    assert watched.rows["learner"].restarts == 1
+    (told,) = watched.events
+    assert (told.service, told.kind) == ("learner", "restart")
+    assert "frame 41" in told.text
+
+
+def test_an_event_that_comes_again_is_told_once(watched):
+    event = Event(stage="learner", position=7, kind="hold", text="held")
+    for _ in range(3):
+        watched.status("learner", status(0, events=[event]))
+    assert [(one.stage, one.position, one.kind) for one in watched.events] == [("learner", 7, "hold")]
+
+
+def test_a_ring_holds_five_seconds_and_marks_what_is_missing(watched):
+    for offset in (*range(20), 22, 23):  # half a second each
+        watched.frame("source", frame(offset))
+    held = watched.ring("source")
+    assert held.rows.shape[1] == 2
+    assert len(held.rows) == len(held.offsets) == len(held.seconds)
+    assert np.isfinite(held.rows[:, 0]).sum() == pytest.approx(ring.SECONDS * held.rate, abs=4)
+    (gap,) = np.flatnonzero(np.isnan(held.rows[:, 0]))
+    assert list(held.offsets[gap - 1 : gap + 2]) == [19, 20, 22]
+    assert held.seconds[-1] == pytest.approx(24 * 0.5 - 1 / held.rate)
+    assert (np.diff(held.seconds) > 0).all()
+
+
+def test_a_ring_is_bounded_in_bytes_however_large_a_frame_is():
+    held = ring.Ring(most_bytes=1000)
+    for offset in range(5):
+        held.add(frame(offset, rows=500, columns=3, rate=1.0), now=0.0)
+    assert 0 < held.recent().rows.nbytes <= 2000
+
+
+def test_a_ring_keeps_to_one_stream_until_that_ends(watched):
+    for offset in range(6):
+        watched.frame("source", frame(offset, stream="ab"[offset % 2], end=offset >= 4))
+    assert watched.ring("source").stream == "b"
+    watched.frame("source", frame(6, stream="c"))
+    assert watched.ring("source").stream == "c"
+
+
+def test_frames_without_a_rate_are_held_for_a_while(watched, clock):
+    for offset in range(9):
+        watched.frame("source", frame(offset, rows=1, rate=0.0, time=0.0))
+        clock.time += 1
+    assert 4 <= np.isfinite(watched.ring("source").rows[:, 0]).sum() <= 6
+
+
+def test_frames_that_come_again_after_a_restart_are_held_once(watched):
+    for offset in (0, 1, 2, 1, 2, 3):
+        watched.frame("source", frame(offset))
+    assert list(watched.ring("source").offsets[::4]) == [0, 1, 2, 3]
+
+
+def test_ends_of_segments_with_labels_are_kept_newest_last(watched):
+    for offset in range(40):
+        watched.frame("classifier", frame(offset, labels={"word": f"<{offset}>"}))
+    named = watched.named["classifier"]
+    assert len(named) == 24
+    assert named[-1].labels == {"word": "<39>"}
+    assert named[-1].scores == (39.0, 39.0)
+
+
+def test_components_that_turn_are_the_same_and_those_that_jump_are_born(watched, clock):
+    watched.basis(basis("one", [[1, 0], [0, 1]]))
+    clock.time += 60
+    watched.basis(basis("two", [[1, 1], [0, 1]], offset=5))
+    moved = watched.moved("learner")
+    assert moved.born_version == ["one", "one"]
+    np.testing.assert_allclose(moved.from_first, [np.sqrt(0.5), 1])
+    watched.basis(basis("three", [[1, 1], [5, 0]], offset=9))
+    moved = watched.moved("learner")
+    assert moved.born_version == ["one", "three"]
+    assert list(moved.born_offset) == [0, 9]
+    np.testing.assert_allclose(moved.from_first, [np.sqrt(0.5), 1])
+
+
+def test_an_hour_ago_is_an_hour_ago(watched, clock):
+    for minute in range(0, 130, 5):
+        angle = np.radians(minute)  # a degree a minute
+        watched.basis(basis(str(minute), [[np.cos(angle), np.sin(angle)]]))
+        clock.time += 300
+    moved = watched.moved("learner")
+    assert growth.HOUR <= moved.seconds <= growth.HOUR + growth.EVERY
+    assert moved.from_hour[0] == pytest.approx(np.cos(np.radians(60 - 5)), abs=0.05)
+
+
+def test_another_encoder_begins_again(watched):
+    watched.basis(basis("one", [[1, 0]]))
+    watched.basis(basis("two", [[1, 1]], offset=3, encoder="f"))
+    assert watched.moved("learner").born_version == ["two"]
+    assert watched.moved("nobody") is None
+
+
+def test_learners_of_many_streams_stay_bounded(watched):
+    for number in range(100):
+        one = msgspec.structs.replace(basis("v", [[1.0, number]]), stream=f"s{number}")
+        watched.basis(one)
+    assert len(watched.bases) == 64
+    assert "learner/s99" in watched.bases
+    assert watched.moved("learner/s0") is None
