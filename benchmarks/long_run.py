@@ -32,6 +32,7 @@ from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import quantile
 from stream_infomax.stages.learner import LearnerStage
+from stream_infomax.transport.observer import Observer
 
 K, ROWS, RATE = 16, 256, 50.0
 CYCLE = 1_000_000  # rows
@@ -128,10 +129,8 @@ class World:
         return {}
 
 
-class Watcher:
+class Watcher(Observer):
     """The observer of the loop: measures at marks, and sends the offsets elsewhere."""
-
-    sockets: Sequence[Any] = ()
 
     def __init__(self, world: World, stage: LearnerStage, marks: int, told: Callable[[int, int], None]) -> None:
         self.world, self.stage, self.told = world, stage, told
@@ -183,15 +182,6 @@ class Watcher:
             "rows a second": n_frames * ROWS / seconds,
         }
 
-    def basis(self, basis: Any) -> None:
-        pass
-
-    def status(self, status: Any) -> None:
-        pass
-
-    def attend(self) -> None:
-        pass
-
 
 def foreign(product: np.ndarray) -> float:
     """Return the mean share of an output's power that is not of its own source."""
@@ -236,7 +226,7 @@ def go(
     )
     with (
         closing(Signals()) as signals,
-        opened(service, FromSource(world), Pipeline([stage]), (), signals, observer=watcher) as loop,
+        opened(service, FromSource(world), Pipeline([stage]), (), signals, beside=[watcher]) as loop,
     ):
         watcher.feed = loop.feed
         loop.run()

@@ -39,6 +39,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Of the spikes, where they are drawn.
     stream
         The one stream that it is of; empty where the learner serves all.
+    axes, shape
+        The geometry of one row of its input: names and lengths of its axes; empty where that is not known.
     """
 
     stage: str
@@ -55,6 +57,8 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     bias: Floats
     seed: int | None = None
     stream: str = ""
+    axes: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:

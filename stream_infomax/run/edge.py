@@ -51,8 +51,7 @@ def work(path: Path, changes: list[str]) -> int:
         tap = service_of(config, config.services()[-1]).tap
 
         def loop(signals: Signals) -> bool:
-            with whole(config, folder, signals) as made:
-                made.observer = Told(made.observer, manager)
+            with whole(config, folder, signals, Told(manager)) as made:
                 print(f"READY {config.source.name} {tap}", flush=True)
                 manager.change(IN_PROCESS, "running")
                 try:

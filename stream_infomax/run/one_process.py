@@ -3,47 +3,36 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, sink_of, source_of, take_over
 from stream_infomax.configuration.load import Config, ConfigError
-from stream_infomax.frames.basis import Basis
-from stream_infomax.frames.contracts import Output
 from stream_infomax.learning.kernels import compile_used
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.service.loop import Loop, Observer
+from stream_infomax.service.loop import Loop
+from stream_infomax.service.parent import belong_to
 from stream_infomax.service.process import FromSource, opened
 from stream_infomax.service.signals import Signals
 from stream_infomax.transport.messages import Status
+from stream_infomax.transport.observer import Observer
 
 if TYPE_CHECKING:
     from stream_infomax.watch.monitor import Monitor
 
 
-class _Observer:
-    """The monitor of a run as the observer of its loop."""
-
-    sockets: Sequence[Any] = ()
+class _Shown(Observer):
+    """The monitor of a run as an observer of its loop."""
 
     def __init__(self, watch: Monitor) -> None:
         self._watch = watch
-
-    def frame(self, output: Output) -> None:
-        """Nothing is shown of a single frame."""
-
-    def basis(self, basis: Basis) -> None:
-        """Nothing is shown of a basis."""
 
     def status(self, status: Status) -> None:
         """Show how it stands."""
         self._watch.update(IN_PROCESS, status)
         self._watch.refresh()
-
-    def attend(self) -> None:
-        """Nobody asks for anything."""
 
 
 def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
@@ -65,7 +54,7 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     with ExitStack() as stack:
         signals = stack.enter_context(closing(Signals()))
         try:
-            loop = stack.enter_context(whole(config, folder, signals, _Observer(watch)))
+            loop = stack.enter_context(whole(config, folder, signals, _Shown(watch)))
         except (ValueError, OSError) as error:
             raise ConfigError(str(error)) from error
         watch.change(IN_PROCESS, "running", 0)
@@ -79,18 +68,19 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
 
 
 @contextmanager
-def whole(config: Config, folder: RunFolder, signals: Signals, observer: Observer | None = None) -> Iterator[Loop]:
+def whole(config: Config, folder: RunFolder, signals: Signals, *beside: Observer) -> Iterator[Loop]:
     """Give the loop over source, stages and sinks, set to the newest checkpoint.
 
     Parameters
     ----------
-    observer
-        Who watches; None: the tap of the last stage.
+    beside
+        Who watches beside the tap, which is that of the last service.
     """
     pipeline = pipeline_of(config)
     last = service_of(config, config.services()[-1])
     source = service_of(config, config.source.name)
     service = replace(source, name=IN_PROCESS, outlet="", tap=last.tap, readers=(), folder=folder.path / IN_PROCESS)
+    belong_to(folder.id)
     compile_used()
     with opened(
         service,
@@ -98,7 +88,7 @@ def whole(config: Config, folder: RunFolder, signals: Signals, observer: Observe
         pipeline,
         [sink_of(config, name) for name in config.sinks()],
         signals,
-        observer=observer,
+        beside=beside,
         start=lambda: take_over(config, pipeline),
     ) as loop:
         gc.collect()

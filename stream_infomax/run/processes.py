@@ -14,7 +14,7 @@ from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.program import Program, module, script, start
 from stream_infomax.run.settings import RunError, service_script
 from stream_infomax.run.supervisor import ServiceError, Supervisor
-from stream_infomax.run.taps import Taps
+from stream_infomax.run.taps import Taps, taps_of
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.monitor import Monitor
@@ -82,11 +82,9 @@ async def _supervise(config: Config, folder: RunFolder, watch: Monitor) -> bool:
             watch.refresh()
             await asyncio.sleep(REFRESH)
 
-    names = [*config.services(), *config.sinks()]
-    addresses = {name: config.addresses(name)[1] for name in names}
-    with Taps(addresses, folder.id, on_status, access_of(config).keys) as taps:
+    with Taps(addresses := taps_of(config, in_process=False), folder.id, on_status, access_of(config).keys) as taps:
         try:
-            finished = await supervisor.run(refresh(), *(taps.listen(name) for name in names))
+            finished = await supervisor.run(refresh(), *(taps.listen(name) for name in addresses))
         finally:
             await taps.last()
     if supervisor.killed:

@@ -12,8 +12,8 @@ import msgspec
 from stream_infomax.configuration.compose import access_of
 from stream_infomax.configuration.load import Config, convert
 from stream_infomax.frames.ledger import Balance
-from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.run.taps import Taps
+from stream_infomax.run.folder import RunFolder
+from stream_infomax.run.taps import Taps, taps_of
 from stream_infomax.service.checkpoints import read
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import CHECKPOINT, numbered
@@ -63,12 +63,12 @@ def standing(folder: RunFolder) -> tuple[bool, dict[str, Standing]]:
     """
     record = folder.record
     config = convert(record.config, str(folder.path / "run.json"))
-    names = [IN_PROCESS] if record.in_process else [*config.services(), *config.sinks()]
+    taps = taps_of(config, in_process=record.in_process)
     going_on = _is_held(folder)
     heard: Mapping[str, Status] = {}
-    if going_on and not record.in_process:
-        heard = asyncio.run(_hear(config, record.id, names))
-    return going_on, {name: _of(heard[name]) if name in heard else _saved(folder, name) for name in names}
+    if going_on:
+        heard = asyncio.run(_hear(config, record.id, taps))
+    return going_on, {name: _of(heard[name]) if name in heard else _saved(folder, name) for name in taps}
 
 
 def _is_held(folder: RunFolder) -> bool:
@@ -86,19 +86,18 @@ def _is_held(folder: RunFolder) -> bool:
     return False
 
 
-async def _hear(config: Config, run: str, names: list[str]) -> dict[str, Status]:
+async def _hear(config: Config, run: str, addresses: Mapping[str, str]) -> dict[str, Status]:
     """Return the newest status of each service that says something in time."""
     heard: dict[str, Status] = {}
     every = asyncio.Event()
 
     def take(name: str, status: Status) -> None:
         heard[name] = status
-        if len(heard) == len(names):
+        if len(heard) == len(addresses):
             every.set()
 
-    addresses = {name: config.addresses(name)[1] for name in names}
     with Taps(addresses, run, take, access_of(config).keys) as taps:
-        tasks = [asyncio.create_task(taps.listen(name)) for name in names]
+        tasks = [asyncio.create_task(taps.listen(name)) for name in addresses]
         try:
             async with asyncio.timeout(PATIENCE):
                 await every.wait()

@@ -12,6 +12,8 @@ from types import TracebackType
 import zmq
 import zmq.asyncio
 
+from stream_infomax.configuration.load import Config
+from stream_infomax.run.folder import IN_PROCESS
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.keys import Keys
 from stream_infomax.transport.messages import Status, decode_status
@@ -22,6 +24,13 @@ from stream_infomax.transport.tap import STATUS
 LAST_STATUS = 0.2
 # A status is small; whoever sends more is cut off.
 MAX_BYTES = 1 << 20
+
+
+def taps_of(config: Config, *, in_process: bool) -> dict[str, str]:
+    """Return the addresses of the taps of a run, by the names of those that publish there."""
+    if in_process:
+        return {IN_PROCESS: config.addresses(config.services()[-1])[1]}
+    return {name: config.addresses(name)[1] for name in (*config.services(), *config.sinks())}
 
 
 class Taps:

@@ -6,11 +6,10 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import zmq
 
-from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Arrival, Counts, Held, Mark, Output, Pipeline, Sink
 from stream_infomax.frames.ledger import BEFORE, OTHERS, Ledger
 from stream_infomax.service.bases import Bases
@@ -22,36 +21,12 @@ from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import Meter, plain_counts
 from stream_infomax.transport.messages import MAX_EVENTS, Status
+from stream_infomax.transport.observer import Observer
 
 # Seconds that a finished reader waits for upstream to confirm its last commit. Upstream may be gone for good.
 FAREWELL = 5.0
 # Frames after which a busy loop looks at what its sinks are asked; it must be small beside a reader's credit.
 FRAMES_A_TURN = 8
-
-
-class Observer(Protocol):
-    """Who watches a loop and changes nothing: a tap, or the screen."""
-
-    @property
-    def sockets(self) -> Sequence[Any]:
-        """What becomes readable when `attend` has something to do."""
-        ...
-
-    def frame(self, output: Output) -> None:
-        """Take in a frame that is done."""
-        ...
-
-    def basis(self, basis: Basis) -> None:
-        """Take in with what the next frames will be encoded; called before they are."""
-        ...
-
-    def status(self, status: Status) -> None:
-        """Take in how the loop is; called a few times a second."""
-        ...
-
-    def attend(self) -> None:
-        """Answer whoever asks for something."""
-        ...
 
 
 class Loop:
@@ -69,7 +44,7 @@ class Loop:
         Where the frames end.
     checkpoints
         Where state and position are saved together.
-    observer
+    observers
         Who watches.
     signals
         What asks to stop.
@@ -86,7 +61,7 @@ class Loop:
         stages: Pipeline,
         sinks: Sequence[Sink],
         checkpoints: Checkpoints,
-        observer: Observer,
+        observers: Sequence[Observer],
         signals: Signals,
         saved: Checkpoint | None,
         ledger: Ledger,
@@ -96,7 +71,7 @@ class Loop:
         self.stages = stages
         self.sinks = sinks
         self.saving = Saving(checkpoints)
-        self.observer = observer
+        self.observers = observers
         self.signals = signals
         self.ledger = ledger
         self.meter = Meter()
@@ -108,7 +83,8 @@ class Loop:
         self.bases = Bases(service.folder)
         self.deadline = time.monotonic() + FAREWELL
         self._asking = {socket for sink in sinks for socket in sink.sockets}
-        always = [*self._asking, *observer.sockets, signals.wakeup.fileno(), self.saving.bell.fileno()]
+        self._watching = {socket for observer in observers for socket in observer.sockets}
+        always = [*self._asking, *self._watching, signals.wakeup.fileno(), self.saving.bell.fileno()]
         self._blocked = _poller(always)
         self._busy = _poller([*always, *feed.sockets])
         self.announce(self.newest + 1)
@@ -180,6 +156,9 @@ class Loop:
     def step(self, arrival: Arrival) -> None:
         """Make the output frame of a frame, and hand it on."""
         frame = arrival.frame
+        arrived = Output(frame, self.feed.log_id, arrival.origin)
+        for observer in self.observers:
+            observer.input(arrived)
         try:
             output = Output(self.stages.process(frame), self.feed.log_id, arrival.origin)
             if output.frame.offset != frame.offset:
@@ -192,16 +171,18 @@ class Loop:
             raise ValueError(f"frame {frame.offset} of stream {frame.stream!r}: {error}") from error
         self.newest = frame.offset
         self.ledger.input.process(frame.stream)
-        self.observer.frame(output)
+        for observer in self.observers:
+            observer.frame(output)
         self.announce(frame.offset + 1)
         self.meter.count(output.frame, arrival.sent, arrival.origin)
         self.since += 1
         self.keep_up()
 
     def announce(self, offset: int) -> None:
-        """Tell the observer where the frames from `offset` on are encoded otherwise than those before."""
+        """Tell the observers where the frames from `offset` on are encoded otherwise than those before."""
         for basis in self.bases.follow(self.stages.bases(), offset):
-            self.observer.basis(basis)
+            for observer in self.observers:
+                observer.basis(basis)
 
     def attend(self) -> None:
         """Let the sinks answer whoever asks for something."""
@@ -278,31 +259,38 @@ class Loop:
         return {sink.name: counts for sink in self.sinks if (counts := sink.counts())}
 
     def report(self) -> None:
-        """Tell the observer how it stands."""
-        self.observer.attend()
+        """Tell the observers how it stands."""
+        for observer in self.observers:
+            observer.attend()
+        status = self.status()
+        for observer in self.observers:
+            observer.status(status)
+
+    def status(self) -> Status:
+        """Return how it stands."""
         held = _together([sink.held() for sink in self.sinks])
-        self.observer.status(
-            Status(
-                name=self.service.name,
-                run=run_id(),
-                log=self.feed.log_id,
-                processed=self.feed.next - 1,
-                newest=self.feed.next - 1 if self.finished else self.newest,
-                committed=dict(held.committed),
-                finished=self.finished,
-                log_frames=held.frames,
-                log_bytes=held.bytes,
-                log_fill=held.fill,
-                dropped=held.dropped,
-                lost=dict(self.feed.lost),
-                refused=dict(self.service.access.refusals() + Counter(held.refused) + Counter(self.feed.refusals())),
-                expected=self.feed.expected,
-                ledger=[balance.folded() for balance in self.ledger.balances()],
-                measures=self.stages.measures(),
-                counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),
-                events=self.stages.events()[-MAX_EVENTS:],
-                **self.meter.read()._asdict(),
-            )
+        return Status(
+            name=self.service.name,
+            run=run_id(),
+            log=self.feed.log_id,
+            processed=self.feed.next - 1,
+            newest=self.feed.next - 1 if self.finished else self.newest,
+            committed=dict(held.committed),
+            finished=self.finished,
+            log_frames=held.frames,
+            log_bytes=held.bytes,
+            log_fill=held.fill,
+            dropped=held.dropped,
+            lost=dict(self.feed.lost),
+            refused=dict(self.service.access.refusals() + Counter(held.refused) + Counter(self.feed.refusals())),
+            expected=self.feed.expected,
+            ledger=[balance.folded() for balance in self.ledger.balances()],
+            measures=self.stages.measures(),
+            counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),
+            events=self.stages.events()[-MAX_EVENTS:],
+            checkpoint=self.saving.last,
+            last_checkpoint=self.saving.at,
+            **self.meter.read()._asdict(),
         )
 
     def wait(self) -> bool:
@@ -318,8 +306,9 @@ class Loop:
                 self.feed.receive()  # that the last commit has arrived, or a refusal
             self.feed.attend(ready)
         self.stages.rest(time.perf_counter() - begin)
-        if any(socket in ready for socket in self.observer.sockets):
-            self.observer.attend()
+        if not self._watching.isdisjoint(ready):
+            for observer in self.observers:
+                observer.attend()
         return not self._asking.isdisjoint(ready)
 
 

@@ -22,7 +22,7 @@ from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, NoneReadableError, differences
 from stream_infomax.service.feeds import Feed, LiveFeed, Pace, SeekableFeed, feed_of
 from stream_infomax.service.late_labels import LateLabels
-from stream_infomax.service.loop import Loop, Observer
+from stream_infomax.service.loop import Loop
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
 from stream_infomax.service.service import Service
@@ -32,6 +32,7 @@ from stream_infomax.settings.printable import printable
 from stream_infomax.state.error import StateFileError, fitting
 from stream_infomax.state.private import private
 from stream_infomax.transport.inlet import Inlet
+from stream_infomax.transport.observer import Observer
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
 
@@ -161,15 +162,15 @@ def opened(
     sinks: Sequence[Sink],
     signals: Signals,
     *,
-    observer: Observer | None = None,
+    beside: Sequence[Observer] = (),
     start: Callable[[], None] | None = None,
 ) -> Iterator[Loop]:
     """Set everything to what the newest checkpoint says, open the sockets, and give the loop.
 
     Parameters
     ----------
-    observer
-        Who watches instead of the service's tap.
+    beside
+        Who watches beside the service's tap.
 
     Raises
     ------
@@ -200,9 +201,11 @@ def opened(
                 feed.committed = published.log.settled
             reserved.callback(published.outlet.release)
             ends.insert(0, published)
-        if observer is None:
+        observers = [*beside]
+        if service.tap:
             tap = Tap(context, service.tap, service.access)
             reserved.callback(tap.release)
+            observers.insert(0, tap)
         ledger = Ledger(service.name, stages.stages, ends)
         if saved is not None:
             ledger.restore(saved.ledger)
@@ -215,7 +218,7 @@ def opened(
             if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
                 feed.pass_over(max((sink.next for sink in ends), default=0))
         ledger.begin()
-        loop = Loop(service, feed, stages, ends, checkpoints, observer or tap, signals, saved, ledger)
+        loop = Loop(service, feed, stages, ends, checkpoints, observers, signals, saved, ledger)
         stack.callback(loop.close)
         further = min((sink.next for sink in ends), default=0)
         if saved is not None and not stages.stages and further > feed.next:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -21,6 +22,9 @@ class Saving:
     ----------
     bell
         Becomes readable when one has been written, or could not be.
+    last, at
+        The offset of the newest one that was written, and when, in seconds of the wall clock; -1 and 0 before the
+        first of this process.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -29,6 +33,7 @@ class Saving:
         self.bell.setblocking(False)
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._under_way: Future[None] | None = None
+        self.last, self.at = -1, 0.0
 
     @property
     def busy(self) -> bool:
@@ -67,5 +72,6 @@ class Saving:
         try:
             first()
             self.checkpoints.save(checkpoint)
+            self.last, self.at = checkpoint.processed, time.time()
         finally:
             self._rope.send(b"\0")

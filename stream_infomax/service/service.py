@@ -21,7 +21,8 @@ class Service:
     name
         Its name: what it reads under, and the first word after READY.
     outlet, tap
-        The addresses to bind; an empty outlet for a service that publishes nothing and has other sinks.
+        The addresses to bind; an empty outlet for a service that publishes nothing and has other sinks, an empty tap
+        where nobody watches.
     labels
         The address where labels of a live source come to; empty: none come.
     folder

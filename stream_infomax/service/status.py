@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from stream_infomax.frames.buckets import Buckets, Histogram
 from stream_infomax.frames.contracts import Counts
 from stream_infomax.frames.frame import Frame
 
@@ -14,7 +15,10 @@ INTERVAL, LONGEST = 0.25, 0.3
 
 
 class Metered(NamedTuple):
-    """Frames and rows so far, and latencies in seconds: since the step before sent a frame, since the source had it."""
+    """Frames and rows so far, and latencies in seconds: since the step before sent a frame, since the source had it.
+
+    `started` and `last_frame` are wall clock, 0 where there is no frame yet.
+    """
 
     frames: int
     rows: int
@@ -22,6 +26,10 @@ class Metered(NamedTuple):
     step_p99: float | None
     total_p50: float | None
     total_p99: float | None
+    step_seconds: Buckets
+    latency_seconds: Buckets
+    started: float
+    last_frame: float
 
 
 class Meter:
@@ -30,6 +38,9 @@ class Meter:
     def __init__(self) -> None:
         self.frames = 0
         self.rows = 0
+        self._started = time.time()
+        self._last_frame = 0.0
+        self._steps, self._latencies = Histogram(), Histogram()
         self._since = time.monotonic() - LONGEST
         self._step: list[float] = []
         self._total: list[float] = []
@@ -41,11 +52,13 @@ class Meter:
             newest = list(frame.arrays.values())[-1]
             if newest.data.size:  # rows without columns are none yet
                 self.rows += newest.n_rows
-        now = time.time()
+        self._last_frame = now = time.time()
         if 0 < sent <= now:  # a clock that was set back says nothing of a latency
             self._step.append(now - sent)
+            self._steps.add(now - sent)
         if 0 < origin <= now:
             self._total.append(now - origin)
+            self._latencies.add(now - origin)
 
     def due(self) -> bool:
         """Whether it is time for a status, whatever else there is to do."""
@@ -61,7 +74,13 @@ class Meter:
 
     def read(self) -> Metered:
         """Return counts since the start and latencies since the last look, and start over."""
-        found = Metered(self.frames, self.rows, *_quantiles(self._step), *_quantiles(self._total))
+        found = Metered(
+            *(self.frames, self.rows, *_quantiles(self._step), *_quantiles(self._total)),
+            step_seconds=self._steps.read(),
+            latency_seconds=self._latencies.read(),
+            started=self._started,
+            last_frame=self._last_frame,
+        )
         self._step.clear()
         self._total.clear()
         self._since = time.monotonic()

@@ -414,6 +414,8 @@ class LearnerStage(Accounting):
             bias=learner.bias_,
             seed=learner.seed_,
             stream=self.stream,
+            axes=self.row_axes,
+            shape=self.row_shape,
         )
 
     def measures(self) -> list[Measure]:

@@ -19,6 +19,7 @@ from stream_infomax.transport.messages import Name, Offset
 
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
 Version = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{12})?$")]
+Axes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=16)], ...], msgspec.Meta(max_length=8)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=1 << 20)]
 
 
@@ -34,18 +35,21 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     n_features: Size
     n_components: Size
     stream: Text = ""
+    axes: Axes = ()
+    shape: Annotated[tuple[Size, ...], msgspec.Meta(max_length=8)] = ()
 
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Head)
 _PLAIN = ("stage", "encoder", "version", "previous", "offset", "output", "amplitude", "seed")
+_OPTIONAL = ("stream", "axes", "shape")
 _ARRAYS = ("mean", "components", "mixing", "beta", "bias")
 
 
 def encode(basis: Basis) -> list[bytes]:
     """Return the bytes of a basis: a head and five payloads."""
     n_components, n_features = basis.components.shape
-    plain = {name: getattr(basis, name) for name in _PLAIN} | ({"stream": basis.stream} if basis.stream else {})
+    plain = {name: getattr(basis, name) for name in (*_PLAIN, *(name for name in _OPTIONAL if getattr(basis, name)))}
     head = _encoder.encode({**plain, "n_features": n_features, "n_components": n_components})
     return [head, *(getattr(basis, name).tobytes() for name in _ARRAYS)]
 
@@ -67,6 +71,8 @@ def decode(parts: Sequence[bytes]) -> Basis:
         raise FrameError("header", f"not the head of a basis: {error}") from error
     if not math.isfinite(head.amplitude):
         raise FrameError("header", f"amplitude {head.amplitude} must be finite")
+    if len(head.axes) != len(head.shape) or (head.shape and math.prod(head.shape) != head.n_features):
+        raise FrameError("axes", f"axes {head.axes} and shape {head.shape} are not of {head.n_features} values")
     K, K1 = head.n_features, head.n_components
     shapes = {"mean": (K,), "components": (K1, K), "mixing": (K, K1), "beta": (K1,), "bias": (K1,)}
     arrays: dict[str, Any] = {}
@@ -76,4 +82,4 @@ def decode(parts: Sequence[bytes]) -> Basis:
         if len(payload) != expected:
             raise FrameError("length", f"{name} of shape {shapes[name]} needs {expected} bytes, got {len(payload)}")
         arrays[name] = np.frombuffer(payload, dtype).reshape(shapes[name])
-    return Basis(**{name: getattr(head, name) for name in (*_PLAIN, "stream")}, **arrays)
+    return Basis(**{name: getattr(head, name) for name in (*_PLAIN, *_OPTIONAL)}, **arrays)

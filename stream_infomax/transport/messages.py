@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 
 import msgspec
 
+from stream_infomax.frames.buckets import Buckets
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
@@ -123,6 +124,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         Counted since the process started.
     step_p50, step_p99, total_p50, total_p99
         Latency in seconds, since the step before sent a frame and since the source had it; None where none came.
+    step_seconds, latency_seconds
+        The same two latencies of all frames since the process started, counted in buckets.
+    started, last_frame
+        When the process started, and when the newest frame was done, in seconds of the wall clock; 0 before the first.
+    checkpoint, last_checkpoint
+        The last offset that the newest checkpoint on disk has behind it, and when it was written by this process; -1
+        and 0 before the first.
     ledger
         What has become of all that its input, its stages and its sinks have accepted; of more than 64 streams the
         largest, and the others together.
@@ -152,6 +160,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     step_p99: float | None
     total_p50: float | None
     total_p99: float | None
+    step_seconds: Buckets
+    latency_seconds: Buckets
+    started: float
+    last_frame: float
+    checkpoint: Position
+    last_checkpoint: float
     ledger: list[Balance]
     measures: list[Measure]
     counts: dict[str, dict[str, float]]

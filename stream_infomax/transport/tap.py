@@ -20,12 +20,19 @@ from stream_infomax.transport.guard import Connection, Limits
 from stream_infomax.transport.keys import LOCAL, Access, KeysError, show
 from stream_infomax.transport.messages import Status
 from stream_infomax.transport.monitor import Monitor
+from stream_infomax.transport.observer import Observer
+from stream_infomax.transport.sampler import Sampler
 from stream_infomax.transport.sockets import Bound, StreamError, send, set_options, wait, without_heartbeats
 
 FRAME = b"frame"
+SAMPLED = b"sampled"
+INPUT = b"input"
 STATUS = b"status"
 BASIS = b"basis"
+TOPICS = (FRAME, SAMPLED, INPUT, BASIS, STATUS)
 
+# What viewers are sent of a stream, at most: frames and bytes a second.
+SAMPLED_FRAMES, SAMPLED_BYTES = 100, 1 << 20
 # Seconds between two times that observers who come are sent the newest bases.
 BETWEEN = 0.2
 # Changes of what is listened to that are taken in one go; the others wait for the next.
@@ -41,8 +48,11 @@ LIMITS = Limits(connections=64, unfinished=16 << 10, rate=128, spared=64 << 10, 
 WAKE_MS = 500
 
 
-class Tap(Bound):
-    """A publishing socket with the topics ``frame``, ``basis`` and ``status``; it never waits for anyone.
+class Tap(Bound, Observer):
+    """A publishing socket; it never waits for anyone.
+
+    Its topics are ``frame``; ``sampled``, which is some of the same frames, as many as a viewer needs, and ``input``,
+    some of what came; ``basis`` and ``status``.
 
     It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing, and whoever
     comes is sent the newest basis of each stage.
@@ -65,7 +75,8 @@ class Tap(Bound):
         self.sockets = (self.socket,)
         # Who listens to what begins so; nobody in particular where there is no guard.
         self._topics: dict[bytes, set[Connection | None]] = {}
-        self._listeners: dict[bytes, set[Connection | None]] = {topic: set() for topic in (FRAME, BASIS, STATUS)}
+        self._listeners: dict[bytes, set[Connection | None]] = {topic: set() for topic in TOPICS}
+        self._samplers = {topic: Sampler(SAMPLED_FRAMES, SAMPLED_BYTES) for topic in (SAMPLED, INPUT)}
         self._bases: dict[str, Basis] = {}
         self._newcomers = False
         self._sent = -math.inf
@@ -109,10 +120,20 @@ class Tap(Bound):
 
     def frame(self, output: Output) -> None:
         """Publish a frame, if anyone listens."""
-        if not self._listeners[FRAME]:
-            return
-        head = messages.encode(messages.Sent(output.log, output.frame.offset, time.time(), output.origin))
-        self._send(FRAME, head, *output.parts)
+        if self._listeners[FRAME]:
+            self._send(FRAME, _head(output), *output.parts)
+        self._sample(SAMPLED, output)
+
+    def input(self, arrived: Output) -> None:
+        """Publish a frame that has come, if anyone listens and there is room."""
+        self._sample(INPUT, arrived)
+
+    def _sample(self, topic: bytes, output: Output) -> None:
+        """Publish a frame for viewers, as far as it is not too much."""
+        sampler = self._samplers[topic]
+        if self._listeners[topic] and sampler.admits(time.monotonic()):
+            sampler.take(sum(map(len, output.parts)))
+            self._send(topic, _head(output), *output.parts)
 
     def basis(self, basis: Basis) -> None:
         """Publish what the next frames will be encoded with."""
@@ -131,6 +152,10 @@ class Tap(Bound):
         send(self.socket, (topic, *parts))
         if self.guard is not None:
             self.guard.note_sent(self._listeners[topic], sum(map(len, parts)))
+
+
+def _head(output: Output) -> bytes:
+    return messages.encode(messages.Sent(output.log, output.frame.offset, time.time(), output.origin))
 
 
 class TapReader:
@@ -159,7 +184,7 @@ class TapReader:
     address
         The tap's address; it need not be there yet.
     topics
-        What to listen to, of ``frame``, ``basis`` and ``status``.
+        What to listen to, of ``frame``, ``sampled``, ``input``, ``basis`` and ``status``.
     keys, server
         The folder of one's own keys (``stream-infomax keys new``) and the file with the public key of the run, where
         that has keys; without `server` the run has the keys of the same folder.

@@ -15,7 +15,7 @@ from scipy.io import wavfile
 from stream_infomax.cli.status import status
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.frames.ledger import Account
-from stream_infomax.run.folder import RunFolder
+from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.standing import Standing, standing
 from stream_infomax.run.standing_table import print_standing
 
@@ -40,17 +40,22 @@ def written(folder: Path, kind: str, settings: str) -> Path:
     return path
 
 
-def test_a_run_that_goes_on_and_the_same_run_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("how", "last", "names"), [((), "nothing", ["source", "nothing"]), (("--in-process",), IN_PROCESS, [IN_PROCESS])]
+)
+def test_a_run_that_goes_on_and_the_same_run_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: tuple[str, ...], last: str, names: list[str]
+) -> None:
     written(tmp_path, "synthetic", SYNTHETIC.format(frames=10_000))
     monkeypatch.chdir(tmp_path)
-    with started("run", "pipeline.toml", folder=tmp_path) as (process, said):
-        assert any(line.startswith("nothing: running") for line in said)
+    with started("run", "pipeline.toml", *how, folder=tmp_path) as (process, said):
+        assert any(line.startswith(f"{last}: running") for line in said)
         while True:
             going_on, services = standing(RunFolder(Path("run")))
-            if {one.from_ for one in services.values()} == {"status"} and services["nothing"].frame > 0:
+            if {one.from_ for one in services.values()} == {"status"} and services[last].frame > 0:
                 break
         assert going_on
-        assert list(services) == ["source", "nothing"]
+        assert list(services) == names
         for one in services.values():
             check_balanced(one.ledger)
         process.send_signal(signal.SIGINT)

@@ -43,7 +43,10 @@ def status(newest, finished=False, **changes):
         "measures": [],
         "counts": {},
         "events": [],
+        "checkpoint": -1,
+        "last_checkpoint": 0.0,
         **Meter().read()._asdict(),
+        "started": 0.0,
         **changes,
     }
     return messages.Status(**fields)

@@ -15,6 +15,7 @@ from helpers.faults import fault
 
 from stream_infomax.frames.measure import Measure
 from stream_infomax.run.taps import Taps
+from stream_infomax.service.status import Meter
 from stream_infomax.transport.messages import Status, encode
 from stream_infomax.transport.tap import FRAME, STATUS
 
@@ -88,6 +89,9 @@ def status(**changes: object) -> Status:
             "measures": [],
             "counts": {},
             "events": [],
+            **Meter().read()._asdict(),
+            "checkpoint": -1,
+            "last_checkpoint": 0.0,
             **dict.fromkeys(counts, 0),
             **dict.fromkeys(latencies),
             **changes,

@@ -17,6 +17,7 @@ from stream_infomax.service.process import FromSource, Service, opened
 from stream_infomax.service.signals import Signals
 from stream_infomax.sinks.nothing import NothingSink
 from stream_infomax.state.error import StateFileError
+from stream_infomax.transport.observer import Observer
 
 CONFIG = """
 [run]
@@ -136,10 +137,8 @@ def test_every_row_of_a_run_can_be_encoded_again_with_its_own_basis(tmp_path: Pa
     assert kept_bases(tmp_path / "run") == kept
 
 
-class Watching:
+class Watching(Observer):
     """Who watches a loop, and remembers the order of what it hears."""
-
-    sockets = ()
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, int, str, str]] = []
@@ -149,12 +148,6 @@ class Watching:
 
     def basis(self, basis: Basis) -> None:
         self.heard.append(("basis", basis.offset, basis.version, basis.previous))
-
-    def status(self, status: object) -> None:
-        pass
-
-    def attend(self) -> None:
-        pass
 
 
 def watched(folder: Path, stop_at: int | None = None) -> list[tuple[str, int, str, str]]:
@@ -171,7 +164,7 @@ def watched(folder: Path, stop_at: int | None = None) -> list[tuple[str, int, st
             stages,
             [NothingSink("nothing", folder / "nothing")],
             signals,
-            observer=observer,
+            beside=[observer],
         ) as loop,
     ):
         if stop_at is not None:

@@ -25,6 +25,7 @@ from stream_infomax.service.signals import Signals
 from stream_infomax.sinks.store import FrameStore
 from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.transport import messages
+from stream_infomax.transport.observer import Observer
 from stream_infomax.watch import history
 
 N = 6
@@ -71,10 +72,8 @@ class Endless:
         return {}
 
 
-class Heard:
+class Heard(Observer):
     """An observer that keeps what it hears, as it travels."""
-
-    sockets: Sequence[Any] = ()
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
@@ -87,12 +86,6 @@ class Heard:
     def status(self, status: messages.Status) -> None:
         self.statuses.append(messages.decode_status(messages.encode(status)))
 
-    def basis(self, basis: Any) -> None:
-        """A few rows make none."""
-
-    def attend(self) -> None:
-        """Nobody asks."""
-
 
 def live(folder: Path, n: int, first: int | None = None) -> tuple[Heard, FrameStore]:
     """Run a source, and a learner that reads it; return what the learner's observer heard, and its frames."""
@@ -104,7 +97,7 @@ def live(folder: Path, n: int, first: int | None = None) -> tuple[Heard, FrameSt
     with (
         closing(Signals()) as signals,
         opened(upper, FromSource(Endless(n)), Pipeline([]), (), signals) as source,
-        opened(lower, FromLog(log), Pipeline([learner]), [store], signals, observer=heard) as reader,
+        opened(lower, FromLog(log), Pipeline([learner]), [store], signals, beside=[heard]) as reader,
     ):
         if first is not None:
             source.feed.seek(first)

@@ -16,10 +16,12 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "PIL": "from stream_infomax import ImageSource; ImageSource('folder', frames=1)",
     "av": "from stream_infomax import VideoSource; VideoSource('folder')",
+    "bokeh": "from stream_infomax.settings.extras import require; require('bokeh')",
     "edfio": "from stream_infomax import TableSource; TableSource('a.edf')",
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
     "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
+    "prometheus_client": "from stream_infomax.settings.extras import require; require('prometheus_client')",
     "pylsl": "from stream_infomax.sources.lsl import LslSource; LslSource(stream='a')",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "mcap": "from stream_infomax.configuration.load import convert\n"

@@ -43,7 +43,7 @@ def until(tap, condition):
 
 
 def test_a_basis_survives_its_bytes():
-    one = basis(previous="ba9876543210", offset=2**40, output="poisson", seed=3)
+    one = basis(previous="ba9876543210", offset=2**40, output="poisson", seed=3, axes=("y", "x"), shape=(1, 3))
     back = bases.decode(bases.encode(one))
     for name in Basis.__struct_fields__:
         np.testing.assert_array_equal(getattr(back, name), getattr(one, name))
@@ -135,3 +135,9 @@ def test_newcomers_are_not_served_more_often_than_five_times_a_second(context, i
         tap.attend()
         now[0] += 0.01
     assert 1 <= len(sent) <= 6
+
+
+@pytest.mark.parametrize("shape", [(2,), (3, 1), (1,)])
+def test_a_geometry_that_does_not_fit_is_refused(shape):
+    with pytest.raises(FrameError, match="are not of 3 values"):
+        bases.decode(bases.encode(basis(axes=("channel",), shape=shape)))

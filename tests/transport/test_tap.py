@@ -6,8 +6,10 @@ import pytest
 from helpers.wire import LOG, LONG, frame, status
 
 from stream_infomax.frames.contracts import Output
+from stream_infomax.transport import tap as tap_module
+from stream_infomax.transport.sampler import Sampler
 from stream_infomax.transport.sockets import StreamError
-from stream_infomax.transport.tap import FRAME, STATUS, Tap, TapReader
+from stream_infomax.transport.tap import FRAME, INPUT, SAMPLED, STATUS, Tap, TapReader
 
 
 def until_heard(tap, *topics):
@@ -54,3 +56,42 @@ def test_a_tap_nobody_listens_to_sends_nothing(context, ipc):
 def test_what_is_no_address_is_named(address: str) -> None:
     with pytest.raises(StreamError, match=f"cannot listen to {address}: .*accepted are ipc://PATH"):
         TapReader(address)
+
+
+def test_a_viewer_is_sent_what_it_can_show_and_an_observer_all(context, ipc, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(tap_module.time, "monotonic", lambda: now)
+    tap = Tap(context, ipc)
+    with TapReader(ipc, topics=(SAMPLED,)) as viewer, TapReader(ipc, topics=(FRAME,)) as observer:
+        while set(tap._topics) != {SAMPLED, FRAME}:
+            tap.socket.poll(1000)
+            tap.attend()
+        for offset in range(300):
+            tap.frame(Output(frame(offset), LOG))
+        now += 0.5
+        for offset in range(300, 600):
+            tap.frame(Output(frame(offset), LOG))
+        tap.socket.send_multipart([FRAME, b"the end"])
+        tap.socket.send_multipart([SAMPLED, b"the end"])
+        whole = list(iter(observer.receive, None))
+        some = list(iter(viewer.receive, None))
+    assert [one.offset for one in whole] == list(range(600))
+    assert [one.offset for one in some] == [*range(100), *range(300, 350)]
+    assert viewer.missed == 200
+
+
+def test_what_came_in_is_a_topic_of_its_own(context, ipc):
+    tap = Tap(context, ipc)
+    with TapReader(ipc, topics=(INPUT,)) as viewer:
+        until_heard(tap, INPUT)
+        tap.frame(Output(frame(4), LOG))
+        tap.input(Output(frame(5), LOG))
+        assert viewer.receive().offset == 5
+
+
+def test_a_large_frame_is_paid_for_by_those_behind_it():
+    sampler = Sampler(10, 1000)
+    assert sampler.admits(0.0)
+    sampler.take(3000)
+    assert not sampler.admits(1.5)
+    assert sampler.admits(3.0)
