@@ -6,10 +6,8 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
-from rich.measure import Measurement
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,27 +16,16 @@ from stream_infomax.frames.event import Event, event_line
 from stream_infomax.frames.measure import Kind
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch.curve import BoundedCurve, sparkline
+from stream_infomax.watch.columns import GAP, height, table
+from stream_infomax.watch.curve import BoundedCurve
 from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display
-from stream_infomax.watch.service_row import HEADS, ServiceRow
+from stream_infomax.watch.learning_table import learning
+from stream_infomax.watch.service_row import COLUMNS, ServiceRow
 
-SPARKLINE = 32
 # A plain line is no longer.
 LINE = 100
-
-
-@dataclass(frozen=True)
-class Spark:
-    """A sparkline that takes the room that its column has."""
-
-    values: Sequence[float]
-    limits: tuple[float, float] | None
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
-        yield Text(sparkline(self.values, min(SPARKLINE, options.max_width), self.limits), "blue", no_wrap=True)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement(min(8, options.max_width), min(SPARKLINE, options.max_width))
+# Letters of an event that are shown, and of the bar of progress.
+EVENT, BAR = 400, 40
 
 
 class Board:
@@ -108,18 +95,19 @@ class Board:
         """Seconds since the board was made."""
         return time.monotonic() - self._start
 
-    def __rich__(self) -> RenderableType:
-        head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", self.title, "  ", (clock(self.elapsed), "dim"))
-        parts: list[RenderableType] = [head, self._services()]
-        if self._curves:
-            parts += [Text(), self._learning()]
-        events = [events[-1] for events in self._events.values() if events]
-        if events:
-            lines = [printable(event_line(event)) for event in events]
-            parts += [Text(), *(Text(line, "bold", no_wrap=True, overflow="ellipsis") for line in lines)]
-        if self.n_frames:
-            parts += [Text(), self._progress()]
-        return Group(*parts)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        width = options.max_width
+        above: list[RenderableType] = [self._head(), *self._services(width), *self._newest_events()]
+        below: list[RenderableType] = [Text(), self._progress(width)] if self.n_frames else []
+        measured = list(learning(self.curves(), width)) if self._curves else []
+        if measured and console.is_terminal:  # which shows no more than it has lines
+            room = options.max_height - height(console, options, above + below) - 1
+            measured = _first(measured, room)
+        yield from above
+        if measured:
+            yield Text()
+            yield from measured
+        yield from below
 
     def line(self) -> str:
         """Return where the run stands, in one line for logs: what matters most first, as much as has room."""
@@ -153,38 +141,15 @@ class Board:
         status = self._rows[self._last].status
         return status.newest if status else -1
 
-    def _services(self) -> Table:
-        table = _table()
-        table.add_column("service", min_width=9, no_wrap=True)
-        table.add_column("state", min_width=10)
-        for title in HEADS:
-            table.add_column(title, justify="right", no_wrap=title != "lost")
-        for name, row in self._rows.items():
-            table.add_row(Text(printable(name)), *row.cells())
-        return table
+    def _head(self) -> Text:
+        return Text.assemble((" stream_infomax ", "bold reverse"), "  ", (clock(self.elapsed), "dim"), "  ", self.title)
 
-    def _learning(self) -> Table:
-        table = _table()
-        for title in ("learning", "↓ lower ↑ higher is better", "now"):
-            table.add_column(title, justify="right" if title == "now" else "left", no_wrap=True)
-        table.add_column("so far")
-        curves = self.curves()
-        shown, kind_shown = "", ""
-        for (stage, level, kind), curve in curves.items():
-            display = KINDS[kind]
-            title = f"{display.title} {display.arrow}".rstrip() + (f": {printable(level)}" if level else "")
-            if level and (stage, kind) == (shown, kind_shown):
-                title = f"  {printable(level)}"  # the one above says of what kind
-            # Shares of one stage are there to be compared: they have one axis, from 0.
-            shares = [
-                value for other in curves if other[0] == stage and KINDS[other[2]].is_share
-                for value in curves[other].values
-            ]  # fmt: skip
-            limits = (0.0, max(shares, default=1.0)) if display.is_share else None
-            name = Text("" if stage == shown else printable(stage))
-            table.add_row(name, Text(title), Text(display.text(curve.last)), Spark(curve.values, limits))
-            shown, kind_shown = stage, kind
-        return table
+    def _services(self, width: int) -> Iterator[RenderableType]:
+        return table("service", COLUMNS, [row.row(name) for name, row in self._rows.items()], width)
+
+    def _newest_events(self) -> list[Text]:
+        newest = [events[-1] for events in self._events.values() if events]
+        return [Text()] * bool(newest) + [Text(printable(event_line(event), EVENT), "bold") for event in newest]
 
     def _left(self) -> str:
         """Return how long the run will still take at its pace so far, empty where that is not known."""
@@ -194,16 +159,23 @@ class Board:
         seconds = (time.monotonic() - self._first[0]) * (self.n_frames - done) / (done - self._first[1] - 1)
         return f"{clock(seconds)} left"
 
-    def _progress(self) -> Table:
+    def _progress(self, width: int) -> Table:
         done = self._done() + 1
-        line = Table.grid(padding=(0, 2, 0, 0))
-        bar = ProgressBar(total=self.n_frames, completed=done, width=40)
-        line.add_row(bar, f"{done:,} of {self.n_frames:,} frames", Text(self._left(), "dim"))
+        words = Text(f"{done:,} of {self.n_frames:,} frames")
+        if left := self._left():
+            words.append(f"{' ' * GAP}{left}", "dim")
+        bar = ProgressBar(total=self.n_frames, completed=done, width=min(BAR, max(1, width - words.cell_len - GAP)))
+        line = Table.grid(padding=(0, GAP, 0, 0))
+        line.add_row(bar, words)
         return line
 
 
-def _table() -> Table:
-    return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+def _first(lines: list[RenderableType], room: int) -> list[RenderableType]:
+    """Return the lines that have room, and how many have none; nothing where there is room for none."""
+    if len(lines) <= room:
+        return lines
+    more = len(lines) - room + 1
+    return [*lines[: room - 1], Text(f"… {more} more lines; a higher terminal shows them", "dim")] if room > 2 else []
 
 
 def clock(seconds: float) -> str:

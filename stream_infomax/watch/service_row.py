@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping
 
 from rich.text import Text
 
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
+from stream_infomax.watch.columns import Column, Row
 
-HEADS = ("frames/s", "rows/s", "frames", "latency p50/p99", "lost")
+# Where there is no room for all, what can be seen elsewhere goes first: why frames were lost stands in the notes.
+COLUMNS = (
+    Column("state", right=False, least=10),
+    Column("frames/s", rank=3),
+    Column("rows/s", rank=5),
+    Column("frames", rank=1),
+    Column("latency p50/p99", rank=4),
+    Column("lost", rank=2),
+)
 STYLES = {
     "starting": "yellow",
     "running": "green",
     "waiting": "cyan",
+    "silent": "dim",
     "disk full": "bold red",
     "restarting": "red",
     "stopping": "yellow",
@@ -27,10 +38,22 @@ THROUGHPUT_OVER = 10.0
 # A service whose buffer is nearly full and that has sent nothing for so many seconds waits for the next one to read.
 WAITING_AFTER = 1.0
 NEARLY_FULL = 0.9
+# A service that runs says several times a second how it is; after so many seconds without a word something is wrong.
+SILENT_AFTER = 5.0
+# Letters of a reason that are shown; it comes from another process.
+REASON = 60
 
 
 class ServiceRow:
-    """What is known of one service."""
+    """What is known of one service.
+
+    Attributes
+    ----------
+    restarts
+        How often it was started again.
+    status
+        The newest; None before the first.
+    """
 
     def __init__(self) -> None:
         self.restarts = 0
@@ -38,15 +61,16 @@ class ServiceRow:
         self._said = "starting"
         self._latency: tuple[float | None, float | None] = (None, None)
         self._counts: deque[tuple[float, int, int]] = deque()
-        self._moved = time.monotonic()
+        self._moved = self._heard = time.monotonic()
 
     def change(self, state: str, restarts: int) -> None:
         """Take note of what the supervisor says of it."""
         self._said, self.restarts = state, restarts
+        self._heard = time.monotonic()  # a process that has just started has its time to say something
 
     def update(self, status: Status) -> None:
         """Take in a status."""
-        now = time.monotonic()
+        now = self._heard = time.monotonic()
         if self.status is None or status.frames != self.status.frames:
             self._moved = now
         self.status = status
@@ -62,15 +86,24 @@ class ServiceRow:
     def state(self) -> str:
         """What the supervisor says; ``waiting`` while the buffer is full because the next service is slower.
 
-        ``disk full`` while the journal of a source takes nothing.
+        ``disk full`` while the journal of a source takes nothing; ``silent`` where nothing was heard for 5 s.
         """
-        if self._said == "running" and self.status and not self.status.finished:
+        if self._said == "running" and not (self.status and self.status.finished):
+            if self.silence > SILENT_AFTER:
+                return "silent"
+            if self.status is None:
+                return self._said
             if any(counts.get("journal full") for counts in self.status.counts.values()):
                 return "disk full"
             still = time.monotonic() - self._moved > WAITING_AFTER
             if still and self.status.log_fill >= NEARLY_FULL:
                 return "waiting"
         return self._said
+
+    @property
+    def silence(self) -> float:
+        """Seconds since it was last heard of."""
+        return time.monotonic() - self._heard
 
     def throughput(self) -> tuple[float, float]:
         """Return frames and rows a second."""
@@ -80,29 +113,57 @@ class ServiceRow:
         seconds = max(end - start, 1e-9)
         return (frames - first_frames) / seconds, (rows - first_rows) / seconds
 
-    def cells(self) -> list[Text]:
-        """Return the state and what stands under `HEADS`."""
-        state = self.state
-        restarted = f" (restarted {self.restarts}×)" if self.restarts else ""
-        shown = Text(printable(state) + restarted, STYLES.get(state, ""))
-        status = self.status
-        if not status:
-            return [shown, *(Text() for _ in HEADS)]
-        lost = ", ".join(f"{count:,} {printable(reason, 24)}" for reason, count in losses(status).items())
-        rates = ["–" if state == "waiting" and not rate else f"{rate:,.0f}" for rate in self.throughput()]
-        return [
-            shown,
-            *map(Text, rates),
-            Text(f"{status.newest + 1:,}"),
-            Text(_durations(*self._latency)),
-            Text(lost, "red") if lost else Text("0", "dim"),
-        ]
+    def row(self, name: str) -> Row:
+        """Return what stands under `COLUMNS`, and in whole words below what is wrong."""
+        state, status = self.state, self.status
+        style = "dim" if state == "silent" else ""
+        shown = [Text(printable(state), STYLES.get(state, ""))]
+        if status is None:
+            shown += [Text() for _ in COLUMNS[1:]]
+        else:
+            still = state in ("waiting", "silent")
+            frames, rows = ("–" if still and not rate else rate_text(rate) for rate in self.throughput())
+            lost = sum(status.lost.values())
+            shown += [
+                Text(text, style) for text in (frames, rows, f"{status.newest + 1:,}", _durations(*self._latency))
+            ]
+            shown.append(Text(f"{lost:,}", "red" if lost else "dim"))
+        notes = Text("; ").join(self._notes(state))
+        return Row(Text(printable(name), style), shown, [notes] if notes else [])
+
+    def _notes(self, state: str) -> list[Text]:
+        notes = []
+        if self.restarts:
+            notes.append(Text(f"restarted {self.restarts:,}×", "yellow"))
+        if state == "silent":
+            why = "one frame takes it that long, it hangs, or it cannot be reached"
+            notes.append(Text(f"no word for {self.silence:,.0f} s: {why}", "red"))
+        if self.status:
+            for word, counts in (("lost", self.status.lost), ("refused", self.status.refused)):
+                if found := by_reason(counts):
+                    notes.append(Text(f"{word} {found}", "red"))
+        return notes
 
 
-def losses(status: Status) -> dict[str, int]:
-    """Return how many frames a service has lost, and requests refused, by reason."""
-    counts = {**status.lost, **{f"refused ({reason})": count for reason, count in status.refused.items()}}
-    return {reason: count for reason, count in counts.items() if count}
+def by_reason(counts: Mapping[str, int]) -> str:
+    """Return what was counted, with the reasons; empty where there is nothing."""
+    return ", ".join(f"{count:,} ({printable(reason, REASON)})" for reason, count in counts.items() if count)
+
+
+def rate_text(rate: float) -> str:
+    """Return a rate in at most seven characters.
+
+    Examples
+    --------
+    >>> rate_text(0.25), rate_text(108_901), rate_text(27_878_777)
+    ('0.25', '108,901', '27.9 M')
+    """
+    if 0 < rate < 10:
+        return f"{rate:.2g}"
+    for unit, size in (("G", 1e9), ("M", 1e6)):
+        if rate >= size:
+            return f"{rate / size:,.{1 if rate < 100 * size else 0}f} {unit}"
+    return f"{rate:,.0f}"
 
 
 def _durations(p50: float | None, p99: float | None) -> str:

@@ -1,6 +1,7 @@
 """The live view and the plain lines: what stands there, how wide they are, and what is not alarming."""
 
-from typing import Any
+import io
+from typing import Any, ClassVar
 
 import pytest
 from helpers.wire import status as said_on_tap
@@ -69,8 +70,23 @@ class TestRow:
             row = ServiceRow()
             row.change(said, 0)
             row.update(state)
-            now += 9.0
+            now += 4.0
             assert row.state == said
+
+    def test_a_service_that_runs_and_says_nothing_is_silent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = 100.0
+        monkeypatch.setattr("stream_infomax.watch.service_row.time.monotonic", lambda: now)
+        board = Board("x", ["source", "learner"])
+        for name in ("source", "learner"):
+            board.change(name, "running", 0)
+            board.update(name, status(9, finished=name == "source"))
+        now += 6.0
+        lines = drawn(board).splitlines()
+        assert "no word for 6 s" in lines[4]
+        assert "learner  silent" in lines[3]
+        assert "running" in lines[2], "one that has finished has no more to say"
+        board.change("learner", "starting", 1)
+        assert "silent" not in drawn(board)
 
 
 HOSTILE = "[/x] \x1b[2J\x1b]0;title\x07\u202e\n[bold]"
@@ -117,6 +133,57 @@ class TestEvents:
         assert r"[bold]\x1b[2J\n" in drawn(board, 80)
 
 
+class TestWidth:
+    """The worst that there is, in terminals of any width."""
+
+    names = ("microphone-array-in-the-north-hall", "an-even-longer-name-of-a-learner-than-names-usually-are", "probe")
+    levels = ("windows", "learner", "module1", "module2", "module3", "learner+module1+module2+module3")
+    text = "rows are 12.65 times as long as before over 6 blocks of 64 rows; they are set aside until it is over"
+    lost: ClassVar = {"never arrived": 123_456_789, "not written, disk full": 12_345, "files that are gone": 3}
+
+    def board(self) -> Board:
+        source, learner, probe = self.names
+        board = Board("/home/somebody/sounds.toml → /data/runs/sounds", self.names)
+        for name, state, restarts in zip(self.names, ("running", "restarting", "running"), (0, 12, 0), strict=True):
+            board.change(name, state, restarts)
+        board.update(source, status(10**9, expected=10**10, counts={"source": {"journal full": 1}}, lost=self.lost))
+        board.update(learner, status(10**9, refused={"request": 12, "reader": 3}, events=[happened(10**9, self.text)]))
+        measures = [Measure("probe", level, "accuracy", 0.615, 1500) for level in self.levels]
+        measures += [Measure("probe", level, "baseline", 0.11, 1500) for level in ("chance", "majority class")]
+        board.update(probe, status(10**9, step_p50=12.5, step_p99=123.4, measures=measures))
+        return board
+
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_no_word_is_cut_and_no_line_too_long(self, width: int) -> None:
+        text = drawn(self.board(), width)
+        lines = [line.rstrip() for line in text.splitlines()]
+        assert max(map(len, lines)) <= width
+        assert "…" not in text
+        words = set(text.split())
+        told = [*self.levels, *" ".join([self.text, *self.lost]).replace("disk full", "disk full),").split()]
+        for word in ("disk", "full", "restarting", "1,000,000,001", "12×;", "61.5%", "11.0%", "500.0", "(request),"):
+            assert word in words
+        joined = " ".join(text.split())
+        for word in told:
+            assert word.strip("),") in joined
+        for name in self.names:
+            assert (name in words) or len(name) > width
+
+    def test_at_80_columns_all_numbers_are_there(self) -> None:
+        text = drawn(self.board(), 80)
+        for words in ("123,469,137", "12.5 / 123 s", "latency p50/p99", "lost", "so far"):
+            assert words in text
+
+    def test_a_low_terminal_shows_what_happens_and_how_far_it_is(self) -> None:
+        console = Console(width=80, height=24, record=True, force_terminal=True, file=io.StringIO())
+        console.print(self.board())
+        lines = console.export_text().splitlines()
+        assert len(lines) <= 24
+        assert any("learner, row 1,000,000,000, change: rows are" in line for line in lines)
+        assert "a higher terminal shows them" in lines[-3]
+        assert "of 400 frames" in lines[-1]
+
+
 class TestBoard:
     def test_shows_every_service_and_the_learning(self) -> None:
         board = Board("photographs.toml", ["source", "learner"])
@@ -125,9 +192,8 @@ class TestBoard:
         board.update("learner", status(99, lost={"gone": 3}, refused={"request": 1}))
         text = drawn(board)
         for words in (
-            "running (restarted 2×)",
+            "restarted 2×; lost 3 (gone); refused 1 (request)",
             "1.20 / 310 ms",
-            "3 gone, 1 refused (request)",
             "180.10 nats",
             "1.010 bits",
             "100 of 400 frames",
