@@ -126,6 +126,24 @@ def test_a_table_fits_a_terminal_and_names_are_not_obeyed(tmp_path: Path, capsys
     assert "246,913,580" in printed
 
 
+def test_no_name_and_no_reason_cuts_a_number_off(capsys: pytest.CaptureFixture[str]) -> None:
+    name, reason = "a" * 53, "part of a window that touches a sample which is bad"
+    account = Account(name, "stage")
+    account.accept("c", 123_456_789)
+    account.set_aside("c", reason, 3_456_789)
+    account.set_aside("c", "not finite", 20_000_000)
+    account.process("c", 100_000_000)
+    services = {name: Standing(from_="status", frame=10**12, lost={reason: 10**9}, ledger=[account.balance({})])}
+    print_standing("run", True, services, streams=False)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "…" not in printed
+    joined = " ".join(printed.split())
+    for words in (name, f"1,000,000,000 ({reason})", "1,000,000,000,001", "123,456,789", "100,000,000"):
+        assert words in joined
+    assert f"set aside 3,456,789 ({reason}), 20,000,000 (not finite)" in joined
+
+
 def test_json_is_for_programs_and_a_folder_without_a_run_is_named(
     tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
