@@ -55,7 +55,7 @@ def until_shown(made: Chain, name: str, state: str) -> None:
     row = ServiceRow()
     row.change("running", 0)
     with TapReader(made.tap(name), topics=(STATUS,)) as observer:
-        while row.cells()[0].plain != state:
+        while row.state != state:
             status = observer.receive()
             assert isinstance(status, Status)
             row.update(status)
