@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 MOST, COLUMNS = 64, 8
 # A cell is as wide as two squares of one: weights, and a spectrum.
 INCHES = 0.92
+# Of a map: levels, how a line there is drawn, and in which colour.
+CONTOURS = (((-0.75, -0.5, -0.25), "dashed", "white"), ((0.25, 0.5, 0.75), "solid", INK))
 
 
 def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) -> Figure:
@@ -61,7 +63,7 @@ def _note(share: Floats, order: npt.NDArray[np.intp], is_head: bool) -> str:
 
 
 def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, scalp: Scalp) -> None:
-    """Draw maps of the scalp; contours are solid above zero and dashed below, for those who see no colour."""
+    """Draw maps of the scalp; contours are solid and dark above zero, dashed and light below."""
     scale = 0.4 / scalp.edge
     lines = []
     for (left, low), values in zip(corners, np.ma.masked_invalid(scalp.maps(weights)), strict=True):
@@ -70,9 +72,9 @@ def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, 
         axes.imshow(values, origin="lower", extent=extent, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", zorder=1)
         if np.ptp(values):
             across, up = middle[0] + scale * scalp.grid, middle[1] + scale * scalp.grid
-            for levels, style in (((-0.75, -0.5, -0.25), "dashed"), ((0.25, 0.5, 0.75), "solid")):
+            for levels, style, colour in CONTOURS:
                 if values.min() < levels[-1] and values.max() > levels[0]:
-                    axes.contour(across, up, values, levels, colors=INK, linewidths=0.4, linestyles=style)
+                    axes.contour(across, up, values, levels, colors=colour, linewidths=0.5, linestyles=style)
         lines += [np.c_[middle[0] + line.real, middle[1] + line.imag] for line in parts.outlines()]
         axes.plot(*(scale * scalp.points.T + np.array([middle]).T), ".", color=INK, markersize=0.7)
     axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.8, zorder=3))
@@ -134,7 +136,7 @@ def _legend(figure: Figure, top: float, is_head: bool, names: Sequence[str]) -> 
         places = head.positions(names)
         unknown = [drawable(name, 12) for name, place in zip(names, places, strict=True) if place is None]
         text[0] += "; grey: the alpha band, 8 to 13 Hz."
-        text.append("Maps: red and solid lines +, blue and dashed lines −; at a quarter, a half and three quarters.")
+        text.append("Maps: light and solid lines +, dark and dashed lines −; at a quarter, a half and three quarters.")
         if unknown:
             text[-1] += f" Not on the map: {', '.join(unknown[:6])}{' …' if len(unknown) > 6 else ''}."
     elif names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,6 +15,8 @@ from stream_infomax.plots.style import INK, LINES, QUIET, drawable, new_figure, 
 from stream_infomax.watch.curve import typical_range
 from stream_infomax.watch.kinds import KINDS, Display
 
+# Of curves that stand in one panel: a colour is not all that tells them apart.
+MARKERS = "os^DvPX"
 # Of what stands there to be compared with.
 DASHES = (":", "-.", "--")
 # Of an event that a person may have to do something about, and of another.
@@ -125,10 +128,11 @@ def _settled(columns: Columns) -> Columns:
 def _draw(axes: Axes, kind: Display, group: Group, rivals: Group) -> None:
     several = len({stage for stage, _ in group}) > 1
     for i, (name, columns) in enumerate(group.items()):
-        colour = LINES[i % len(LINES)]
+        look: dict[str, Any] = {"color": LINES[i % len(LINES)], "marker": MARKERS[i % len(MARKERS)], "markersize": 4.5}
         label = f"{_short(name, several)}{_ending(name, kind, columns, rivals)}"
-        axes.plot(columns["position"], columns["value"], color=colour, linewidth=1.6, label=label)
-        axes.plot(columns["position"][-1:], columns["value"][-1:], "o", color=colour, markersize=4)
+        marked = (0.05 + 0.1 * i / len(group), 0.1) if len(group) > 1 else []
+        axes.plot(columns["position"], columns["value"], linewidth=1.6, label=label, markevery=marked, **look)
+        axes.plot(columns["position"][-1:], columns["value"][-1:], **look)
     for i, (name, columns) in enumerate(rivals.items()):
         label = f"{_short(name, several)}  {kind.text(columns['value'][-1])}"
         dashes = DASHES[i % len(DASHES)]

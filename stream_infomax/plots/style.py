@@ -12,7 +12,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from stream_infomax.settings.printable import printable
 
 INK = "#22272e"
-QUIET = "#8a929c"
+QUIET = "#656d78"
+PALE = "#dde1e6"
 BLUE = "#2c6fbb"
 ORANGE = "#d9822b"
 GREEN = "#3a9a6a"
@@ -21,7 +22,8 @@ RED = "#c0392b"
 SLATE = "#5d6d7e"
 OCHRE = "#b7950b"
 LINES = (BLUE, ORANGE, GREEN, PLUM, RED, SLATE, OCHRE)
-DIVERGING = "RdBu_r"
+# From dark for − over grey to light for +: what it says is left in black and white, and to those who see few colours.
+DIVERGING = "cividis"
 
 
 def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:

@@ -12,7 +12,8 @@ from PIL import Image  # noqa: E402
 
 from stream_infomax import plots  # noqa: E402
 from stream_infomax.frames.event import Event  # noqa: E402
-from stream_infomax.plots.components import MOST_SIGNALS, components  # noqa: E402
+from stream_infomax.plots.components import components  # noqa: E402
+from stream_infomax.plots.panels import MOST_SIGNALS  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,9 @@ from stream_infomax.plots.components import MOST_SIGNALS, components  # noqa: E4
         (("y", "x", "colour"), (5, 5, 3)),
         (("sample",), (32,)),
         (("sample", "mel"), (5, 12)),
+        (("sample", "channel"), (20, 1)),
         (("sample", "channel"), (20, 3)),
+        (("sample", "channel"), (16, 24)),
         (("channel",), (7,)),
         (("component",), (9,)),
     ],
@@ -193,3 +196,11 @@ def test_events_are_lines_with_letters_that_do_not_touch() -> None:
     note = next(text.get_text() for text in figure.texts if "Lines across" in text.get_text())
     assert "C change, R resume, U undo" in note
     assert "Lines across" not in "".join(text.get_text() for text in plots.learning_curves(curves).texts)
+
+
+def test_few_channels_of_a_window_are_lines_above_each_other() -> None:
+    window = np.array([[1.0, 0.0], [0.5, 0.0], [0.0, -0.25]])
+    figure = components(window.reshape(1, -1), window.reshape(-1, 1), ("sample", "channel"), (3, 2))
+    first, second = (path.vertices[:, 1] for path in figure.axes[1].collections[1].get_paths())
+    assert first.min() > second.max(), "the first channel is on top"
+    assert (first[0] - first[2], second[2] - second[0]) == pytest.approx((0.216, -0.054)), "one scale for both"
