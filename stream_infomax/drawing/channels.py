@@ -68,6 +68,8 @@ class Scalp:
     ----------
     names
         Of the channels; those without a place on a head are passed over.
+    side
+        Points across a map.
 
     Attributes
     ----------
@@ -77,27 +79,27 @@ class Scalp:
         Their places: to the right and to the front, the crown at (0, 0).
     edge
         The radius of the map; its grid goes from -edge to edge.
-    outside : (GRID, GRID) array of bool
+    outside : (side, side) array of bool
         What of the grid is beyond the edge.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], side: int = GRID) -> None:
         places = dict(enumerate(head.positions(names)))
         found = {i: place for i, place in places.items() if place is not None}
         self.known = list(found)
         self.points = np.array(list(found.values()), dtype=np.float64)
         self.edge = max(1.0, float(np.hypot(*self.points.T).max()))
-        self.grid = np.linspace(-self.edge, self.edge, GRID)
+        self.grid = np.linspace(-self.edge, self.edge, side)
         x, y = np.meshgrid(self.grid, self.grid)
         self.outside = np.hypot(x, y) > self.edge
         self._to_grid = head.surface(self.points, np.c_[x.ravel(), y.ravel()])
 
     def maps(self, weights: Floats) -> Floats:
-        """Return maps (n, GRID, GRID) of weights (n, n_channels), the first line at the back; NaN beyond the edge.
+        """Return maps (n, side, side) of weights (n, n_channels), the first line at the back; NaN beyond the edge.
 
         Each is scaled to its largest magnitude.
         """
-        images = (self._to_grid @ weights[:, self.known].T).T.reshape(-1, GRID, GRID)
+        images = (self._to_grid @ weights[:, self.known].T).T.reshape(-1, *self.outside.shape)
         images[:, self.outside] = 0.0
         most = np.abs(images).max((1, 2), keepdims=True)
         images /= np.where(most > 0, most, 1.0)

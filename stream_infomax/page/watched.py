@@ -6,7 +6,8 @@ import math
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,6 +48,8 @@ class Stage(NamedTuple):
         Of a row's last axis, where they have names.
     row
         The shape of a row that it publishes; None where the data decide.
+    settings
+        Of its table in the configuration, as plain values.
     """
 
     name: str
@@ -57,6 +60,7 @@ class Stage(NamedTuple):
     channels: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     row: tuple[int, ...] | None = None
+    settings: Mapping[str, Any] = MappingProxyType({})
 
 
 class Happened(NamedTuple):
