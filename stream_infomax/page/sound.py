@@ -115,9 +115,10 @@ def _levelled(samples: Floats, rate: float) -> Floats:
     level = np.sqrt(np.mean(samples**2))
     if not np.isfinite(level) or level == 0:
         return np.zeros(len(samples))
-    scaled = samples * (LEVEL / level)
+    scaled: Floats = samples * (LEVEL / level)
     n_fade = round(FADE * rate)
     fade = np.sin(np.linspace(0, np.pi / 2, n_fade)) ** 2
     scaled[:n_fade] *= fade
     scaled[-n_fade:] *= fade[::-1]
-    return scaled * min(1.0, PEAK / np.abs(scaled).max())
+    scaled *= min(1.0, PEAK / np.abs(scaled).max())
+    return scaled
