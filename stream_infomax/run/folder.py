@@ -209,6 +209,21 @@ class RunFolder:
         )
 
     @property
+    def held(self) -> bool:
+        """Whether a process holds the folder: the run goes on."""
+        try:
+            number = os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(number)
+        return False
+
+    @property
     def record(self) -> Record:
         """What run.json holds. Raises ConfigError where there is none, or a damaged one."""
         record = self._read()
