@@ -47,8 +47,10 @@ class Section:
         """
         return {}
 
-    def act(self, what: str, value: str) -> None:
-        """Do what the viewer asks for: ``<button data-act="NAME.WHAT" data-value="VALUE">`` was pressed.
+    def told(self, what: str, value: str) -> dict[str, str]:
+        """Take in what the viewer asks for; return HTML as `refresh` does.
 
-        Both are from outside. `refresh` is called right after.
+        ``<button data-tell="WHAT" data-value="VALUE">`` in `html` tells when it is pressed, a select or an input with
+        ``data-tell`` when its value changes. Both words are from outside.
         """
+        return {}
