@@ -107,8 +107,8 @@ class Viewer:
         if section == "page":
             self._page(what)
         elif self._looks and section in self._sections:
-            texts = self._sections[section].told(what, value)
-            self._send({**texts, **self._sections[section].refresh()})
+            self._sections[section].act(what, value)
+            self._send(self._sections[section].refresh())
 
     def _page(self, what: str) -> None:
         self._looks = what in ("open", "look")

@@ -47,10 +47,9 @@ class Section:
         """
         return {}
 
-    def told(self, what: str, value: str) -> dict[str, str]:
-        """Take in what the viewer asks for; return HTML as `refresh` does.
+    def act(self, what: str, value: str) -> None:
+        """Do what the viewer asks for; `refresh` is called right after.
 
-        ``<button data-tell="WHAT" data-value="VALUE">`` in `html` tells when it is pressed, a select or an input with
-        ``data-tell`` when its value changes. Both words are from outside.
+        ``<button data-act="NAME.WHAT" data-value="VALUE">`` says so when it is pressed, a select or an input with
+        ``data-act`` when its value changes. Both words are from outside.
         """
-        return {}

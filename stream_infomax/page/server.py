@@ -6,8 +6,7 @@ import asyncio
 import logging
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -49,8 +48,8 @@ HEADERS = {
 
 # What a person asked for: action, stage, value; the answers, one line each: service, offset or error.
 Control: TypeAlias = Callable[[str, str, str], Awaitable[list[dict[str, Any]]]]
-# The file name, content type and bytes of something to be downloaded; None where there is nothing of that name.
-Download: TypeAlias = Callable[[str, Mapping[str, str]], Awaitable[tuple[str, str, bytes] | None]]
+# The file name, content type and bytes of what is behind a path; None where there is nothing.
+Download: TypeAlias = Callable[[str], Awaitable[tuple[str, str, bytes] | None]]
 
 _log = logging.getLogger(__name__)
 
@@ -144,7 +143,7 @@ class Gate(BokehTornado):
                 (r"/page/(.*)", StaticFileHandler, {"path": str(STATIC)}),
                 (r"/alive", Alive, {"page": page}),
                 (r"/control", Ask, {"page": page}),
-                (r"/download/([a-z.]+)", Fetch, {"page": page}),
+                (r"/(download/[a-z.]+|sound/.+\.wav)", Fetch, {"page": page}),
             ],
             use_index=False,
             websocket_max_message_size_bytes=MOST_BYTES,
@@ -229,10 +228,7 @@ class Fetch(_OfPage):
 
     async def get(self, name: str) -> None:
         """Send it."""
-        arguments = {key: self.get_query_argument(key) for key in self.request.query_arguments}
-        found = None
-        if self.page.download is not None:
-            found = await self.page.download(name, arguments)
+        found = await self.page.download(name) if self.page.download is not None else None
         if found is None:
             refuse(self, "There is nothing of that name, or nothing yet.", 404)
             return
