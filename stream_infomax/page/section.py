@@ -42,6 +42,7 @@ class Section:
     def refresh(self) -> dict[str, str]:
         """Push what has changed to the figures; return HTML by the id of the element whose inside it is.
 
+        ``ID@ATTRIBUTE`` instead of an id sets that attribute to the text, and takes it away where that is empty.
         Called twice a second while the viewer looks. What is the same as the last time is not sent, and in what is
         sent only the texts and attributes that have changed are touched: nothing flickers, and focus stays.
         """

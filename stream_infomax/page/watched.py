@@ -178,6 +178,10 @@ class Watched:
         """Return how far each component of a learner has moved; None where it has no basis."""
         return self._growths[key].moved(self._now()) if key in self._growths else None
 
+    def versions(self, key: str) -> list[tuple[str, int]]:
+        """Return the versions of a learner that are known, oldest first, and the frame from which on each holds."""
+        return list(self._growths[key].versions) if key in self._growths else []
+
     def ring(self, service: str) -> Recent | None:
         """Return the last seconds of a service's newest array; None where nothing came."""
         return self._rings[service].recent() if service in self._rings else None

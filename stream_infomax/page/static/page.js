@@ -53,8 +53,14 @@
 
   function show(texts) {
     for (const [id, html] of Object.entries(texts instanceof Map ? Object.fromEntries(texts) : texts)) {
-      const element = document.getElementById(id);
+      const [name, attribute] = id.split("@");
+      const element = document.getElementById(name);
       if (!element) continue;
+      if (attribute) {
+        if (html) element.setAttribute(attribute, html);
+        else element.removeAttribute(attribute);
+        continue;
+      }
       const template = document.createElement("template");
       template.innerHTML = html;
       morph(element, template.content);
