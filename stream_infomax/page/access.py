@@ -57,7 +57,7 @@ class Access:
     """
 
     def __init__(self, token: str) -> None:
-        self._token = token.encode()
+        self.token = token
         # Cookies do not tell ports of a host apart; pages of several runs are not to take theirs from each other.
         self.cookie = f"stream-infomax-{secrets.token_hex(4)}"
 
@@ -67,7 +67,7 @@ class Access:
 
     def is_token(self, given: str) -> bool:
         """Return whether this is the token, in a time that does not tell how much of it is right."""
-        return hmac.compare_digest(given.encode(), self._token)
+        return hmac.compare_digest(given.encode(), self.token.encode())
 
     def refusal(self, request: HTTPServerRequest) -> str:
         """Return why a request is refused; empty where it is not."""

@@ -40,6 +40,11 @@ class Viewer:
         Of this page alone, in their order.
     life
         Of the server.
+
+    Attributes
+    ----------
+    looks
+        Whether somebody looks: the page is not hidden, nor its view paused.
     """
 
     def __init__(self, document: Document, watched: Watched, sections: Sequence[Section], life: str) -> None:
@@ -48,8 +53,7 @@ class Viewer:
         self._sections = {section.name: section for section in sections}
         self._sent: dict[str, str] = {}
         self._beat = 0
-        # Whether somebody looks: the page is not hidden, nor its view paused.
-        self._looks = False
+        self.looks = False
         # What the page says comes as the tags of a model that shows nothing.
         self._ear = Spacer(name="ear", visible=False)
         self._ear.on_change("tags", self._hear)
@@ -71,7 +75,7 @@ class Viewer:
 
     def refresh(self) -> None:
         """Send what has changed, where somebody looks."""
-        if not self._looks:
+        if not self.looks:
             return
         texts = {"state": state_html(self._watched)}
         for section in self._sections.values():
@@ -106,12 +110,12 @@ class Viewer:
         section, what, value = said[:3]  # the fourth makes each one different from the one before
         if section == "page":
             self._page(what)
-        elif self._looks and section in self._sections:
+        elif self.looks and section in self._sections:
             self._sections[section].act(what, value)
             self._send(self._sections[section].refresh())
 
     def _page(self, what: str) -> None:
-        self._looks = what in ("open", "look")
+        self.looks = what in ("open", "look")
         if what == "open":  # nothing that was sent before has arrived
             self._sent.clear()
         self.refresh()

@@ -6,7 +6,7 @@ import time
 from typing import Any, ClassVar
 
 import numpy as np
-from bokeh.models import ColumnDataSource, NumeralTickFormatter, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter, Range1d
 from bokeh.plotting import figure
 from markupsafe import Markup
 
@@ -78,11 +78,11 @@ class _Panel:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         display = KINDS[kind]
-        self.figure: figure = plain(220, x_range=Range1d(0, 1), y_range=Range1d(0, 1))
+        self.figure: figure = plain(220, x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1))
         self.figure.xaxis.axis_label = display.over
         self.figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
-        self.figure.xaxis.ticker.desired_num_ticks = 5
-        self.figure.yaxis.ticker.desired_num_ticks = 5
+        self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=5)
+        self.figure.yaxis.ticker = BasicTicker(desired_num_ticks=5)
         if display.is_share:
             self.figure.yaxis.formatter = NumeralTickFormatter(format="0 %")
         self._lines: dict[Name, tuple[ColumnDataSource, str, str]] = {}
@@ -113,9 +113,9 @@ class _Panel:
         for name, curve in self._curves.items():
             _, colour, dash = self._lines[name]
             number = COLOURS.index(colour) if colour in COLOURS else len(COLOURS)
-            items += Markup(
-                '<li><span class="swatch c{} {}"></span>{} <strong class="number">{}</strong></li>'
-            ).format(number, "" if dash == "solid" else "dashed", _label(name), KINDS[name[2]].text(curve.last))
+            items += Markup('<li><span class="swatch c{} {}"></span>{} <strong class="number">{}</strong></li>').format(
+                number, "" if dash == "solid" else "dashed", _label(name), KINDS[name[2]].text(curve.last)
+            )
         return Markup('<ul class="legend">{}</ul>').format(items)
 
     def _line(self, name: Name) -> tuple[ColumnDataSource, str, str]:

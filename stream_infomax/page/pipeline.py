@@ -64,7 +64,7 @@ class PipelineSection(Section):
     def _state(self, name: str) -> str:
         if self.watched.over:
             return "finished"
-        if self.watched.silent(name) and not self.watched.rows[name].state == "finished":
+        if self.watched.silent(name) and self.watched.rows[name].state != "finished":
             return "silent"
         return self.watched.rows[name].state
 
@@ -114,5 +114,5 @@ def _over(lines: list[str]) -> Markup:
     """Return what came of a run that has finished."""
     if not lines:
         return Markup("")
-    items = Markup("").join(Markup("<li>{}</li>").format(printable(line)) for line in lines)
-    return Markup("<h3>What came of it</h3><ul>{}</ul>").format(items)
+    text = "\n".join(map(printable, lines))
+    return Markup('<h3>What came of it</h3><pre class="scroll" tabindex="0">{}</pre>').format(text)

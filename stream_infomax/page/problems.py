@@ -91,7 +91,8 @@ def _of_ledger(name: str, balance: Balance) -> list[Problem]:
     reasons = {reason: sum(by.values()) for reason, by in balance.aside.items()}
     aside = sum(reasons.values())
     if accepted and aside > MUCH_ASIDE * accepted and balance.part == "stage":
-        text = f"{aside / accepted:.1%} of the {balance.unit} of {balance.place!r} were set aside: {by_reason(reasons)}."
+        share = f"{aside / accepted:.1%} of the {balance.unit} of {balance.place!r}"
+        text = f"{share} were set aside: {by_reason(reasons)}."
         return [Problem(name, False, text)]
     return []
 

@@ -89,6 +89,11 @@ class PageServer:
         self.viewers: set[Viewer] = set()
         self._server: BaseServer | None = None
 
+    @property
+    def looked_at(self) -> bool:
+        """Whether anybody looks."""
+        return any(viewer.looks for viewer in self.viewers)
+
     def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
         """Serve on the loop that runs; return the address without the token.
 
@@ -246,5 +251,6 @@ def _bound(host: str, port: int) -> tuple[list[socket.socket], int]:
             return bind_sockets(port or PORT + number, host), port or PORT + number
         except OSError as error:
             if port or number == PORTS - 1:
-                raise OSError(error.errno, f"cannot serve the page at {host}:{port or PORT}: {error.strerror}") from None
+                where = f"{host}:{port or PORT}"
+                raise OSError(error.errno, f"cannot serve the page at {where}: {error.strerror}") from None
     raise AssertionError

@@ -50,9 +50,9 @@ OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp|reser
 # Pages of the checkpoints, in the folder PAGES in the service's.
 OF_PAGES = re.compile(rf"{PAGE.pattern}(\.tmp)?")
 BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))
-WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
+WHOLE = ("page.log", "filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
-BEFORE = ("lock", "run.json.tmp")
+BEFORE = ("lock", "run.json.tmp", "page.token")
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,7 +189,7 @@ class RunFolder:
                 record = None
         if record is None:
             self.begin(config, in_process)
-        _replace(self.pipeline, tomli_w.dumps(_without_none(to_builtins(config))))
+        _replace(self.pipeline, as_toml(config))
         if record is not None and record.summary is not None:
             return "finished"
         return "unfinished" if record is not None and self._has_frames(names_in(record.config)) else "new"
@@ -365,6 +365,11 @@ def _replace(path: Path, text: str) -> None:
 
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def as_toml(config: Config) -> str:
+    """Return a configuration as the text of a TOML file."""
+    return tomli_w.dumps(_without_none(to_builtins(config)))
 
 
 def _without_none(value: Any) -> Any:

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
 import numpy as np
-import tomli_w
 import zmq
 
 from stream_infomax.configuration.compose import access_of
-from stream_infomax.configuration.load import Config, ConfigError, convert, load, to_builtins
+from stream_infomax.configuration.load import Config, ConfigError, convert, load
 from stream_infomax.configuration.survey import outlines
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Pipeline
@@ -27,18 +25,20 @@ from stream_infomax.learning.infomax.encoder import Encoder, Kept, kept_bases
 from stream_infomax.page.access import Access, token_in
 from stream_infomax.page.growth import HOUR
 from stream_infomax.page.listening import Listener
+from stream_infomax.page.origin import Origin, origin
 from stream_infomax.page.sections import SECTIONS
 from stream_infomax.page.server import PageServer
 from stream_infomax.page.sound import sound_of
 from stream_infomax.page.watched import Stage, Watched
-from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.folder import IN_PROCESS, RunFolder, as_toml
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.standing import is_held
-from stream_infomax.run.summary import Summary, saved_summary
-from stream_infomax.run.summary_text import summary_lines
+from stream_infomax.run.summary import saved_summary
+from stream_infomax.run.summary_text import lines
 from stream_infomax.run.taps import taps_of
 from stream_infomax.service.checkpoints import read
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.settings.record import plain
 from stream_infomax.state import file
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import newest_checkpoints
@@ -80,6 +80,22 @@ class Place:
             return self.folder.id == run
         except ConfigError:
             return False
+
+
+def address_of(bind: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; empty is this machine and the first port that is free.
+
+    Raises
+    ------
+    ConfigError
+        Where it is no such address.
+    """
+    if not bind:
+        return "127.0.0.1", 0
+    host, colon, port = bind.rpartition(":")
+    if not (colon and host and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise ConfigError(f"--bind {bind!r}: no address; accepted is HOST:PORT, for example 127.0.0.1:5006")
+    return host.strip("[]"), int(port)
 
 
 def serve(place: Place, host: str, port: int, keys: str = "", server: str = "", *, child: bool = False) -> None:
@@ -170,7 +186,7 @@ def known(place: Place) -> Watched:
             watched.basis(basis)
     if place.folder.summary() is not None:
         summary = saved_summary(place.folder)
-        watched.over = summary_lines(summary)
+        watched.over = list(lines(summary))
         for event in summary.events:
             watched.event(_service_of(config, event.stage, place.in_process), event)
     return watched
@@ -203,7 +219,7 @@ def _stages(config: Config, in_process: bool) -> list[Stage]:
                 channels=outline.channels if outline else (),
                 units=outline.units if outline else (),
                 row=outline.row if outline else None,
-                settings=msgspec.to_builtins(table.settings),
+                settings=plain(table.settings),
             )
         )
     return made
@@ -264,8 +280,7 @@ class _Downloads:
         if kind == "sound":
             return self._sound(name)
         if name == "configuration.toml":
-            text = tomli_w.dumps(_without_none(to_builtins(self._place.config)))
-            return name, "application/toml", text.encode()
+            return name, "application/toml", as_toml(self._place.config).encode()
         if name == "bases.npz":
             return _npz(name, {f"{key}.{array}": getattr(basis, array) for key, basis in self._watched.bases.items()
                                for array in Encoder.ARRAYS})  # fmt: skip
@@ -273,7 +288,7 @@ class _Downloads:
             return _npz(name, self._rows())
         if name == "filters.png":
             bases = list(self._watched.bases.values())
-            content = await asyncio.to_thread(_picture, bases[-1]) if bases else None
+            content = await asyncio.to_thread(_picture, bases[-1], origin(self._watched, bases[-1])) if bases else None
             return (name, "image/png", content) if content else None
         return None
 
@@ -302,12 +317,12 @@ def _npz(name: str, arrays: dict[str, Any]) -> tuple[str, str, bytes] | None:
     return name, "application/octet-stream", content.getvalue()
 
 
-def _picture(basis: Basis) -> bytes | None:
+def _picture(basis: Basis, of: Origin) -> bytes | None:
     try:
         from stream_infomax import plots
     except MissingExtraError:
         return None
-    figure = plots.components(basis.components, basis.mixing, basis.axes, basis.shape)
+    figure = plots.components(basis.components, basis.mixing, basis.axes, basis.shape, of.rate, of.channels)
     content = io.BytesIO()
     figure.savefig(content, dpi=150)
     return content.getvalue()
