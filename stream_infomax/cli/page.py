@@ -38,13 +38,11 @@ def page(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
-    from stream_infomax.settings.extras import require
-
-    require("bokeh")
-    from stream_infomax.run.page import Place, address_of, serve
+    from stream_infomax.run.page import address_of, serve
+    from stream_infomax.run.place import place_of
     from stream_infomax.service.parent import end_with_parent
 
     end_with_parent()
     host, port = address_of(bind)
-    serve(Place.of(run), host, port, str(keys or ""), str(server or ""), child=child)
+    serve(place_of(run, keys, server), host, port, child=child)
     return 0

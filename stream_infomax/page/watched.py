@@ -193,8 +193,7 @@ class Watched:
         self._heard[service] = self._now()
         row = self.rows.setdefault(service, ServiceRow())
         restarted = before is not None and status.started != before.started
-        row.change("finished" if status.finished else "running", row.restarts + restarted)
-        row.update(status)
+        row.hear(status)
         if status.total_p50 is not None and status.total_p99 is not None:
             self.latency[service] = (status.total_p50, status.total_p99)
         for measure in status.measures:

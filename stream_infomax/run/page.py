@@ -8,16 +8,14 @@ import io
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
-import zmq
 
-from stream_infomax.configuration.compose import access_of
-from stream_infomax.configuration.load import Config, ConfigError, convert, load
+from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.configuration.survey import outlines
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.contracts import Pipeline
@@ -30,56 +28,22 @@ from stream_infomax.page.sections import SECTIONS
 from stream_infomax.page.server import PageServer
 from stream_infomax.page.sound import sound_of
 from stream_infomax.page.watched import Stage, Watched
-from stream_infomax.run.folder import IN_PROCESS, RunFolder, as_toml
+from stream_infomax.run.folder import IN_PROCESS, as_toml
 from stream_infomax.run.learnt import stages_in
-from stream_infomax.run.standing import is_held
+from stream_infomax.run.place import Place
 from stream_infomax.run.summary import saved_summary
 from stream_infomax.run.summary_text import lines
-from stream_infomax.run.taps import taps_of
 from stream_infomax.service.checkpoints import read
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.settings.record import plain
 from stream_infomax.state import file
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import newest_checkpoints
-from stream_infomax.transport.keys import KeysError, show
+from stream_infomax.transport.keys import KeysError
 from stream_infomax.watch import history
 
 # What cannot be had of data that are not there (any more), or of packages that are not installed.
 UNKNOWN = (ConfigError, MissingExtraError, OSError, ValueError)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which run: its configuration, and its folder where that is on this machine."""
-
-    title: str
-    config: Config
-    folder: RunFolder | None
-    in_process: bool
-
-    @classmethod
-    def of(cls, path: Path) -> Place:
-        """Return the run in a folder, or the one that a configuration file describes. Raises ConfigError."""
-        if not path.is_dir():
-            config = load(path)
-            folder = RunFolder(Path(config.run.folder))
-            if not (folder.path / "run.json").is_file():
-                return cls(str(path), config, None, False)
-        else:
-            folder = RunFolder(path)
-        record = folder.record
-        config = convert(record.config, str(folder.path / "run.json"))
-        return cls(str(folder.path), config, folder, record.in_process)
-
-    def is_run(self, run: str) -> bool:
-        """Return whether the run of this id is in the folder; any is where there is no folder."""
-        if self.folder is None:
-            return True
-        try:
-            return self.folder.id == run
-        except ConfigError:
-            return False
 
 
 def address_of(bind: str) -> tuple[str, int]:
@@ -98,7 +62,7 @@ def address_of(bind: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def serve(place: Place, host: str, port: int, keys: str = "", server: str = "", *, child: bool = False) -> None:
+def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
     """Serve the page until SIGINT or SIGTERM.
 
     Parameters
@@ -107,8 +71,6 @@ def serve(place: Place, host: str, port: int, keys: str = "", server: str = "", 
         The run.
     host, port
         Where; port 0 is the first one that is free from the usual one on.
-    keys, server
-        The folder with keys to be shown, and the file with the run's public key; else the run's own keys are shown.
     child
         Whether the run has started this process, and ends it.
 
@@ -117,10 +79,10 @@ def serve(place: Place, host: str, port: int, keys: str = "", server: str = "", 
     ConfigError
         Where keys cannot be used, or the address cannot be bound.
     """
-    asyncio.run(_serve(place, host, port, keys, server, child))
+    asyncio.run(_serve(place, host, port, child))
 
 
-async def _serve(place: Place, host: str, port: int, keys: str, server: str, child: bool) -> None:
+async def _serve(place: Place, host: str, port: int, child: bool) -> None:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
@@ -130,21 +92,14 @@ async def _serve(place: Place, host: str, port: int, keys: str, server: str, chi
     except OSError as error:
         raise ConfigError(f"the page's token: {error}") from error
     page = PageServer(watched, SECTIONS, access, None, _Downloads(place, watched).fetch)
-    own = access_of(place.config).keys
-
-    def with_keys(socket: zmq.Socket[Any], address: str) -> None:
-        if keys or server or own is None:
-            show(socket, address, keys, server)
-        else:
-            own.call(socket, address)
 
     try:
         listener = Listener(
             watched,
-            taps_of(place.config, in_process=place.in_process),
+            place.taps,
             place.config.source.name,
-            show=with_keys,
-            is_run=place.is_run,
+            show=place.call,
+            is_run=partial(_is_run, place),
             looked_at=lambda: page.looked_at,
         )
     except KeysError as error:
@@ -162,6 +117,16 @@ async def _serve(place: Place, host: str, port: int, keys: str, server: str, chi
         listening.result()
 
 
+def _is_run(place: Place, run: str) -> bool:
+    """Return whether the run of this id is the one in the folder now; any is where there is no folder."""
+    if place.folder is None or run == place.run:
+        return True
+    try:
+        return place.folder.id == run
+    except ConfigError:
+        return False
+
+
 def _farewell(place: Place) -> str:
     """Return what the viewers are told when the run ends."""
     with contextlib.suppress(ConfigError):
@@ -173,15 +138,14 @@ def _farewell(place: Place) -> str:
 def known(place: Place) -> Watched:
     """Return what is known of a run without listening: its stages, curves, bases, and the summary of a finished one."""
     config = place.config
-    names = [IN_PROCESS] if place.in_process else [*config.services(), *config.sinks()]
-    watched = Watched(place.title, names, _stages(config, place.in_process))
+    watched = Watched(place.name, list(place.taps), _stages(config, place.in_process))
     if place.folder is None:
         return watched
     if place.folder.history.exists():
         watched.history(history.read(place.folder.history))
     for basis, ago in _kept(place.folder.path):
         watched.basis(basis, ago)
-    if not is_held(place.folder):
+    if not place.folder.held:
         for basis in _learnt(place.folder.path):
             watched.basis(basis)
     if place.folder.summary() is not None:
