@@ -15,6 +15,7 @@ from stream_infomax.page.tiles import EMPTY, LEVELS, Kind, Look, Mosaic, Pixels
 
 # Those of page.css; at least 3 to 1 on both grounds.
 BLUE, ORANGE, GREY = "#2f76c8", "#c9670e", "#7b8794"
+COLOURS = (BLUE, ORANGE, "#8a57c4", "#23895a", "#cf4560")
 CLEAR = "#00000000"
 
 # Of the bytes that `tiles` makes. Dark is -, light is +: it is seen in black and white as well.

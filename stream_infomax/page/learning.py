@@ -6,8 +6,7 @@ import time
 from typing import Any, ClassVar
 
 import numpy as np
-from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter, Range1d
-from bokeh.plotting import figure
+from bokeh.models import BasicTicker, ColumnDataSource, NumeralTickFormatter
 from markupsafe import Markup
 
 from stream_infomax.frames.event import GRAVE
@@ -78,7 +77,7 @@ class _Panel:
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
         display = KINDS[kind]
-        self.figure: figure = plain(220, x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1))
+        self.figure = plain(220)
         self.figure.xaxis.axis_label = display.over
         self.figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
         self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=5)
