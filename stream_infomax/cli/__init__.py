@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
 from stream_infomax.cli.conform import conform
+from stream_infomax.cli.control import control
 from stream_infomax.cli.devices import devices
 from stream_infomax.cli.diff import diff
 from stream_infomax.cli.doctor import doctor
@@ -21,7 +22,6 @@ from stream_infomax.cli.export import export
 from stream_infomax.cli.init import init
 from stream_infomax.cli.keys import keys
 from stream_infomax.cli.label import label
-from stream_infomax.cli.page import page
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.record import record
 from stream_infomax.cli.replay import replay
@@ -57,8 +57,8 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, page, status, record, replay, verify, diff, encode, export, show, probe),
-    *(check, devices, init, schema, conform, tap, label, keys, doctor, warmup),
+    *(run, status, record, replay, verify, diff, encode, export, show, probe),
+    *(check, devices, init, schema, conform, tap, label, control, keys, doctor, warmup),
 ):
     app.command(command)
 

@@ -10,7 +10,7 @@ from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.words import one_of
 
 # A service's folder has its name; these are taken in a run's folder.
-RESERVED = (RECORDER, "in-process", "lock", "page")
+RESERVED = (RECORDER, "in-process", "lock")
 
 
 def check(config: Config) -> None:
@@ -76,7 +76,7 @@ def _check_reach(config: Config) -> None:
     """Check that no address can be reached by others unless there are keys, or the configuration says that it may."""
     source, given = config.source, config.run
     logs = {"source": source.log, **{f"stage.{stage.name}": stage.log for stage in config.stage}}
-    found = {f"{name}.log.{key}": getattr(log, key) for name, log in logs.items() for key in ("bind", "tap")}
+    found = {f"{name}.log.{key}": getattr(log, key) for name, log in logs.items() for key in ("bind", "tap", "control")}
     for key, address in {**found, "source.label_bind": source.label_bind}.items():
         check_reach(key, address, given.keys, given.insecure)
 

@@ -89,6 +89,7 @@ def service_of(config: Config, name: str) -> Service:
         name=name,
         outlet=outlet,
         tap=tap,
+        control=config.control_of(name),
         labels=config.label_address() if name == config.source.name and is_live(config) else "",
         folder=Path(config.run.folder) / name,
         readers=config.readers_of(name),

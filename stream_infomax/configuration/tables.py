@@ -38,11 +38,14 @@ class Log(Settings, frozen=True, kw_only=True):
         str, Doc("Address of the outlet, for example `tcp://127.0.0.1:5600`; empty: a Unix socket in the run folder.")
     ] = ""
     tap: Annotated[str, Doc("Address of the tap; empty: a Unix socket in the run folder.")] = ""
+    control: Annotated[
+        str, Doc("Address where its service takes commands; empty: a Unix socket in the run folder.")
+    ] = ""
 
     def __post_init__(self) -> None:
         if not self.memory:
             raise SettingError("memory", self.memory, "more than 0 B")
-        for key, address in (("bind", self.bind), ("tap", self.tap)):
+        for key, address in (("bind", self.bind), ("tap", self.tap), ("control", self.control)):
             port = address.rpartition(":")[2]
             if address.startswith("tcp://") and port != "*" and not (port.isdecimal() and 1 <= int(port) <= 65535):
                 raise SettingError(key, address, "a port from 1 to 65535, or *")
@@ -206,6 +209,12 @@ class Config(Settings, frozen=True, kw_only=True):
             log.bind or f"ipc://{folder}/{service}.outlet",
             log.tap or f"ipc://{folder}/{service}.tap",
         )
+
+    def control_of(self, service: str) -> str:
+        """Return where a service takes commands; a sink takes none."""
+        if service in self.sinks():
+            return ""
+        return self.log_of(service).control or f"ipc://{Path(self.run.folder).resolve()}/{service}.control"
 
     def label_address(self) -> str:
         """Return where labels of a live source come to."""

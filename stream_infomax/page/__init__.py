@@ -1,5 +1,1 @@
 """A run in the browser."""
-
-from stream_infomax.settings.extras import require
-
-require("bokeh")

@@ -3,7 +3,7 @@
 run.json            the configuration, how it runs, and the summary once it has finished
 pipeline.toml       the same configuration, as the services read it
 lock                held by the one supervisor of the folder
-<service>/          its checkpoints; of a live source, the folder of its journal
+<service>/          its checkpoints; what it was told while it ran; of a live source, the folder of its journal
 recorder/           what was published, where that is kept
 <service>.log       what it wrote to stderr
 history.csv         every measure of the learning over the run
@@ -42,6 +42,8 @@ Found: TypeAlias = Literal["new", "unfinished", "finished"]
 KEPT = re.compile(
     r"(checkpoint-[0-9]+-at-[0-9]+|part-[0-9]+|basis-[\w.-]+-[0-9]+-[0-9a-f]{12})\.safetensors(\.damaged|\.tmp)?"
 )
+# What a service was told.
+OF_COMMANDS = re.compile(r"commands\.jsonl|command-[0-9]+\.safetensors|furthest")
 # What a sink has made of the stream, in this folder in its own.
 PARTS = "parts"
 OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\.tmp|\.parts\.json(\.tmp)?")
@@ -49,10 +51,13 @@ OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\
 OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp|reserved\.json(\.tmp)?")
 # Pages of the checkpoints, in the folder PAGES in the service's.
 OF_PAGES = re.compile(rf"{PAGE.pattern}(\.tmp)?")
-BESIDE = (".log", *(f".{end}{lock}" for end in ("outlet", "tap", "labels", "devices") for lock in ("", ".lock")))
-WHOLE = ("page.log", "filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
+BESIDE = (
+    ".log",
+    *(f".{end}{lock}" for end in ("outlet", "tap", "control", "labels", "devices") for lock in ("", ".lock")),
+)
+WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
-BEFORE = ("lock", "run.json.tmp", "page.token")
+BEFORE = ("lock", "run.json.tmp")
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -189,7 +194,7 @@ class RunFolder:
                 record = None
         if record is None:
             self.begin(config, in_process)
-        _replace(self.pipeline, as_toml(config))
+        _replace(self.pipeline, tomli_w.dumps(_without_none(to_builtins(config))))
         if record is not None and record.summary is not None:
             return "finished"
         return "unfinished" if record is not None and self._has_frames(names_in(record.config)) else "new"
@@ -207,21 +212,6 @@ class RunFolder:
                 origin=origin,
             )
         )
-
-    @property
-    def held(self) -> bool:
-        """Whether a process holds the folder: the run goes on."""
-        try:
-            number = os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(number)
-        return False
 
     @property
     def record(self) -> Record:
@@ -273,7 +263,7 @@ class RunFolder:
                 raise ConfigError(f"{folder} is a symbolic link; nothing is removed through one, do it yourself")
             parts = folder / PARTS
             below = (parts, OF_PARTS), (folder / JOURNAL, OF_JOURNAL), (folder / PAGES, OF_PAGES)
-            for place, pattern in (*below, (folder, KEPT)):
+            for place, pattern in (*below, (folder, OF_COMMANDS), (folder, KEPT)):
                 if not place.is_symlink():
                     for kept in filter(pattern.fullmatch, _listed(place)):
                         _remove(place / kept)
@@ -365,11 +355,6 @@ def _replace(path: Path, text: str) -> None:
 
     with replacing(path) as file:
         file.write(text.encode())
-
-
-def as_toml(config: Config) -> str:
-    """Return a configuration as the text of a TOML file."""
-    return tomli_w.dumps(_without_none(to_builtins(config)))
 
 
 def _without_none(value: Any) -> Any:

@@ -79,7 +79,15 @@ def whole(config: Config, folder: RunFolder, signals: Signals, *beside: Observer
     pipeline = pipeline_of(config)
     last = service_of(config, config.services()[-1])
     source = service_of(config, config.source.name)
-    service = replace(source, name=IN_PROCESS, outlet="", tap=last.tap, readers=(), folder=folder.path / IN_PROCESS)
+    service = replace(
+        source,
+        name=IN_PROCESS,
+        outlet="",
+        tap=last.tap,
+        control=last.control,
+        readers=(),
+        folder=folder.path / IN_PROCESS,
+    )
     belong_to(folder.id)
     compile_used()
     with opened(

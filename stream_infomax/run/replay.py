@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from stream_infomax.configuration.compose import pipeline_of, service_of, source_of, stage_of, take_over
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, convert, to_builtins
@@ -24,6 +24,7 @@ from stream_infomax.frames.frame import Frame
 from stream_infomax.run.folder import IN_PROCESS, Origin, RunFolder
 from stream_infomax.service.bases import copy_before
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences, newest_before
+from stream_infomax.service.commands import Commands, copy_until
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.sinks.store import FrameStore, holds_frames, keep_before
@@ -68,6 +69,11 @@ class Past:
     def pipeline(self, service: str) -> Pipeline:
         """Return the stages of a service, new."""
         return pipeline_of(self.config, None if self.in_process else service)
+
+    def commands(self, service: str, applied: int = 0) -> Commands:
+        """Return what a service was told while it ran, of which so many commands are done."""
+        source = self.config.source.name if service in (IN_PROCESS, self.config.source.name) else ""
+        return Commands(self.folder.path / service, applied, source)
 
 
 @dataclass
@@ -152,6 +158,14 @@ def changed(past: Past, to: Path, changes: Sequence[str]) -> Config:
     return config
 
 
+class _Taken(NamedTuple):
+    """The stages of a service, the frame that they need next, and what they are told."""
+
+    pipeline: Pipeline
+    start: int
+    commands: Commands
+
+
 def moment_at(past: Past, offset: int, stores: Sequence[FrameStore], log: str, watch: Watch) -> Moment:
     """Return the stages as they were before the frame `offset`; what `stores` lack until then is kept under `log`.
 
@@ -163,7 +177,7 @@ def moment_at(past: Past, offset: int, stores: Sequence[FrameStore], log: str, w
     if not 0 <= offset < len(past.source):
         where = f"the stream of {past.folder.path} has {len(past.source):,} frames"
         raise ConfigError(f"--from {offset}: {where}; accepted is 0 to {len(past.source) - 1}")
-    found: list[tuple[Pipeline, int]] = []
+    found: list[_Taken] = []
     lost: Counter[str] = Counter()
     limit = min([offset, *(store.next for store in stores)])
     for service in reversed(past.services):
@@ -171,19 +185,23 @@ def moment_at(past: Past, offset: int, stores: Sequence[FrameStore], log: str, w
         saved = newest_before(past.folder.path / service, limit)
         limit = _set(pipeline, saved, past)
         lost.update(saved.lost if saved else {})
-        found.insert(0, (pipeline, limit))
+        commands = past.commands(service, saved.commands if saved else 0)
+        found.insert(0, _Taken(pipeline, limit, commands))
+    marks = None if past.in_process else past.commands(past.config.source.name)
+    if marks is not None:
+        marks.pass_over(limit)
     for frame in past.source.frames(limit) if limit < offset else ():
         if frame.offset == offset:
             break
         watch(frame.offset)
-        output = _pass_on(frame, found)
+        output = _pass_on(marks.apply(frame, Pipeline([])) if marks is not None else frame, found)
         if output is None:
             continue
         for store in stores:
             store.accept(Output(output, log))
             if store.due:
                 store.save(Mark(log, frame.offset + 1, False))
-    return Moment(offset, limit, [stage for pipeline, _ in found for stage in pipeline.stages], dict(lost))
+    return Moment(offset, limit, [stage for one in found for stage in one.pipeline.stages], dict(lost))
 
 
 def _set(pipeline: Pipeline, saved: Checkpoint | None, past: Past) -> int:
@@ -199,12 +217,12 @@ def _set(pipeline: Pipeline, saved: Checkpoint | None, past: Past) -> int:
     return saved.processed + 1
 
 
-def _pass_on(frame: Frame, services: Sequence[tuple[Pipeline, int]]) -> Frame | None:
+def _pass_on(frame: Frame, services: Sequence[_Taken]) -> Frame | None:
     """Return what the last service makes of a frame; None where it, or one before it, has seen the frame already."""
-    for pipeline, start in services:
-        if start > frame.offset:  # and so are those behind it
+    for one in services:
+        if one.start > frame.offset:  # and so are those behind it
             return None
-        frame = pipeline.process(frame)
+        frame = one.pipeline.process(one.commands.apply(frame, one.pipeline))
     return frame
 
 
@@ -270,7 +288,9 @@ def write_fork(
     for store in stores:
         store.save(mark)
     for service, stages, sinks in _services(past, config, mark):
-        Checkpoints(folder.path / service).save(
+        was, now = past.folder.path / service, folder.path / service
+        checkpoints = Checkpoints(now)
+        checkpoints.save(
             Checkpoint(
                 log=log,
                 processed=moment.offset - 1,
@@ -278,12 +298,13 @@ def write_fork(
                 lost=moment.lost if service == past.services[-1] else {},
                 config=to_builtins(config),
                 source=past.source.state() if service in (config.source.name, IN_PROCESS) else {},
+                commands=copy_until(was, now, moment.offset),
                 stages={name: states[name] for name in stages},
                 sinks=sinks,
             )
         )
-        if (past.folder.path / service).is_dir():
-            copy_before(past.folder.path / service, folder.path / service, moment.offset)
+        if was.is_dir():
+            copy_before(was, now, moment.offset)
     history.keep_until(past.folder.history, folder.history, _positions(fates))
     changes = {fate.stage.name: [*fate.changes] for fate in fates if fate.changes}
     origin = Origin(run=past.folder.record.id, folder=str(past.folder.path), offset=moment.offset, changes=changes)

@@ -56,7 +56,7 @@ def check(config: Config) -> None:
     _check_extras(config)
     access_of(config)
     for service in config.services():
-        for address in config.addresses(service):
+        for address in (*config.addresses(service), config.control_of(service)):
             _check_address(config, service, address)
     placed = config.source.settings.placed(Path(config.run.folder).resolve(), config.source.name)
     _check_depth(config, getattr(placed, "bind", ""))

@@ -19,6 +19,7 @@ from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.run.bits import first_difference
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
+from stream_infomax.service.commands import Commands
 from stream_infomax.sinks.store import FrameStore, holds_frames
 from stream_infomax.state.numbered import frames_behind
 
@@ -69,11 +70,15 @@ class Verdict:
 
 
 class _Service:
-    """The stages of a process of the run, from the checkpoint on at which they are taken up, or from the beginning."""
+    """The stages of a process of the run, from the checkpoint on at which they are taken up, or from the beginning.
 
-    def __init__(self, name: str, pipeline: Pipeline, paths: Sequence[Path], start: int) -> None:
+    What it was told while it ran it is told again, at the same frames.
+    """
+
+    def __init__(self, name: str, pipeline: Pipeline, paths: Sequence[Path], start: int, commands: Commands) -> None:
         self.pipeline = pipeline
         self.start = start
+        self._commands = commands
         self.compared = Compared(name)
         self._waiting = sorted((path for path in paths if frames_behind(path) > start), key=frames_behind)
 
@@ -89,7 +94,7 @@ class _Service:
 
     def process(self, frame: Frame) -> Frame:
         """Return its output, and compare where a checkpoint was written then."""
-        output = self.pipeline.process(frame)
+        output = self.pipeline.process(self._commands.apply(frame, self.pipeline))
         while self._waiting and frames_behind(self._waiting[0]) <= frame.offset + 1:
             path = self._waiting.pop(0)
             if frames_behind(path) == frame.offset + 1 and path.exists():  # a run under way removes its oldest
@@ -125,18 +130,21 @@ def verify(place: Path, watch: Watch) -> Verdict:
     record = folder.record
     config = convert(record.config, str(place / "run.json"))
     names = [IN_PROCESS] if record.in_process else config.services()[1:]
+    marks = None if record.in_process else Commands(place / config.source.name, source=config.source.name)
     frames, first, about = _frames_of(place, config, record.in_process)
     services = _services(place, config, names, first, record.in_process)
     kept = _Kept(place / RECORDER, services[-1].start if services else first)
     end = max([kept.end, *(service.end for service in services)])
     begin = min((service.start for service in services), default=first)
     last = begin
+    if marks is not None:
+        marks.pass_over(begin)
     for frame in frames(begin):
         if frame.offset >= end:
             break
         if frame.offset != last:
             raise ConfigError(f"{place}: frame {last:,} is missing in {about}, or damaged")
-        output: Frame | None = frame
+        output: Frame | None = marks.apply(frame, Pipeline([])) if marks is not None else frame
         for service in services:
             if output is None or frame.offset < service.start:  # and so are those behind it
                 output = None
@@ -210,18 +218,21 @@ def _services(place: Path, config: Config, names: Sequence[str], first: int, in_
             lost = ", ".join(f"{n:,} {reason}" for reason, n in newest.lost.items())
             raise ConfigError(f"{place}: {name} never had {lost}: what was lost on the way cannot be computed again")
         pipeline = pipeline_of(config, None if in_process else name)
+        done = 0
         if start:
             behind = [path for path in paths if frames_behind(path) >= start]
             if not behind:
                 raise ConfigError(
                     f"{place}: frames are there from {start:,} on, and {name} has no checkpoint after that"
                 )
-            start = frames_behind(behind[0])
-            _restore(pipeline, read(behind[0]).stages, behind[0])
+            start, saved = frames_behind(behind[0]), read(behind[0])
+            done = saved.commands
+            _restore(pipeline, saved.stages, behind[0])
         else:
             take_over(config, pipeline)
         pipeline.retrace(newest.stages)
-        services.append(_Service(name, pipeline, paths, start))
+        commands = Commands(folder, done, config.source.name if in_process else "")
+        services.append(_Service(name, pipeline, paths, start, commands))
     return services
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.learning.infomax.encoder import Encoder, Kept, in_file, kept_bases
+from stream_infomax.state.error import readable
+from stream_infomax.state.file import load
 
 # The most that the bases of a stage, of all its streams, take on disk, how many of each there is room for however large
 # they are, and the most there are however small: to look at them takes time with every checkpoint.
@@ -87,6 +89,33 @@ class Bases:
 
     def _kept(self, key: str) -> list[Kept]:
         return [one for one in kept_bases(self._folder) if one.stage == in_file(key)]
+
+
+def find_bases(folder: Path, version: str, stages: Collection[str]) -> list[Kept]:
+    """Return the bases in the folder of a service of these stages whose version begins so, the newest file of each."""
+    kept = [one for one in kept_bases(folder) if one.folder == folder and one.stage.partition(".")[0] in stages]
+    return list({(one.stage, one.version): one for one in kept if one.version.startswith(version)}.values())
+
+
+def read_basis(path: Path) -> Basis:
+    """Return the basis in a file that a service has kept. Raises StateFileError, which names the file."""
+    tree = load(path)
+    with readable(path):
+        encoder = Encoder.from_tree(tree["encoder"])
+        stage, _, stream = tree["stage"].partition("/")
+        arrays = {name: getattr(encoder, name) for name in Encoder.ARRAYS}
+        return Basis(
+            stage=stage,
+            stream=stream,
+            encoder="",
+            version=encoder.version,
+            previous=tree["previous"],
+            offset=tree["offset"],
+            output=encoder.output,
+            amplitude=encoder.amplitude,
+            seed=encoder.seed,
+            **arrays,
+        )
 
 
 def copy_before(source: Path, folder: Path, offset: int) -> None:

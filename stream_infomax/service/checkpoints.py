@@ -41,6 +41,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
         What source and sinks have counted so far, under their names.
     ledger
         What has become of all that its input, its stages and its sinks have accepted.
+    commands
+        How many of the commands in the service's folder have been carried out.
     stages
         The state of each stage under its name.
     sinks
@@ -56,6 +58,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     source: State
     counts: dict[str, dict[str, float]] = {}
     ledger: list[Balance] = []
+    commands: int = 0
     stages: dict[str, State]
     sinks: dict[str, State]
 

@@ -267,6 +267,8 @@ class LiveFeed(_SourceFeed[Live]):
 
     Attributes
     ----------
+    marked
+        Returns a frame with the marks that people have set, before it is written down.
     committed
         Returns the last offset that no reader will ask for again, where there are readers.
     """
@@ -278,6 +280,7 @@ class LiveFeed(_SourceFeed[Live]):
         self.lost = source.lost
         self.labels = labels
         self.committed: Callable[[], int] | None = None
+        self.marked: Callable[[Frame], Frame] | None = None
         # What a reader has read since the checkpoint is gone here; an offset never names two frames.
         self.after_restart: Callable[[Iterable[int]], int] | None = max
 

@@ -90,6 +90,7 @@ class JournaledFeed(LiveFeed):
             frame = msgspec.structs.replace(frame, offset=self.next)
             note = self._note(frame)
             frame = self.labels.note(frame) if self.labels else frame
+            frame = self.marked(frame) if self.marked else frame
             self._held = frame, wire.encode(frame), note
         elif time.monotonic() < self._again:
             return None

@@ -203,7 +203,8 @@ class LateLabels:
             return
         self._follow(frame)
         for label in self._ready:
-            if (label.stream, label.segment, label.labels) == (frame.stream, frame.segment, frame.labels):
+            same = (label.stream, label.segment) == (frame.stream, frame.segment)
+            if same and label.labels.items() <= frame.labels.items():  # somebody may have marked the frame
                 self._ready.remove(label)
                 return
 

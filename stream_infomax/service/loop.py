@@ -20,6 +20,7 @@ from stream_infomax.service.saving import Saving
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.status import Meter, plain_counts
+from stream_infomax.service.steering import Steering
 from stream_infomax.transport.messages import MAX_EVENTS, Status
 from stream_infomax.transport.observer import Observer
 
@@ -52,6 +53,8 @@ class Loop:
         The checkpoint that feed, stages and sinks were set to; None for a loop that begins.
     ledger
         Counts what becomes of the frames.
+    steering
+        What it is told while it runs.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Loop:
         signals: Signals,
         saved: Checkpoint | None,
         ledger: Ledger,
+        steering: Steering,
     ) -> None:
         self.service = service
         self.feed = feed
@@ -74,6 +78,7 @@ class Loop:
         self.observers = observers
         self.signals = signals
         self.ledger = ledger
+        self.steering = steering
         self.meter = Meter()
         self.finished = saved is not None and saved.finished
         # The last offset that was handed on, the last that upstream may forget, and the frames since a checkpoint.
@@ -84,7 +89,7 @@ class Loop:
         self.deadline = time.monotonic() + FAREWELL
         self._asking = {socket for sink in sinks for socket in sink.sockets}
         self._watching = {socket for observer in observers for socket in observer.sockets}
-        always = [*self._asking, *self._watching, signals.wakeup.fileno(), self.saving.bell.fileno()]
+        always = [*self._asking, *self._watching, *steering.sockets, signals.wakeup.fileno(), self.saving.bell.fileno()]
         self._blocked = _poller(always)
         self._busy = _poller([*always, *feed.sockets])
         self.announce(self.newest + 1)
@@ -108,7 +113,7 @@ class Loop:
     def tend(self) -> None:
         """Tell of a checkpoint that is on disk, and begin the next one where somebody waits for it, or it is time."""
         self.settle(wait=False)
-        if not self.saving.busy and any(sink.due for sink in self.sinks):  # also of what came while one was written
+        if not self.saving.busy and self._awaited():  # also of what came while one was written
             self.begin()
         self.keep_up()
 
@@ -150,12 +155,16 @@ class Loop:
         return True
 
     def _wanted(self) -> bool:
-        """Whether somebody waits for a checkpoint: upstream, or a sink, which a slow stream does not ask otherwise."""
-        return (self.feed.full and self.feed.next - 1 > self.committed) or any(sink.due for sink in self.sinks)
+        """Whether somebody waits for a checkpoint: upstream, or who else does."""
+        return (self.feed.full and self.feed.next - 1 > self.committed) or self._awaited()
+
+    def _awaited(self) -> bool:
+        """Whether a sink waits for a checkpoint, which a slow stream does not ask otherwise, or somebody who steers."""
+        return self.steering.due or any(sink.due for sink in self.sinks)
 
     def step(self, arrival: Arrival) -> None:
         """Make the output frame of a frame, and hand it on."""
-        frame = arrival.frame
+        frame = self.steering.apply(arrival.frame)
         arrived = Output(frame, self.feed.log_id, arrival.origin)
         for observer in self.observers:
             observer.input(arrived)
@@ -191,6 +200,14 @@ class Loop:
             if sink.wanted is not None:
                 self.rewind(sink.wanted)
 
+    def listen(self) -> None:
+        """Take the commands that have come; each takes effect before a frame that is still to come."""
+        for asked in self.steering.asked():
+            if asked.order.action == "undo":  # what the stages have published until now is to be found on disk
+                self.settle(wait=True)
+                self.bases.save()
+            self.steering.take(asked, self.feed.next, over=self.finished)
+
     def rewind(self, offset: int) -> None:
         """Set the source back (or on) to `offset`."""
         self.settle(wait=True)
@@ -200,6 +217,7 @@ class Loop:
         self.feed.seek(offset)
         self.finished = False
         self.newest = min(self.newest, offset - 1)
+        self.steering.rewind(offset)
         for sink in self.sinks:
             sink.rewind(offset)
 
@@ -226,6 +244,7 @@ class Loop:
         """Save what the sinks have, then take what a checkpoint holds; a thread writes it."""
         mark = Mark(self.feed.log_id, self.feed.next, self.finished)
         kept = {sink.name: sink.save(mark) for sink in self.sinks}
+        self.steering.begin(mark.next)
         checkpoint = Checkpoint(
             log=mark.log,
             processed=mark.next - 1,
@@ -235,6 +254,7 @@ class Loop:
             source=self.feed.state(),
             counts=plain_counts({**self.feed.counts(), **self.sink_counts()}),
             ledger=self.ledger.balances(),
+            commands=self.steering.applied,
             stages=self.stages.state(),
             sinks=kept,
         )
@@ -249,6 +269,7 @@ class Loop:
         self.feed.commit(self.committed)
         for sink in self.sinks:
             sink.committed()
+        self.steering.saved()
 
     def close(self) -> None:
         """End the thread that writes."""
@@ -259,7 +280,8 @@ class Loop:
         return {sink.name: counts for sink in self.sinks if (counts := sink.counts())}
 
     def report(self) -> None:
-        """Tell the observers how it stands."""
+        """Take what people ask for, and tell the observers how it stands."""
+        self.listen()
         for observer in self.observers:
             observer.attend()
         status = self.status()
@@ -282,12 +304,17 @@ class Loop:
             log_fill=held.fill,
             dropped=held.dropped,
             lost=dict(self.feed.lost),
-            refused=dict(self.service.access.refusals() + Counter(held.refused) + Counter(self.feed.refusals())),
+            refused=dict(
+                sum(
+                    map(Counter, (held.refused, self.feed.refusals(), self.steering.refusals())),
+                    self.service.access.refusals(),
+                )
+            ),
             expected=self.feed.expected,
             ledger=[balance.folded() for balance in self.ledger.balances()],
             measures=self.stages.measures(),
             counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),
-            events=self.stages.events()[-MAX_EVENTS:],
+            events=[*self.steering.events(), *self.stages.events()][-MAX_EVENTS:],
             checkpoint=self.saving.last,
             last_checkpoint=self.saving.at,
             **self.meter.read()._asdict(),
@@ -309,6 +336,8 @@ class Loop:
         if not self._watching.isdisjoint(ready):
             for observer in self.observers:
                 observer.attend()
+        if not ready.keys().isdisjoint(self.steering.sockets):
+            self.listen()
         return not self._asking.isdisjoint(ready)
 
 

@@ -20,6 +20,7 @@ from stream_infomax.frames.contracts import Live, Mark, Pipeline, Seekable, Sink
 from stream_infomax.frames.ledger import Ledger
 from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, NoneReadableError, differences
+from stream_infomax.service.commands import Commands
 from stream_infomax.service.feeds import Feed, LiveFeed, Pace, SeekableFeed, feed_of
 from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop
@@ -27,10 +28,12 @@ from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
+from stream_infomax.service.steering import Steering
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.printable import printable
 from stream_infomax.state.error import StateFileError, fitting
 from stream_infomax.state.private import private
+from stream_infomax.transport.control import Control
 from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.observer import Observer
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
@@ -218,7 +221,10 @@ def opened(
             if isinstance(feed, LiveFeed) and not service.outlet:  # an offset never names two frames
                 feed.pass_over(max((sink.next for sink in ends), default=0))
         ledger.begin()
-        loop = Loop(service, feed, stages, ends, checkpoints, observers, signals, saved, ledger)
+        steering = _steering(context, service, feed, stages, saved)
+        stack.callback(steering.close)
+        reserved.callback(steering.release)
+        loop = Loop(service, feed, stages, ends, checkpoints, observers, signals, saved, ledger, steering)
         stack.callback(loop.close)
         further = min((sink.next for sink in ends), default=0)
         if saved is not None and not stages.stages and further > feed.next:
@@ -226,6 +232,19 @@ def opened(
         if saved is None and feed.log_id:
             loop.save()  # the log's id must be on disk before anyone sees it
         yield loop
+
+
+def _steering(
+    context: zmq.Context[Any], service: Service, feed: Feed, stages: Pipeline, saved: Checkpoint | None
+) -> Steering:
+    """Return the commands that a service was given, and where others come."""
+    source = feed.source.name if isinstance(feed, SeekableFeed | LiveFeed) else ""
+    commands = Commands(service.folder, saved.commands if saved is not None else 0, source)
+    control = Control(context, service.control, service.access) if service.control else None
+    again = not isinstance(feed, LiveFeed) or service.journal.enabled
+    if isinstance(feed, LiveFeed):
+        feed.marked = commands.marked
+    return Steering(commands, stages, control, again=again)
 
 
 def _restore(stages: Pipeline, saved: Checkpoint, service: Service) -> None:

@@ -23,6 +23,8 @@ class Service:
     outlet, tap
         The addresses to bind; an empty outlet for a service that publishes nothing and has other sinks, an empty tap
         where nobody watches.
+    control
+        The address where commands come to; empty: none come.
     labels
         The address where labels of a live source come to; empty: none come.
     folder
@@ -51,6 +53,7 @@ class Service:
     outlet: str
     tap: str
     folder: Path
+    control: str = ""
     labels: str = ""
     readers: tuple[str, ...] = ()
     policy: Policy = "wait"

@@ -1,7 +1,8 @@
 """The words that outlet and inlet exchange, and the status on a tap: one MessagePack map each.
 
 Words are told apart by their key ``kind``. A reader says `Fetch` and `Commit`; an outlet answers `Sent` (with a
-frame's parts behind it), `Gone`, `Full`, `Alive` and `Refused`. docs/protocol.md describes them for writers of clients.
+frame's parts behind it), `Gone`, `Full`, `Alive` and `Refused`. To an `Order` on a control socket the answer is
+`Accepted` or `Refused`. docs/protocol.md describes them for writers of clients.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Annotated, Literal, TypeAlias, TypeVar
 import msgspec
 
 from stream_infomax.frames.buckets import Buckets
+from stream_infomax.frames.command import MAX_ID, MAX_VALUE
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
@@ -92,10 +94,29 @@ class Alive(Message, frozen=True, tag="alive"):
 
 
 class Refused(Message, frozen=True, tag="error"):
-    """A request was not understood or not granted."""
+    """A request was not understood or not granted.
 
-    reason: Literal["request", "reader", "log", "taken", "commit", "key"]
+    To a command: `command` where it cannot be carried out, `elsewhere` where nothing that it is about is here.
+    """
+
+    reason: Literal["request", "reader", "log", "taken", "commit", "key", "command", "elsewhere"]
     text: str
+
+
+class Order(Message, frozen=True, tag="command"):
+    """Somebody wants something of a service; the same id is the same command. See `frames.command`."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
+    action: Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+    stage: Annotated[str, msgspec.Meta(max_length=MAX_VALUE)] = ""
+    value: Annotated[str, msgspec.Meta(max_length=MAX_VALUE)] = ""
+
+
+class Accepted(Message, frozen=True, tag="accepted"):
+    """The command of this id is on disk, and takes effect before the frame `offset`."""
+
+    id: str
+    offset: Offset
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,5 +219,7 @@ def _only(decode: Callable[[bytes], T]) -> Callable[[bytes], T]:
 encode = msgspec.msgpack.Encoder().encode
 decode_status: Callable[[bytes], Status] = _only(msgspec.msgpack.Decoder(Status).decode)
 decode_request: Callable[[bytes], Request] = _only(msgspec.msgpack.Decoder(Fetch | Commit).decode)
+decode_order: Callable[[bytes], Order] = _only(msgspec.msgpack.Decoder(Order).decode)
+decode_reply: Callable[[bytes], Accepted | Refused] = _only(msgspec.msgpack.Decoder(Accepted | Refused).decode)
 decode_sent: Callable[[bytes], Sent] = _only(msgspec.msgpack.Decoder(Sent).decode)
 decode_answer: Callable[[bytes], Answer] = _only(msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode)

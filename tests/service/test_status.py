@@ -37,6 +37,7 @@ def test_a_loop_reports_before_it_sleeps_and_not_when_a_frame_may_come(welcome):
     loop._busy = SimpleNamespace(poll=lambda _: told.append("sleep") or [])
     loop.feed = SimpleNamespace(due=lambda: 1.0, attend=lambda ready: None)
     loop._watching = set()
+    loop.steering = SimpleNamespace(sockets=())
     loop.stages = SimpleNamespace(rest=lambda _: told.append("rest"))
     assert not loop.wait()
     assert told == (["status", "sleep", "rest"] if welcome else ["sleep", "rest"])

@@ -1,0 +1,242 @@
+"""Steering: what a service does with the commands that come while it runs."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import msgspec
+
+from stream_infomax.frames.command import Action
+from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.frames.event import Event
+from stream_infomax.frames.frame import Frame
+from stream_infomax.service.bases import find_bases
+from stream_infomax.service.commands import Commands, Given
+from stream_infomax.settings.words import one_of
+from stream_infomax.state.replacing import sync_folder
+from stream_infomax.transport.control import Asked, Control
+from stream_infomax.transport.messages import Accepted, Refused
+
+ACTIONS = get_args(Action)
+# Commands of a run; all of them are in memory.
+MOST = 100_000
+# The least that says which version is meant.
+DIGITS = 4
+
+
+class _NotAcceptedError(ValueError):
+    """A command that is not accepted, in words; `reason` as of `Refused`."""
+
+    def __init__(self, text: str, reason: Literal["command", "elsewhere"] = "command") -> None:
+        super().__init__(text)
+        self.reason: Literal["command", "elsewhere"] = reason
+
+
+class Steering:
+    """The commands of a service, and who gives them.
+
+    A command is on disk before it is confirmed, and takes effect at an offset that no frame had before: what was
+    handed on stays as it was.
+
+    Parameters
+    ----------
+    commands
+        Those that it was given.
+    stages
+        That are steered.
+    control
+        Where commands come; None: they do not, and those of a life before are done all the same.
+    again
+        Whether frames after a checkpoint come again in the next life.
+    """
+
+    def __init__(self, commands: Commands, stages: Pipeline, control: Control | None, *, again: bool) -> None:
+        self.commands = commands
+        self.stages = stages
+        self.control = control
+        self.sockets: Sequence[Any] = (control.socket,) if control is not None else ()
+        self._furthest = Furthest(commands.folder) if control is not None else None
+        if self._furthest is not None and not again:
+            commands.gone = self._furthest.newest
+        self._ids = {one.id: one for one in commands.given}
+        # Who waits for a checkpoint that has not begun, and for the one that is being written.
+        self._waiting: list[Asked] = []
+        self._saving: list[tuple[Asked, int]] = []
+
+    @property
+    def due(self) -> bool:
+        """Whether somebody waits for a checkpoint."""
+        return bool(self._waiting)
+
+    def asked(self) -> Iterator[Asked]:
+        """Yield what has come."""
+        return self.control.asked() if self.control is not None else iter(())
+
+    def take(self, asked: Asked, following: int, *, over: bool) -> None:
+        """Accept what somebody wants, or refuse it, and answer; a checkpoint is answered when it is on disk.
+
+        Parameters
+        ----------
+        following
+            The offset of the frame that comes next.
+        over
+            Whether none does.
+        """
+        assert self.control is not None
+        if asked.order.action == "save":
+            self._waiting.append(asked)
+            return
+        answer: Accepted | Refused
+        try:
+            answer = Accepted(asked.order.id, self._accepted(asked, following, over=over))
+        except _NotAcceptedError as error:
+            answer = Refused(error.reason, str(error))
+        self.control.answer(asked, answer)
+
+    def apply(self, frame: Frame) -> Frame:
+        """Do what is to be done before a frame, which is about to be processed; return it with its marks."""
+        if self._furthest is not None:
+            self._furthest.note(frame.offset)
+        return self.commands.apply(frame, self.stages)
+
+    @property
+    def applied(self) -> int:
+        """How many commands have been carried out."""
+        return self.commands.applied
+
+    def rewind(self, offset: int) -> None:
+        """The frames from `offset` on come again."""
+        self.commands.rewind(offset)
+
+    def begin(self, following: int) -> None:
+        """A checkpoint of what comes before the frame `following` is about to be written."""
+        self._saving += [(asked, following) for asked in self._waiting]
+        self._waiting.clear()
+
+    def saved(self) -> None:
+        """The checkpoint is on disk."""
+        for asked, following in self._saving:
+            assert self.control is not None
+            self.control.answer(asked, Accepted(asked.order.id, following))
+        self._saving.clear()
+
+    def events(self) -> list[Event]:
+        """Return the newest marks."""
+        return list(self.commands.marks)
+
+    def refusals(self) -> Mapping[str, int]:
+        """Return what was refused, by reason."""
+        return self.control.refusals("control: ") if self.control is not None else {}
+
+    def release(self) -> None:
+        """Give the address free; after the context has ended."""
+        if self.control is not None:
+            self.control.release()
+
+    def close(self) -> None:
+        """Stop listening."""
+        if self.control is not None:
+            self.control.close()
+        if self._furthest is not None:
+            self._furthest.close()
+
+    def _accepted(self, asked: Asked, following: int, *, over: bool) -> int:
+        """Return the offset before which it takes effect; it is on disk by then."""
+        order = asked.order
+        before = self._ids.get(order.id)
+        if before is not None:
+            if before.action != order.action or not before.value.startswith(order.value):
+                raise _NotAcceptedError(f"id {order.id!r} is that of another command: {before.action} {before.value}")
+            return before.offset
+        command = self._resolved(asked)
+        if over:
+            raise _NotAcceptedError("the stream has ended: no frame comes any more")
+        given = self.commands.given
+        if len(given) >= MOST:
+            raise _NotAcceptedError(f"{MOST:,} commands have been given, and no more are kept")
+        furthest = self._furthest.newest if self._furthest is not None else -1
+        offset = max([following, furthest + 1, *(one.offset for one in given[-1:])])
+        command = msgspec.structs.replace(command, offset=offset)
+        try:
+            if command.action == "undo":
+                self._keep_basis(command, self.commands.basis_path(len(given)))
+            self.commands.append(command)
+        except OSError as error:
+            raise _NotAcceptedError(f"not written: {error}") from error
+        self._ids[order.id] = command
+        return offset
+
+    def _resolved(self, asked: Asked) -> Given:
+        """Return what is meant, in full. Raises where it is nothing, or nothing here."""
+        order = asked.order
+        if order.action not in ACTIONS:
+            raise _NotAcceptedError(f"action {order.action!r}; accepted are {one_of([*ACTIONS, 'save'])}")
+        if order.value and order.action not in ("undo", "mark"):
+            raise _NotAcceptedError(f"{order.action} takes no value; given was {order.value!r}")
+        action = cast("Action", order.action)
+        meant = Given(id=order.id, action=action, stage=order.stage, value=order.value, time=time.time(), by=asked.by)
+        if action == "mark":
+            if not self.commands.source or order.stage not in ("", self.commands.source):
+                raise _NotAcceptedError("frames are marked at the source", "elsewhere")
+            if not order.value.strip():
+                raise _NotAcceptedError("a mark needs a text")
+            return meant
+        stages = self.stages.steered(action, order.stage)
+        if not stages:
+            which = f"stage {order.stage!r} here" if order.stage else "stage here"
+            raise _NotAcceptedError(f"no {which} takes {action}", "elsewhere")
+        return self._with_basis(meant, stages) if action == "undo" else meant
+
+    def _with_basis(self, command: Given, stages: Sequence[str]) -> Given:
+        """Return `undo` with the stage and the version that it is about."""
+        version = command.value
+        if len(version) < DIGITS or set(version) - set("0123456789abcdef"):
+            raise _NotAcceptedError(
+                f"undo {command.value!r}; accepted is a version as on frames, {DIGITS} digits of it or more"
+            )
+        found = find_bases(self.commands.folder, version, stages)
+        if not found:
+            raise _NotAcceptedError(f"no basis {command.value!r} is kept here", "elsewhere")
+        if len(found) > 1:
+            known = one_of([f"{one.version} of {one.stage}" for one in found])
+            raise _NotAcceptedError(f"undo {command.value!r} may be {known}")
+        stage = found[0].stage.partition(".")[0]
+        return msgspec.structs.replace(command, stage=stage, value=found[0].version)
+
+    def _keep_basis(self, command: Given, path: Path) -> None:
+        """Keep the basis that a command goes back to, whatever becomes of the others."""
+        (found,) = find_bases(self.commands.folder, command.value, [command.stage])
+        path.unlink(missing_ok=True)  # of a command that was not written
+        os.link(found.path, path)
+        sync_folder(path.parent)
+
+
+class Furthest:
+    """The last offset that a service has processed in any of its lives, beyond its checkpoints: others may have it.
+
+    It is not synced: it outlives the process, and where the machine goes down those who have the frame do as well.
+    """
+
+    _form = struct.Struct("<q")
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._file = os.open(folder / "furthest", flags, 0o600)
+        there = os.pread(self._file, self._form.size, 0)
+        self.newest: int = self._form.unpack(there)[0] if len(there) == self._form.size else -1
+
+    def note(self, offset: int) -> None:
+        """Take note of an offset."""
+        if offset > self.newest:
+            self.newest = offset
+            os.pwrite(self._file, self._form.pack(offset), 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
