@@ -29,6 +29,7 @@ class Fitted:
 
     n_features_in_: int
     n_rows_seen_: int
+    n_set_aside_: dict[str, int]
     output: neurons.Output
     _learner: BlockLearner | None = None
     _seed: int
@@ -139,6 +140,12 @@ class Fitted:
             sizes = self._begun_learner().sizes
             n_components = sizes.n_components or sizes.n_rank or sizes.n_features
         return neurons.width(self.output, n_components)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: components and the course of the objective."""
+        from stream_infomax.learning.infomax.notebook import html
+
+        return html(self)
 
     def _begun_learner(self) -> BlockLearner:
         if self._learner is None:

@@ -13,6 +13,7 @@ from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.adapting import REFRESH_BLOCKS, REFRESH_GROWTH, Adapting, Sizes
 from stream_infomax.learning.infomax.archive import Entry
 from stream_infomax.learning.infomax.complete import CompleteRule
+from stream_infomax.learning.infomax.course import Course
 from stream_infomax.learning.infomax.events import Events
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.outliers import lengthened
@@ -56,6 +57,8 @@ class BlockLearner(Adapting):
         Finite rows in the blocks so far.
     objective
         Running mean of the objective at rows before they are learnt from, in nats; NaN before there is one.
+    course
+        Of the objective.
     events
         What happened to it.
     horizon
@@ -74,6 +77,7 @@ class BlockLearner(Adapting):
     kept = (
         "n_updates",
         "objective",
+        "course",
         "events",
         "horizon",
         "quarantine",
@@ -93,6 +97,7 @@ class BlockLearner(Adapting):
         self.n_updates = 0
         self.n_seen = 0
         self.objective = math.nan
+        self.course = Course()
         self.events = Events()
         self.horizon = Horizon(sizes.half_life)
         self.quarantine = Quarantine(sizes.n_features)
@@ -333,6 +338,7 @@ class BlockLearner(Adapting):
             self.objective = value
         else:
             self.objective += max(1 / self._n_watched, OBJECTIVE_WEIGHT) * (value - self.objective)
+        self.course.add(self.n_seen, self.objective)
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs to go on with the same bits."""
