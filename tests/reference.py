@@ -162,6 +162,19 @@ def polar(C):
     return vectors @ np.diag(values**-0.5) @ vectors.T @ C
 
 
+def nearest_rotation(dewhiten, filters):
+    """The C with C Cᵀ = I whose whitening V of Wᵀ = Cᵀ Vᵀ (K1, K) is nearest to a present one, given as ΣV (K, K0).
+
+    The distance is that of Vᵀx over rows of the present covariance: ⟨‖(V - V')ᵀ x‖²⟩, least where tr(V'ᵀ Σ V) is most.
+    """
+    left, sizes, right = np.linalg.svd(filters.T, full_matrices=False)
+    rank = dewhiten.shape[1]
+    some = left[:, :rank] * sizes[:rank]  # one of the whitenings: the others are turned
+    u, _, v = np.linalg.svd(some.T @ dewhiten)
+    turn = u @ v  # orthogonal Procrustes
+    return turn.T @ right[:rank]
+
+
 def histogram(Y, cells):
     """Finite rows counted in cells of equal width in y / (1 + |y|/2), one histogram a column."""
     counts = np.zeros((Y.shape[1], cells), int)

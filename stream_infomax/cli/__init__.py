@@ -22,6 +22,7 @@ from stream_infomax.cli.export import export
 from stream_infomax.cli.init import init
 from stream_infomax.cli.keys import keys
 from stream_infomax.cli.label import label
+from stream_infomax.cli.page import page
 from stream_infomax.cli.probe import probe
 from stream_infomax.cli.record import record
 from stream_infomax.cli.replay import replay
@@ -57,7 +58,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, status, record, replay, verify, diff, encode, export, show, probe),
+    *(run, page, status, record, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, control, keys, doctor, warmup),
 ):
     app.command(command)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from stream_infomax.configuration.load import ConfigError
 
 
-def show(checkpoint: Path, *, out: Path | None = None) -> int:
+def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = None) -> int:
     """Draw the filters and the basis of every learner in a checkpoint.
 
     Parameters
@@ -16,6 +17,9 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
         A checkpoint of a learner's service, the folder of such (the newest is taken), or a run's folder.
     out
         The folder for the pictures; by default the checkpoint's own.
+    animate
+        Draw instead how the basis grew, from the bases that a run has kept: a file that ends in .gif or .webp, of at
+        most 1.5 MB.
     """
     from stream_infomax.run.learnt import stages_in
     from stream_infomax.run.pictures import draw_learners
@@ -27,6 +31,8 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
     paths = newest_checkpoints(checkpoint) if checkpoint.is_dir() else [checkpoint]
     if not paths:
         raise ConfigError(f"no checkpoint in the folder {checkpoint}")
+    if animate is not None:
+        return _animated(checkpoint, paths, animate, out)
     pictures = []
     for path in paths:
         try:
@@ -41,4 +47,23 @@ def show(checkpoint: Path, *, out: Path | None = None) -> int:
         raise ConfigError(f"no learner that has learnt a basis yet in {names}; give a later one, or a learner's")
     for picture in pictures:
         print(printable(str(picture)))
+    return 0
+
+
+def _animated(place: Path, checkpoints: list[Path], path: Path, out: Path | None) -> int:
+    from stream_infomax.run.growth import animate
+    from stream_infomax.settings.printable import printable
+    from stream_infomax.state.file import StateFileError
+
+    if out is not None:
+        raise ConfigError(f"--out {out}: with --animate the file is said there")
+    folder = place if place.is_dir() else place.parent
+    try:
+        files, lacking = animate(folder, checkpoints, path)
+    except (StateFileError, ValueError) as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+    for line in lacking:
+        print(printable(f"left out: {line}"), file=sys.stderr)
+    for file in files:
+        print(printable(str(file)))
     return 0

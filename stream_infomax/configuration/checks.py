@@ -10,7 +10,7 @@ from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.words import one_of
 
 # A service's folder has its name; these are taken in a run's folder.
-RESERVED = (RECORDER, "in-process", "lock")
+RESERVED = (RECORDER, "in-process", "lock", "page")
 
 
 def check(config: Config) -> None:

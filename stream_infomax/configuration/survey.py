@@ -9,6 +9,28 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.outline import Outline
 
 
+def outlines(config: Config) -> dict[str, Outline | None]:
+    """Return by the name of source and stage what it will publish; None where only the data tell.
+
+    Raises
+    ------
+    ConfigError
+        Where the source cannot be read, or a stage cannot work on what comes in.
+    """
+    source = source_of(config)
+    of_array: dict[str, Outline | None] = {config.source.name: source.outline() if hasattr(source, "outline") else None}
+    found = dict(of_array)
+    for stage in config.stage:
+        incoming = of_array.get(config.input_of(stage))
+        try:
+            outline = stage.settings.outline(incoming) if incoming is not None else None
+        except SettingError as error:
+            raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error
+        found[stage.name] = outline
+        of_array |= dict.fromkeys(stage.settings.adds(stage.name), outline)
+    return found
+
+
 def survey(config: Config) -> dict[str, Outline | None]:
     """Look at the data and at the states that stages start from.
 
@@ -22,17 +44,8 @@ def survey(config: Config) -> dict[str, Outline | None]:
         Where the source cannot be read, a stage cannot work on what comes in, a state does not fit its stage, or a sink
         has no place.
     """
-    source = source_of(config)
-    of_array: dict[str, Outline | None] = {config.source.name: source.outline() if hasattr(source, "outline") else None}
-    found = dict(of_array)
+    found = outlines(config)
     for stage in config.stage:
-        incoming = of_array.get(config.input_of(stage))
-        try:
-            outline = stage.settings.outline(incoming) if incoming is not None else None
-        except SettingError as error:
-            raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error
-        found[stage.name] = outline
-        of_array |= dict.fromkeys(stage.settings.adds(stage.name), outline)
         if stage.start:
             take_over(config, Pipeline([stage_of(config, stage)]))
     for sink in config.sink:

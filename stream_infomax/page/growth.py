@@ -16,6 +16,7 @@ HOUR = 3600.0
 # Seconds between two bases that are kept to look back at, and the bytes that those of a learner take at most.
 EVERY = 300.0
 MOST_BYTES = 16 << 20
+MOST_VERSIONS = 64
 # The cosine of a component with what stood in its place before, below which it is another one.
 SAME = 0.5
 
@@ -46,11 +47,18 @@ class Growth:
     """The bases of one learner as they come.
 
     Memory is bounded: the first filter of each component, and one basis in five minutes of the last hour.
+
+    Attributes
+    ----------
+    newest
+        The newest basis.
+    versions
+        The newest versions and the frame from which on each holds, oldest first.
     """
 
     def __init__(self) -> None:
         self.newest: Basis | None = None
-        self._when = 0.0
+        self.versions: deque[tuple[str, int]] = deque(maxlen=MOST_VERSIONS)
         self._first = np.zeros((0, 0), np.float32)
         self._versions: list[str] = []
         self._offsets = np.zeros(0, np.int64)
@@ -72,7 +80,8 @@ class Growth:
         if not self._before or when - self._before[-1][0] >= EVERY:
             self._before.append((when, components.copy()))
         self._drop(when)
-        self.newest, self._when = basis, when
+        self.newest = basis
+        self.versions.append((basis.version, basis.offset))
         return True
 
     def moved(self, now: float) -> Moved:

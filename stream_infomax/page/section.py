@@ -42,13 +42,15 @@ class Section:
     def refresh(self) -> dict[str, str]:
         """Push what has changed to the figures; return HTML by the id of the element whose inside it is.
 
+        ``ID@ATTRIBUTE`` instead of an id sets that attribute to the text, and takes it away where that is empty.
         Called twice a second while the viewer looks. What is the same as the last time is not sent, and in what is
         sent only the texts and attributes that have changed are touched: nothing flickers, and focus stays.
         """
         return {}
 
     def act(self, what: str, value: str) -> None:
-        """Do what the viewer asks for: ``<button data-act="NAME.WHAT" data-value="VALUE">`` was pressed.
+        """Do what the viewer asks for; `refresh` is called right after.
 
-        Both are from outside. `refresh` is called right after.
+        ``<button data-act="NAME.WHAT" data-value="VALUE">`` says so when it is pressed, a select or an input with
+        ``data-act`` when its value changes. Both words are from outside.
         """

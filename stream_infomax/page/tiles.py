@@ -25,12 +25,13 @@ Side = Literal["filters", "basis"]
 
 # A pixel of 0 is none; the others are values from -1 to 1, and 128 is 0.
 NOTHING, ZERO, STEP = 0, 128, 127
+EMPTY: Pixels = np.full((1, 1), NOTHING, np.uint8)
 # Levels of red, green and blue: all their mixtures are one byte.
 LEVELS = (6, 7, 6)
 # Of a mosaic: bytes of its pictures, and tiles that can still be told from one another.
 MOST_BYTES, MOST_TILES, MOST_LINES = 24_000, 144, 64
-# Points of a line in a mosaic, and of a side of a head's map there.
-MOST_POINTS, HEAD_SIDE = 128, 25
+# Points of a line in a mosaic; of a side of a head's map there, and the pixels of its nose above that.
+MOST_POINTS, HEAD_SIDE, NOSE = 128, 25, 2
 
 
 class Mosaic(NamedTuple):
@@ -78,6 +79,8 @@ class Look:
         (n_components, K), each with its heavier side up.
     order
         All components as a mosaic shows them: from low to high frequency, or by share.
+    signs
+        (n_components,): -1 where that turned a component over.
     rate, names
         Samples a second and names of the values of a row, where they are known.
     """
@@ -87,6 +90,7 @@ class Look:
     filters: Floats
     basis: Floats
     order: npt.NDArray[np.intp]
+    signs: Floats
     rate: float = 0.0
     names: tuple[str, ...] = ()
 
@@ -110,7 +114,7 @@ class Look:
             return (self.shape[0] + 1) / (self.shape[1] + 1)
         if self.kind == "plane":
             return float(np.clip(self.shape[1] / self.shape[0], 0.5, 2.0))
-        return 1.1 if self.kind == "head" else 0.6
+        return (HEAD_SIDE + 1 + NOSE) / (HEAD_SIDE + 1) if self.kind == "head" else 0.6
 
     @property
     def columns(self) -> int:
@@ -143,7 +147,8 @@ class Look:
             case "bars":
                 return Mosaic(None, *self._lines([_stems(row) for row in _scaled(rows)]))
             case "head":
-                return Mosaic(_side_by_side(_heads(rows, self.names, HEAD_SIDE), self.columns), *self._outlines())
+                heads = _heads(rows, self.names, HEAD_SIDE)
+                return Mosaic(_side_by_side(heads, self.columns, 1 + NOSE), *self._outlines())
             case _:
                 return Mosaic(_side_by_side(self._tiles(rows), self.columns), none, none)
 
@@ -173,11 +178,12 @@ class Look:
         return _joined(placed)
 
     def _outlines(self) -> tuple[Points, Points]:
-        """Return circle, nose and ears of each head."""
-        circle, nose, *ears = channels.outlines()
-        lines = [circle[::2], nose, *(ear[::3] for ear in ears)]
+        """Return circle and nose of each head."""
+        radius = 0.5 * HEAD_SIDE / (HEAD_SIDE + 1)
+        circle, nose = (radius * (1 + 1j + line / 0.4) for line in channels.outlines()[:2])
         corners = [self.corner(place) for place in range(len(self.chosen))]
-        return _joined([(left + 0.5 + line.real, low + 0.5 + line.imag) for left, low in corners for line in lines])
+        lines = [circle[::2], nose]
+        return _joined([(left + line.real, low + line.imag) for left, low in corners for line in lines])
 
 
 def look(basis: Basis, rate: float = 0.0, names: Sequence[str] = (), order: npt.ArrayLike | None = None) -> Look:
@@ -200,7 +206,7 @@ def look(basis: Basis, rate: float = 0.0, names: Sequence[str] = (), order: npt.
     signs = channels.largest_weight_up(columns) if kind in ("head", "bars") else scaling.heavier_side_up(columns)
     filters, columns = filters * signs[:, None], columns * signs[:, None]
     found = _order(kind, shape, filters, columns) if order is None else np.asarray(order, np.intp)
-    return Look(kind, shape, filters, columns, found, rate, tuple(names))
+    return Look(kind, shape, filters, columns, found, signs, rate, tuple(names))
 
 
 def shades(values: Floats) -> Pixels:
@@ -290,10 +296,11 @@ def _heads(rows: Floats, names: Sequence[str], side: int) -> Pixels:
     return shades(channels.Scalp(names, side).maps(rows)[:, ::-1])
 
 
-def _side_by_side(tiles: Pixels, columns: int) -> Pixels:
-    """Return tiles (n, y, x) with a line of nothing between them, the last line of all first."""
+def _side_by_side(tiles: Pixels, columns: int, above: int = 1) -> Pixels:
+    """Return tiles (n, y, x) with a line of nothing beside each and some above, the last line of all first."""
     n, height, width = tiles.shape
     lines = math.ceil(n / columns)
-    canvas = np.full((lines, columns, height + 1, width + 1), NOTHING, np.uint8)
-    canvas.reshape(-1, height + 1, width + 1)[:n, :-1, :-1] = tiles
-    return np.ascontiguousarray(canvas.transpose(0, 2, 1, 3).reshape(lines * (height + 1), -1)[::-1])
+    canvas = np.full((lines * columns, above + height, width + 1), NOTHING, np.uint8)
+    canvas[:n, above:, :-1] = tiles
+    side_by_side = canvas.reshape(lines, columns, above + height, -1).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(side_by_side.reshape(lines * (above + height), -1)[::-1])

@@ -28,7 +28,7 @@ SILENT = 5.0
 # Events, learners with their bases, and named segments of a service that are kept.
 MOST_EVENTS = 256
 MOST_BASES = 64
-MOST_NAMED = 24
+MOST_NAMED = 200
 
 
 class Stage(NamedTuple):
@@ -119,6 +119,12 @@ class Watched:
         The newest basis of each learner, by its key.
     newest, named
         Of each service its newest frame with arrays, and the last ends of segments that have labels.
+    latency
+        Of each service the newest median and 99th percentile that are known, in seconds since the source had a frame.
+    unreachable
+        Of services that do not let the page in, why.
+    began
+        When the page began to listen, by `now`.
     over
         The summary of a run that has finished, in lines for people; empty before.
     version
@@ -136,20 +142,28 @@ class Watched:
         self.title = title
         self.services = list(services)
         self.stages = list(stages)
+        self.unreachable: dict[str, str] = {}
+        self.began = now()
+        self.over: list[str] = []
+        self.version = 0
+        self._now = now
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all: the run was started afresh."""
         self.statuses: dict[str, Status] = {}
-        self.rows = {name: ServiceRow() for name in services}
+        self.rows = {name: ServiceRow() for name in self.services}
+        self.latency: dict[str, tuple[float, float]] = {}
         self.curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
         self.events: deque[Happened] = deque(maxlen=MOST_EVENTS)
         self.bases: OrderedDict[str, Basis] = OrderedDict()
         self.newest: dict[str, Frame] = {}
         self.named: dict[str, deque[Named]] = {}
-        self.over: list[str] = []
-        self.version = 0
-        self._now = now
         self._heard: dict[str, float] = {}
         self._rings: dict[str, Ring] = {}
         self._growths: dict[str, Growth] = {}
         self._told: deque[Event] = deque(maxlen=4 * MOST_EVENTS)
+        self.version += 1
 
     def now(self) -> float:
         """Return the seconds of the clock that everything here is dated by."""
@@ -164,6 +178,10 @@ class Watched:
         """Return how far each component of a learner has moved; None where it has no basis."""
         return self._growths[key].moved(self._now()) if key in self._growths else None
 
+    def versions(self, key: str) -> list[tuple[str, int]]:
+        """Return the versions of a learner that are known, oldest first, and the frame from which on each holds."""
+        return list(self._growths[key].versions) if key in self._growths else []
+
     def ring(self, service: str) -> Recent | None:
         """Return the last seconds of a service's newest array; None where nothing came."""
         return self._rings[service].recent() if service in self._rings else None
@@ -174,9 +192,10 @@ class Watched:
         self.statuses[service] = status
         self._heard[service] = self._now()
         row = self.rows.setdefault(service, ServiceRow())
-        restarted = before is not None and status.frames < before.frames
-        row.change("finished" if status.finished else "running", row.restarts + restarted)
-        row.update(status)
+        restarted = before is not None and status.started != before.started
+        row.hear(status)
+        if status.total_p50 is not None and status.total_p99 is not None:
+            self.latency[service] = (status.total_p50, status.total_p99)
         for measure in status.measures:
             few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
             curve = self.curves.setdefault(measure.curve, BoundedCurve())
@@ -217,6 +236,7 @@ class Watched:
         """Take in a frame of a service, of which some may be left out."""
         self._heard[service] = self._now()
         if not frame.arrays:
+            self._label(service, frame)
             return
         self.newest[service] = frame
         self._rings.setdefault(service, Ring()).add(frame, self._now())
@@ -236,6 +256,13 @@ class Watched:
             (c.position for name, c in self.curves.items() if name[0] in own and KINDS[name[2]].over == "rows"),
             default=0,
         )
+
+    def _label(self, service: str, frame: Frame) -> None:
+        """Let a label that comes late join the end of its segment."""
+        named = self.named.get(service, ())
+        for number, one in enumerate(named):
+            if (one.stream, one.segment) == (frame.stream, frame.segment):
+                self.named[service][number] = one._replace(labels={**one.labels, **frame.labels})
 
     def _happened(self, happened: Happened) -> None:
         self.events.append(happened)

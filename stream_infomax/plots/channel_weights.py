@@ -13,13 +13,17 @@ from matplotlib.figure import Figure
 
 from stream_infomax.drawing import channels as parts
 from stream_infomax.drawing import head
-from stream_infomax.drawing.channels import ALPHA, DECIBELS, Scalp
+from stream_infomax.drawing.channels import ALPHA, DECIBELS, GRID, Scalp
+from stream_infomax.drawing.component_order import columns_for
+from stream_infomax.plots.panels import Panel
 from stream_infomax.plots.style import BLUE, DIVERGING, INK, QUIET, bare, drawable, new_figure, panel
 
 Floats = npt.NDArray[np.float64]
 MOST, COLUMNS = 64, 8
 # A cell is as wide as two squares of one: weights, and a spectrum.
 INCHES = 0.92
+# Where in a cell the middle of its head is.
+MIDDLE = (0.52, 0.5)
 # Of a map: levels, how a line there is drawn, and in which colour.
 CONTOURS = (((-0.75, -0.5, -0.25), "dashed", "white"), ((0.25, 0.5, 0.75), "solid", INK))
 
@@ -52,22 +56,58 @@ def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) 
     return figure
 
 
+def maps(basis: Floats, names: Sequence[str]) -> Panel:
+    """Return the panel of a basis (n_components, n_channels) on a head, without spectra, by share."""
+    order = np.argsort(-parts.shares(basis), kind="stable")[:MOST]
+    columns = columns_for(len(order))
+    lines = math.ceil(len(order) / columns)
+    scalp = Scalp(names)
+
+    corners = [(float(i % columns), lines - 1.0 - i // columns) for i in range(len(order))]
+
+    def draw(axes: Axes, weights: Floats) -> None:
+        """One image of all, without contours: a map each, as `_heads` has it, takes seconds."""
+        side = round(GRID / 0.8)  # of a cell, in points of the maps' grid
+        left, low = (round((middle - 0.4) * side) for middle in MIDDLE)
+        image = np.full((lines * side, columns * side), np.nan)
+        for (x, y), values in zip(corners, scalp.maps(weights), strict=True):
+            across, up = round(x * side) + left, round(y * side) + low
+            image[up : up + GRID, across : across + GRID] = values
+        extent = (0, columns, 0, lines)
+        bare(axes).imshow(
+            image,
+            origin="lower",
+            extent=extent,
+            cmap=DIVERGING,
+            vmin=-1,
+            vmax=1,
+            aspect="auto",
+            interpolation="nearest",
+        )
+        _outlines(axes, corners, scalp)
+
+    note = f"{_shown(order, len(basis))} on the sensors, the largest share of the signal first; the nose up"
+    return Panel("the channels", note, order, 0.78 * columns, 0.78 * lines, draw, has_scale=True)
+
+
+def _shown(order: npt.NDArray[np.intp], n: int) -> str:
+    return f"{n} components" if len(order) == n else f"{len(order)} of {n} components"
+
+
 def _note(share: Floats, order: npt.NDArray[np.intp], is_head: bool) -> str:
-    n = len(share)
-    shown = f"{n} components" if len(order) == n else f"{len(order)} of {n} components"
     kind = "seen from above, the nose up" if is_head else "one bar a channel"
     return (
-        f"{shown} with their share of the signal's variance, the largest first. Left: what a component looks like on\n"
-        f"the sensors (its column of the basis, scaled to itself; {kind}). Right: the spectrum of its output."
+        f"{_shown(order, len(share))} with their share of the signal's variance, the largest first. Left: what a\n"
+        f"component looks like on the sensors (its column of the basis, scaled to itself; {kind}). Right: its\n"
+        "output's spectrum."
     )
 
 
 def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, scalp: Scalp) -> None:
     """Draw maps of the scalp; contours are solid and dark above zero, dashed and light below."""
     scale = 0.4 / scalp.edge
-    lines = []
     for (left, low), values in zip(corners, np.ma.masked_invalid(scalp.maps(weights)), strict=True):
-        middle = left + 0.52, low + 0.5
+        middle = left + MIDDLE[0], low + MIDDLE[1]
         extent = (middle[0] - 0.4, middle[0] + 0.4, middle[1] - 0.4, middle[1] + 0.4)
         axes.imshow(values, origin="lower", extent=extent, cmap=DIVERGING, vmin=-1, vmax=1, aspect="auto", zorder=1)
         if np.ptp(values):
@@ -75,8 +115,15 @@ def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, 
             for levels, style, colour in CONTOURS:
                 if values.min() < levels[-1] and values.max() > levels[0]:
                     axes.contour(across, up, values, levels, colors=colour, linewidths=0.5, linestyles=style)
-        lines += [np.c_[middle[0] + line.real, middle[1] + line.imag] for line in parts.outlines()]
-        axes.plot(*(scale * scalp.points.T + np.array([middle]).T), ".", color=INK, markersize=0.7)
+    _outlines(axes, corners, scalp)
+
+
+def _outlines(axes: Axes, corners: Sequence[tuple[float, float]], scalp: Scalp) -> None:
+    """Draw heads, and dots where the sensors are."""
+    middles = np.array(corners) + MIDDLE
+    lines = [np.c_[x + line.real, y + line.imag] for x, y in middles for line in parts.outlines()]
+    dots = middles[:, None] + 0.4 / scalp.edge * scalp.points
+    axes.plot(dots[..., 0].ravel(), dots[..., 1].ravel(), ".", color=INK, markersize=0.7)
     axes.add_collection(LineCollection(lines, colors=INK, linewidths=0.8, zorder=3))
 
 

@@ -13,7 +13,6 @@ import zmq
 from stream_infomax.configuration.load import Config, ConfigError, convert
 from stream_infomax.frames.command import MAX_VALUE, Action
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
-from stream_infomax.run.standing import is_held
 from stream_infomax.settings.words import one_of
 from stream_infomax.transport.control import PATIENCE, ask
 from stream_infomax.transport.messages import Order, Refused
@@ -52,7 +51,7 @@ def under_way(place: Path) -> tuple[Config, bool]:
     """
     folder = RunFolder(place)
     record = folder.record
-    if not is_held(folder):
+    if not folder.held:
         how = "has finished" if record.summary is not None else "does not go on: no process has its folder"
         raise ConfigError(f"{place}: this run {how}")
     raw = {**record.config, "run": {**record.config.get("run", {}), "folder": str(place)}}

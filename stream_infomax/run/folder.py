@@ -55,9 +55,9 @@ BESIDE = (
     ".log",
     *(f".{end}{lock}" for end in ("outlet", "tap", "control", "labels", "devices") for lock in ("", ".lock")),
 )
-WHOLE = ("filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
+WHOLE = ("page.log", "filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
-BEFORE = ("lock", "run.json.tmp")
+BEFORE = ("lock", "run.json.tmp", "page.token")
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -194,7 +194,7 @@ class RunFolder:
                 record = None
         if record is None:
             self.begin(config, in_process)
-        _replace(self.pipeline, tomli_w.dumps(_without_none(to_builtins(config))))
+        _replace(self.pipeline, as_toml(config))
         if record is not None and record.summary is not None:
             return "finished"
         return "unfinished" if record is not None and self._has_frames(names_in(record.config)) else "new"
@@ -212,6 +212,21 @@ class RunFolder:
                 origin=origin,
             )
         )
+
+    @property
+    def held(self) -> bool:
+        """Whether a process holds the folder: the run goes on."""
+        try:
+            number = os.open(self.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(number)
+        return False
 
     @property
     def record(self) -> Record:
@@ -355,6 +370,11 @@ def _replace(path: Path, text: str) -> None:
 
     with replacing(path) as file:
         file.write(text.encode())
+
+
+def as_toml(config: Config) -> str:
+    """Return a configuration as the text of a TOML file."""
+    return tomli_w.dumps(_without_none(to_builtins(config)))
 
 
 def _without_none(value: Any) -> Any:

@@ -84,8 +84,8 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
             learner.mixing_,
             stage.row_axes,
             stage.row_shape,
-            stage.spectra.rate if measured else _rate(config),
-            _channels(config, stage) if measured else (),
+            stage.spectra.rate if measured else rate_of(config),
+            channels_of(config, stage) if measured else (),
             stage.spectra.power if measured else None,
         )
         pictures.append(plots.save(figure, folder / picture_of(stage.name, stage.stream, alone)))
@@ -145,7 +145,7 @@ def all_learners(stages: Iterable[Stage]) -> list[LearnerStage]:
     return found
 
 
-def _channels(config: Mapping[str, Any], stage: LearnerStage) -> tuple[str, ...]:
+def channels_of(config: Mapping[str, Any], stage: LearnerStage) -> tuple[str, ...]:
     """Return the names of a row's channels; none where the source has none, or is not there any more."""
     from stream_infomax.configuration.compose import source_of
     from stream_infomax.configuration.load import ConfigError, convert
@@ -158,7 +158,7 @@ def _channels(config: Mapping[str, Any], stage: LearnerStage) -> tuple[str, ...]
     return names if len(names) == stage.row_shape[0] else ()
 
 
-def _rate(config: Mapping[str, Any]) -> float:
+def rate_of(config: Mapping[str, Any]) -> float:
     """Return the samples per second of recordings, 0 where the configuration leaves them as they are."""
     source = config.get("source", {})
     return float(source.get("rate", 0)) if source.get("kind") in ("audio", "microphone") else 0.0

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Mapping
 
 import msgspec
 
-from stream_infomax.configuration.compose import access_of
-from stream_infomax.configuration.load import Config, convert
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.run.folder import RunFolder
-from stream_infomax.run.taps import Taps, taps_of
+from stream_infomax.run.place import Place, in_folder
+from stream_infomax.run.taps import Taps
 from stream_infomax.service.checkpoints import read
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import CHECKPOINT, numbered
@@ -61,42 +58,26 @@ def standing(folder: RunFolder) -> tuple[bool, dict[str, Standing]]:
     ConfigError
         Where there is no run in the folder, or its record is damaged.
     """
-    record = folder.record
-    config = convert(record.config, str(folder.path / "run.json"))
-    taps = taps_of(config, in_process=record.in_process)
-    going_on = is_held(folder)
+    place = in_folder(folder.path)
+    going_on = folder.held
     heard: Mapping[str, Status] = {}
     if going_on:
-        heard = asyncio.run(_hear(config, record.id, taps))
-    return going_on, {name: _of(heard[name]) if name in heard else _saved(folder, name) for name in taps}
+        heard = asyncio.run(_hear(place))
+    return going_on, {name: _of(heard[name]) if name in heard else saved(folder, name) for name in place.taps}
 
 
-def is_held(folder: RunFolder) -> bool:
-    """Return whether a process holds the folder."""
-    try:
-        number = os.open(folder.path / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(number)
-    return False
-
-
-async def _hear(config: Config, run: str, addresses: Mapping[str, str]) -> dict[str, Status]:
+async def _hear(place: Place) -> dict[str, Status]:
     """Return the newest status of each service that says something in time."""
     heard: dict[str, Status] = {}
     every = asyncio.Event()
+    addresses = place.taps
 
     def take(name: str, status: Status) -> None:
         heard[name] = status
         if len(heard) == len(addresses):
             every.set()
 
-    with Taps(addresses, run, take, access_of(config).keys) as taps:
+    with Taps(addresses, place.run, take, place.keys, place.server) as taps:
         tasks = [asyncio.create_task(taps.listen(name)) for name in addresses]
         try:
             async with asyncio.timeout(PATIENCE):
@@ -121,7 +102,7 @@ def _of(status: Status) -> Standing:
     )
 
 
-def _saved(folder: RunFolder, name: str) -> Standing:
+def saved(folder: RunFolder, name: str) -> Standing:
     """Return how a service was at its newest checkpoint that is readable."""
     problem = "no checkpoint yet"
     place = folder.path / name

@@ -44,25 +44,27 @@ class Taps:
     addresses
         By the names of the services.
     run
-        The id of the run.
+        The id of the run; None where only the run itself knows it, and whether it is one process.
     on_status
         Called with a service's name and its status.
-    keys
-        To be shown where others can reach an address; None: there are none.
+    keys, server
+        To be shown where others can reach an address, and the public key of the run; None: there are none; empty: the
+        run has the keys of the same folder.
     """
 
     def __init__(
         self,
         addresses: Mapping[str, str],
-        run: str,
+        run: str | None,
         on_status: Callable[[str, Status], None],
         keys: Keys | None = None,
+        server: str = "",
     ) -> None:
         self.run = run
         self.refused: Counter[tuple[str, str]] = Counter()
         self._on_status = on_status
         self._addresses = addresses
-        self._keys = keys
+        self._keys, self._server = keys, server
         self._context = zmq.asyncio.Context()
         self._sockets: dict[str, zmq.asyncio.Socket] = {}
 
@@ -73,7 +75,7 @@ class Taps:
             without_heartbeats(socket)
             socket.subscribe(STATUS)
             if self._keys is not None:
-                self._keys.call(socket, address)
+                self._keys.call(socket, address, self._server)
             socket.connect(address)
         return self
 
@@ -106,10 +108,11 @@ class Taps:
         except ValueError:
             self._refuse(name, "not well formed")
             return
-        if topic != STATUS or (status.run, status.name) != (self.run, name):
+        known = name == status.name if self.run is not None else status.name in (name, IN_PROCESS)
+        if topic != STATUS or not known or self.run not in (None, status.run):
             self._refuse(name, "of another run")
             return
-        self._on_status(name, status)
+        self._on_status(status.name, status)
 
     def _refuse(self, name: str, reason: str) -> None:
         self.refused[name, reason] += 1

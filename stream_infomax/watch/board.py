@@ -18,6 +18,7 @@ from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.columns import GAP, height, table
 from stream_infomax.watch.curve import BoundedCurve
+from stream_infomax.watch.history import Curve, Curves
 from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display
 from stream_infomax.watch.learning_table import learning
 from stream_infomax.watch.service_row import COLUMNS, ServiceRow
@@ -42,12 +43,14 @@ class Board:
     ----------
     n_frames
         How many frames will pass, as the source says; 0 where it does not know.
+    rows
+        What is known of each service, in the order of the data.
     """
 
     def __init__(self, title: str, services: Sequence[str]) -> None:
         self.title = printable(title)
         self.n_frames = 0
-        self._rows = {name: ServiceRow() for name in services}
+        self.rows = {name: ServiceRow() for name in services}
         self._curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
         self._services_of: dict[tuple[str, str, Kind], str] = {}
         self._last = list(services)[-1]
@@ -60,24 +63,40 @@ class Board:
 
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
-        self._rows.setdefault(name, ServiceRow()).change(state, restarts)
+        self.rows.setdefault(name, ServiceRow()).change(state, restarts)
 
     def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
-        self._rows[name].update(status)
+        self.rows[name].update(status)
+        self._learn(name, status)
+
+    def hear(self, name: str, status: Status) -> None:
+        """Take in a status where nobody else says how the service is."""
+        self.rows.setdefault(name, ServiceRow()).hear(status)
+        self._learn(name, status)
+
+    def recall(self, curves: Curves) -> None:
+        """Take in how the run went before."""
+        for name, columns in curves.items():
+            for position, value in zip(columns["position"], columns["value"], strict=True):
+                self._add(name, int(position), value)
+
+    def _learn(self, name: str, status: Status) -> None:
         self.n_frames = status.expected or self.n_frames
         if name == self._last and self._first is None and status.newest >= 0:
             self._first = (time.monotonic(), status.newest)
         for measure in status.measures:
             self._services_of[measure.curve] = name
-            curve = self._curves.setdefault(measure.curve, BoundedCurve())
-            few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
-            curve.add(measure.position, math.nan if few else measure.value)
+            self._add(measure.curve, measure.position, measure.value)
         self._events[name] = status.events
         # After a restart some come a second time.
         new = [event for event in dict.fromkeys(status.events) if event not in self._told]
         self._told.extend(new)
         self._untold += new
+
+    def _add(self, name: Curve, position: int, value: float) -> None:
+        few = KINDS[name[2]].is_share and position < FEW_FRAMES
+        self._curves.setdefault(name, BoundedCurve()).add(position, math.nan if few else value)
 
     def untold(self) -> list[Event]:
         """Return the events that have come since the last time."""
@@ -86,9 +105,9 @@ class Board:
 
     def curves(self) -> dict[tuple[str, str, Kind], BoundedCurve]:
         """Return the curves of all measures, in the order of the data."""
-        services = list(self._rows)
-        ordered = sorted(self._curves.items(), key=lambda item: services.index(self._services_of[item[0]]))
-        return dict(ordered)
+        order = {name: number for number, name in enumerate(self.rows)}
+        of = {curve: order.get(service, 0) for curve, service in self._services_of.items()}
+        return dict(sorted(self._curves.items(), key=lambda item: of.get(item[0], 0)))
 
     @property
     def elapsed(self) -> float:
@@ -109,43 +128,54 @@ class Board:
             yield from measured
         yield from below
 
-    def line(self) -> str:
-        """Return where the run stands, in one line for logs: what matters most first, as much as has room."""
+    def line(self, head: str = "") -> str:
+        """Return where the run stands, in one line for logs: what matters most first, as much as has room.
+
+        Parameters
+        ----------
+        head
+            What stands first; the clock by default.
+        """
         done = self._done() + 1
-        words = [clock(self.elapsed), f"frame {done:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
-        last = self._rows[self._last]
+        words = [head or clock(self.elapsed), f"frame {done:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
+        last = self.rows[self._last]
         if last.status:
             words.append(f"{last.throughput()[0]:,.0f} frames/s")
         words += filter(None, [self._left()])
-        statuses = [row.status for row in self._rows.values() if row.status]
-        # What a service never had, none behind it has; what a source lost never had an offset.
-        losses = [sum(status.lost.values()) for status in statuses]
-        if lost := sum(losses[:1]) + max(losses[1:], default=0):
+        if lost := self.lost():
             words.append(f"{lost:,} frames lost")
-        if refused := sum(sum(status.refused.values()) for status in statuses):
+        if refused := sum(sum(row.refused.values()) for row in self.rows.values()):
             words.append(f"{refused:,} requests refused")
-        # Of each stage its first kind of measure; of several of that kind the last one has seen the most.
-        newest: dict[str, tuple[Display, float]] = {}
-        for (stage, _, kind), curve in self.curves().items():
-            if not math.isnan(curve.last) and (stage not in newest or newest[stage][0] is KINDS[kind]):
-                newest[stage] = KINDS[kind], curve.last
-        found = [f"{printable(name)} {of.title} {of.text(value)}" for name, (of, value) in newest.items()]
         line = printable("  ".join(words), LINE)
-        for word in reversed(found):  # the last stage has seen the most
+        for word in reversed(self.newest_measures()):  # the last stage has seen the most
             head, rest = line[: len("  ".join(words))], line[len("  ".join(words)) :]
             if len(line) + 2 + len(word) <= LINE:
                 line = f"{head}  {word}{rest}"
         return line
 
+    def lost(self) -> int:
+        """Return how many frames were lost: what a service never had, none behind it has."""
+        # What a source lost never had an offset.
+        losses = [sum(row.lost.values()) for row in self.rows.values()]
+        return sum(losses[:1]) + max(losses[1:], default=0)
+
+    def newest_measures(self) -> list[str]:
+        """Return of each stage its first kind of measure; of several of that kind the last one has seen the most."""
+        newest: dict[str, tuple[Display, float]] = {}
+        for (stage, _, kind), curve in self.curves().items():
+            if not math.isnan(curve.last) and (stage not in newest or newest[stage][0] is KINDS[kind]):
+                newest[stage] = KINDS[kind], curve.last
+        return [f"{printable(name)} {of.title} {of.text(value)}" for name, (of, value) in newest.items()]
+
     def _done(self) -> int:
-        status = self._rows[self._last].status
+        status = self.rows[self._last].status
         return status.newest if status else -1
 
     def _head(self) -> Text:
         return Text.assemble((" stream_infomax ", "bold reverse"), "  ", (clock(self.elapsed), "dim"), "  ", self.title)
 
     def _services(self, width: int) -> Iterator[RenderableType]:
-        return table("service", COLUMNS, [row.row(name) for name, row in self._rows.items()], width)
+        return table("service", COLUMNS, [row.row(name) for name, row in self.rows.items()], width)
 
     def _newest_events(self) -> list[Text]:
         newest = [events[-1] for events in self._events.values() if events]

@@ -53,11 +53,18 @@ class ServiceRow:
         How often it was started again.
     status
         The newest; None before the first.
+    newest
+        The last offset that it has made, -1 before the first.
+    lost, refused
+        Frames that never came, and requests that were not granted, by reason.
     """
 
     def __init__(self) -> None:
         self.restarts = 0
         self.status: Status | None = None
+        self.newest = -1
+        self.lost: Mapping[str, int] = {}
+        self.refused: Mapping[str, int] = {}
         self._said = "starting"
         self._latency: tuple[float | None, float | None] = (None, None)
         self._counts: deque[tuple[float, int, int]] = deque()
@@ -74,6 +81,7 @@ class ServiceRow:
         if self.status is None or status.frames != self.status.frames:
             self._moved = now
         self.status = status
+        self.newest, self.lost, self.refused = status.newest, status.lost, status.refused
         if status.step_p50 is not None:
             self._latency = (status.step_p50, status.step_p99)
         if self._counts and status.frames < self._counts[-1][1]:  # it was restarted and counts from 0 again
@@ -81,6 +89,24 @@ class ServiceRow:
         self._counts.append((now, status.frames, status.rows))
         while self._counts[-1][0] - self._counts[0][0] > THROUGHPUT_OVER:
             self._counts.popleft()
+
+    def hear(self, status: Status) -> None:
+        """Take in a status where nobody else says how the service is."""
+        restarted = self.status is not None and status.started != self.status.started
+        self.change("finished" if status.finished else "running", self.restarts + restarted)
+        self.update(status)
+
+    def rest(self, state: str, newest: int, lost: Mapping[str, int]) -> None:
+        """Take note of how a service is that does not run: what its last checkpoint says."""
+        self.status = None
+        self._counts.clear()
+        self.change(state, self.restarts)
+        self.newest, self.lost, self.refused = newest, lost, {}
+
+    @property
+    def latency(self) -> tuple[float | None, float | None]:
+        """The newest latency that is known, in seconds: median and 99th percentile; None where there is none."""
+        return self._latency
 
     @property
     def state(self) -> str:
@@ -118,16 +144,15 @@ class ServiceRow:
         state, status = self.state, self.status
         style = "dim" if state == "silent" else ""
         shown = [Text(printable(state), STYLES.get(state, ""))]
-        if status is None:
-            shown += [Text() for _ in COLUMNS[1:]]
-        else:
+        frames, rows, latency = "", "", ""
+        if status is not None:
             still = state in ("waiting", "silent")
             frames, rows = ("–" if still and not rate else rate_text(rate) for rate in self.throughput())
-            lost = sum(status.lost.values())
-            shown += [
-                Text(text, style) for text in (frames, rows, f"{status.newest + 1:,}", _durations(*self._latency))
-            ]
-            shown.append(Text(f"{lost:,}", "red" if lost else "dim"))
+            latency = durations(*self._latency)
+        known = status is not None or self.newest >= 0
+        words = (frames, rows, f"{self.newest + 1:,}" if known else "", latency)
+        lost = sum(self.lost.values())
+        shown += [*(Text(word, style) for word in words), lost_text(lost) if known else Text()]
         notes = Text("; ").join(self._notes(state))
         return Row(Text(printable(name), style), shown, [notes] if notes else [])
 
@@ -138,11 +163,15 @@ class ServiceRow:
         if state == "silent":
             why = "one frame takes it that long, it hangs, or it cannot be reached"
             notes.append(Text(f"no word for {self.silence:,.0f} s: {why}", "red"))
-        if self.status:
-            for word, counts in (("lost", self.status.lost), ("refused", self.status.refused)):
-                if found := by_reason(counts):
-                    notes.append(Text(f"{word} {found}", "red"))
+        for word, counts in (("lost", self.lost), ("refused", self.refused)):
+            if found := by_reason(counts):
+                notes.append(Text(f"{word} {found}", "red"))
         return notes
+
+
+def lost_text(count: int) -> Text:
+    """Return how many frames were lost, red where there are any."""
+    return Text(f"{count:,}", "red" if count else "dim")
 
 
 def by_reason(counts: Mapping[str, int]) -> str:
@@ -166,8 +195,8 @@ def rate_text(rate: float) -> str:
     return f"{rate:,.0f}"
 
 
-def _durations(p50: float | None, p99: float | None) -> str:
-    """Return both in the unit of the second, which is the longer one."""
+def durations(p50: float | None, p99: float | None) -> str:
+    """Return a median and a 99th percentile in the unit of the second, which is the longer one."""
     if p50 is None or p99 is None:
         return "–"
     factor, unit = (1e3, "ms") if p99 < 1 else (1.0, "s")

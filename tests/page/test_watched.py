@@ -76,8 +76,8 @@ def test_a_curve_goes_on_where_the_history_ends(watched):
 
 
 def test_a_process_that_counts_from_the_start_again_was_restarted(watched):
-    watched.status("learner", status(49, frames=50))
-    watched.status("learner", status(40, frames=1))
+    watched.status("learner", status(49, started=1.0))
+    watched.status("learner", status(40, started=2.0))
     assert watched.rows["learner"].restarts == 1
     (told,) = watched.events
     assert (told.service, told.kind) == ("learner", "restart")
@@ -133,12 +133,12 @@ def test_frames_that_come_again_after_a_restart_are_held_once(watched):
 
 
 def test_ends_of_segments_with_labels_are_kept_newest_last(watched):
-    for offset in range(40):
+    for offset in range(300):
         watched.frame("classifier", frame(offset, labels={"word": f"<{offset}>"}))
     named = watched.named["classifier"]
-    assert len(named) == 24
-    assert named[-1].labels == {"word": "<39>"}
-    assert named[-1].scores == (39.0, 39.0)
+    assert len(named) == 200
+    assert named[-1].labels == {"word": "<299>"}
+    assert named[-1].scores == (299.0, 299.0)
 
 
 def test_components_that_turn_are_the_same_and_those_that_jump_are_born(watched, clock):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PARTS = {
     "PIL": "from stream_infomax import ImageSource; ImageSource('folder', frames=1)",
     "av": "from stream_infomax import VideoSource; VideoSource('folder')",
-    "bokeh": "from stream_infomax.settings.extras import require; require('bokeh')",
+    "bokeh": "from stream_infomax.page import server",
     "edfio": "from stream_infomax import TableSource; TableSource('a.edf')",
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",

@@ -79,6 +79,7 @@ class Adapting(Kept):
     _rows: Floats
     _origin: Floats
     _scale: Floats
+    _stream: Watch | None
     _memory: RowMemory | None
     _rule: Rule | None
     _whitener: StreamingWhitener | None
@@ -138,19 +139,21 @@ class Adapting(Kept):
         examination.add(self._unit().absolute(self._rows[: self.sizes.block]))
         if not examination.over or self.published is None or self._rule is None:
             return not examination.pauses
-        archive = stream.archive
-        earlier = [entry.basis for entry in archive.earlier]
+        # A person who goes back to a basis knows better than its neighbours which rotation is the right one.
+        earlier = [] if stream.undone else [entry.basis for entry in stream.archive.earlier]
         verdict = judge(examination.absolute(), Basis.of(self.published, self._rest()), earlier, stream.usual_level)
         # In a new world nothing that the old one did is usual.
         blocks = 0.0 if verdict.kind == "new" else len(verdict.rows) / self.sizes.block
         lost = 0.0
-        if verdict.kind == "new" or stream.is_about_shape:  # a level that has changed says nothing of the rotation
+        if not stream.undone and (
+            verdict.kind == "new" or stream.is_about_shape
+        ):  # a level that has changed says nothing of the rotation
             lost = stream.loss(verdict.basis.potentials(verdict.rows), self._rule.sign, blocks)
         if verdict.kind == "none" and lost < LEAST_LOSS:
             stream.dismiss()
             return not examination.pauses
         if not examination.follows:
-            stream.examination, stream.held = None, True
+            stream.hold("change")
             self.events.add(self.n_seen, "hold", f"{examination.about}: {in_words(verdict)}; learning waits")
         else:
             self._follow(stream, verdict, lost, examination.about)

@@ -80,6 +80,15 @@ class Archive(Kept):
         self.present, self._waiting = True, None
         return entry
 
+    def recall(self, version: str, output: str) -> Entry | None:
+        """Return the entry of a version for an output, whose world is the present one again; None where none is."""
+        for number, entry in enumerate(self.entries):
+            if entry.published.version(output) == version:
+                return self.return_to(number)
+        if self._waiting is not None and self._waiting.published.version(output) == version:
+            return self._waiting
+        return None
+
     def state(self) -> dict[str, Any]:
         """Return the entries by their number, and the one that waits."""
         entries = {str(i): entry.state() for i, entry in enumerate(self.entries)}

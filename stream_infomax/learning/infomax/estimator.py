@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import neurons
 from stream_infomax.learning.infomax.adapting import Sizes
+from stream_infomax.learning.infomax.commands import Commands
 from stream_infomax.learning.infomax.encoding import Encoding
 from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.saved import FORMAT, learner_state
@@ -42,7 +43,7 @@ SETTINGS_THAT_SHAPE = (
 
 
 @configured_by(EstimatorSettings)
-class OnlineInfomax(Encoding, Kept):
+class OnlineInfomax(Commands, Encoding, Kept):
     """Neural population infomax, learnt from a stream in one pass.
 
     The rows x (n_features K) are whitened as their running covariance allows (rank K0), and a rotation C of the
@@ -260,12 +261,6 @@ class OnlineInfomax(Encoding, Kept):
         Counted since the learner was made or restored.
         """
         return dict(self._learner.became) if self._learner is not None else {}
-
-    def resume(self) -> Self:
-        """End a hold (`adapt="hold"` after a change): learning goes on with the next row."""
-        if self._learner is not None:
-            self._learner.resume()
-        return self
 
     # ---------------------------------------------------------------- state
 

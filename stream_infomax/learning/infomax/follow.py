@@ -49,14 +49,14 @@ class World:
 
     def restart(self, verdict: Verdict, lost: float) -> None:
         """Go on from the covariance of the rows, with the rotation for what it is still worth."""
-        self._move(verdict)
+        self._move(verdict.basis, unit_of(verdict.rows).scale)
         self.whitener.weigh(float(len(verdict.rows)))
         self.cut(lost)
 
-    def turn_back(self, verdict: Verdict, rows: float) -> None:
-        """Go on from an earlier basis that stood on so many rows."""
-        self._move(verdict)
-        self.rule.turn_to(verdict.basis.rotation.astype(np.float32))
+    def turn_back(self, basis: Basis, scale: Floats, rows: float) -> None:
+        """Go on from an earlier basis that stood on so many rows, with channels counted in these units (K,)."""
+        self._move(basis, scale)
+        self.rule.turn_to(basis.rotation.astype(np.float32))
         self.whitener.weigh(rows)
         self.horizon.rows, self.horizon.first = rows, 0.0
 
@@ -66,13 +66,17 @@ class World:
 
     def remember_only(self, rows: Floats) -> None:
         """Learn again from no earlier rows than these, (n, K) float64."""
+        self.forget()
+        if self.memory is not None:
+            self.memory.add(Unit(self.origin, self.whitener.scale).rows(rows))
+
+    def forget(self) -> None:
+        """Learn again from no earlier row."""
         self.origin = self.whitener.reference.copy()
         if self.memory is not None:
             self.memory.forget()
-            self.memory.add(Unit(self.origin, self.whitener.scale).rows(rows))
 
-    def _move(self, verdict: Verdict) -> None:
-        basis, scale = verdict.basis, unit_of(verdict.rows).scale
+    def _move(self, basis: Basis, scale: Floats) -> None:
         self.whitener.move(basis.mean, scale, basis.whiten, basis.dewhiten, basis.covariance())
         self.rule.renew(self.whitener.whiten, self.whitener.dewhiten)
 
@@ -80,7 +84,7 @@ class World:
 def follow(world: World, verdict: Verdict, lost: float, entry: Entry | None) -> None:
     """Move a learner's world after a verdict, with the share of their shape that outputs have lost, or to an entry."""
     if entry is not None:
-        world.turn_back(verdict, entry.rows)
+        world.turn_back(verdict.basis, unit_of(verdict.rows).scale, entry.rows)
     elif verdict.kind == "new":
         world.restart(verdict, lost)
     elif verdict.kind != "none":

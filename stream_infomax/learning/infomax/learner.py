@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax import kernels
-from stream_infomax.learning.infomax.adapting import REFRESH_BLOCKS, REFRESH_GROWTH, Adapting, Sizes
+from stream_infomax.learning.infomax.adapting import REFRESH_BLOCKS, REFRESH_GROWTH, Sizes
 from stream_infomax.learning.infomax.archive import Entry
 from stream_infomax.learning.infomax.complete import CompleteRule
 from stream_infomax.learning.infomax.course import Course
@@ -23,6 +23,7 @@ from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule
 from stream_infomax.learning.infomax.settings import BESIDE_BLOCKS, BESIDE_FEATURES, REPLAYS
+from stream_infomax.learning.infomax.steering import Steering
 from stream_infomax.learning.infomax.warm_up import Unit, Wanted, WarmUp, unit_of
 from stream_infomax.learning.infomax.watch import Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
@@ -41,7 +42,7 @@ OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 
 
-class BlockLearner(Adapting):
+class BlockLearner(Steering):
     """Learns after whole blocks of finite rows, however they come: the cut of a stream changes nothing.
 
     Parameters
@@ -138,12 +139,6 @@ class BlockLearner(Adapting):
     def n_missing(self) -> int:
         """Rows until the warm-up is over, where all of them vary; 0 where it is."""
         return self._warm_up.missing(self.sizes.block) - self._filled if self._whitener is None else 0
-
-    def resume(self) -> None:
-        """End a hold: what has changed is found out from the rows that follow."""
-        if self._stream is not None and self._whitener is not None and self._stream.held:
-            self._stream.resume(Unit(self._whitener.reference, self._whitener.scale))
-            self.events.add(self.n_seen, "resume", "learning goes on with the rows that follow")
 
     def multiplications(self, n: int) -> int:
         """Return those of the largest product that n more rows lead to: none where they fill no block."""
@@ -246,7 +241,10 @@ class BlockLearner(Adapting):
         if self._memory is not None:
             shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
             # Rows that hardly count any more are not learnt from again.
-            self._memory.draw(shift, self._rows[size:], self.horizon.recent)
+            if self._memory.filled:
+                self._memory.draw(shift, self._rows[size:], self.horizon.recent)
+            else:  # after an undo all of it is forgotten
+                self._rows[size:] = np.tile(self._rows[:size], (REPLAYS, 1))
         self.horizon.rows += size
         step = rule.step(self._rows, size)
         every = stream.lag.every(self.horizon.length / size)
@@ -372,7 +370,7 @@ class BlockLearner(Adapting):
         self._stream = self._watching(self._rule)
         with within("stream"):
             self._stream.restore(state["stream"])
-        if self.sizes.adapt != "hold":
+        if self.sizes.adapt != "hold" and self._stream.held == "change":
             self.resume()
 
 

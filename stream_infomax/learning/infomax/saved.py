@@ -10,7 +10,7 @@ from stream_infomax.state.file import StateFileError, Tree, load
 from stream_infomax.state.numbered import newest_checkpoints
 
 # Of what `OnlineInfomax.state` gives; raised when its keys or their meaning change.
-FORMAT = 5
+FORMAT = 6
 
 
 def learner_state(path: Path, name: str | None = None) -> Tree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from stream_infomax.learning.infomax.warm_up import Unit, unit_of
 from stream_infomax.state.kept import Kept, within
 
 Floats = NDArray[np.floating[Any]]
+# Who made learning wait: nobody, a change under `adapt = "hold"`, a person.
+Held: TypeAlias = Literal["", "change", "person"]
 
 LEVEL, SHAPE, SPREAD = range(3)
 # The level counts both ways; shape and spread where they rise: outputs nearer to normal, variances further from 1.
@@ -54,7 +56,9 @@ class Watch(Kept):
     examination
         Under way after an alarm.
     held
-        Whether learning waits for a person.
+        Why learning waits for a person; empty where it does not.
+    undone
+        Whether a person went back to an earlier basis, and whether it fits has not been found out yet.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -63,6 +67,7 @@ class Watch(Kept):
         "gains",
         "lag",
         "held",
+        "undone",
         "values",
         "_power",
         "_signal",
@@ -77,7 +82,8 @@ class Watch(Kept):
         self.gains = Gains(n_features)
         self.lag = Lag(n_features, min(n_rank, MOST_OUTPUTS), n_components == n_rank)
         self.examination: Examination | None = None
-        self.held = False
+        self.held: Held = ""
+        self.undone = False
         self.values: Floats = np.zeros(3)
         self._power: Floats = np.ones(n_components, np.float32)
         self._signal = LEVEL  # of the newest alarm
@@ -113,8 +119,12 @@ class Watch(Kept):
 
     def resume(self, unit: Unit) -> None:
         """End a hold: rows are gathered, in a unit to begin with, and what they say is followed."""
-        self.held = False
-        self.examination = Examination(self.n_features, unit, "learning was resumed", True, True)
+        self.held = ""
+        self.ask(unit, "learning was resumed")
+
+    def ask(self, unit: Unit, about: str) -> None:
+        """Gather rows although there was no alarm, in a unit to begin with; what they say is followed."""
+        self.examination = Examination(self.n_features, unit, about, True, True)
 
     @property
     def is_about_shape(self) -> bool:
@@ -141,13 +151,13 @@ class Watch(Kept):
 
     def dismiss(self) -> None:
         """Let an alarm pass that was none: its signal needs a new reference."""
-        self.examination = None
+        self.examination, self.undone = None, False
         self.charts.clear((self._signal,))
         self._patience = min(2 * self._patience, 1 << 20)
 
     def moved(self, is_new: bool) -> None:
         """After a change has been followed: what is known of the level holds on, of a new world nothing else."""
-        self.examination = None
+        self.examination, self.undone = None, False
         self.lag.clear()
         self.gains.end()
         self._power[:] = 1
@@ -156,6 +166,17 @@ class Watch(Kept):
             self.charts.clear((SHAPE, SPREAD))
         else:
             self.charts.dismiss()
+
+    def begin_again(self) -> None:
+        """After a person went back to an earlier basis: nothing is usual any more."""
+        self.moved(True)
+        self.charts.clear()
+        self.archive.doubt()
+        self._far, self._signal, self.undone = 0, LEVEL, True
+
+    def hold(self, by: Held) -> None:
+        """Let learning wait; what was being examined is left."""
+        self.examination, self.held = None, by
 
     def loss(self, outputs: Floats, sign: Floats, blocks: float) -> float:
         """Return the share of what told the outputs from normal ones that rows with these outputs (n, K1) have lost.

@@ -82,5 +82,5 @@ def test_another_version_is_named(run, learner, tmp_path):
         ({"stages": {"a": {"learner": state}}}, tmp_path / "c"),
     ):
         save(path, content)
-        with pytest.raises(StateFileError, match=rf"{path.name}: a learner's state of format 3; this version reads 5"):
+        with pytest.raises(StateFileError, match=rf"{path.name}: a learner's state of format 3; this version reads 6"):
             OnlineInfomax.load(path)

@@ -1,0 +1,118 @@
+"""Pipeline: the section that shows the services as a chain, and what is wrong with them."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from markupsafe import Markup, escape
+
+from stream_infomax.page.problems import Problem, problems
+from stream_infomax.page.section import Section
+from stream_infomax.settings.printable import printable
+from stream_infomax.watch.service_row import durations, rate_text
+
+# How each state is said, so that colour is not all that tells.
+SIGNS = {"running": "●", "finished": "✓", "waiting": "‖", "silent": "○", "disk full": "■", "starting": "…"}
+# Letters of a name that are shown.
+NAME = 60
+
+
+class PipelineSection(Section):
+    """Sensor, stages and sinks as boxes in a row."""
+
+    name: ClassVar[str] = "pipeline"
+    title: ClassVar[str] = "Pipeline"
+
+    def html(self) -> str:
+        """Return the places of sentences and boxes."""
+        return (
+            '<ul id="pipeline-problems" class="problems" aria-label="What is wrong"></ul>'
+            '<ol id="pipeline-flow" class="flow"></ol><div id="pipeline-over"></div>'
+        )
+
+    def refresh(self) -> dict[str, str]:
+        """Return sentences and boxes as they are now."""
+        found = problems(self.watched)
+        grave = {one.service for one in found if one.grave}
+        return {
+            "pipeline-problems": Markup("").join(_sentence(one) for one in found),
+            "pipeline-flow": Markup("").join(self._box(name, name in grave) for name in self.watched.services),
+            "pipeline-over": _over(self.watched.over),
+        }
+
+    def _box(self, name: str, grave: bool) -> Markup:
+        state = self._state(name)
+        kinds = [
+            f"{printable(stage.name, NAME)}: {stage.kind}" if stage.name != name else stage.kind
+            for stage in self.watched.stages
+            if stage.service == name
+        ]
+        about = Markup('<p class="stages">{}</p>').format(", ".join(kinds)) if kinds else ""
+        sign, mark = SIGNS.get(state, "●"), "bad" if grave else ""
+        return Markup('<li class="is-{} {}"><h3>{}</h3>{}<p class="state {}">{} {}</p>{}</li>').format(
+            escape(state.replace(" ", "-")),
+            Markup("is-bad" if grave else ""),
+            printable(name, NAME),
+            about,
+            mark,
+            sign,
+            state,
+            self._figures(name),
+        )
+
+    def _state(self, name: str) -> str:
+        if self.watched.over:
+            return "finished"
+        if self.watched.silent(name) and self.watched.rows[name].state != "finished":
+            return "silent"
+        return self.watched.rows[name].state
+
+    def _figures(self, name: str) -> Markup:
+        status = self.watched.statuses.get(name)
+        if status is None:
+            return Markup("")
+        frames, rows = self.watched.rows[name].throughput()
+        p50, p99 = self.watched.latency.get(name, (None, None))
+        lost = sum(status.lost.values())
+        pairs: list[tuple[str, str | Markup]] = [
+            ("frames", f"{status.newest + 1:,}"),
+            ("frames/s", rate_text(frames)),
+            ("rows/s", rate_text(rows)),
+            ("log full", _fill(status.log_fill)),
+            ("latency p50 / p99", durations(p50, p99)),
+            ("lost", Markup('<span class="bad">{}</span>').format(f"{lost:,}") if lost else "0"),
+            ("checkpoint", _checkpoint(status.checkpoint, status.last_checkpoint)),
+        ]
+        rows_html = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*pair) for pair in pairs)
+        return Markup("<dl>{}</dl>").format(rows_html)
+
+
+def _fill(share: float) -> Markup:
+    percent = f"{min(1.0, max(0.0, share)):.0%}"
+    return Markup('<span class="fill" aria-hidden="true"><span style="width: {}"></span></span> {}').format(
+        percent, percent
+    )
+
+
+def _checkpoint(offset: int, when: float) -> str:
+    if offset < 0:
+        return "none yet"
+    clock = f", {time.strftime('%H:%M:%S', time.localtime(when))}" if when else ""
+    return f"frame {offset + 1:,}{clock}"
+
+
+def _sentence(problem: Problem) -> Markup:
+    kind = "" if problem.grave else "mild"
+    word = "Wrong" if problem.grave else "Note"
+    where = f"{printable(problem.service, NAME)}: " if problem.service else ""
+    text = f"{where}{printable(problem.text)}"
+    return Markup('<li class="{}"><strong>{}</strong> {}</li>').format(kind, word, text)
+
+
+def _over(lines: list[str]) -> Markup:
+    """Return what came of a run that has finished."""
+    if not lines:
+        return Markup("")
+    text = "\n".join(map(printable, lines))
+    return Markup('<h3>What came of it</h3><pre class="scroll" tabindex="0">{}</pre>').format(text)

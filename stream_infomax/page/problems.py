@@ -1,0 +1,110 @@
+"""Problems: what is wrong with a run, in sentences that say what it is and what to do."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from stream_infomax.frames.ledger import Balance
+from stream_infomax.page.watched import Watched
+from stream_infomax.watch.service_row import by_reason
+
+# Seconds that a run has to say something after the page began to listen.
+GRACE = 10.0
+# Of the rows that a place had, the share that is set aside from which a person should know.
+MUCH_ASIDE = 0.01
+# What is followed by learning as usual, by what suspends it.
+ENDS = {"hold": "resume", "pause": "resume", "quarantine": "release"}
+
+
+class Problem(NamedTuple):
+    """Something that is not as it should be.
+
+    Attributes
+    ----------
+    service
+        Where.
+    grave
+        Whether something is lost or does not go on; what is not grave a person may want to know.
+    text
+        What, and what to do.
+    """
+
+    service: str
+    grave: bool
+    text: str
+
+
+def problems(watched: Watched) -> list[Problem]:
+    """Return what is wrong, in the order of the data; text from outside is as it came."""
+    if watched.over:
+        return []
+    if not watched.statuses and not watched.unreachable:
+        return _unheard(watched)
+    return [one for name in watched.services for one in _of_service(watched, name)]
+
+
+def _unheard(watched: Watched) -> list[Problem]:
+    if watched.now() - watched.began < GRACE:
+        return []
+    text = "Nothing is heard of this run. If it is stopped, start it again with the command that it was begun with"
+    return [Problem("", False, f"{text}; this page goes on by itself.")]
+
+
+def _of_service(watched: Watched, name: str) -> list[Problem]:
+    if name in watched.unreachable:
+        text = f"The service {watched.unreachable[name]}. Give the page a key that is allowed (docs: Keys)."
+        return [Problem(name, True, text)]
+    status, row, silence = watched.statuses.get(name), watched.rows[name], watched.silent(name)
+    found = []
+    if status is None:
+        if watched.now() - watched.began > GRACE:
+            found.append(Problem(name, True, "It has said nothing yet. Its log in the run folder says why."))
+        return found
+    if silence and not status.finished:
+        words = "one frame takes it that long, it hangs, or it has died; its log in the run folder may say more."
+        ago = "for a while" if math.isinf(silence) else f"for {silence:,.0f} s"
+        found.append(Problem(name, True, f"It has said nothing {ago}: {words} A run starts what dies again."))
+    if any(counts.get("journal full") for counts in status.counts.values()):
+        found.append(Problem(name, True, "Its disk is full. Make room; it goes on by itself, and nothing is lost yet."))
+    if lost := by_reason(status.lost):
+        text = f"Frames lost: {lost}. They do not come back; Operations in the documentation lists each reason."
+        found.append(Problem(name, True, text))
+    if status.dropped:
+        text = f"{status.dropped:,} frames were pushed out of its full log: what reads it is too slow."
+        found.append(Problem(name, False, text))
+    for balance in status.ledger:
+        found += _of_ledger(name, balance)
+    if refused := by_reason(status.refused):
+        found.append(Problem(name, False, f"Requests refused: {refused}. Somebody asks for what is not granted."))
+    if row.restarts:
+        text = f"It was started again {row.restarts:,}×, and went on from its checkpoint. Its log says why."
+        found.append(Problem(name, False, text))
+    return found + _of_learning(watched, name)
+
+
+def _of_ledger(name: str, balance: Balance) -> list[Problem]:
+    if balance.off:
+        off = sum(balance.off.values())
+        return [Problem(name, True, f"{balance.name} is off by {off:+,} {balance.unit}: please report this fault.")]
+    accepted = sum(balance.accepted.values())
+    reasons = {reason: sum(by.values()) for reason, by in balance.aside.items()}
+    aside = sum(reasons.values())
+    if accepted and aside > MUCH_ASIDE * accepted and balance.part == "stage":
+        share = f"{aside / accepted:.1%} of the {balance.unit} of {balance.place!r}"
+        text = f"{share} were set aside: {by_reason(reasons)}."
+        return [Problem(name, False, text)]
+    return []
+
+
+def _of_learning(watched: Watched, name: str) -> list[Problem]:
+    """Return what suspends the learning of a service's stages, as far as their events say so."""
+    suspended: dict[tuple[str, str], Problem] = {}
+    for event in watched.events:
+        if event.service != name:
+            continue
+        if event.kind in ENDS:
+            text = f"{event.stage}, {event.kind} since row {event.position:,}: {event.text}"
+            suspended[event.stage, ENDS[event.kind]] = Problem(name, False, text)
+        suspended.pop((event.stage, event.kind), None)
+    return list(suspended.values())

@@ -1,0 +1,292 @@
+"""The page of a run: what is known of it from its folder, its taps and its commands, put together and served."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import signal
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from stream_infomax.configuration.load import Config, ConfigError
+from stream_infomax.configuration.survey import outlines
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.learning.infomax.encoder import Encoder, Kept, kept_bases
+from stream_infomax.page.access import Access, token_in
+from stream_infomax.page.growth import HOUR
+from stream_infomax.page.listening import Listener
+from stream_infomax.page.origin import Origin, origin
+from stream_infomax.page.sections import SECTIONS
+from stream_infomax.page.server import PageServer
+from stream_infomax.page.sound import sound_of
+from stream_infomax.page.watched import Stage, Watched
+from stream_infomax.run.folder import IN_PROCESS, as_toml
+from stream_infomax.run.learnt import stages_in
+from stream_infomax.run.place import Place
+from stream_infomax.run.summary import saved_summary
+from stream_infomax.run.summary_text import lines
+from stream_infomax.service.checkpoints import read
+from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.settings.record import plain
+from stream_infomax.state import file
+from stream_infomax.state.error import StateFileError
+from stream_infomax.state.numbered import newest_checkpoints
+from stream_infomax.transport.keys import KeysError
+from stream_infomax.watch import history
+
+# What cannot be had of data that are not there (any more), or of packages that are not installed.
+UNKNOWN = (ConfigError, MissingExtraError, OSError, ValueError)
+
+
+def address_of(bind: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT; empty is this machine and the first port that is free.
+
+    Raises
+    ------
+    ConfigError
+        Where it is no such address.
+    """
+    if not bind:
+        return "127.0.0.1", 0
+    host, colon, port = bind.rpartition(":")
+    if not (colon and host and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise ConfigError(f"--bind {bind!r}: no address; accepted is HOST:PORT, for example 127.0.0.1:5006")
+    return host.strip("[]"), int(port)
+
+
+def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
+    """Serve the page until SIGINT or SIGTERM.
+
+    Parameters
+    ----------
+    place
+        The run.
+    host, port
+        Where; port 0 is the first one that is free from the usual one on.
+    child
+        Whether the run has started this process, and ends it.
+
+    Raises
+    ------
+    ConfigError
+        Where keys cannot be used, or the address cannot be bound.
+    """
+    asyncio.run(_serve(place, host, port, child))
+
+
+async def _serve(place: Place, host: str, port: int, child: bool) -> None:
+    over = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, over.set)
+    watched = known(place)
+    try:
+        access = Access(token_in(place.folder.path if place.folder else None))
+    except OSError as error:
+        raise ConfigError(f"the page's token: {error}") from error
+    page = PageServer(watched, SECTIONS, access, None, _Downloads(place, watched).fetch)
+
+    try:
+        listener = Listener(
+            watched,
+            place.taps,
+            place.config.source.name,
+            show=place.call,
+            is_run=partial(_is_run, place),
+            looked_at=lambda: page.looked_at,
+        )
+    except KeysError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        address = page.start(host, port)
+    except OSError as error:
+        raise ConfigError(str(error.strerror)) from error
+    print(f"{address}?token={access.token}", flush=True)
+    listening = asyncio.create_task(listener.listen())
+    await asyncio.wait([listening, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
+    await page.stop(_farewell(place) if child else "The page was stopped. The run goes on without it.")
+    listener.close()
+    if listening.done():
+        listening.result()
+
+
+def _is_run(place: Place, run: str) -> bool:
+    """Return whether the run of this id is the one in the folder now; any is where there is no folder."""
+    if place.folder is None or run == place.run:
+        return True
+    try:
+        return place.folder.id == run
+    except ConfigError:
+        return False
+
+
+def _farewell(place: Place) -> str:
+    """Return what the viewers are told when the run ends."""
+    with contextlib.suppress(ConfigError):
+        if place.folder is not None and place.folder.summary() is not None:
+            return f"The run has finished. stream-infomax page {place.folder.path} shows what came of it."
+    return "The run was stopped. When it is resumed, this page goes on."
+
+
+def known(place: Place) -> Watched:
+    """Return what is known of a run without listening: its stages, curves, bases, and the summary of a finished one."""
+    config = place.config
+    watched = Watched(place.name, list(place.taps), _stages(config, place.in_process))
+    if place.folder is None:
+        return watched
+    if place.folder.history.exists():
+        watched.history(history.read(place.folder.history))
+    for basis, ago in _kept(place.folder.path):
+        watched.basis(basis, ago)
+    if not place.folder.held:
+        for basis in _learnt(place.folder.path):
+            watched.basis(basis)
+    if place.folder.summary() is not None:
+        summary = saved_summary(place.folder)
+        watched.over = list(lines(summary))
+        for event in summary.events:
+            watched.event(_service_of(config, event.stage, place.in_process), event)
+    return watched
+
+
+def _service_of(config: Config, stage: str, in_process: bool) -> str:
+    if in_process:
+        return IN_PROCESS
+    return next((table.service_name for table in config.stage if table.name == stage), config.source.name)
+
+
+def _stages(config: Config, in_process: bool) -> list[Stage]:
+    """Return source and stages as the configuration describes them; what only the data tell, where they are there."""
+    try:
+        found = outlines(config)
+    except UNKNOWN:
+        found = {}
+    tables: list[Any] = [config.source, *config.stage]
+    made = []
+    for number, table in enumerate(tables):
+        outline = found.get(table.name)
+        service = IN_PROCESS if in_process else table.service_name if number else table.name
+        made.append(
+            Stage(
+                table.name,
+                table.kind,
+                service,
+                config.input_of(table) if number else "",
+                rate=outline.rate if outline else 0.0,
+                channels=outline.channels if outline else (),
+                units=outline.units if outline else (),
+                row=outline.row if outline else None,
+                settings=plain(table.settings),
+            )
+        )
+    return made
+
+
+def _kept(folder: Path) -> list[tuple[Basis, float]]:
+    """Return of each learner the first basis that was kept and that of an hour ago, and how long ago each was."""
+    by_stage: dict[str, list[Kept]] = {}
+    for one in kept_bases(folder):
+        by_stage.setdefault(one.stage, []).append(one)
+    found = []
+    for kept in by_stage.values():
+        ages = [(one, time.time() - one.path.stat().st_mtime) for one in kept if one.path.exists()]
+        older = [pair for pair in ages if pair[1] >= HOUR]
+        for one, ago in dict([*ages[:1], *older[-1:]]).items():
+            with contextlib.suppress(StateFileError, KeyError):  # it is thinned meanwhile, or damaged
+                found.append((_basis(one), ago))
+    return found
+
+
+def _basis(kept: Kept) -> Basis:
+    tree = file.load(kept.path)
+    encoder = Encoder.from_tree(tree["encoder"])
+    stage, _, stream = str(tree["stage"]).partition("/")
+    arrays = {name: getattr(encoder, name) for name in Encoder.ARRAYS}
+    return Basis(
+        stage=stage,
+        stream=stream,
+        encoder="",
+        version=kept.version,
+        previous=str(tree["previous"]),
+        offset=kept.offset,
+        output=encoder.output,
+        amplitude=encoder.amplitude,
+        seed=encoder.seed,
+        **arrays,
+    )
+
+
+def _learnt(folder: Path) -> Sequence[Basis]:
+    """Return the bases of a run that stands still, from its newest checkpoints."""
+    found: list[Basis] = []
+    for path in newest_checkpoints(folder):
+        with contextlib.suppress(*UNKNOWN, StateFileError):
+            found += Pipeline(stages_in(read(path), str(path))).bases()
+    return found
+
+
+class _Downloads:
+    """What a viewer can keep."""
+
+    def __init__(self, place: Place, watched: Watched) -> None:
+        self._place, self._watched = place, watched
+
+    async def fetch(self, path: str) -> tuple[str, str, bytes] | None:
+        """Return file name, content type and bytes of what is behind a path; None where there is nothing."""
+        kind, _, name = path.partition("/")
+        if kind == "sound":
+            return self._sound(name)
+        if name == "configuration.toml":
+            return name, "application/toml", as_toml(self._place.config).encode()
+        if name == "bases.npz":
+            return _npz(name, {f"{key}.{array}": getattr(basis, array) for key, basis in self._watched.bases.items()
+                               for array in Encoder.ARRAYS})  # fmt: skip
+        if name == "features.npz":
+            return _npz(name, self._rows())
+        if name == "filters.png":
+            bases = list(self._watched.bases.values())
+            content = await asyncio.to_thread(_picture, bases[-1], origin(self._watched, bases[-1])) if bases else None
+            return (name, "image/png", content) if content else None
+        return None
+
+    def _sound(self, name: str) -> tuple[str, str, bytes] | None:
+        key, _, number = name.removesuffix(".wav").rpartition("/")
+        if not number.isdecimal() or len(number) > 9:
+            return None
+        content = sound_of(self._watched, unquote(key), int(number) - 1)
+        return (f"component-{number}.wav", "audio/wav", content) if content else None
+
+    def _rows(self) -> dict[str, Any]:
+        rings = {name: self._watched.ring(name) for name in (self._place.config.source.name, *self._watched.services)}
+        arrays: dict[str, Any] = {}
+        for name, ring in rings.items():
+            if ring is not None:
+                arrays |= {f"{name}.rows": ring.rows, f"{name}.offsets": ring.offsets, f"{name}.seconds": ring.seconds}
+        return arrays
+
+
+def _npz(name: str, arrays: dict[str, Any]) -> tuple[str, str, bytes] | None:
+    if not arrays:
+        return None
+    content = io.BytesIO()
+    # Names of streams are in it, which may have a slash.
+    np.savez(content, **{key.replace("/", "-"): array for key, array in arrays.items()})
+    return name, "application/octet-stream", content.getvalue()
+
+
+def _picture(basis: Basis, of: Origin) -> bytes | None:
+    try:
+        from stream_infomax import plots
+    except MissingExtraError:
+        return None
+    figure = plots.components(basis.components, basis.mixing, basis.axes, basis.shape, of.rate, of.channels)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=150)
+    return content.getvalue()
