@@ -16,6 +16,7 @@ def run(
     fresh: Flag = False,
     save_features: Path | None = None,
     plain: Flag = False,
+    metrics: str = "",
 ) -> int:
     """Run the pipeline that a configuration describes, until its source ends. Ctrl-C stops it; run it again to resume.
 
@@ -31,6 +32,8 @@ def run(
         Keep the arrays of all stages but windows in this file: .npz, or .parquet (a table, with pyarrow).
     plain
         Print lines instead of the live view (as where the output is no terminal).
+    metrics
+        Serve /metrics, /livez and /readyz at this HOST:PORT while the run goes on (run.metrics).
     """
     from stream_infomax.run.threads import THREADS
 
@@ -38,17 +41,19 @@ def run(
     from stream_infomax.run.feature_files import try_out
     from stream_infomax.run.features import save_features as write_features
     from stream_infomax.run.folder import RunFolder
+    from stream_infomax.run.metrics import served
     from stream_infomax.run.summary import saved_summary
     from stream_infomax.run.summary_text import print_summary
     from stream_infomax.run.whole import carry_on, code_of
     from stream_infomax.settings.printable import printable
 
-    settings = read(config, (*set, "run.record=true") if save_features else set)
+    changes = [*set, *(["run.record=true"] if save_features else []), *([f"run.metrics={metrics}"] if metrics else [])]
+    settings = read(config, changes)
     if save_features:
         try_out("--save-features", save_features)
     folder = RunFolder(Path(settings.run.folder))
     shown = printable(str(folder.path))
-    with folder.lock():
+    with folder.lock(), served(settings) as server:
         found = folder.open(settings, in_process, fresh)
         if found == "finished":
             print(f"{shown}: this run has finished; --fresh starts over")
@@ -62,5 +67,10 @@ def run(
         title = f"{config} → {folder.path}"
         again = "the same command"
         return carry_on(
-            settings, folder, in_process, title=title, again=again, plain=plain, save_features=save_features
+            *(settings, folder, in_process),
+            title=title,
+            again=again,
+            plain=plain,
+            save_features=save_features,
+            server=server,
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Keys that neither shape an array nor change a result that is already there.
 MAY_CHANGE = (
-    *("run.folder", "run.keep", "run.checkpoint_every", "run.record", "run.keys", "run.insecure"),
+    *("run.folder", "run.keep", "run.checkpoint_every", "run.record", "run.keys", "run.insecure", "run.metrics"),
     *("pace", "source.speed", "log.*", "source.journal.*", "label_bind", "bind"),
     *("half_life", "adapt", "false_alarm_rows", "budget_ms", "device"),
     *("sink.*.path", "sink.*.part", "sink.*.part_seconds", "sink.*.keep", "sink.*.keep_seconds"),
@@ -96,7 +96,7 @@ def service_of(config: Config, name: str) -> Service:
         policy=config.run.policy,
         log_frames=log.frames,
         log_bytes=int(log.memory),
-        checkpoint_every=_checkpoint_every(config, name),
+        checkpoint_every=checkpoint_every(config, name),
         keep=config.run.keep,
         journal=config.source.journal,
         config=to_builtins(config),
@@ -115,7 +115,7 @@ def access_of(config: Config) -> Access:
         raise ConfigError(f"run.keys = {config.run.keys!r}: {error}") from error
 
 
-def _checkpoint_every(config: Config, name: str) -> int:
+def checkpoint_every(config: Config, name: str) -> int:
     """Return the frames between two checkpoints of a service.
 
     The log above keeps what two checkpoints are not behind yet: it must not be full before the next one is on disk.

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
+from stream_infomax.settings.place import host_and_port
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.stage import StageSettings
@@ -78,10 +79,26 @@ class Run(Settings, frozen=True, kw_only=True):
 
     keys: KeysFolder = ""
     insecure: Insecure = False
+    metrics: Annotated[
+        str,
+        Doc(
+            "Where `run` serves `/metrics` (for Prometheus), `/livez` and `/readyz`, for example `127.0.0.1:9464`; "
+            "empty: nowhere."
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
         if not self.folder:
             raise SettingError("folder", self.folder, "a path", "empty")
+        if self.metrics:
+            try:
+                host_and_port(self.metrics)
+            except ValueError as error:
+                raise SettingError("metrics", self.metrics, str(error)) from None
+
+    def needs(self) -> tuple[str, ...]:
+        """Return the packages that it needs."""
+        return ("prometheus_client",) if self.metrics else ()
 
 
 class Table(Settings, frozen=True, kw_only=True):

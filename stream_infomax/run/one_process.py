@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -57,6 +58,8 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
             loop = stack.enter_context(whole(config, folder, signals, _Shown(watch)))
         except (ValueError, OSError) as error:
             raise ConfigError(str(error)) from error
+        if watch.tally:
+            watch.tally.pids = lambda: {IN_PROCESS: os.getpid()}
         watch.change(IN_PROCESS, "running", 0)
         try:
             finished = loop.run()

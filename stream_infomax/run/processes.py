@@ -69,6 +69,8 @@ async def _prepare(folder: RunFolder) -> None:
 
 async def _supervise(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     supervisor = Supervisor(programs(config, folder), folder.path, watch.change)
+    if watch.tally:
+        watch.tally.pids = supervisor.pids
 
     def on_status(name: str, status: Status) -> None:
         try:

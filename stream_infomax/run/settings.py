@@ -67,9 +67,11 @@ def _check_extras(config: Config) -> None:
     tables: dict[str, Table] = {"the source": config.source}
     tables |= {f"stage {stage.name!r}": stage for stage in config.stage}
     tables |= {f"sink {sink.service_name!r}": sink for sink in config.sink}
-    for who, table in tables.items():
+    needs = {"run.metrics": config.run.needs()}
+    needs |= {who: (*table.needs(), *table.settings.needs()) for who, table in tables.items()}
+    for who, packages in needs.items():
         try:
-            require(*table.needs(), *table.settings.needs())
+            require(*packages)
         except MissingExtraError as error:
             raise ConfigError(f"{who} needs {error}") from error
 

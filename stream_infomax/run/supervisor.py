@@ -122,6 +122,10 @@ class Supervisor:
                 served.advanced = True
                 served = self._upstream[served.name]
 
+    def pids(self) -> dict[str, int]:
+        """Return the processes that there are now, by name; to be called from any thread."""
+        return {process.name: pid for process in self._processes if (pid := process.pid) is not None}
+
     def stop(self) -> None:
         """Ask all programs to stop, save and exit; a second request kills them."""
         self.killed = self._asked
@@ -351,6 +355,12 @@ class _Process:
             self._log_start = log.tell()
             self._life = await start(self.program, log)
         return self._life
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process, if it still runs."""
+        life = self._life
+        return life.child.pid if life is not None and life.child.returncode is None else None
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal if the process still runs."""

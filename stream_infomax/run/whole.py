@@ -12,10 +12,12 @@ from stream_infomax.configuration.load import Config
 from stream_infomax.frames.contracts import LEFT_OUT, LOST
 from stream_infomax.run.features import save_features as write_features
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.metrics import serve
 from stream_infomax.run.summary import Summary, has_begun, is_over, summarise, unforeseen
 from stream_infomax.run.summary_text import print_summary
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.history import History
+from stream_infomax.watch.http import Server
 from stream_infomax.watch.monitor import Monitor
 
 # The exit code of a run that lost what its policy does not allow.
@@ -32,6 +34,7 @@ def carry_on(
     plain: bool = False,
     begun: str = "",
     save_features: Path | None = None,
+    server: Server | None = None,
 ) -> int:
     """Run what is in a folder, which is locked, to its end or to a signal, and say what came of it.
 
@@ -47,6 +50,8 @@ def carry_on(
         What is said when the first service starts.
     save_features
         Where the features go.
+    server
+        Where the metrics are served while it runs; None: nowhere.
 
     Returns
     -------
@@ -62,7 +67,12 @@ def carry_on(
     else:
         from stream_infomax.run.processes import run
     names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
-    with Monitor(title, names, History(folder.history), plain or not sys.stdout.isatty(), begun) as monitor:
+    tally = None
+    if server is not None:
+        tally = serve(server, config, folder, in_process)
+        print(f"metrics: {server.url}/metrics", flush=True)
+    plain = plain or not sys.stdout.isatty()
+    with Monitor(title, names, History(folder.history), plain, begun, tally) as monitor:
         finished = is_over(config, folder, in_process) or run(config, folder, monitor)
     code = 0
     # A live source has no end of its own: where it is stopped, that is as good as one, for the time being.

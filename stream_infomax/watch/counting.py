@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Hashable, Mapping
 from typing import TypeAlias
 
@@ -85,27 +85,18 @@ class Few:
 
 
 class Passing:
-    """When a log passed which offset, thinned to a bounded number of moments.
+    """When a log passed which offset, to the second, as far back as there is room for."""
 
-    Parameters
-    ----------
-    most
-        How many moments are kept.
-    """
-
-    def __init__(self, most: int = 512) -> None:
-        self._most = most
-        self._moments: list[tuple[float, int]] = []
+    def __init__(self) -> None:
+        self._moments: deque[tuple[float, int]] = deque(maxlen=1024)
 
     def add(self, now: float, newest: int) -> None:
         """Note how far it is; a log that was set back begins again."""
         if self._moments and newest < self._moments[-1][1]:
             self._moments.clear()
-        if not self._moments or newest > self._moments[-1][1]:
+        if not self._moments or (newest > self._moments[-1][1] and now - self._moments[-1][0] >= 1):
             self._moments.append((now, newest))
-        if len(self._moments) >= self._most:
-            del self._moments[1:-1:2]
 
     def seconds_behind(self, now: float, offset: int) -> float:
-        """Return how long ago the log passed `offset`; 0 where it has not."""
+        """Return how long ago the log passed `offset`, or as far back as is known; 0 where it has not."""
         return next((now - then for then, newest in self._moments if newest > offset), 0.0)

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import gzip
+import math
 import os
 import platform
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from stream_infomax import __version__
 from stream_infomax.frames.buckets import BOUNDS
 from stream_infomax.frames.measure import Kind
+from stream_infomax.learning.infomax.encoder import kept_bases
 from stream_infomax.settings.extras import optional
-from stream_infomax.watch.http import Answer, Asked
+from stream_infomax.transport.messages import Status
+from stream_infomax.watch.http import Answer
 from stream_infomax.watch.processes import Processes
-from stream_infomax.watch.service_row import STYLES
 from stream_infomax.watch.tally import Seen, Tally
 
 with optional():
-    from prometheus_client import CollectorRegistry, Metric
-    from prometheus_client.exposition import choose_encoder
+    from prometheus_client import CollectorRegistry, Metric, ProcessCollector, generate_latest
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
     from prometheus_client.registry import Collector
-
-if TYPE_CHECKING:
-    from stream_infomax.transport.messages import Status
 
 PREFIX = "stream_infomax_"
 # Services say how they are four times a second: within that time an answer holds, however often somebody asks.
 FRESH = 0.25
+FORM = "text/plain; version=0.0.4; charset=utf-8"
 MEASURES: dict[Kind, str] = {
     "objective": "objective_nats",
-    "entropy": "entropy_bits",
-    "information": "information_bits",
+    "entropy": "entropy_nats",
+    "information": "information_nats",
     "score": "contrast_score_nats",
     "accuracy": "accuracy_ratio",
     "baseline": "baseline_accuracy_ratio",
@@ -59,7 +57,7 @@ METRICS: dict[str, Described] = {
     "run_info": Described("gauge", ("run",), "Always 1; the id of the run, as in run.json."),
     # Processes.
     "service_up": Described("gauge", _of(), "1 while the service has a process that serves, else 0."),
-    "service_state": Described("gauge", _of("state"), "1 for the state that the live view shows, 0 for the others."),
+    "service_state": Described("gauge", _of("state"), "Always 1; the state that the live view shows."),
     "restarts": Described("counter", _of(), "Deaths after which the service was started again."),
     "service_start_time_seconds": Described("gauge", _of(), "When its process started, as a Unix time."),
     "service_silent_seconds": Described("gauge", _of(), "Seconds since its process last said how it is."),
@@ -113,18 +111,27 @@ METRICS: dict[str, Described] = {
     "basis_timestamp_seconds": Described("gauge", _of(), "When the newest basis in its folder was written."),
     "basis_offset": Described("gauge", _of(), "The first frame that this basis encodes."),
     "objective_nats": Described("gauge", _of("stage", "level"), "Objective of a learner; lower is better."),
-    "entropy_bits": Described("gauge", _of("stage", "level"), "Entropy of a learner's coefficients; lower is better."),
-    "information_bits": Described(
+    "entropy_nats": Described("gauge", _of("stage", "level"), "Entropy of a learner's coefficients; lower is better."),
+    "information_nats": Described(
         "gauge", _of("stage", "level"), "Information of a learner's recent rows, a row; higher is better."
     ),
     "contrast_score_nats": Described("gauge", _of("stage", "level"), "Score of a contrast; 0 is chance."),
-    "contrast_collapsed": Described("gauge", _of("stage"), "1 where the outputs of a contrast have become one, else 0."),
+    "contrast_collapsed": Described("gauge", _of("stage"), "1 where the outputs of a contrast have become one."),
     "accuracy_ratio": Described("gauge", _of("stage", "level"), "Share of the last 200 segments named right."),
     "baseline_accuracy_ratio": Described("gauge", _of("stage", "level"), "The same of a baseline, to compare with."),
     # Of the metrics themselves.
     "figures_left_out": Described("gauge", _of(), "Figures without a series of their own: there would be too many."),
 }
+# Kinds that are measured in bits, for which the conventions of Prometheus have no unit. The others are in nats.
+IN_BITS: frozenset[Kind] = frozenset({"entropy", "information"})
 _TYPES = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily, "histogram": HistogramMetricFamily}
+
+
+class _Newest(NamedTuple):
+    """The newest basis in a folder: the first frame that it holds for, and when it was written."""
+
+    offset: int
+    written: float
 
 
 class RunCollector(Collector):
@@ -139,6 +146,7 @@ class RunCollector(Collector):
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self._processes = Processes()
+        self._bases: dict[str, tuple[int, _Newest | None]] = {}
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without samples."""
@@ -172,8 +180,7 @@ class RunCollector(Collector):
     def _add_service(self, page: _Page, seen: Seen) -> None:
         layout, name = self._tally.layout, seen.name
         page.add("service_up", (name,), seen.process)
-        for state in STYLES:
-            page.add("service_state", (name, state), seen.state == state)
+        page.add("service_state", (name, seen.state), 1)
         page.add("restarts", (name,), seen.restarts)
         page.add("checkpoint_interval_frames", (name,), layout.checkpoint_every[name])
         page.add("figures_left_out", (name,), seen.left_out)
@@ -182,15 +189,54 @@ class RunCollector(Collector):
             page.add("service_silent_seconds", (name,), round(seen.heard, 3))
         if (status := seen.status) is None:
             return
-        _add_status(page, name, status)
+        self._add_status(page, name, status)
         if layout.upstream[name]:
             page.add("lag_frames", (name,), seen.lag_frames)
             page.add("lag_seconds", (name,), round(seen.lag_seconds, 3))
         for measure in seen.measures:
-            page.add(MEASURES[measure.kind], (name, measure.stage, measure.level), measure.value)
+            unit = math.log(2) if measure.kind in IN_BITS else 1.0
+            page.add(MEASURES[measure.kind], (name, measure.stage, measure.level), unit * measure.value)
         warm = {measure.stage for measure in status.measures if measure.kind == "objective"}
         for stage in sorted(layout.learning & status.counts.keys()):
             page.add("warm_up_over", (name, stage), stage in warm)
+        if layout.learning & status.counts.keys() and (newest := self._newest_basis(name)) is not None:
+            page.add("basis_offset", (name,), newest.offset)
+            page.add("basis_timestamp_seconds", (name,), newest.written)
+
+    def _newest_basis(self, name: str) -> _Newest | None:
+        """Return what lies in the folder of a service; it is looked through where it has changed."""
+        folder = self._tally.layout.folder / name
+        try:
+            changed = folder.stat().st_mtime_ns
+            if self._bases.get(name, (0, None))[0] != changed:
+                kept = [one for one in kept_bases(folder) if one.folder == folder]
+                newest = _Newest(kept[-1].offset, kept[-1].path.stat().st_mtime) if kept else None
+                self._bases[name] = changed, newest
+        except OSError:  # the folder, or a file in it, has just been removed
+            return None
+        return self._bases[name][1]
+
+    def _add_status(self, page: _Page, name: str, status: Status) -> None:
+        page.add("service_start_time_seconds", (name,), status.started)
+        page.add("offset", (name,), status.newest)
+        page.add("queue_frames", (name,), status.log_frames)
+        page.add("queue_bytes", (name,), status.log_bytes)
+        page.add("queue_fill_ratio", (name,), status.log_fill)
+        page.add("unsaved_frames", (name,), status.processed - status.checkpoint)
+        if status.expected:
+            page.add("expected_frames", (name,), status.expected)
+        if status.last_frame:
+            page.add("last_frame_timestamp_seconds", (name,), status.last_frame)
+        if status.last_checkpoint:
+            page.add("last_checkpoint_timestamp_seconds", (name,), status.last_checkpoint)
+        for balance in status.ledger:
+            if balance.place in self._tally.layout.names:
+                where = (name, balance.place) if balance.unit == "rows" else (name, balance.place, balance.part)
+                page.add(f"{balance.unit}_in_flight", where, sum(balance.in_flight.values()))
+                page.add("ledger_off", (name, balance.place, balance.part), sum(map(abs, balance.off.values())))
+        for stage, counts in status.counts.items():
+            if stage in self._tally.layout.names and "collapsed" in counts:
+                page.add("contrast_collapsed", (name, stage), counts["collapsed"])
 
 
 class _Page:
@@ -201,6 +247,12 @@ class _Page:
 
     def add(self, name: str, labels: Sequence[str], value: float) -> None:
         self._family(name).add_metric(labels, float(value))
+
+    def _family(self, name: str) -> Any:
+        if name not in self.families:
+            one = METRICS[name]
+            self.families[name] = _TYPES[one.kind](PREFIX + name, one.text, labels=one.labels)
+        return self.families[name]
 
     def add_counts(self, service: str, seen: Seen) -> None:
         histograms: dict[str, list[float]] = {}
@@ -218,3 +270,28 @@ class _Page:
             below += count
             buckets.append((bound, below))
         self._family(name).add_metric([service], buckets, total)
+
+
+class Exposition:
+    """The metrics of a run as a page.
+
+    Parameters
+    ----------
+    tally
+        What the run has counted.
+    """
+
+    def __init__(self, tally: Tally) -> None:
+        self._registry = CollectorRegistry(auto_describe=True)
+        self._registry.register(RunCollector(tally))
+        ProcessCollector(registry=self._registry)  # of this process
+        self._lock = Lock()
+        self._made, self._body = -FRESH, b""
+
+    def page(self) -> Answer:
+        """Return the page."""
+        with self._lock:
+            if time.monotonic() - self._made > FRESH:
+                self._body = generate_latest(self._registry)
+                self._made = time.monotonic()
+            return Answer(200, FORM, self._body)

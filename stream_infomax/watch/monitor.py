@@ -16,6 +16,7 @@ from stream_infomax.transport.messages import Status
 from stream_infomax.watch.board import Board
 from stream_infomax.watch.history import History
 from stream_infomax.watch.systemd import Systemd
+from stream_infomax.watch.tally import Tally
 
 # Seconds between two plain lines.
 LINE_EVERY = 2.0
@@ -36,10 +37,21 @@ class Monitor:
         Lines instead of the live view.
     begun
         What is said when the first service starts.
+    tally
+        Who else is told of all that; None: nobody.
     """
 
-    def __init__(self, title: str, services: Sequence[str], history: History, plain: bool, begun: str = "") -> None:
+    def __init__(
+        self,
+        title: str,
+        services: Sequence[str],
+        history: History,
+        plain: bool,
+        begun: str = "",
+        tally: Tally | None = None,
+    ) -> None:
         self._begun = begun
+        self.tally = tally
         self.board = Board(title, services)
         self._systemd = Systemd(services)
         self._history = history
@@ -58,6 +70,8 @@ class Monitor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._systemd.stopping()
+        if self.tally:
+            self.tally.end()
         if self._live:
             self._live.refresh()
             self._live.stop()
@@ -74,6 +88,8 @@ class Monitor:
             print(printable(self._begun), flush=True)
             self._begun = ""
         self.board.change(name, state, restarts)
+        if self.tally:
+            self.tally.change(name, state, restarts)
         self._systemd.change(name, state)
         if not self._live:
             print(f"{printable(name)}: {state}" + (f" (restart {restarts})" if restarts else ""), flush=True)
@@ -81,6 +97,8 @@ class Monitor:
     def update(self, name: str, status: Status) -> None:
         """Take in a service's status."""
         self.board.update(name, status)
+        if self.tally:
+            self.tally.update(name, status)
         self._systemd.heard(name)
         for event in self.board.untold():
             if not self._live:
@@ -90,6 +108,8 @@ class Monitor:
     def refresh(self) -> None:
         """Show how it stands; to be called a few times a second."""
         self._systemd.refresh(self.board.line)
+        if self.tally:
+            self.tally.turn()
         if self._live:
             self._live.refresh()
         elif time.monotonic() >= self._line_due:

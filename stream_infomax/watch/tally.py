@@ -106,7 +106,8 @@ class Tally:
     pids
         Gives the processes that there are now, by service.
     turned
-        When the loop of the run last turned (monotonic); infinite before it has begun.
+        When the loop of the run last turned (monotonic); infinite before it has begun and behind
+        its end.
     """
 
     def __init__(
@@ -133,6 +134,10 @@ class Tally:
     def turn(self) -> None:
         """Take note that the loop of the run turns."""
         self.turned = time.monotonic()
+
+    def end(self) -> None:
+        """Take note that the run is over, and nothing has to turn any more."""
+        self.turned = float("inf")
 
     def seen(self) -> list[Seen]:
         """Return how each service is, in the order of the data."""

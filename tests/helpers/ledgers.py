@@ -1,12 +1,33 @@
 """The ledgers of services: they balance, whatever a test has done to them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from stream_infomax.frames.ledger import Balance
+from stream_infomax.frames.ledger import Balance, Part
 from stream_infomax.service.checkpoints import read
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import CHECKPOINT, numbered
+
+
+def balance(
+    place: str,
+    part: Part,
+    accepted: int,
+    processed: int,
+    aside: Mapping[str, Mapping[str, int]] = {},
+    dropped: Mapping[str, Mapping[str, int]] = {},
+) -> Balance:
+    """Return how a place of one stream stands."""
+    return Balance(
+        place=place,
+        part=part,
+        unit="rows" if part == "stage" else "frames",
+        accepted={"a": accepted},
+        processed={"a": processed},
+        aside={reason: dict(term) for reason, term in aside.items()},
+        dropped={reason: dict(term) for reason, term in dropped.items()},
+        in_flight={},
+    )
 
 
 def check_balanced(balances: Iterable[Balance]) -> None:
