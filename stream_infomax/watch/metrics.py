@@ -69,7 +69,9 @@ METRICS: dict[str, Described] = {
     "rows": Described("counter", _of(), "Rows of the newest array of these frames."),
     "expected_frames": Described("gauge", _of(), "Frames in all, where the source knows that."),
     "offset": Described("gauge", _of(), "Offset of the newest frame in its log; -1 before the first."),
-    "last_frame_timestamp_seconds": Described("gauge", _of(), "When the newest frame was done, as a Unix time."),
+    "last_frame_timestamp_seconds": Described(
+        "gauge", _of(), "When the newest frame was done, while a stream goes on."
+    ),
     "lag_frames": Described("gauge", _of(), "Frames that the service before it has and it has not read."),
     "lag_seconds": Described("gauge", _of(), "How long the oldest of these frames has been there."),
     "queue_frames": Described("gauge", _of(), "Frames that its log holds until all readers have committed them."),
@@ -83,15 +85,13 @@ METRICS: dict[str, Described] = {
     "frames_accepted": Described("counter", _of("place", "part"), "Frames that a place has accepted."),
     "frames_processed": Described("counter", _of("place", "part"), "Frames of which was made what is to be made."),
     "frames_set_aside": Described(
-        "counter", _of("place", "part", "reason"), "Frames that are there, where nothing is made of them."
+        "counter", _of("place", "part", "reason"), "Frames kept, of which nothing is made."
     ),
     "frames_dropped": Described("counter", _of("place", "part", "reason"), "Frames that are gone."),
     "frames_in_flight": Described("gauge", _of("place", "part"), "Frames of which something is still to be made."),
     "rows_accepted": Described("counter", _of("stage"), "Rows that a stage has accepted."),
     "rows_processed": Described("counter", _of("stage"), "Rows of which was made what is to be made."),
-    "rows_set_aside": Described(
-        "counter", _of("stage", "reason"), "Rows that are there, where nothing is made of them."
-    ),
+    "rows_set_aside": Described("counter", _of("stage", "reason"), "Rows kept, of which nothing is made."),
     "rows_dropped": Described("counter", _of("stage", "reason"), "Rows that are gone."),
     "rows_in_flight": Described("gauge", _of("stage"), "Rows of which something is still to be made."),
     "ledger_off": Described("gauge", _of("place", "part"), "Accepted, and nowhere to be found: other than 0 is a bug."),
@@ -113,10 +113,10 @@ METRICS: dict[str, Described] = {
     "objective_nats": Described("gauge", _of("stage", "level"), "Objective of a learner; lower is better."),
     "entropy_nats": Described("gauge", _of("stage", "level"), "Entropy of a learner's coefficients; lower is better."),
     "information_nats": Described(
-        "gauge", _of("stage", "level"), "Information of a learner's recent rows, a row; higher is better."
+        "gauge", _of("stage", "level"), "Information of its recent rows, a row; higher is better."
     ),
     "contrast_score_nats": Described("gauge", _of("stage", "level"), "Score of a contrast; 0 is chance."),
-    "contrast_collapsed": Described("gauge", _of("stage"), "1 where the outputs of a contrast have become one."),
+    "contrast_collapsed": Described("gauge", _of("stage"), "1 where its score has long been that of chance."),
     "accuracy_ratio": Described("gauge", _of("stage", "level"), "Share of the last 200 segments named right."),
     "baseline_accuracy_ratio": Described("gauge", _of("stage", "level"), "The same of a baseline, to compare with."),
     # Of the metrics themselves.
@@ -225,7 +225,7 @@ class RunCollector(Collector):
         page.add("unsaved_frames", (name,), status.processed - status.checkpoint)
         if status.expected:
             page.add("expected_frames", (name,), status.expected)
-        if status.last_frame:
+        if status.last_frame and not status.finished:  # the last one may be as old as it likes
             page.add("last_frame_timestamp_seconds", (name,), status.last_frame)
         if status.last_checkpoint:
             page.add("last_checkpoint_timestamp_seconds", (name,), status.last_checkpoint)

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from stream_infomax.frames.buckets import Buckets
-from stream_infomax.frames.event import Event
+from stream_infomax.frames.event import GRAVE, Event
 from stream_infomax.frames.ledger import Balance, totals
 from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.printable import printable
@@ -190,6 +190,9 @@ class _Service:
         self.passing.add(time.monotonic(), status.newest)
         self.lives.add(status.started, self._of_life(status))
         shortened = self._shortened(status)
+        for stage in self.layout.learning & status.counts.keys():  # what comes for the first time is to be seen as new
+            for kind in GRAVE:
+                self.happened.setdefault(("events", stage, kind), 0.0)
         if first and self.resumed:  # a checkpoint does not say how many there were
             self.rising.begin(shortened)
             self.events.extend(status.events)
