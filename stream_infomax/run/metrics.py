@@ -10,7 +10,7 @@ from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.standing import saved
 from stream_infomax.settings.error import SettingError
-from stream_infomax.settings.place import host_and_port
+from stream_infomax.settings.host_port import host_and_port
 from stream_infomax.watch.health import live, ready
 from stream_infomax.watch.http import Server
 from stream_infomax.watch.tally import Layout, Tally

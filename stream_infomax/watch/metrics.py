@@ -84,9 +84,7 @@ METRICS: dict[str, Described] = {
     "refused_requests": Described("counter", _of("reason"), "Requests and connections that were refused."),
     "frames_accepted": Described("counter", _of("place", "part"), "Frames that a place has accepted."),
     "frames_processed": Described("counter", _of("place", "part"), "Frames of which was made what is to be made."),
-    "frames_set_aside": Described(
-        "counter", _of("place", "part", "reason"), "Frames kept, of which nothing is made."
-    ),
+    "frames_set_aside": Described("counter", _of("place", "part", "reason"), "Frames kept, of which nothing is made."),
     "frames_dropped": Described("counter", _of("place", "part", "reason"), "Frames that are gone."),
     "frames_in_flight": Described("gauge", _of("place", "part"), "Frames of which something is still to be made."),
     "rows_accepted": Described("counter", _of("stage"), "Rows that a stage has accepted."),

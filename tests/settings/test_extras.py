@@ -21,7 +21,9 @@ PARTS = {
     "kaldi_native_fbank": "from stream_infomax import WindowsStage; WindowsStage('w', 'source', form='log-mel')",
     "matplotlib": "from stream_infomax import plots",
     "paho": "from stream_infomax.sources.mqtt import MqttSource; MqttSource(host='localhost', topics=('a',))",
-    "prometheus_client": "from stream_infomax.settings.extras import require; require('prometheus_client')",
+    "prometheus_client": "from stream_infomax.configuration.load import convert\n"
+    "from stream_infomax.run.settings import check\n"
+    "check(convert({'run': {'folder': 'a', 'metrics': '127.0.0.1:9464'}, 'source': {'kind': 'devices'}}))",
     "pylsl": "from stream_infomax.sources.lsl import LslSource; LslSource(stream='a')",
     "pyarrow": "from stream_infomax import TableSource; TableSource('a.parquet')",
     "mcap": "from stream_infomax.configuration.load import convert\n"

@@ -1,4 +1,4 @@
-"""Place: HOST:PORT, where something is served over HTTP."""
+"""HOST:PORT, where something is served over HTTP."""
 
 from __future__ import annotations
 
