@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.settings.error import SettingError
-from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.host_port import host_and_port
+from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.stage import StageSettings

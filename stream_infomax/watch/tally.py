@@ -16,12 +16,10 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.printable import printable
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.counting import Few, Key, Lives, Numbers, Passing, Rising
-from stream_infomax.watch.service_row import ServiceRow
+from stream_infomax.watch.service_row import SILENT_AFTER, ServiceRow
 
 # States in which there is a process that says how it is.
-ALIVE = frozenset({"running", "waiting", "disk full", "stopping"})
-# Seconds after which what a service said last says nothing of how it is now.
-SILENT_AFTER = 15.0
+ALIVE = frozenset({"running", "waiting", "silent", "disk full", "stopping"})
 # Reasons that each count tells apart, levels that each measure of a stage has, and characters of either.
 REASONS, LEVELS, LONGEST = 24, 16, 64
 

@@ -13,7 +13,8 @@ from helpers.tallies import layout, of, series  # noqa: E402  (needs it)
 from stream_infomax.frames.event import Event  # noqa: E402
 from stream_infomax.frames.measure import Measure  # noqa: E402
 from stream_infomax.watch.metrics import METRICS  # noqa: E402
-from stream_infomax.watch.tally import LEVELS, REASONS, SILENT_AFTER, Tally  # noqa: E402
+from stream_infomax.watch.service_row import SILENT_AFTER  # noqa: E402
+from stream_infomax.watch.tally import LEVELS, REASONS, Tally  # noqa: E402
 
 HOSTILE = 'a"}\n# TYPE evil counter\nevil 1\x1b[2J\u202e\\'
 
