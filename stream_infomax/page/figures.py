@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from bokeh.models import ColumnDataSource, HoverTool, LinearColorMapper, Range1d
+from bokeh.models import BasicTicker, ColumnDataSource, HoverTool, LinearColorMapper, Range1d
 from bokeh.palettes import Cividis256, Greys256
 from bokeh.plotting import figure
 
@@ -17,6 +17,8 @@ from stream_infomax.page.tiles import EMPTY, LEVELS, Kind, Look, Mosaic, Pixels
 BLUE, ORANGE, GREY = "#2f76c8", "#c9670e", "#7b8794"
 COLOURS = (BLUE, ORANGE, "#8a57c4", "#23895a", "#cf4560")
 CLEAR = "#00000000"
+# Numbers at an axis.
+MOST_TICKS = 5
 
 # Of the bytes that `tiles` makes. Dark is -, light is +: it is seen in black and white as well.
 GREYS = [CLEAR, *Greys256[1:]]
@@ -77,6 +79,7 @@ def plain(height: int | None = None, *, axes: bool = True, **given: Any) -> Any:
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
         axis.minor_tick_line_color = None
+        axis.ticker = BasicTicker(desired_num_ticks=MOST_TICKS)
     made.ygrid.visible = axes
     return made
 

@@ -6,10 +6,10 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from bokeh.models import BasicTicker, ColumnDataSource, FixedTicker
+from bokeh.models import ColumnDataSource, FixedTicker
 
 from stream_infomax.drawing import channels
-from stream_infomax.page.figures import GREY, GREYS, ORANGE, Band, Picture, Stroke, palette, plain, ranges
+from stream_infomax.page.figures import BLUE, GREY, GREYS, ORANGE, Band, Picture, Stroke, palette, plain, ranges
 from stream_infomax.page.origin import Origin
 from stream_infomax.page.portrait import DECIBELS, Spectrum
 from stream_infomax.page.tiles import EMPTY, Look, Side, reduced
@@ -26,6 +26,7 @@ class Large:
 
     def __init__(self) -> None:
         self.figure = plain()
+        self._numbers, self._names = self.figure.xaxis[0].ticker, FixedTicker(ticks=[])
         self._picture = Picture(self.figure)
         self._zero = Stroke(self.figure, line_color=GREY, line_width=1.0)
         self._line = Stroke(self.figure)
@@ -35,8 +36,9 @@ class Large:
     def show(self, of: Look, side: Side, component: int, found: Origin) -> int:
         """Show a component; return how many bytes went."""
         large = of.large(side, component)
-        for axis in self.figure.axis:
-            axis.visible = of.kind in ("wave", "plane", "bars")
+        for guide in (*self.figure.axis, *self.figure.ygrid):
+            guide.visible = of.kind in ("wave", "plane", "bars")
+        self._line.renderer.glyph.line_color = GREY if of.kind == "head" else BLUE
         self._place_sensors(of)
         if large.values is not None:
             return self._picture.show(EMPTY) + self._show_values(of, large.values)
@@ -80,7 +82,8 @@ class Large:
         below.major_label_overrides = shown
         below.major_label_orientation = "vertical" if shown else "horizontal"
         every = -(-len(names) // MOST_TICKS)
-        below.ticker = FixedTicker(ticks=list(shown)[::every]) if shown else BasicTicker()
+        self._names.ticks = list(shown)[::every] if shown else []
+        below.ticker = self._names if shown else self._numbers
 
     def _place_sensors(self, of: Look) -> None:
         points = np.zeros((0, 2))

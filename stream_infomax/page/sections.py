@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from stream_infomax.page.components import ComponentsSection
 from stream_infomax.page.learning import LearningSection
+from stream_infomax.page.now import NowSection
 from stream_infomax.page.pipeline import PipelineSection
 from stream_infomax.page.section import Section
 from stream_infomax.page.steering import SteeringSection
 
-SECTIONS: tuple[type[Section], ...] = (PipelineSection, ComponentsSection, LearningSection, SteeringSection)
+SECTIONS: tuple[type[Section], ...] = (PipelineSection, ComponentsSection, NowSection, LearningSection, SteeringSection)

@@ -30,6 +30,8 @@ EMPTY: Pixels = np.full((1, 1), NOTHING, np.uint8)
 LEVELS = (6, 7, 6)
 # Of a mosaic: bytes of its pictures, and tiles that can still be told from one another.
 MOST_BYTES, MOST_TILES, MOST_LINES = 24_000, 144, 64
+# Width over height of a mosaic.
+WIDE = 1.5
 # Points of a line in a mosaic; of a side of a head's map there, and the pixels of its nose above that.
 MOST_POINTS, HEAD_SIDE, NOSE = 128, 25, 2
 
@@ -119,7 +121,7 @@ class Look:
     @property
     def columns(self) -> int:
         """Tiles of a line of the mosaic."""
-        return by.columns_for(len(self.chosen), 1 / self.height)
+        return by.columns_for(len(self.chosen), 1 / (self.height * WIDE))
 
     @property
     def lines(self) -> int:

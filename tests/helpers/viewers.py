@@ -23,10 +23,10 @@ class Wire:
         self.texts |= new
         return self._bytes() + sum(len(html.encode()) for html in new.values())
 
-    def told(self, what, value):
-        """Tell the section something; return how many bytes went."""
+    def act(self, what, value):
+        """Ask the section for something, as a button does; return how many bytes went."""
         self._events.clear()
-        self.texts |= self.section.told(what, value)
+        self.section.act(what, value)
         return self._bytes()
 
     def _bytes(self):
