@@ -11,7 +11,7 @@ from bokeh.models import BasicTicker, ColumnDataSource, HoverTool, LinearColorMa
 from bokeh.palettes import Cividis256, Greys256
 from bokeh.plotting import figure
 
-from stream_infomax.page.tiles import EMPTY, LEVELS, Kind, Look, Mosaic, Pixels
+from stream_infomax.page.tiles import EMPTY, LEVELS, Colours, Kind, Look, Mosaic, Pixels
 
 # Those of page.css; at least 3 to 1 on both grounds.
 BLUE, ORANGE, GREY = "#2f76c8", "#c9670e", "#7b8794"
@@ -19,6 +19,8 @@ COLOURS = (BLUE, ORANGE, "#8a57c4", "#23895a", "#cf4560")
 CLEAR = "#00000000"
 # Numbers at an axis.
 MOST_TICKS = 5
+
+NO_COLOURS: Colours = np.zeros((1, 1), np.uint32)
 
 # Of the bytes that `tiles` makes. Dark is -, light is +: it is seen in black and white as well.
 GREYS = [CLEAR, *Greys256[1:]]
@@ -104,40 +106,46 @@ def replaced(source: ColumnDataSource, columns: Mapping[str, npt.ArrayLike]) -> 
 
 
 class Picture:
-    """An image of bytes in a figure, each byte a colour of a palette.
+    """An image in a figure: of bytes that are colours of a palette, or of colours.
 
     Parameters
     ----------
     made
         The figure.
-    colours
-        256 of them.
+    palette
+        256 colours.
     """
 
-    def __init__(self, made: Any, colours: Sequence[str] = tuple(SIGNED)) -> None:
-        self._mapper = LinearColorMapper(palette=list(colours), low=0, high=255)
-        self._source = ColumnDataSource(self._data(EMPTY, (0, 1), (0, 1)))
-        made.image("image", "x", "y", "dw", "dh", source=self._source, color_mapper=self._mapper)
+    def __init__(self, made: Any, palette: Sequence[str] = tuple(SIGNED)) -> None:
+        self._mapper = LinearColorMapper(palette=list(palette), low=0, high=255)
+        self._bytes, self._colours = (ColumnDataSource(_image(one, (0, 1), (0, 1))) for one in (EMPTY, NO_COLOURS))
+        made.image("image", "x", "y", "dw", "dh", source=self._bytes, color_mapper=self._mapper)
+        made.image_rgba("image", "x", "y", "dw", "dh", source=self._colours)
 
     def show(
         self,
-        pixels: Pixels,
+        pixels: Pixels | Colours,
         x: tuple[float, float] = (0, 1),
         y: tuple[float, float] = (0, 1),
-        colours: Sequence[str] | None = None,
+        palette: Sequence[str] | None = None,
     ) -> int:
         """Show pixels from x[0] to x[1] and y[0] to y[1], the first line at the bottom; return how many bytes went."""
-        if colours is not None and list(colours) != self._mapper.palette:
-            self._mapper.palette = list(colours)
-        data = self._data(pixels, x, y)
-        if all(np.array_equal(data[name][0], self._source.data[name][0]) for name in data):
-            return 0
-        self._source.data = data
-        return pixels.nbytes
+        if palette is not None and list(palette) != self._mapper.palette:
+            self._mapper.palette = list(palette)
+        is_colour = pixels.dtype == np.uint32
+        sent = 0
+        for source, data in (
+            (self._bytes, _image(EMPTY if is_colour else pixels, x, y)),
+            (self._colours, _image(pixels if is_colour else NO_COLOURS, x, y)),
+        ):
+            if not all(np.array_equal(data[name][0], source.data[name][0]) for name in data):
+                source.data = data
+                sent += data["image"][0].nbytes
+        return sent
 
-    @staticmethod
-    def _data(pixels: Pixels, x: tuple[float, float], y: tuple[float, float]) -> dict[str, Any]:
-        return {"image": [pixels], "x": [x[0]], "y": [y[0]], "dw": [x[1] - x[0]], "dh": [y[1] - y[0]]}
+
+def _image(pixels: Pixels | Colours, x: tuple[float, float], y: tuple[float, float]) -> dict[str, Any]:
+    return {"image": [pixels], "x": [x[0]], "y": [y[0]], "dw": [x[1] - x[0]], "dh": [y[1] - y[0]]}
 
 
 class Stroke:

@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from stream_infomax.frames.frame import Frame
 from stream_infomax.page import answers, rolling
-from stream_infomax.page.figures import GREYS, MIXTURES, ORANGE, SIGNED, Band, Pace, Picture, plain, ranges, replaced
+from stream_infomax.page.figures import GREYS, ORANGE, SIGNED, Band, Pace, Picture, plain, ranges, replaced
 from stream_infomax.page.portrait import statistics
 from stream_infomax.page.ring import Recent
 from stream_infomax.page.tiles import EMPTY
@@ -81,7 +81,7 @@ class RowsFigure:
         size = " × ".join(str(side) for side in values.shape[:2])
         self._words = f"The newest of {size} pixels, from {shown.low:.3g} (dark) to {shown.high:.3g} (light)."
         sent = self._band.show([], [], [])
-        return sent + self._picture.show(shown.pixels, (0, width), (0, height), MIXTURES if shown.is_colour else GREYS)
+        return sent + self._picture.show(shown.pixels, (0, width), (0, height), GREYS)
 
     def _draw_signals(self, recent: Recent, names: Sequence[str], units: Sequence[str]) -> int:
         rows = recent.rows.astype(np.float64)
@@ -174,11 +174,11 @@ class ScoresFigure:
 def _about(recent: Recent, newest: Frame) -> str:
     """Return what is drawn: of which stream, how long, with which labels."""
     n = len(recent.rows)
-    rows = (
-        f"the last {n / recent.rate:.3g} s at {recent.rate:,.5g} rows a second"
-        if recent.rate
-        else f"the last {n:,} rows"
-    )
+    rows = f"the last {n:,} rows"
+    if recent.axes[:2] == ("y", "x"):
+        rows = f"the newest of {n:,}"
+    elif recent.rate:
+        rows = f"the last {n / recent.rate:.3g} s at {recent.rate:,.5g} rows a second"
     of = f" of {printable(recent.stream)}" if recent.stream not in ("", recent.array) else ""
     parts = [f"{printable(recent.array)}{of}: {rows}"]
     gaps = int(np.count_nonzero(np.isnan(recent.rows).all(axis=1)))

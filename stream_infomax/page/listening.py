@@ -86,8 +86,10 @@ class Listener:
         looks = self._looked_at()
         if looks != self._looks:
             self._looks = looks
+            # What a service reads is the source's own only where the source has no tap.
+            topics = (SAMPLED,) if self._source in self._sockets else (SAMPLED, INPUT)
             for socket in self._sockets.values():
-                for topic in (SAMPLED, INPUT):
+                for topic in topics:
                     (socket.subscribe if looks else socket.unsubscribe)(topic)
         for name, socket in self._sockets.items():
             for _ in range(MOST):

@@ -152,14 +152,14 @@ def _list(given: Sequence[answers.Answer]) -> str:
         right = {True: "right", False: "wrong", None: ""}[one.is_right]
         share = f"{100 * max(one.scores):.0f} %" if one.scores else "–"
         cells = (
-            printable(one.segment, 24),
+            right,
             printable(one.said, 24),
             share,
             printable(one.label, 24) or "not known",
-            right,
+            printable(one.segment, 40),
         )
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{title}</th>" for title in ("segment", "taken for", "probability", "label", ""))
+    head = "".join(f"<th>{title}</th>" for title in ("", "taken for", "probability", "label", "segment"))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 

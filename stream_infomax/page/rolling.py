@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.page.ring import Recent
-from stream_infomax.page.tiles import Pixels, mixtures, reduced, shades
+from stream_infomax.page.tiles import Colours, Pixels, colours, reduced, shades
 
 Floats = npt.NDArray[np.float64]
 
 # Signals that are drawn one above the other; of more a heat map is made.
 MOST_SIGNALS = 8
-# Stretches of all signals together; columns and lines of a heat map; pixels of a picture.
-STRETCHES, COLUMNS, LINES, PIXELS = 300, 80, 64, 80 * 80
+# Stretches of all signals together; columns and lines of a heat map; pixels of a picture, and of one in colour.
+STRETCHES, COLUMNS, LINES, PIXELS, COLOURED = 300, 80, 64, 80 * 80, 56 * 56
 # Deviations from its own mean at which a line of a heat map is lightest or darkest.
 MOST_DEVIATIONS = 3.0
 
@@ -117,30 +117,27 @@ class Shown(NamedTuple):
     ----------
     pixels
         (height, width), the first line at the bottom.
-    is_colour
-        Whether a byte is a mixture of colours, or a grey.
     low, high
         The values that are darkest and lightest.
     """
 
-    pixels: Pixels
-    is_colour: bool
+    pixels: Pixels | Colours
     low: float
     high: float
 
 
 def picture(values: Floats) -> Shown:
     """Return a picture (y, x) or (y, x, colour), its least value dark and its largest light; a large one is thinned."""
-    every = max(1, math.ceil(math.sqrt(values.shape[0] * values.shape[1] / PIXELS)))
+    is_colour = values.ndim == 3 and values.shape[2] == 3
+    every = max(1, math.ceil(math.sqrt(values.shape[0] * values.shape[1] / (COLOURED if is_colour else PIXELS))))
     seen = values[::every, ::every].astype(np.float64)
     finite = seen[np.isfinite(seen)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     scaled = 2 * (seen - low) / (high - low or 1.0) - 1
-    is_colour = values.ndim == 3 and values.shape[2] == 3
     if is_colour:
-        return Shown(mixtures(np.nan_to_num(scaled[::-1])), True, low, high)
+        return Shown(colours(np.nan_to_num(scaled[::-1])), low, high)
     grey = scaled.mean(-1) if scaled.ndim == 3 else scaled
-    return Shown(shades(grey[::-1]), False, low, high)
+    return Shown(shades(grey[::-1]), low, high)
 
 
 def newest_picture(recent: Recent) -> Floats | None:

@@ -17,6 +17,8 @@ from stream_infomax.frames.basis import Basis
 
 Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
+# Red, green, blue and how opaque it is, from the lowest byte on.
+Colours = npt.NDArray[np.uint32]
 Points = npt.NDArray[np.float32]
 # `picture`, `colour`: patches. `wave`: windows of one signal. `plane`: time over bands or channels. `head`: channels
 # with places on a head. `bars`: any other row.
@@ -26,8 +28,8 @@ Side = Literal["filters", "basis"]
 # A pixel of 0 is none; the others are values from -1 to 1, and 128 is 0.
 NOTHING, ZERO, STEP = 0, 128, 127
 EMPTY: Pixels = np.full((1, 1), NOTHING, np.uint8)
-# Levels of red, green and blue: all their mixtures are one byte.
-LEVELS = (6, 7, 6)
+# Levels of red, green and blue: all their mixtures are one byte, and a grey is among them for 0.
+LEVELS = (7, 7, 5)
 # Of a mosaic: bytes of its pictures, and tiles that can still be told from one another.
 MOST_BYTES, MOST_TILES, MOST_LINES = 24_000, 144, 64
 # Width over height of a mosaic.
@@ -63,7 +65,7 @@ class Large(NamedTuple):
         Each scaled to its largest magnitude.
     """
 
-    pixels: Pixels | None
+    pixels: Pixels | Colours | None
     values: Floats | None
 
 
@@ -159,6 +161,8 @@ class Look:
         rows = getattr(self, side)[component : component + 1]
         if self.kind in ("wave", "bars"):
             return Large(None, _scaled(rows)[0])
+        if self.kind == "colour":
+            return Large(colours((rows / scaling.largest(rows)).reshape(self.shape))[::-1], None)
         tiles = _heads(rows, self.names, channels.GRID) if self.kind == "head" else self._tiles(rows)
         return Large(tiles[0, ::-1], None)
 
@@ -216,12 +220,19 @@ def shades(values: Floats) -> Pixels:
     return np.where(np.isnan(values), NOTHING, ZERO + np.rint(STEP * np.nan_to_num(values))).astype(np.uint8)
 
 
-def mixtures(colours: Floats) -> Pixels:
-    """Return colours (..., 3) from -1 to 1 as bytes, each one of 252 mixtures."""
+def mixtures(values: Floats) -> Pixels:
+    """Return colours (..., 3) from -1 to 1 as bytes, each one of 245 mixtures."""
     red, green, blue = (
-        np.rint((np.clip(colours[..., i], -1, 1) + 1) / 2 * (n - 1)).astype(np.uint8) for i, n in enumerate(LEVELS)
+        np.rint((np.clip(values[..., i], -1, 1) + 1) / 2 * (n - 1)).astype(np.uint8) for i, n in enumerate(LEVELS)
     )
     return (1 + (red * LEVELS[1] + green) * LEVELS[2] + blue).astype(np.uint8)
+
+
+def colours(values: Floats) -> Colours:
+    """Return colours (..., 3) from -1 to 1, four bytes each."""
+    red, green, blue = np.moveaxis(np.rint((np.clip(values, -1, 1) + 1) / 2 * 255).astype(np.uint32), -1, 0)
+    result: Colours = red | green << 8 | blue << 16 | np.uint32(255 << 24)
+    return result
 
 
 def reduced(rows: Floats, most: int) -> tuple[Floats, Floats, Floats]:

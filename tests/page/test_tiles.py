@@ -77,7 +77,8 @@ def test_time_goes_to_the_right_and_bands_go_up() -> None:
 def test_bytes_of_values_and_colours() -> None:
     np.testing.assert_array_equal(tiles.shades(np.array([-1.0, 0.0, 1.0, np.nan])), [1, 128, 255, 0])
     corners = np.array([[-1.0, -1, -1], [1, 1, 1], [1, -1, -1]])
-    np.testing.assert_array_equal(tiles.mixtures(corners), [1, 252, 1 + 5 * 42])
+    np.testing.assert_array_equal(tiles.mixtures(corners), [1, 245, 1 + 6 * 35])
+    assert [f"{one:08x}" for one in tiles.colours(corners)] == ["ff000000", "ffffffff", "ff0000ff"]
 
 
 def test_of_too_many_patches_as_many_are_shown_as_there_is_room_for() -> None:
