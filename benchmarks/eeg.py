@@ -232,7 +232,7 @@ def draw(energy: float) -> None:
     stage = LearnerStage("learner", "source", energy=energy, seed=0)
     for frame in source.frames():
         stage.process(frame)
-    learner, spectra = stage.learner, stage.spectra
+    learner, spectra = stage.learner, stage.observed.spectra
     figure = plots.components(
         learner.components_, learner.mixing_, ("channel",), (64,), spectra.rate, source.channels, spectra.power
     )

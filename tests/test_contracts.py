@@ -2,9 +2,10 @@
 
 from contextlib import ExitStack, closing
 from functools import cache
+from inspect import signature
 
 import pytest
-from contracts import examples, kinds, live, sinks, sources, stages
+from contracts import commands, examples, kinds, live, sinks, sources, stages
 from helpers.extras import needs
 
 
@@ -42,9 +43,9 @@ def test_every_kind_has_an_example(of, room):
 
 
 @every(examples.EXAMPLES)
-@checks(stages.CHECKS)
+@checks([*stages.CHECKS, *commands.CHECKS])
 def test_stage(check, example, tmp_path):
-    check(stage(example), *([tmp_path] if "tmp_path" in check.__code__.co_varnames else []))
+    check(stage(example), *([tmp_path] if "tmp_path" in signature(check).parameters else []))
 
 
 @every(sources.EXAMPLES)

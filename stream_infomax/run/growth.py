@@ -66,7 +66,7 @@ def animate(place: Path, checkpoints: Sequence[Path], path: Path) -> tuple[list[
 def _geometry(
     checkpoint: Checkpoint, stage: LearnerStage
 ) -> tuple[tuple[str, ...], tuple[int, ...], float, tuple[str, ...]]:
-    measured = stage.spectra.stretches > 0
+    measured = stage.observed.spectra.stretches > 0
     names = channels_of(checkpoint.config, stage) if measured else ()
     return stage.row_axes, stage.row_shape, rate_of(checkpoint.config), names
 

@@ -78,15 +78,15 @@ def draw_learners(stages: Iterable[Stage], config: Mapping[str, Any], folder: Pa
     pictures = []
     for stage in learners(stages):
         learner = stage.learner
-        measured = stage.spectra.stretches > 0
+        measured = stage.observed.spectra.stretches > 0
         figure = plots.components(
             learner.components_,
             learner.mixing_,
             stage.row_axes,
             stage.row_shape,
-            stage.spectra.rate if measured else rate_of(config),
+            stage.observed.spectra.rate if measured else rate_of(config),
             channels_of(config, stage) if measured else (),
-            stage.spectra.power if measured else None,
+            stage.observed.spectra.power if measured else None,
         )
         pictures.append(plots.save(figure, folder / picture_of(stage.name, stage.stream, alone)))
     return pictures

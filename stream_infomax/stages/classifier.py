@@ -9,7 +9,10 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from msgspec.structs import replace
 
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting, rows_read
@@ -24,7 +27,8 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Positive
-from stream_infomax.state.kept import counted
+from stream_infomax.stages.steering import ACTIONS, PAUSED, Steering, logged
+from stream_infomax.state.kept import counted, within
 
 
 class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=True):
@@ -83,7 +87,11 @@ class ClassifierStage(Accounting):
         The array to read where no level is listed.
     carry
         Arrays of the incoming frame that are passed on.
+
+    Paused, it predicts. A segment of which a frame came in a pause is not learnt from, nor is a label that comes then.
     """
+
+    actions: ClassVar[frozenset[Action]] = ACTIONS
 
     def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
         given = make(ClassifierSettings, settings)
@@ -93,7 +101,8 @@ class ClassifierStage(Accounting):
         self.waiting, self.learn = given.waiting, given.learn
         self.examiners: dict[str, Examiner] = {}
         self.streams: Streams[_Segment] = Streams()
-        self.skipped = Counter(broken=0, empty=0)
+        self.steering = Steering(name)
+        self.skipped = Counter(broken=0, empty=0, paused=0)
         self.account = Account(name, "stage")
         self.reads = tuple(dict.fromkeys(name for names in self.levels.values() for name in names))
 
@@ -110,19 +119,27 @@ class ClassifierStage(Accounting):
             self._label_late(frame)
             return frame
         segment = self.streams.enter(frame, self._new_segment)
+        n_rows = rows_read(frame, self.reads)
+        self.steering.rows += n_rows
+        segment.paused |= self.steering.paused
         if segment.is_whole:
             self._pool(frame, segment.pools)
         else:
-            self.account.set_aside(frame.stream, "of a segment with gaps", rows_read(frame, self.reads))
+            self.account.set_aside(frame.stream, "of a segment with gaps", n_rows)
         row = np.zeros((0, len(self.classes)), np.float32)
         labels = frame.labels
         if segment.is_whole and (frame.last or frame.end):
-            probabilities = self._examine(frame, segment.pools)
+            probabilities = self._examine(frame, segment)
             if probabilities is not None and len(probabilities):
                 row = probabilities[None].astype(np.float32)
                 labels = {**labels, self.name: self.examiners[self._published].classifier.classes[int(row.argmax())]}
         self.streams.leave(frame)
-        return frame.extend({self.name: Array(row, ("item", "component"))}, self.carry, labels=labels)
+        events = (*frame.events, *logged(self.steering.tell()))
+        return frame.extend({self.name: Array(row, ("item", "component"))}, self.carry, labels=labels, events=events)
+
+    def command(self, command: Command, basis: Basis | None) -> None:
+        """Pause or resume before the next frame; see `Steered`."""
+        self.steering.command(command, self.learn)
 
     @property
     def _published(self) -> str:
@@ -153,6 +170,8 @@ class ClassifierStage(Accounting):
             finite = np.isfinite(rows).all(1)
             if rows.size == 0:
                 self.account.set_aside(frame.stream, NO_WIDTH, len(rows))
+            elif self.steering.paused:
+                self.account.set_aside(frame.stream, PAUSED, len(rows))
             else:
                 self.account.process(frame.stream, int(np.count_nonzero(finite)))
                 self.account.set_aside(frame.stream, NOT_FINITE, int(np.count_nonzero(~finite)))
@@ -167,9 +186,10 @@ class ClassifierStage(Accounting):
                 )
             pool.add(rows)
 
-    def _examine(self, frame: Frame, pools: dict[str, Pooling]) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
-        """Let every level predict the segment, and learn if its label is there."""
-        probabilities = None
+    def _examine(self, frame: Frame, segment: _Segment) -> np.ndarray[tuple[int], np.dtype[np.float64]] | None:
+        """Let every level predict the segment, and learn if its label is there and no part of it came in a pause."""
+        probabilities, pools = None, segment.pools
+        self.skipped["paused"] += segment.paused
         label = frame.labels.get(self.target)
         self.skipped["empty"] += any(array not in pools for arrays in self.levels.values() for array in arrays)
         for level, arrays in self.levels.items():
@@ -184,7 +204,11 @@ class ClassifierStage(Accounting):
                     f"stage {self.name!r}: level {level!r} changed from {examiner.classifier.width} to {len(features)} "
                     f"features at offset {frame.offset}; a classifier keeps its width"
                 )
-            answer = examiner.segment(_key(frame), features, label if self.learn else None)
+            if segment.paused:
+                found = examiner.predict(features)
+                answer = None if found is None else found[0]
+            else:
+                answer = examiner.segment(_key(frame), features, label if self.learn else None)
             if level == self._published:
                 probabilities = answer
         return probabilities
@@ -197,18 +221,21 @@ class ClassifierStage(Accounting):
 
     def _label_late(self, frame: Frame) -> None:
         label = frame.labels.get(self.target)
-        if label is not None and self.learn:
+        if label is not None and self.learn and self.steering.paused:
+            self.skipped["paused"] += 1
+        elif label is not None and self.learn:
             for examiner in self.examiners.values():
                 examiner.label(_key(frame), label)
 
     def state(self) -> State:
-        """Return the classifiers, their scores, what waits for labels and what is pooled so far."""
+        """Return the classifiers, their scores, what waits for labels, what is pooled, and whether it is paused."""
         return {
             "levels": list(self.levels),
             "target": self.target,
             "skipped": dict(self.skipped),
             "widths": {level: examiner.classifier.width for level, examiner in self.examiners.items()},
             "examiners": {level: examiner.state() for level, examiner in self.examiners.items()},
+            "steering": self.steering.state(),
             **self.streams.state(),
         }
 
@@ -224,6 +251,8 @@ class ClassifierStage(Accounting):
         for level, saved_examiner in state["examiners"].items():
             self.examiners[level] = self._new_examiner(int(state["widths"][level]))
             self.examiners[level].restore(saved_examiner)
+        with within("steering"):
+            self.steering.restore(state["steering"])
         self.streams.restore(state, self._new_segment)
 
     def scores(self) -> dict[str, Score]:
@@ -242,6 +271,10 @@ class ClassifierStage(Accounting):
             found.append(("no change", "baseline", score.recent.no_change))
         return [Measure(self.name, level, kind, value, self.streams.offset + 1) for level, kind, value in found]
 
+    def events(self) -> list[Event]:
+        """Return the newest 64 events: what it was told."""
+        return self.steering.events()
+
     def counts(self) -> Counts:
         """Return what each level has scored, and what was skipped, waits or was given up, by reason."""
         counts: dict[str, float] = {f"skipped: {reason}": count for reason, count in self.skipped.items()}
@@ -258,6 +291,7 @@ class _Segment:
         self.skipped = skipped
         self.pools: dict[str, Pooling] = {}
         self.is_whole = True
+        self.paused = False  # whether a part of it came in a pause
 
     def interrupt(self) -> None:
         """The segment is not whole, and not judged by its rest either."""
@@ -265,13 +299,14 @@ class _Segment:
         self.pools, self.is_whole = {}, False
 
     def reset(self) -> None:
-        self.pools, self.is_whole = {}, True
+        self.pools, self.is_whole, self.paused = {}, True, False
 
     def state(self) -> dict[str, Any]:
-        return {"is_whole": self.is_whole, "pools": {name: pool.state() for name, pool in self.pools.items()}}
+        pools = {name: pool.state() for name, pool in self.pools.items()}
+        return {"is_whole": self.is_whole, "paused": self.paused, "pools": pools}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        self.is_whole = bool(state["is_whole"])
+        self.is_whole, self.paused = bool(state["is_whole"]), bool(state["paused"])
         self.pools = {name: Pooling(len(saved["mean"])) for name, saved in state["pools"].items()}
         for name, pool in self.pools.items():
             pool.restore(state["pools"][name])

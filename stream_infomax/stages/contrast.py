@@ -21,7 +21,10 @@ import numpy.typing as npt
 from msgspec import Meta
 from msgspec.structs import replace
 
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
@@ -39,9 +42,10 @@ from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
 from stream_infomax.stages.batches import to_arrays
 from stream_infomax.stages.pupil import Pupil, StreamMemory
+from stream_infomax.stages.steering import ACTIONS, PAUSED, Steering, logged
 from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
 from stream_infomax.stages.windows import WindowsSettings
-from stream_infomax.state.kept import text
+from stream_infomax.state.kept import text, within
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -155,6 +159,8 @@ class ContrastStage(Accounting):
         Arrays of the incoming frame that are passed on.
     """
 
+    actions: ClassVar[frozenset[Action]] = ACTIONS
+
     def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
         given = make(ContrastSettings, settings)
         require(*given.needs())
@@ -166,6 +172,7 @@ class ContrastStage(Accounting):
         self.teacher = self._new_teacher()
         self.pupil: Pupil | None = None  # before the first rows
         self.streams: Streams[StreamMemory] = Streams()
+        self.steering = Steering(name)
         self.encoder = ""  # of the features that it learns from
         self._described = json.dumps(
             [name, given.layout, given.module, given.width, given.horizon_ms, given.skip, given.seed]
@@ -193,26 +200,42 @@ class ContrastStage(Accounting):
             return frame
         rows = np.ascontiguousarray(array.rows(), dtype=np.float32)
         encoder = self._encoder_id(frame.encoder)
-        finite = np.isfinite(rows).all(1)
-        if not rows.shape[1]:
-            self.account.set_aside(frame.stream, NO_WIDTH, len(rows))
-        else:
-            self.account.process(frame.stream, int(np.count_nonzero(finite)))
-            self.account.set_aside(frame.stream, NOT_FINITE, int(np.count_nonzero(~finite)))
-        if self.pupil is None and not (rows.shape[1] and finite.any()):
-            return frame.extend(self._no_rows(array), self.carry, encoder=encoder)
+        finite = np.asarray(np.isfinite(rows).all(1))
+        self.steering.rows += len(rows)
+        self._book(frame.stream, finite, has_width=rows.shape[1] > 0)
+        events = (*frame.events, *logged(self.steering.tell()))
+        learns = self.learn and not self.steering.paused
+        if self.pupil is None and not (rows.shape[1] and finite.any() and (learns or not self.learn)):
+            return frame.extend(self._no_rows(array), self.carry, encoder=encoder, events=events)
         pupil = self._settle(frame, array)
         self._notice_encoder(frame, pupil)
         stream = self.streams.enter(frame, self._new_stream)
-        if self.learn:
+        if learns:
             self.teacher.watch(rows)
         arrays = self._named(array, *pupil.encode(rows, stream))
-        if self.learn:
+        if learns:
             arrays |= self._passed_on(pupil.learn(frame, rows, stream))
             self._warn_of_collapse(pupil)
         self.streams.leave(frame)
         rate = frame.rate / pupil.stride
-        return frame.extend(arrays, self.carry, rate=rate, encoder=encoder, update=pupil.online.updates)
+        return frame.extend(arrays, self.carry, rate=rate, encoder=encoder, update=pupil.online.updates, events=events)
+
+    def command(self, command: Command, basis: Basis | None) -> None:
+        """Pause or resume before the next frame; see `Steered`. Paused, it gives the next module no batches either."""
+        was_paused = self.steering.paused
+        self.steering.command(command, self.learn)
+        if self.steering.paused and not was_paused:
+            for _, memory in self.streams.memories():  # what comes after the pause does not continue these rows
+                memory.close()
+
+    def _book(self, stream: str, finite: npt.NDArray[np.bool_], has_width: bool) -> None:
+        if not has_width:
+            self.account.set_aside(stream, NO_WIDTH, len(finite))
+        elif self.steering.paused:
+            self.account.set_aside(stream, PAUSED, len(finite))
+        else:
+            self.account.process(stream, int(np.count_nonzero(finite)))
+            self.account.set_aside(stream, NOT_FINITE, int(np.count_nonzero(~finite)))
 
     # --- what comes in -----------------------------------------------------------------------------------------------
 
@@ -295,9 +318,15 @@ class ContrastStage(Accounting):
     # --- state -------------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """Return weights, optimiser, memory of excerpts, the streams' tails and the counters."""
+        """Return weights, optimiser, memory of excerpts, the streams' tails, the counters, and whether it is paused."""
         pupil = None if self.pupil is None else {"shape": self.pupil.shape.state(), **self.pupil.state()}
-        return {"described": self._described, "encoder": self.encoder, "pupil": pupil, **self.streams.state()}
+        return {
+            "described": self._described,
+            "encoder": self.encoder,
+            "pupil": pupil,
+            "steering": self.steering.state(),
+            **self.streams.state(),
+        }
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned; ValueError where it is of a module of other sizes."""
@@ -310,6 +339,8 @@ class ContrastStage(Accounting):
         if state["pupil"] is not None:
             self.pupil = self._new_pupil(restored(state["pupil"]["shape"]))
             self.pupil.restore(state["pupil"])
+        with within("steering"):
+            self.steering.restore(state["steering"])
         self.streams.restore(state, self._new_stream)
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
@@ -323,6 +354,10 @@ class ContrastStage(Accounting):
         if self.pupil is None or math.isnan(self.pupil.online.score):
             return []
         return [Measure(self.name, "", "score", self.pupil.online.score, self.streams.offset + 1)]
+
+    def events(self) -> list[Event]:
+        """Return the newest 64 events: what it was told."""
+        return self.steering.events()
 
     def counts(self) -> Counts:
         """Return updates, accuracy of the contrast, best score, collapse, memory, and what was skipped by reason."""

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.ledger import Account, Accounting
 from stream_infomax.frames.measure import Measure
+from stream_infomax.stages.steering import LEARNERS_ACTIONS, Steering
+from stream_infomax.stages.thinning import Thinning
 from stream_infomax.state.kept import within
 
 if TYPE_CHECKING:
     from stream_infomax.stages.learner import LearnerStage
-    from stream_infomax.stages.thinning import Thinning
 
 # What has been learnt of so many streams that have ended is kept, and so many are followed by measures and pictures.
 ENDED, SHOWN = 16, 8
 # Counts that say how it is now, and are not added up.
 NOW = "frame information"
+
+
+class Shared(NamedTuple):
+    """What the learners of a stage share: which frames are learnt from, and whether learning is paused."""
+
+    thinning: Thinning
+    steering: Steering
 
 
 class OwnLearners(Accounting):
@@ -39,8 +48,8 @@ class OwnLearners(Accounting):
         The array to learn from.
     make
         Makes the learner of a stream.
-    thinning
-        Says which frames are learnt from, of all streams.
+    shared
+        What they share.
 
     Attributes
     ----------
@@ -48,9 +57,11 @@ class OwnLearners(Accounting):
         By stream, those that are open in the order in which they came, behind those that have ended.
     """
 
-    def __init__(self, name: str, input: str, make: Callable[[str], LearnerStage], thinning: Thinning) -> None:
+    actions: ClassVar[frozenset[Action]] = LEARNERS_ACTIONS
+
+    def __init__(self, name: str, input: str, make: Callable[[str], LearnerStage], shared: Shared) -> None:
         self.name = name
-        self.thinning = thinning
+        self.thinning, self.steering = shared
         self.account, self.reads = Account(name, "stage"), (input,)
         self.learners: dict[str, LearnerStage] = {}
         self._make = make
@@ -117,6 +128,36 @@ class OwnLearners(Accounting):
         """The learners of which a person sees more than their sum: the first 8."""
         return list(self.learners.values())[:SHOWN]
 
+    def command(self, command: Command, basis: Basis | None) -> None:
+        """Do what a person wants with every learner whose stream is open, before the next frame; see `Steered`.
+
+        A pause is of streams that come later, too. An `undo` is of the stream whose basis it is.
+        """
+        position = sum(learner.position for learner in self.learners.values())
+        open_ = [learner for stream, learner in self.learners.items() if stream not in self._ended]
+        if command.action == "pause":
+            self.steering.pause(position, self._encoding is None)
+        elif command.action == "resume":
+            if not self.steering.resume(position) + sum([learner.end_hold() for learner in open_]):
+                self.steering.refuse("resume", position, "no learner is paused or on hold")
+        elif command.action == "hold":
+            refused = [why for learner in open_ if (why := learner.hold())]
+            if refused or not open_:
+                why = f"{len(refused)} of {len(open_)} learners: {refused[0]}" if refused else "no stream is open"
+                self.steering.refuse("hold", position, why)
+        elif why := self._undo(basis):
+            self.steering.refuse("undo", position, why)
+
+    def _undo(self, basis: Basis | None) -> str:
+        """Have a stream's learner go back to a basis; return why it cannot, in words."""
+        if basis is None:
+            return "the basis is not there any more"
+        if basis.stage != self.name:
+            return ""
+        if basis.stream not in self.learners:
+            return f"there is no learner of the stream {basis.stream!r}"
+        return self.learners[basis.stream].undo(basis)
+
     def state(self) -> State:
         """Return the state of each stream's learner, which streams have ended, and the counts of those forgotten."""
         streams = {stream: learner.state() for stream, learner in self.learners.items()}
@@ -125,6 +166,7 @@ class OwnLearners(Accounting):
             "ended": list(self._ended),
             "forgotten": dict(self._forgotten),
             "thinning": self.thinning.state(),
+            "steering": self.steering.state(),
         }
 
     def restore(self, state: State) -> None:
@@ -138,8 +180,9 @@ class OwnLearners(Accounting):
                 learners[stream].restore(saved)
             except ValueError as error:
                 raise ValueError(f"streams.{stream}.{error}") from error
-        with within("thinning"):
-            self.thinning.restore(state["thinning"])
+        for name, shared in (("thinning", self.thinning), ("steering", self.steering)):
+            with within(name):
+                shared.restore(state[name])
         self.learners, self._newest = learners, ""
         self._ended, self._forgotten = list(state["ended"]), Counter(state["forgotten"])
 
@@ -162,8 +205,9 @@ class OwnLearners(Accounting):
         return [measure for learner in self.shown for measure in learner.measures()]
 
     def events(self) -> list[Event]:
-        """Return the newest events of each stream's learner, and the newest changes of what is learnt from."""
-        return [*(event for learner in self.learners.values() for event in learner.events()), *self.thinning.events()]
+        """Return the newest events of each stream's learner, of what they learn from, and of commands to all."""
+        of_learners = [event for learner in self.learners.values() for event in learner.events()]
+        return [*of_learners, *self.thinning.events(), *self.steering.events()]
 
     def counts(self) -> Counts:
         """Return what the learners count, added up, and how many streams there are."""

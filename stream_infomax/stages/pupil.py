@@ -39,6 +39,10 @@ class StreamMemory:
     def interrupt(self) -> None:
         """What comes next does not continue what came before."""
         self.encoder.reset()
+        self.close()
+
+    def close(self) -> None:
+        """What is learnt from next does not continue what was; the encoder goes on."""
         self.teacher.keep(self.cutter.close())
 
     def reset(self) -> None:

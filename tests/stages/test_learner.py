@@ -182,7 +182,7 @@ def test_a_basis_that_follows_is_measured_on_the_rows_that_it_follows(adapt: str
     for offset, piece in enumerate(np.split(changing(), 100)):
         learner.process(Frame(stream="a", offset=offset, arrays={"x": Array(piece, ("item", "channel"))}))
     assert learner.events()
-    size = np.abs(learner._panel.rows).mean()
+    size = np.abs(learner.observed.panel.rows).mean()
     assert size == pytest.approx(np.abs(changing()[30_000:] if adapt == "follow" else changing()).mean(), rel=0.1)
 
 
@@ -249,8 +249,8 @@ def test_rows_in_quarantine_judge_nothing() -> None:
         for one in (learner, other) if offset >= 60 else (learner,):
             one.process(Frame(stream="a", offset=offset, arrays={"x": Array(piece, ("item", "channel"))}))
     assert [event.kind for event in learner.events()] == ["quarantine"]
-    assert np.mean(learner._panel.rows[:, 1] == 9.0) < 0.04, "those at most that came before it was noticed"
-    np.testing.assert_array_equal(learner._panel.rows, other._panel.rows)
+    assert np.mean(learner.observed.panel.rows[:, 1] == 9.0) < 0.04, "those at most that came before it was noticed"
+    np.testing.assert_array_equal(learner.observed.panel.rows, other.observed.panel.rows)
 
 
 @pytest.mark.data
@@ -290,5 +290,5 @@ def test_the_largest_numbers_of_a_device_are_no_warning(output: str, wide: dict[
     for frame in frames(20, seed=2):
         learner.process(frame)
     assert np.isfinite(learner.learner.components_).all()
-    assert np.isfinite(learner._panel.rows.astype(np.float32)).all()
+    assert np.isfinite(learner.observed.panel.rows.astype(np.float32)).all()
     assert learner.measures()

@@ -13,6 +13,8 @@ from stream_infomax.frames.contracts import Pipeline, Timed
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.run.bits import first_difference
 from stream_infomax.stages.learner import LearnerStage
+from stream_infomax.stages.own_learners import Shared
+from stream_infomax.stages.steering import Steering
 from stream_infomax.stages.thinning import SPARSEST, Thinning, is_learnt
 
 K, ROWS = 6, 32
@@ -198,6 +200,6 @@ def test_a_state_that_does_not_know_all_changes_is_no_record() -> None:
 
 def test_a_loop_says_when_nobody_waits(clock: Clock) -> None:
     thinning = Thinning("learner", 1.0, clock)
-    learner = LearnerStage("learner", "x", thinning=thinning)
+    learner = LearnerStage("learner", "x", shared=Shared(thinning, Steering("learner")))
     Pipeline([learner]).rest(0.25)
     assert thinning._idle == 0.25

@@ -42,16 +42,23 @@ class Examiner(Kept):
         self.waiting: dict[str, tuple[str, Vector]] = {}
         self.counts = {"empty": 0, "given_up": 0, "unknown": 0}
 
+    def predict(self, features: Vector) -> tuple[Vector, str] | None:
+        """Return probabilities and likeliest class of a segment that gets no label; None for an ``empty`` one."""
+        if not np.isfinite(features).all():
+            self.counts["empty"] += 1
+            return None
+        with one_thread():
+            return self.classifier.probabilities(features), self.classifier.predict(features)
+
     def segment(self, key: str, features: Vector, label: str | None) -> Vector | None:
         """Predict a segment, then use its label if it has one; return the probabilities of ``classifier.classes``.
 
         A segment without a finite row (NaN features) is counted as ``empty`` and gives None.
         """
-        if not np.isfinite(features).all():
-            self.counts["empty"] += 1
+        found = self.predict(features)
+        if found is None:
             return None
-        with one_thread():
-            probabilities, predicted = self.classifier.probabilities(features), self.classifier.predict(features)
+        probabilities, predicted = found
         self.waiting.pop(key, None)
         self.waiting[key] = (predicted, features)
         if label is not None:

@@ -76,8 +76,8 @@ class Steering(Adapting):
         self.events.add(
             self.n_seen,
             "undo",
-            f"version {earlier.version} is back for {present.version(earlier.output)}: over the rows until now its "
-            f"outputs have correlations of {_span(correlations)} with those, and deviations of {_span(deviations)}; "
+            f"version {earlier.version} is back in place of {present.version(earlier.output)}: over the rows until now "
+            f"their outputs correlate by {_span(correlations)}, and deviations are {_span(deviations)}; "
             f"{self.horizon.length:,.0f} rows count on",
         )
 

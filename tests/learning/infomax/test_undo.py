@@ -60,7 +60,7 @@ def test_an_undone_basis_is_back_under_its_version_and_stays_near(settings):
     np.testing.assert_array_equal(learner.transform(rows), earlier.transform(rows))
     event = learner.events_[-1]
     assert event.kind == "undo"
-    assert event.text.startswith(f"version {earlier.version} is back for ")
+    assert event.text.startswith(f"version {earlier.version} is back in place of ")
     versions = set()
     for i in range(30):
         learner.partial_fit(rows_of(HERE, 200, 3 + i))
@@ -86,7 +86,7 @@ def test_the_event_says_how_far_away_the_basis_is():
     size = earlier.transform(rows).std(axis=0)
     text = learner.undo(earlier).events_[-1].text
     said = [float(word.strip(",;")) for word in text.split() if word[-1] != "." and "." in word]
-    assert f"is back for {present.version}: " in text
+    assert f"is back in place of {present.version}: " in text
     np.testing.assert_allclose(said, [found.min(), found.max(), size.min(), size.max()], atol=0.02)
 
 
