@@ -31,6 +31,7 @@ from stream_infomax.cli.schema import schema
 from stream_infomax.cli.show import show
 from stream_infomax.cli.status import status
 from stream_infomax.cli.tap import tap
+from stream_infomax.cli.top import top
 from stream_infomax.cli.verify import verify
 from stream_infomax.cli.warmup import warmup
 from stream_infomax.configuration.load import ConfigError
@@ -58,7 +59,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, page, status, record, replay, verify, diff, encode, export, show, probe),
+    *(run, page, top, status, record, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, control, keys, doctor, warmup),
 ):
     app.command(command)

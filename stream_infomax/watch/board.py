@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress_bar import ProgressBar
@@ -38,6 +38,8 @@ class Board:
         Stands above: the configuration and the run folder.
     services
         Names of those that report, in the order of the data.
+    supervised
+        Whether a supervisor says when they start and end.
 
     Attributes
     ----------
@@ -47,10 +49,10 @@ class Board:
         What is known of each service, in the order of the data.
     """
 
-    def __init__(self, title: str, services: Sequence[str]) -> None:
+    def __init__(self, title: str, services: Sequence[str], supervised: bool = True) -> None:
         self.title = printable(title)
         self.n_frames = 0
-        self.rows = {name: ServiceRow() for name in services}
+        self.rows = {name: ServiceRow(supervised) for name in services}
         self._curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
         self._services_of: dict[tuple[str, str, Kind], str] = {}
         self._last = list(services)[-1]
@@ -72,12 +74,13 @@ class Board:
 
     def hear(self, name: str, status: Status) -> None:
         """Take in a status where nobody else says how the service is."""
-        self.rows.setdefault(name, ServiceRow()).hear(status)
+        self.rows[name].hear(status)
         self._learn(name, status)
 
-    def recall(self, curves: Curves) -> None:
-        """Take in how the run went before."""
+    def recall(self, curves: Curves, services: Mapping[str, str]) -> None:
+        """Take in how the run went before; `services` says in which service each stage is."""
         for name, columns in curves.items():
+            self._services_of.setdefault(name, services.get(name[0], self._last))
             for position, value in zip(columns["position"], columns["value"], strict=True):
                 self._add(name, int(position), value)
 
@@ -105,9 +108,9 @@ class Board:
 
     def curves(self) -> dict[tuple[str, str, Kind], BoundedCurve]:
         """Return the curves of all measures, in the order of the data."""
-        order = {name: number for number, name in enumerate(self.rows)}
-        of = {curve: order.get(service, 0) for curve, service in self._services_of.items()}
-        return dict(sorted(self._curves.items(), key=lambda item: of.get(item[0], 0)))
+        services = list(self.rows)
+        ordered = sorted(self._curves.items(), key=lambda item: services.index(self._services_of[item[0]]))
+        return dict(ordered)
 
     @property
     def elapsed(self) -> float:
@@ -115,11 +118,16 @@ class Board:
         return time.monotonic() - self._start
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        head = Text.assemble((" stream_infomax ", "bold reverse"), "  ", (clock(self.elapsed), "dim"), "  ", self.title)
+        yield from self.below(head, console, options)
+
+    def below(self, head: Text, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Yield everything, below a line of the caller's; in a terminal no more than it has lines."""
         width = options.max_width
-        above: list[RenderableType] = [self._head(), *self._services(width), *self._newest_events()]
+        above: list[RenderableType] = [head, *self._services(width), *self._newest_events()]
         below: list[RenderableType] = [Text(), self._progress(width)] if self.n_frames else []
         measured = list(learning(self.curves(), width)) if self._curves else []
-        if measured and console.is_terminal:  # which shows no more than it has lines
+        if measured and console.is_terminal:
             room = options.max_height - height(console, options, above + below) - 1
             measured = _first(measured, room)
         yield from above
@@ -138,10 +146,9 @@ class Board:
         """
         done = self._done() + 1
         words = [head or clock(self.elapsed), f"frame {done:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
-        last = self.rows[self._last]
-        if last.status:
-            words.append(f"{last.throughput()[0]:,.0f} frames/s")
-        words += filter(None, [self._left()])
+        if self.last.status:
+            words.append(f"{self.last.throughput()[0]:,.0f} frames/s")
+        words += filter(None, [self.left()])
         if lost := self.lost():
             words.append(f"{lost:,} frames lost")
         if refused := sum(sum(row.refused.values()) for row in self.rows.values()):
@@ -152,6 +159,15 @@ class Board:
             if len(line) + 2 + len(word) <= LINE:
                 line = f"{head}  {word}{rest}"
         return line
+
+    def newest_events(self) -> list[Event]:
+        """Return the newest event of each service that has any."""
+        return [events[-1] for events in self._events.values() if events]
+
+    @property
+    def last(self) -> ServiceRow:
+        """The service at the end of the pipeline."""
+        return self.rows[self._last]
 
     def lost(self) -> int:
         """Return how many frames were lost: what a service never had, none behind it has."""
@@ -168,20 +184,16 @@ class Board:
         return [f"{printable(name)} {of.title} {of.text(value)}" for name, (of, value) in newest.items()]
 
     def _done(self) -> int:
-        status = self.rows[self._last].status
-        return status.newest if status else -1
-
-    def _head(self) -> Text:
-        return Text.assemble((" stream_infomax ", "bold reverse"), "  ", (clock(self.elapsed), "dim"), "  ", self.title)
+        return self.last.newest
 
     def _services(self, width: int) -> Iterator[RenderableType]:
         return table("service", COLUMNS, [row.row(name) for name, row in self.rows.items()], width)
 
     def _newest_events(self) -> list[Text]:
-        newest = [events[-1] for events in self._events.values() if events]
+        newest = self.newest_events()
         return [Text()] * bool(newest) + [Text(printable(event_line(event), EVENT), "bold") for event in newest]
 
-    def _left(self) -> str:
+    def left(self) -> str:
         """Return how long the run will still take at its pace so far, empty where that is not known."""
         done = self._done() + 1
         if self._first is None or not self._first[1] + FEW_FRAMES < done < self.n_frames:
@@ -192,7 +204,7 @@ class Board:
     def _progress(self, width: int) -> Table:
         done = self._done() + 1
         words = Text(f"{done:,} of {self.n_frames:,} frames")
-        if left := self._left():
+        if left := self.left():
             words.append(f"{' ' * GAP}{left}", "dim")
         bar = ProgressBar(total=self.n_frames, completed=done, width=min(BAR, max(1, width - words.cell_len - GAP)))
         line = Table.grid(padding=(0, GAP, 0, 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Mapping
+from typing import TypeAlias
 
 from rich.text import Text
 
@@ -42,10 +43,17 @@ NEARLY_FULL = 0.9
 SILENT_AFTER = 5.0
 # Letters of a reason that are shown; it comes from another process.
 REASON = 60
+# Median and 99th percentile in seconds; None where there is none.
+Latency: TypeAlias = tuple[float | None, float | None]
 
 
 class ServiceRow:
     """What is known of one service.
+
+    Parameters
+    ----------
+    supervised
+        Whether a supervisor says when it starts and ends; else all that is known comes from the service itself.
 
     Attributes
     ----------
@@ -57,16 +65,20 @@ class ServiceRow:
         The last offset that it has made, -1 before the first.
     lost, refused
         Frames that never came, and requests that were not granted, by reason.
+    step, total
+        The newest latencies that are known: since the step before sent a frame, and since the source had it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, supervised: bool = True) -> None:
         self.restarts = 0
         self.status: Status | None = None
         self.newest = -1
         self.lost: Mapping[str, int] = {}
         self.refused: Mapping[str, int] = {}
+        self.step: Latency = (None, None)
+        self.total: Latency = (None, None)
         self._said = "starting"
-        self._latency: tuple[float | None, float | None] = (None, None)
+        self._speaks = ("running",) if supervised else ("running", "starting")
         self._counts: deque[tuple[float, int, int]] = deque()
         self._moved = self._heard = time.monotonic()
 
@@ -83,7 +95,9 @@ class ServiceRow:
         self.status = status
         self.newest, self.lost, self.refused = status.newest, status.lost, status.refused
         if status.step_p50 is not None:
-            self._latency = (status.step_p50, status.step_p99)
+            self.step = status.step_p50, status.step_p99
+        if status.total_p50 is not None:
+            self.total = status.total_p50, status.total_p99
         if self._counts and status.frames < self._counts[-1][1]:  # it was restarted and counts from 0 again
             self._counts.clear()
         self._counts.append((now, status.frames, status.rows))
@@ -104,17 +118,12 @@ class ServiceRow:
         self.newest, self.lost, self.refused = newest, lost, {}
 
     @property
-    def latency(self) -> tuple[float | None, float | None]:
-        """The newest latency that is known, in seconds: median and 99th percentile; None where there is none."""
-        return self._latency
-
-    @property
     def state(self) -> str:
         """What the supervisor says; ``waiting`` while the buffer is full because the next service is slower.
 
         ``disk full`` while the journal of a source takes nothing; ``silent`` where nothing was heard for 5 s.
         """
-        if self._said == "running" and not (self.status and self.status.finished):
+        if self._said in self._speaks and not (self.status and self.status.finished):
             if self.silence > SILENT_AFTER:
                 return "silent"
             if self.status is None:
@@ -148,7 +157,7 @@ class ServiceRow:
         if status is not None:
             still = state in ("waiting", "silent")
             frames, rows = ("–" if still and not rate else rate_text(rate) for rate in self.throughput())
-            latency = durations(*self._latency)
+            latency = durations(*self.step)
         known = status is not None or self.newest >= 0
         words = (frames, rows, f"{self.newest + 1:,}" if known else "", latency)
         lost = sum(self.lost.values())
@@ -161,7 +170,7 @@ class ServiceRow:
         if self.restarts:
             notes.append(Text(f"restarted {self.restarts:,}×", "yellow"))
         if state == "silent":
-            why = "one frame takes it that long, it hangs, or it cannot be reached"
+            why = "it starts, takes that long for a frame, hangs, or cannot be reached"
             notes.append(Text(f"no word for {self.silence:,.0f} s: {why}", "red"))
         for word, counts in (("lost", self.lost), ("refused", self.refused)):
             if found := by_reason(counts):

@@ -1,0 +1,39 @@
+"""``stream-infomax top``: watch several runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from stream_infomax.run.settings import Flag
+
+
+def top(
+    run: Path,
+    *others: Path,
+    json: Flag = False,
+    plain: Flag = False,
+    keys: Path | None = None,
+    server: Path | None = None,
+) -> int:
+    """Show how runs are, each with its services, until the key q; runs that are started or stopped meanwhile, too.
+
+    Parameters
+    ----------
+    run, others
+        The runs' folders; or configurations with tcp addresses, for runs on other machines.
+    json
+        Print one JSON object a run and second instead, for other programs; ends when all runs have finished.
+    plain
+        Print lines instead of the live view (as where the output is no terminal); ends when all runs have finished.
+    keys
+        The folder of your keys, where the runs have other ones.
+    server
+        The file with the runs' public key; without it they have the keys of the same folder.
+    """
+    from stream_infomax.run.followed import Followed
+    from stream_infomax.run.top import watch
+
+    runs = [Followed(path, keys, server) for path in (run, *others)]
+    watch(runs, json=json, plain=plain or not sys.stdout.isatty())
+    return 0
