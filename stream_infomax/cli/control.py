@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stream_infomax.run.settings import Flag
 from stream_infomax.settings.printable import printable
 
 
@@ -17,7 +16,6 @@ def control(
     stage: str = "",
     keys: Path | None = None,
     server: Path | None = None,
-    in_process: Flag = False,
 ) -> int:
     """Tell a run that goes on what to do. Each service says from which frame on it holds.
 
@@ -39,19 +37,11 @@ def control(
         The folder of your keys, where the run has keys (default: what the configuration names).
     server
         The file with the run's public key; without it the run has the keys of the same folder.
-    in_process
-        With a configuration file: the run is in one process.
     """
-    from stream_infomax.configuration.load import load
-    from stream_infomax.run import control as controlling
+    from stream_infomax.run.control import control as tell
+    from stream_infomax.run.place import place_of
 
-    if run.is_file():
-        config = load(run)
-    else:
-        config, in_process = controlling.under_way(run)
-    answers = controlling.control(
-        config, action, stage, value, in_process=in_process, keys=keys or "", server=server or ""
-    )
+    answers = tell(place_of(run, keys, server), action, stage, value)
     for answer in answers:
         print(printable(f"{answer.service}: {answer.problem or _done(action, answer.offset)}"))
     return int(any(answer.problem for answer in answers))

@@ -242,9 +242,11 @@ def _steering(
     commands = Commands(service.folder, saved.commands if saved is not None else 0, source)
     control = Control(context, service.control, service.access) if service.control else None
     again = not isinstance(feed, LiveFeed) or service.journal.enabled
+    steering = Steering(commands, stages, control, again=again)
     if isinstance(feed, LiveFeed):
         feed.marked = commands.marked
-    return Steering(commands, stages, control, again=again)
+        feed.pass_over(steering.furthest + 1)
+    return steering
 
 
 def _restore(stages: Pipeline, saved: Checkpoint, service: Service) -> None:

@@ -61,12 +61,17 @@ class Steering:
         self.control = control
         self.sockets: Sequence[Any] = (control.socket,) if control is not None else ()
         self._furthest = Furthest(commands.folder) if control is not None else None
-        if self._furthest is not None and not again:
-            commands.gone = self._furthest.newest
+        if not again:
+            commands.gone = self.furthest
         self._ids = {one.id: one for one in commands.given}
         # Who waits for a checkpoint that has not begun, and for the one that is being written.
         self._waiting: list[Asked] = []
         self._saving: list[tuple[Asked, int]] = []
+
+    @property
+    def furthest(self) -> int:
+        """The last offset that was processed in any life, -1 where that is not known."""
+        return self._furthest.newest if self._furthest is not None else -1
 
     @property
     def due(self) -> bool:
@@ -151,7 +156,8 @@ class Steering:
         before = self._ids.get(order.id)
         if before is not None:
             if before.action != order.action or not before.value.startswith(order.value):
-                raise _NotAcceptedError(f"id {order.id!r} is that of another command: {before.action} {before.value}")
+                what = f"{before.action} {before.value}".strip()
+                raise _NotAcceptedError(f"id {order.id!r} is that of another command: {what}")
             return before.offset
         command = self._resolved(asked)
         if over:
@@ -159,8 +165,7 @@ class Steering:
         given = self.commands.given
         if len(given) >= MOST:
             raise _NotAcceptedError(f"{MOST:,} commands have been given, and no more are kept")
-        furthest = self._furthest.newest if self._furthest is not None else -1
-        offset = max([following, furthest + 1, *(one.offset for one in given[-1:])])
+        offset = max([following, self.furthest + 1, *(one.offset for one in given[-1:])])
         command = msgspec.structs.replace(command, offset=offset)
         try:
             if command.action == "undo":

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import zmq
 
 from stream_infomax.transport import messages
 from stream_infomax.transport.guard import Connection, Limits
-from stream_infomax.transport.keys import LOCAL, OWN, Access, show
+from stream_infomax.transport.keys import LOCAL, OWN, Access
 from stream_infomax.transport.messages import Accepted, MessageError, Order, Refused
 from stream_infomax.transport.monitor import Monitor
 from stream_infomax.transport.sockets import Bound, StreamError, send, set_options, wait
@@ -101,16 +100,15 @@ def ask(
     address: str,
     order: Order,
     *,
-    keys: str | Path = "",
-    server: str | Path = "",
+    show: Callable[[zmq.Socket[bytes], str], None] | None = None,
     patience: float = PATIENCE,
 ) -> Accepted | Refused:
     """Return what the service at an address answers; the request is sent again until it does.
 
     Parameters
     ----------
-    keys, server
-        As of a `TapReader`.
+    show
+        Shows keys to the address, where there are any.
     patience
         Seconds.
 
@@ -118,15 +116,14 @@ def ask(
     ------
     StreamError
         Where nobody answers, or not in the words of the protocol; RefusedError where these keys are not let in.
-    KeysError
-        Where the keys cannot be used.
     """
     socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     set_options(socket, 2 * messages.MAX_REQUEST_BYTES)
     socket.setsockopt(zmq.LINGER, 0)
     with socket, closing(Monitor(socket)) as monitor:
-        show(socket, address, keys, server)
         try:
+            if show is not None:
+                show(socket, address)
             socket.connect(address)
         except zmq.ZMQError as error:
             raise StreamError(f"cannot connect to {address}: {error.strerror}") from error
