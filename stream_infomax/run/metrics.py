@@ -57,7 +57,7 @@ def serve(server: Server, config: Config, folder: RunFolder, in_process: bool) -
 
 def layout_of(config: Config, folder: RunFolder, in_process: bool) -> Layout:
     """Return what a run is made of."""
-    from stream_infomax.stages.learner import LearnerSettings
+    from stream_infomax.stages.learner_settings import LearnerSettings
 
     services, sinks = config.services(), config.sinks()
     upstream = {name: config.upstream_of(name) if name != services[0] else "" for name in (*services, *sinks)}

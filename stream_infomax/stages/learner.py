@@ -8,7 +8,7 @@ import logging
 import math
 import warnings
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
@@ -107,7 +107,7 @@ class LearnerStage(Accounting):
         self.thinning, self.steering = shared or Shared(Thinning(name, given.budget_ms), Steering(name))
         self.account, self.reads = Account(name, "stage"), (input,)
         self._booking = Booking(self.learner)
-        self._n_told = 0  # events of the learner that frames have taken along
+        self._n_asked = 0  # events of the learner by commands that no frame has taken along
         self._passed = Counter({"thinned": 0, PAUSED: 0})  # rows that the learner was not given, by reason
 
     def process(self, frame: Frame) -> Frame:
@@ -121,6 +121,7 @@ class LearnerStage(Accounting):
             return frame.extend({self.name: array}, self.carry, encoder=self.encoder, update=0, basis=basis)
         self._settle_geometry(frame, array)
         basis = joined(frame.basis, self.learner.version_ if self.is_warm else "")
+        n_events = self.learner.n_events_ - self._n_asked
         rows = array.rows()
         # What float32 cannot hold is centred as float64: float32 has no digits left for small signals on large offsets.
         kind = np.result_type(rows.dtype, np.float32)
@@ -135,7 +136,7 @@ class LearnerStage(Accounting):
             encoder=self.encoder,
             update=self.learner.n_updates_,
             basis=basis,
-            events=(*frame.events, *self._tell(thinned)),
+            events=(*frame.events, *self._tell(n_events, thinned)),
         )
 
     def _features(self, frame: Frame, rows: Rows) -> npt.NDArray[np.float32]:
@@ -206,12 +207,13 @@ class LearnerStage(Accounting):
         """Rows so far, by which spikes are drawn."""
         return self.learner.n_rows_seen_ + self.learner.n_set_aside_["not finite"] + self._passed.total()
 
-    def _tell(self, thinned: Event | None) -> tuple[Event, ...]:
-        """Return what has happened since the frame before; the log has a line of each."""
-        n_new = self.learner.n_events_ - self._n_told
+    def _tell(self, n_before: int, thinned: Event | None) -> tuple[Event, ...]:
+        """Return what has happened since the learner had `n_before` events; the log has a line of each."""
+        n_new = self.learner.n_events_ - n_before
         new = self._learners_events()[-n_new:] if n_new else []
-        self._n_told += n_new
-        if self.learner.adapt == "follow" and any(event.kind in ("change", "undo") for event in new):
+        n_asked, self._n_asked = self._n_asked, 0
+        # What a person undoes is no change of the rows.
+        if self.learner.adapt == "follow" and any(event.kind in ("change", "undo") for event in new[n_asked:]):
             self.observed.clear()
         if new:
             self._in_quarantine = self._ends_in_quarantine()
@@ -256,15 +258,11 @@ class LearnerStage(Accounting):
         """Have the learner hold; return why it cannot, in words."""
         if why := self._unsteerable():
             return why
-        before = self.learner.n_events_
-        self.learner.hold()
-        return "" if self.learner.n_events_ > before else "it is on hold already"
+        return "" if self._asked(self.learner.hold) else "it is on hold already"
 
     def end_hold(self) -> bool:
         """End a hold of the learner; return whether there was one."""
-        held = self.learner.held_
-        self.learner.resume()
-        return held
+        return self._asked(self.learner.resume) > 0
 
     def undo(self, basis: Basis | None) -> str:
         """Have the learner go back to a basis; return why it cannot, in words."""
@@ -273,11 +271,18 @@ class LearnerStage(Accounting):
         if basis is None:
             return "the basis is not there any more"
         try:
-            self.learner.undo(basis)
+            self._asked(partial(self.learner.undo, basis))
         except ValueError as error:
             return str(error)
         self.observed.spectra.clear()  # of outputs that are not the same ones
         return ""
+
+    def _asked(self, act: Callable[[], Any]) -> int:
+        """Have the learner do something, which it may say in an event; return how many."""
+        before = self.learner.n_events_
+        act()
+        self._n_asked += (n := self.learner.n_events_ - before)
+        return n
 
     def _unsteerable(self) -> str:
         """Return why there is nothing to steer, in words; empty where there is."""
@@ -294,7 +299,7 @@ class LearnerStage(Accounting):
         return {
             **own,
             "passed": dict(self._passed),
-            "told": self._n_told,
+            "asked": self._n_asked,
             "learner": self.learner.state(),
             "observed": self.observed.state(),
             "n_encoded": self._n_encoded,
@@ -312,7 +317,7 @@ class LearnerStage(Accounting):
         self._booking.begin()
         with within("observed"):
             self.observed.restore(state["observed"])
-        self._n_encoded, self._n_told = int(state["n_encoded"]), int(state["told"])
+        self._n_encoded, self._n_asked = int(state["n_encoded"]), int(state["asked"])
         self._passed = Counter(counted(state["passed"], "passed", self._passed))
         for name, shared in () if self.stream else (("thinning", self.thinning), ("steering", self.steering)):
             with within(name):

@@ -47,7 +47,7 @@ class Steering(Kept):
         self.paused = False
         self.rows = 0
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
-        self._untold: list[dict[str, Any]] = []  # of which no frame has told yet
+        self._untold: deque[dict[str, Any]] = deque(maxlen=RECENT)  # of which no frame has told yet
 
     def command(self, command: Command, learns: bool) -> None:
         """Pause or resume a stage whose rows are counted here; `learns`: False for one that only encodes."""
@@ -85,8 +85,9 @@ class Steering(Kept):
 
     def tell(self) -> list[Event]:
         """Return the events that no frame has told of yet; from now on one has."""
-        untold, self._untold = self._untold, []
-        return self._named(untold)
+        untold = self._named(self._untold)
+        self._untold.clear()
+        return untold
 
     def events(self) -> list[Event]:
         """Return the newest 64 events, oldest first."""

@@ -74,6 +74,16 @@ def test_an_undo_is_on_the_next_frame_which_has_the_version_back(caplog: pytest.
     assert stage.basis().version != earlier.version
 
 
+@pytest.mark.parametrize("adapt", ["fixed", "follow"])
+def test_rows_from_before_an_undo_judge_it(adapt: str) -> None:
+    stage, earlier = warm(adapt=adapt)
+    run(stage, frames(40, 60))
+    rows = stage.observed.panel.seen
+    stage.command(told("undo"), earlier)
+    run(stage, frames(5, 100))
+    assert stage.observed.panel.seen > rows
+
+
 def test_hold_and_resume_are_the_learners_own() -> None:
     stage, _ = warm()
     updates = stage.learner.n_updates_
