@@ -51,7 +51,7 @@ def channels(basis: Floats, spectra: Floats, rate: float, names: Sequence[str]) 
     _spectra(axes, corners, spectra[:, order], rate, top, is_head)
     for i, (x, y) in enumerate(corners):
         axes.text(x + 0.06, y + 1.13, f"{i + 1}", fontsize=7.5, weight="bold", color=INK, va="center")
-        axes.text(x + 1.9, y + 1.13, f"{100 * share[order[i]]:.2g} %", fontsize=7.5, color=INK, ha="right", va="center")
+        axes.text(x + 1.9, y + 1.13, _percent(share[order[i]]), fontsize=7.5, color=INK, ha="right", va="center")
     _legend(figure, top, is_head, names)
     return figure
 
@@ -94,13 +94,17 @@ def _shown(order: npt.NDArray[np.intp], n: int) -> str:
     return f"{n} components" if len(order) == n else f"{len(order)} of {n} components"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+
+
 def _note(share: Floats, order: npt.NDArray[np.intp], is_head: bool) -> str:
     kind = "seen from above, the nose up" if is_head else "one bar a channel"
-    return (
-        f"{_shown(order, len(share))} with their share of the signal's variance, the largest first. Left: what a\n"
-        f"component looks like on the sensors (its column of the basis, scaled to itself; {kind}). Right: its\n"
-        "output's spectrum."
+    lines = (
+        f"{_shown(order, len(share))} with their share of the signal's variance. Right: the spectrum of its output.",
+        f"Left: its column of the basis on the sensors, scaled to itself ({kind}).",
     )
+    return "\n".join(lines)
 
 
 def _heads(axes: Axes, corners: Sequence[tuple[float, float]], weights: Floats, scalp: Scalp) -> None:

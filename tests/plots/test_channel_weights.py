@@ -72,3 +72,17 @@ def test_a_folder_of_tables_ends_in_a_picture_with_its_names(tmp_path: Path, mon
     assert given[5] == tuple(EEG)
     assert given[6].shape[1] == len(given[0])
     assert (folder / "filters.png").is_file()
+
+
+@pytest.mark.parametrize("names", [(), tuple(EEG)], ids=["bars", "heads"])
+def test_one_component_is_the_whole_signal_and_words_stay_on_the_picture(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    basis = np.random.default_rng(0).standard_normal((24, 1))
+    figure = plots.components(basis.T, basis, ("channel",), (24,), 160.0, names, spectra(1))
+    assert "100 %" in [text.get_text() for text in figure.axes[0].texts]
+    with Image.open(plots.save(figure, tmp_path / "filters.png")) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    assert (pixels[:, -8:] == 255).all()
