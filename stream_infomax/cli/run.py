@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from stream_infomax.run.settings import Changes, Flag, read
@@ -17,6 +18,7 @@ def run(
     save_features: Path | None = None,
     plain: Flag = False,
     metrics: str = "",
+    page: Flag = False,
 ) -> int:
     """Run the pipeline that a configuration describes, until its source ends. Ctrl-C stops it; run it again to resume.
 
@@ -34,10 +36,13 @@ def run(
         Print lines instead of the live view (as where the output is no terminal).
     metrics
         Serve /metrics, /livez and /readyz at this HOST:PORT while the run goes on (run.metrics).
+    page
+        Show the run in the browser, too, at the address that is printed.
     """
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.run.beside import page_beside
     from stream_infomax.run.feature_files import try_out
     from stream_infomax.run.features import save_features as write_features
     from stream_infomax.run.folder import RunFolder
@@ -45,8 +50,11 @@ def run(
     from stream_infomax.run.summary import saved_summary
     from stream_infomax.run.summary_text import print_summary
     from stream_infomax.run.whole import carry_on, code_of
+    from stream_infomax.settings.extras import require
     from stream_infomax.settings.printable import printable
 
+    if page:
+        require("bokeh")
     changes = [*set, *(["run.record=true"] if save_features else []), *([f"run.metrics={metrics}"] if metrics else [])]
     settings = read(config, changes)
     if save_features:
@@ -66,11 +74,12 @@ def run(
             print(f"{shown}: resuming")
         title = f"{config} → {folder.path}"
         again = "the same command"
-        return carry_on(
-            *(settings, folder, in_process),
-            title=title,
-            again=again,
-            plain=plain,
-            save_features=save_features,
-            server=server,
-        )
+        with page_beside(folder) if page else nullcontext():
+            return carry_on(
+                *(settings, folder, in_process),
+                title=title,
+                again=again,
+                plain=plain,
+                save_features=save_features,
+                server=server,
+            )

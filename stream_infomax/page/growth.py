@@ -66,10 +66,11 @@ class Growth:
 
     def add(self, basis: Basis, when: float) -> bool:
         """Take in a basis that came at `when`, in seconds of one clock; False where it is known already."""
-        if self.newest is not None and (basis.version, basis.encoder) == (self.newest.version, self.newest.encoder):
+        if self.newest is not None and basis.version == self.newest.version:
+            self.newest = basis if basis.encoder else self.newest  # one of a tap knows more
             return False
         components = np.asarray(basis.components, np.float32)
-        if self.newest is None or self._first.shape != components.shape or basis.encoder != self.newest.encoder:
+        if self.newest is None or self._first.shape != components.shape or _is_another(basis, self.newest):
             self._begin(components, basis)
         else:
             new = np.flatnonzero(cosines(self.newest.components, components) < SAME)
@@ -111,6 +112,11 @@ class Growth:
             self._before.popleft()
         while len(self._before) > 2 and len(self._before) * self._first.nbytes > MOST_BYTES:
             del self._before[1]
+
+
+def _is_another(basis: Basis, before: Basis) -> bool:
+    """Return whether what one gives cannot be compared with the other; of bases from files nobody knows."""
+    return bool(basis.encoder and before.encoder) and basis.encoder != before.encoder
 
 
 def cosines(one: Floats, other: Floats) -> npt.NDArray[np.float64]:

@@ -227,10 +227,12 @@ class Watched:
         if basis.key not in self._growths and len(self._growths) >= MOST_BASES:
             oldest, _ = self.bases.popitem(last=False)
             del self._growths[oldest]
-        if self._growths.setdefault(basis.key, Growth()).add(basis, self._now() - ago):
-            self.bases[basis.key] = basis
+        growth = self._growths.setdefault(basis.key, Growth())
+        is_new = growth.add(basis, self._now() - ago)
+        if growth.newest is not self.bases.get(basis.key) and growth.newest is not None:
+            self.bases[basis.key] = growth.newest
             self.bases.move_to_end(basis.key)
-            self.version += 1
+        self.version += is_new
 
     def frame(self, service: str, frame: Frame) -> None:
         """Take in a frame of a service, of which some may be left out."""

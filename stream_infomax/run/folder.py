@@ -7,6 +7,8 @@ lock                held by the one supervisor of the folder
 recorder/           what was published, where that is kept
 <service>.log       what it wrote to stderr
 history.csv         every measure of the learning over the run
+page.log            what its page wrote to stderr
+page.token          the token of its page
 filters.png, learning_curve.png
 """
 
@@ -55,7 +57,8 @@ BESIDE = (
     ".log",
     *(f".{end}{lock}" for end in ("outlet", "tap", "control", "labels", "devices") for lock in ("", ".lock")),
 )
-WHOLE = ("page.log", "filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
+PAGE_LOG = "page.log"
+WHOLE = (PAGE_LOG, "filters.png", "learning_curve.png", "recovery.png", "history.csv", "pipeline.toml", "run.json")
 # What is there before a run is.
 BEFORE = ("lock", "run.json.tmp", "page.token")
 
