@@ -111,8 +111,7 @@ class Viewer:
         if section == "page":
             self._page(what)
         elif self.looks and section in self._sections:
-            self._sections[section].act(what, value)
-            self._send(self._sections[section].refresh())
+            self._send(self._sections[section].told(what, value))
 
     def _page(self, what: str) -> None:
         self.looks = what in ("open", "look")

@@ -48,9 +48,10 @@ class Section:
         """
         return {}
 
-    def act(self, what: str, value: str) -> None:
-        """Do what the viewer asks for; `refresh` is called right after.
+    def told(self, what: str, value: str) -> dict[str, str]:
+        """Take in what the viewer asks for; return HTML as `refresh` does.
 
-        ``<button data-act="NAME.WHAT" data-value="VALUE">`` says so when it is pressed, a select or an input with
-        ``data-act`` when its value changes. Both words are from outside.
+        ``<button data-tell="WHAT" data-value="VALUE">`` in `html` tells when it is pressed, a select or an input with
+        ``data-tell`` when its value changes. Both words are from outside.
         """
+        return {}

@@ -125,9 +125,9 @@
     look("look");
   });
 
-  function act(element, value) {
-    const [section, what] = element.dataset.act.split(".");
-    say(section, what, value);
+  function tell(element, value) {
+    const section = element.closest("main > section");
+    if (section) say(section.id, element.dataset.tell, value);
   }
 
   function value(name) {
@@ -174,12 +174,12 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (!button) return;
-    if (button.dataset.act) act(button, button.dataset.value || "");
+    if (button.dataset.tell) tell(button, button.dataset.value || "");
     if (button.dataset.ask) command(button);
     if (button.dataset.play) play(button);
   });
   document.addEventListener("change", (event) => {
-    if (event.target.dataset.act && event.target.nodeName !== "BUTTON") act(event.target, event.target.value);
+    if (event.target.dataset.tell && event.target.nodeName !== "BUTTON") tell(event.target, event.target.value);
   });
 
   begin();
