@@ -84,7 +84,7 @@ class Viewer:
 
     def goodbye(self, words: str) -> None:
         """Say why the server ends."""
-        self._document.callbacks.trigger_on_change(MessageSentEvent(self._document, "goodbye", words))
+        self._document.add_next_tick_callback(lambda: self._say("goodbye", words))  # bokeh holds its lock then
 
     def _roots(self) -> list[Model]:
         found = []
@@ -100,7 +100,10 @@ class Viewer:
         self._beat += 1
         if changed or self._beat >= BEAT:
             self._beat = 0
-            self._document.callbacks.trigger_on_change(MessageSentEvent(self._document, "texts", changed))
+            self._say("texts", changed)
+
+    def _say(self, what: str, words: Any) -> None:
+        self._document.callbacks.trigger_on_change(MessageSentEvent(self._document, what, words))
 
     def _hear(self, attr: str, old: Any, new: Any) -> None:
         """Take in what the page says; anybody who has the token may say anything."""

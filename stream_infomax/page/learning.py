@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from stream_infomax.frames.event import GRAVE
 from stream_infomax.frames.measure import Kind
-from stream_infomax.page.figures import COLOURS, GREY, plain
+from stream_infomax.page.figures import COLOURS, GREY, Pace, plain, replaced
 from stream_infomax.page.section import Section
 from stream_infomax.page.watched import Happened, Watched
 from stream_infomax.settings.printable import printable
@@ -20,8 +20,10 @@ from stream_infomax.watch.kinds import KINDS, Display
 
 Name = tuple[str, str, Kind]
 
-# Curves of a panel, and events in the list and as lines.
+# Curves of a panel, points of a curve; what all curves of a viewer take; events in the list and as lines.
 MOST_CURVES = 12
+MOST_POINTS = 300
+BYTES_A_SECOND = 8000.0
 MOST_EVENTS = 40
 MOST_LINES = 24
 # Letters of a name and of a sentence that are shown.
@@ -41,6 +43,7 @@ class LearningSection(Section):
         super().__init__(watched)
         self._panels = {kind: _Panel(kind) for kind in KINDS if KINDS[kind].beside is None}
         self.roots = {f"learning-{kind}": panel.figure for kind, panel in self._panels.items()}
+        self._pace = Pace(BYTES_A_SECOND)
 
     def html(self) -> str:
         """Return the places of panels and events."""
@@ -61,14 +64,23 @@ class LearningSection(Section):
         """Push curves and lines that have changed; return legends and events."""
         texts: dict[str, str] = {}
         events = list(self.watched.events)
+        n_bytes, now = 0, self.watched.now()
+        ready = self._pace.ready(now)
         for kind, panel in self._panels.items():
             shown = {name: curve for name, curve in self.watched.curves.items() if _panel_of(name) == kind}
-            panel.update(dict(list(shown.items())[:MOST_CURVES]), events)
+            panel.show(dict(list(shown.items())[:MOST_CURVES]), events, self._checkpoints())
+            n_bytes += panel.push() if ready else 0
             texts[f"learning-{kind}-legend"] = panel.legend()
             # An attribute, not a text: the panel is there as soon as there is a curve.
             texts[f"learning-{kind}-panel@hidden"] = "" if shown else "hidden"
+        self._pace.sent(n_bytes, now)
         none = "" if self.watched.curves else "No measures yet: a learner gives its first one after its warm-up."
         return {**texts, "learning-none": none, "learning-events": _events(events, self.watched)}
+
+    def _checkpoints(self) -> dict[str, int]:
+        """Return the row of the newest checkpoint of each stage."""
+        rows = self.watched.checkpoints
+        return {stage.name: rows[stage.service] for stage in self.watched.stages if rows.get(stage.service)}
 
 
 class _Panel:
@@ -91,20 +103,23 @@ class _Panel:
         for grave, dash in ((True, "dashed"), (False, "dotted")):
             self.figure.vspan(x="x", source=self._marks[grave], line_color=GREY, line_dash=dash, line_width=1)
 
-    def update(self, curves: dict[Name, BoundedCurve], events: list[Happened]) -> None:
-        """Push what has changed."""
+    def show(self, curves: dict[Name, BoundedCurve], events: list[Happened], checkpoints: dict[str, int]) -> None:
+        """Take in which curves there are, and mark events and the newest checkpoints."""
         self._curves = curves
-        changed = False
-        for name, curve in curves.items():
+        for name in curves:
             if name not in self._lines:
                 self._lines[name] = self._line(name)
-            if curve.position != self._drawn.get(name):
-                self._drawn[name], changed = curve.position, True
-                self._lines[name][0].data = _columns(curve)
         if KINDS[self.kind].over == "rows":
-            self._mark(events)
-        if changed:
-            self._range(list(curves.values()))
+            self._mark(events, checkpoints)
+
+    def push(self) -> int:
+        """Push the curves that have changed; return how many bytes that is."""
+        moved = [name for name, curve in self._curves.items() if curve.position != self._drawn.get(name)]
+        for name in moved:
+            self._drawn[name] = self._curves[name].position
+        if moved:
+            self._range(list(self._curves.values()))
+        return sum(replaced(self._lines[name][0], _columns(self._curves[name])) for name in moved)
 
     def legend(self) -> Markup:
         """Return what each line is and where it stands."""
@@ -126,13 +141,14 @@ class _Panel:
         self.figure.line(x="x", y="y", source=source, line_color=colour, line_dash=dash, line_width=2)
         return source, colour, dash
 
-    def _mark(self, events: list[Happened]) -> None:
+    def _mark(self, events: list[Happened], checkpoints: dict[str, int]) -> None:
         stages = {name[0] for name in self._curves}
         own = [one for one in events if one.stage in stages or not one.stage][-MOST_LINES:]
         for grave, source in self._marks.items():
-            places = sorted({float(one.position) for one in own if _is_grave(one) == grave})
-            if places != source.data["x"]:
-                source.data = {"x": places}
+            places = {float(one.position) for one in own if _is_grave(one) == grave}
+            places |= set() if grave else {float(row) for stage, row in checkpoints.items() if stage in stages}
+            if sorted(places) != source.data["x"]:
+                source.data = {"x": sorted(places)}
 
     def _range(self, curves: list[BoundedCurve]) -> None:
         drawn = [curve for curve in curves if curve.values]
@@ -159,12 +175,12 @@ def _set(range_: Any, start: float, end: float) -> None:
 
 
 def _columns(curve: BoundedCurve) -> dict[str, Any]:
-    """Return a curve up to its newest value, in half of the bytes: an eye sees no more."""
-    positions, values = [*curve.positions], [*curve.values]
+    """Return a curve up to its newest value, thinned: an eye sees no more."""
+    every = -(-len(curve.values) // MOST_POINTS)
+    positions, values = curve.positions[::every], curve.values[::every]
     if positions and positions[-1] != curve.position:
-        positions.append(curve.position)
-        values.append(curve.last)
-    return {"x": np.array(positions, np.float32), "y": np.array(values, np.float32)}
+        positions, values = [*positions, curve.position], [*values, curve.last]
+    return {"x": positions, "y": values}
 
 
 def _panel_of(name: Name) -> Kind:
@@ -199,9 +215,19 @@ def _events(events: list[Happened], watched: Watched) -> Markup:
             event.kind,
             printable(event.text, SENTENCE),
         )
+    saved = ", ".join(
+        f"{printable(name, NAME)} frame {status.checkpoint + 1:,}"
+        for name, status in watched.statuses.items()
+        if status.checkpoint >= 0
+    )
+    said = Markup('<p class="quiet">{}{}</p>').format(
+        "Lines across: dashed where a person may have to do something or a service was restarted, else dotted, "
+        "as the newest checkpoint. ",
+        f"Newest checkpoints: {saved}." if saved else "",
+    )
     if not rows:
-        return Markup('<p class="quiet">No events: nothing drifted, nothing was restarted.</p>')
-    return Markup(
+        return said + Markup('<p class="quiet">No events: nothing drifted, nothing was restarted.</p>')
+    return said + Markup(
         "<table><thead><tr><th>time</th><th>where</th><th class=right>row</th><th>event</th><th>what</th></tr></thead>"
         "<tbody>{}</tbody></table>"
     ).format(rows)

@@ -185,7 +185,7 @@ class Guarded(OutputTransform):
         """Add them."""
         for name, value in HEADERS.items():
             headers[name] = value
-        if not self._keep:
+        if not self._keep or status_code >= 400:
             headers["Cache-Control"] = "no-store"
         return status_code, headers, chunk
 

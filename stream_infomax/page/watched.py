@@ -121,6 +121,8 @@ class Watched:
         Of each service its newest frame with arrays, and the last ends of segments that have labels.
     latency
         Of each service the newest median and 99th percentile that are known, in seconds since the source had a frame.
+    checkpoints
+        Of each service how many rows it had seen, as far as measures tell, when its newest checkpoint was heard of.
     unreachable
         Of services that do not let the page in, why.
     began
@@ -154,6 +156,7 @@ class Watched:
         self.statuses: dict[str, Status] = {}
         self.rows = {name: ServiceRow() for name in self.services}
         self.latency: dict[str, tuple[float, float]] = {}
+        self.checkpoints: dict[str, int] = {}
         self.curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
         self.events: deque[Happened] = deque(maxlen=MOST_EVENTS)
         self.bases: OrderedDict[str, Basis] = OrderedDict()
@@ -200,6 +203,8 @@ class Watched:
             few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
             curve = self.curves.setdefault(measure.curve, BoundedCurve())
             curve.add(measure.position, math.nan if few else measure.value)
+        if before is not None and status.checkpoint > before.checkpoint:
+            self.checkpoints[service] = self.position(service)
         if restarted:
             text = f"the service began again at frame {status.processed + 1:,}"
             self._happened(Happened(service, "", self.position(service), "restart", text, time.time()))

@@ -1,0 +1,127 @@
+"""Nothing of a run is shown to whoever has no token."""
+
+import re
+import stat
+
+import pytest
+from helpers.pages import TOKEN, fetch, served
+
+from stream_infomax.page.access import FILE, token_in
+from stream_infomax.page.watched import Watched
+
+SECRET = "a-run-nobody-may-see"
+PATHS = (
+    *("", "ws", "metadata", "autoload.js", "favicon.ico", "alive", "control", "static/js/bokeh.min.js"),
+    *("page/page.css", "page/../server.py", "download/configuration.toml", "sound/learner/1.wav", "nothing"),
+)
+
+
+@pytest.fixture(scope="module")
+def page():
+    async def download(path):
+        return ("name.toml", "application/toml", SECRET.encode()) if path == "download/configuration.toml" else None
+
+    with served(Watched(SECRET, ["source"]), download=download) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cookies(page):
+    status, headers, _ = fetch(page.url)
+    assert status == 302
+    given = headers.get_all("Set-Cookie")
+    return "; ".join(cookie.partition(";")[0] for cookie in given)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+def test_without_the_token_there_is_a_sentence_only(page, path, method):
+    status, headers, body = fetch(f"{page.address}{path}", method=method, data=b"" if method == "POST" else None)
+    assert status == 403
+    assert SECRET.encode() not in body
+    assert len(body) < 200
+    assert headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("cookie", ["", "x", TOKEN[:-1], f"{TOKEN}x", "ü"])
+def test_another_token_is_none(page, cookie):
+    name = f"stream-infomax-{page.port}"
+    status, _, body = fetch(page.address, Cookie=f"{name}={cookie}".encode().decode("latin-1"))
+    assert (status, SECRET.encode() in body) == (403, False)
+    assert fetch(f"{page.address}?token=wrong")[0] == 403
+
+
+def test_the_token_leaves_the_address_for_a_cookie_that_no_script_reads(page):
+    status, headers, _ = fetch(page.url)
+    assert (status, headers["Location"]) == (302, "/")
+    (cookie,) = (one for one in headers.get_all("Set-Cookie") if TOKEN in one)
+    assert "HttpOnly" in cookie
+    assert "SameSite=Strict" in cookie
+
+
+def test_with_the_cookie_there_is_the_page_which_loads_nothing_from_elsewhere(page, cookies):
+    status, headers, body = fetch(page.address, Cookie=cookies)
+    html = body.decode()
+    assert status == 200
+    assert SECRET in html
+    assert TOKEN not in html, "a page that somebody keeps or sends on is no key"
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", ["", "ws", "control", "download/configuration.toml"])
+def test_another_page_may_ask_for_nothing_even_with_the_cookie(page, cookies, path):
+    status, _, body = fetch(f"{page.address}{path}", Cookie=cookies, Origin="http://evil.example")
+    assert (status, SECRET.encode() in body) == (403, False)
+
+
+def test_a_command_needs_the_word_that_only_our_own_page_knows(page, cookies):
+    body = b'{"action": "hold"}'
+    assert fetch(f"{page.address}control", data=body, Cookie=cookies)[0] == 403
+    assert page.asked == []
+    (xsrf,) = re.findall(r"_xsrf=([^;]+)", cookies)
+    status, _, answer = fetch(f"{page.address}control", data=body, Cookie=cookies, X_XSRFToken=xsrf)
+    assert (status, page.asked) == (200, [("hold", "", "")])
+    assert b"frame 7" in answer
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"action": 7}', b'{"action": "hold", "more": 1}', b"\xff", b"[" * 9000])
+def test_what_is_no_command_is_refused_with_the_reason(page, cookies, body):
+    (xsrf,) = re.findall(r"_xsrf=([^;]+)", cookies)
+    status, _, answer = fetch(f"{page.address}control", data=body, Cookie=cookies, X_XSRFToken=xsrf)
+    assert status == 400
+    assert answer.startswith(b"Not understood")
+
+
+def test_what_there_is_to_keep_comes_as_a_file_and_nothing_else_does(page, cookies):
+    status, headers, body = fetch(f"{page.address}download/configuration.toml", Cookie=cookies)
+    assert (status, body.decode()) == (200, SECRET)
+    assert "attachment" in headers["Content-Disposition"]
+    for path in ("download/other", "download/..%2f..%2fetc%2fpasswd", "sound/a/0.wav", "page/..%2fserver.py"):
+        assert fetch(f"{page.address}{path}", Cookie=cookies)[0] in (403, 404)
+
+
+def test_a_token_is_kept_for_its_owner_alone_and_is_the_same_after_a_restart(tmp_path):
+    token = token_in(tmp_path)
+    assert stat.S_IMODE((tmp_path / FILE).stat().st_mode) == 0o600
+    assert token_in(tmp_path) == token
+    assert token_in(None) != token_in(None)
+
+
+@pytest.mark.parametrize("harm", ["open", "short", "link"])
+def test_a_token_that_others_may_know_is_replaced(tmp_path, harm):
+    token = token_in(tmp_path)
+    path = tmp_path / FILE
+    if harm == "open":
+        path.chmod(0o644)
+    elif harm == "short":
+        path.write_text("abc\n")
+    else:
+        path.rename(tmp_path / "other")
+        path.symlink_to(tmp_path / "other")
+        with pytest.raises(OSError, match="symbolic link"):
+            token_in(tmp_path)
+        return
+    assert token_in(tmp_path) != token
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
