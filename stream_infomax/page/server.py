@@ -46,8 +46,8 @@ HEADERS = {
     "Server": "stream_infomax",
 }
 
-# What a person asked for: action, stage, value; the answers, one line each: service, offset or error.
-Control: TypeAlias = Callable[[str, str, str], Awaitable[list[dict[str, Any]]]]
+# What a person asked for: action, stage, value; the answers, a `text` each.
+Control: TypeAlias = Callable[[str, str, str], Awaitable[list[dict[str, str]]]]
 # The file name, content type and bytes of what is behind a path; None where there is nothing.
 Download: TypeAlias = Callable[[str], Awaitable[tuple[str, str, bytes] | None]]
 

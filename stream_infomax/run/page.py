@@ -28,6 +28,7 @@ from stream_infomax.page.sections import SECTIONS
 from stream_infomax.page.server import PageServer
 from stream_infomax.page.sound import sound_of
 from stream_infomax.page.watched import Stage, Watched
+from stream_infomax.run.control import Answer, control
 from stream_infomax.run.folder import IN_PROCESS, as_toml
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.place import Place
@@ -35,6 +36,7 @@ from stream_infomax.run.summary import saved_summary
 from stream_infomax.run.summary_text import lines
 from stream_infomax.service.checkpoints import read
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.state import file
 from stream_infomax.state.error import StateFileError
@@ -44,6 +46,8 @@ from stream_infomax.watch import history
 
 # What cannot be had of data that are not there (any more), or of packages that are not installed.
 UNKNOWN = (ConfigError, MissingExtraError, OSError, ValueError)
+# Letters of an answer that are shown.
+LONGEST = 400
 
 
 def address_of(bind: str) -> tuple[str, int]:
@@ -62,7 +66,7 @@ def address_of(bind: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
+def serve(place: Place, host: str, port: int, server: Path | None = None, *, child: bool = False) -> None:
     """Serve the page until SIGINT or SIGTERM.
 
     Parameters
@@ -71,6 +75,8 @@ def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
         The run.
     host, port
         Where; port 0 is the first one that is free from the usual one on.
+    server
+        The file with the run's public key, where the place has been given one.
     child
         Whether the run has started this process, and ends it.
 
@@ -79,10 +85,10 @@ def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
     ConfigError
         Where keys cannot be used, or the address cannot be bound.
     """
-    asyncio.run(_serve(place, host, port, child))
+    asyncio.run(_serve(place, host, port, server, child))
 
 
-async def _serve(place: Place, host: str, port: int, child: bool) -> None:
+async def _serve(place: Place, host: str, port: int, server: Path | None, child: bool) -> None:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
@@ -91,7 +97,7 @@ async def _serve(place: Place, host: str, port: int, child: bool) -> None:
         access = Access(token_in(place.folder.path if place.folder else None))
     except OSError as error:
         raise ConfigError(f"the page's token: {error}") from error
-    page = PageServer(watched, SECTIONS, access, None, _Downloads(place, watched).fetch)
+    page = PageServer(watched, SECTIONS, access, partial(_control, place, server), _Downloads(place, watched).fetch)
 
     try:
         listener = Listener(
@@ -115,6 +121,30 @@ async def _serve(place: Place, host: str, port: int, child: bool) -> None:
     listener.close()
     if listening.done():
         listening.result()
+
+
+async def _control(place: Place, server: Path | None, action: str, stage: str, value: str) -> list[dict[str, str]]:
+    """Ask the services for something; return a line for each answer."""
+    if place.folder is not None and not place.folder.held:
+        return [{"text": "This run does not go on: there is nobody to be told."}]
+    keys = place.keys.folder if place.keys is not None else ""
+    ask = partial(
+        control, place.config, action, stage, value, in_process=place.in_process, keys=keys, server=server or ""
+    )
+    try:
+        answers = await asyncio.to_thread(ask)
+    except ConfigError as error:
+        return [{"text": printable(str(error), LONGEST)}]
+    return [{"text": _answer_text(action, one)} for one in answers]
+
+
+def _answer_text(action: str, answer: Answer) -> str:
+    service = printable(answer.service, LONGEST)
+    if answer.problem:
+        return f"{service}: {action} was refused: {printable(answer.problem, LONGEST)}"
+    if action == "save":
+        return f"{service}: saved; all before frame {answer.offset:,} is on disk"
+    return f"{service}: {action} takes effect at frame {answer.offset:,}"
 
 
 def _is_run(place: Place, run: str) -> bool:
