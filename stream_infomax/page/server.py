@@ -18,7 +18,6 @@ from bokeh.server.tornado import BokehTornado
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.ioloop import IOLoop
-from tornado.netutil import bind_sockets
 from tornado.web import GZipContentEncoding, OutputTransform, RequestHandler, StaticFileHandler
 
 from stream_infomax.page.access import Access, Enter, Refused, refuse
@@ -30,6 +29,8 @@ from stream_infomax.page.watched import Watched
 MOST_SESSIONS = 16
 # Bytes that a viewer may send in one go.
 MOST_BYTES = 1 << 18
+# Seconds that a last word has to arrive, and a connection to be closed from both sides.
+FAREWELL = 0.2
 # Where the page is by default, and how many further ports are tried where that is taken.
 PORT, PORTS = 5006, 32
 
@@ -88,6 +89,7 @@ class PageServer:
         self.life = secrets.token_hex(8)
         self.viewers: set[Viewer] = set()
         self._server: BaseServer | None = None
+        self._http: HTTPServer | None = None
 
     @property
     def looked_at(self) -> bool:
@@ -109,11 +111,13 @@ class PageServer:
         OSError
             Where it cannot be bound.
         """
-        sockets, port = _bound(host, port)
+        bound, port = _bound(host, port)
         self.access.named(port)
         application = Gate(self)
-        http = HTTPServer(application, max_header_size=1 << 15, max_body_size=MOST_BYTES, idle_connection_timeout=300)
-        http.add_sockets(sockets)
+        http = self._http = HTTPServer(
+            application, max_header_size=1 << 15, max_body_size=MOST_BYTES, idle_connection_timeout=300
+        )
+        http.add_socket(bound)
         self._server = BaseServer(IOLoop.current(), application, http)
         self._server.start()
         shown = f"[{host}]" if ":" in host else host
@@ -123,10 +127,16 @@ class PageServer:
         """Tell the viewers why it ends, then end."""
         for viewer in list(self.viewers):
             viewer.goodbye(words)
-        await asyncio.sleep(0.2)  # what was said is on its way
-        if self._server is not None:
-            self._server.stop(wait=False)
-            self._server.unlisten()
+        if self._server is None or self._http is None:
+            return
+        await asyncio.sleep(FAREWELL)  # what was said is on its way
+        application = self._server._tornado
+        connections = list(application._clients)
+        self._server.stop(wait=False)
+        for connection in connections:  # bokeh leaves them open
+            connection._socket.close(1001, words)
+        await asyncio.sleep(FAREWELL)
+        await self._http.close_all_connections()
 
     def modify(self, document: Document) -> None:
         """Make the document of a new viewer."""
@@ -244,13 +254,17 @@ class Fetch(_OfPage):
         self.finish(content)
 
 
-def _bound(host: str, port: int) -> tuple[list[socket.socket], int]:
-    """Return sockets bound to a port, and which it is."""
+def _bound(host: str, port: int) -> tuple[socket.socket, int]:
+    """Return a socket bound to a port, and which it is."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in range(PORTS):
         try:
-            return bind_sockets(port or PORT + number, host), port or PORT + number
+            found = socket.create_server((host, port or PORT + number), family=family, backlog=128)
         except OSError as error:
             if port or number == PORTS - 1:
                 where = f"{host}:{port or PORT}"
                 raise OSError(error.errno, f"cannot serve the page at {where}: {error.strerror}") from None
+        else:
+            found.setblocking(False)
+            return found, port or PORT + number
     raise AssertionError

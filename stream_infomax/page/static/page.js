@@ -102,7 +102,7 @@
     if (lost && !document.hidden) {
       if (!over) warn(`No connection since ${clock(lost)}. What stands here is from then. Trying again …`);
       try {
-        const answer = await fetch("alive", { cache: "no-store" });
+        const answer = await fetch("alive", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
         if (answer.status === 403) {
           warn("The server has another token now. Open the address that it printed.");
         } else if (answer.ok && (!over || (await answer.json()).life !== life)) {

@@ -1,0 +1,224 @@
+"""The page in a browser: it shows what comes, acts, comes back by itself, and asks nobody else for anything."""
+
+import time
+
+import numpy as np
+import pytest
+from helpers.browsers import MISSING, Tab, browser, complaints, is_there, requests, wait
+from helpers.extras import extra
+from helpers.pages import Served
+from helpers.wire import status
+
+from stream_infomax.frames.basis import Basis
+from stream_infomax.frames.event import Event
+from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.frames.measure import Measure
+from stream_infomax.page.watched import Stage, Watched
+
+extra("selenium")
+pytestmark = pytest.mark.skipif(not is_there(), reason=MISSING)
+
+EVIL = "<img src=x onerror=document.title='evil'><script>document.title='evil'</script>"
+
+
+def basis(seed):
+    values = np.random.default_rng(seed).normal(size=(9, 16)).astype(np.float32)
+    ones = np.ones(9, np.float32)
+    return Basis(
+        stage="learner", encoder="e", version=f"{seed:012x}", offset=10 * seed, output="potential", amplitude=1.0,
+        mean=np.zeros(16), components=values, mixing=np.linalg.pinv(values).astype(np.float32), beta=ones, bias=ones,
+        axes=("y", "x"), shape=(4, 4),
+    )  # fmt: skip
+
+
+def fresh():
+    stages = [Stage("source", "images", "source"), Stage("learner", "learner", "learner", "source")]
+    return Watched("a run", ["source", "learner"], stages)
+
+
+def feed(watched, step):
+    """Let a run come one step further."""
+    measures = [Measure("learner", "", "objective", 20 - step / 10, 100 * (step + 1))]
+    events = [Event(stage="learner", position=50, kind="change", text=EVIL)]
+    watched.status("source", status(step, name="source", expected=1000))
+    watched.status("learner", status(step, name="learner", measures=measures, events=events))
+    watched.basis(basis(step))
+    data = np.random.default_rng(step).normal(size=(5, 9)).astype(np.float32)
+    for service, name in (("source", "source"), ("learner", "learner")):
+        arrays = {name: Array(data, ("time", "component"))}
+        watched.frame(service, Frame(EVIL, step, EVIL, arrays, rate=50.0, time=step / 10, labels={"word": EVIL}))
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with browser() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def page():
+    watched = fresh()
+    with Served(watched) as served:
+        served.do(feed, watched, 1)
+        yield served
+
+
+@pytest.fixture
+def tab(chromium, page):
+    chromium.get_log("browser"), chromium.get_log("performance")
+    made = Tab(chromium, page.url)
+    made.shown("frame", "state")
+    yield made
+    assert complaints(chromium) == []
+    made.close()
+
+
+def points(tab):
+    return tab.model("learning-objective", "return model.renderers.at(-1).data_source.data.y.length")
+
+
+def mosaic(tab):
+    """Return what the mosaic's picture holds, as one number."""
+    script = (
+        "const d = model.renderers[0].data_source.data.image; return d ? [...d[0]].reduce((a, b, i) => a + b * i) : 0"
+    )
+    return tab.model("components-filters", script)
+
+
+def hide(tab, hidden):
+    tab.ask(
+        "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
+        "document.dispatchEvent(new Event('visibilitychange'))",
+        hidden,
+    )
+
+
+def test_what_comes_is_shown_and_nobody_else_is_asked(chromium, page, tab):
+    assert "token" not in chromium.current_url
+    wait(lambda: points(tab) >= 1, "a curve")
+    before = wait(lambda: mosaic(tab), "a mosaic")
+    page.do(feed, page.watched, 2)
+    tab.shown("frame 3 of 1,000", "state")
+    wait(lambda: mosaic(tab) != before, "another mosaic")
+    wait(lambda: points(tab) >= 2, "a longer curve")
+    own = page.address.removeprefix("http")
+    asked = requests(chromium)
+    assert any("/ws" in address for address in asked)
+    assert [address for address in asked if not address.startswith((f"http{own}", f"ws{own}", "data:", "blob:"))] == []
+
+
+def test_text_from_outside_stays_text(chromium, page, tab):
+    tab.shown("<img src=x", "learning-events")
+    time.sleep(0.2)  # an image that is not there has its time to say so
+    assert tab.ask("return [document.querySelectorAll('main img, main script').length, document.title]") == [
+        0, "a run – stream_infomax"
+    ]  # fmt: skip
+
+
+def test_without_the_token_a_browser_sees_a_sentence(chromium, page):
+    made = Tab(chromium, page.address.replace("127.0.0.1", "localhost"))  # another name: no cookie
+    assert "needs its token" in made.ask("return document.body.textContent")
+    assert "a run" not in made.ask("return document.documentElement.outerHTML")
+    made.close()
+    complaints(chromium)
+
+
+def test_two_look_at_the_same_and_one_may_pause_its_view(chromium, page, tab):
+    other = Tab(chromium, page.url)
+    other.shown("frame", "state")
+    tab.press("Pause the view")
+    before = tab.text("state")
+    page.do(feed, page.watched, 20)
+    other.shown("frame 21 of", "state")
+    assert tab.text("state") == before
+    assert tab.ask("return document.getElementById('pause').getAttribute('aria-pressed')") == "true"
+    tab.press("Go on")
+    tab.shown("frame 21 of", "state")
+    other.close()
+
+
+def test_nothing_is_sent_to_a_page_that_is_hidden_and_all_when_it_is_seen_again(page, tab):
+    hide(tab, True)
+    wait(lambda: not page.page.looked_at, "nobody looks")
+    before = tab.text("state")
+    page.do(feed, page.watched, 30)
+    tab.ask("return new Promise(done => setTimeout(done, 700))")
+    assert tab.text("state") == before
+    hide(tab, False)
+    tab.shown("frame 31 of", "state")
+    assert tab.is_hidden("banner")
+
+
+def test_a_service_that_says_nothing_is_grey_with_a_sentence(page, tab):
+    page.do(feed, page.watched, 40)
+    page.do(page.watched._heard.update, {"learner": page.watched.now() - 60})
+    tab.shown("said nothing for 60 s", "pipeline-problems")
+    assert tab.ask("return document.querySelectorAll('#pipeline-flow .is-silent').length") == 1
+    page.do(feed, page.watched, 41)
+    wait(lambda: not tab.text("pipeline-problems"), "all is well")
+
+
+def test_the_keyboard_is_enough_and_an_answer_is_text(chromium, page, tab):
+    from selenium.webdriver.common.keys import Keys
+
+    names = []
+    while "configuration" not in names and len(names) < 60:
+        chromium.switch_to.active_element.send_keys(Keys.TAB)
+        names.append(tab.ask("const e = document.activeElement; return e.id || e.textContent.trim().slice(0, 30)"))
+    assert {"To the content", "Steering", "pause", "Hold", "steering-stage", "steering-mark"} <= {*names}, names
+    tab.ask("document.getElementById('steering-mark').focus()")
+    chromium.switch_to.active_element.send_keys("a <b>label</b>", Keys.TAB, Keys.ENTER)
+    tab.shown("takes effect at frame 7", "steering-answer")
+    assert page.asked[-1] == ("mark", "", "a <b>label</b>")
+    assert "<b>takes" in tab.text("steering-answer")
+
+
+def contrast(tab):
+    """Return the texts whose contrast with what is behind them is below 4.5, in the page's colours as they are."""
+    return tab.ask("""
+        const light = c => { const v = c.map(x => (x /= 255) <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+                             return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+        const numbers = text => text.match(/[\\d.]+/g).map(Number);
+        const behind = e => { for (; e; e = e.parentElement) { const c = numbers(getComputedStyle(e).backgroundColor);
+                              if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+        const found = [];
+        for (const e of document.querySelectorAll('header *, main *, #banner')) {
+          if (![...e.childNodes].some(n => n.nodeType === 3 && n.nodeValue.trim()) || !e.offsetParent) continue;
+          const [a, b] = [light(numbers(getComputedStyle(e).color)), light(behind(e))];
+          const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+          if (ratio < 4.5) found.push(`${e.textContent.trim().slice(0, 40)} ${ratio.toFixed(2)}`);
+        }
+        return found;""")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_it_can_be_read_at_any_width_in_light_and_in_dark(chromium, tab, scheme, width):
+    features = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", features)
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    assert tab.ask("return matchMedia('(prefers-color-scheme: dark)').matches") == (scheme == "dark")
+    assert contrast(tab) == []
+    wide = "return [document.documentElement.scrollWidth, innerWidth]"
+    content, window = tab.ask(wide)
+    assert content <= window, "nothing has to be moved sideways"
+
+
+def test_the_page_comes_back_by_itself_when_the_server_does(chromium):
+    watched = fresh()
+    with Served(watched) as first:
+        first.do(feed, watched, 1)
+        made = Tab(chromium, first.url)
+        made.shown("frame 2 of", "state")
+        port = first.port
+    made.shown("The run has finished", "banner")
+    again = fresh()
+    with Served(again, port=port) as second:
+        second.do(feed, again, 50)
+        made.shown("frame 51 of", "state")
+        assert made.is_hidden("banner")
+        second.do(second.page.viewers.clear)  # it goes without a word
+    made.shown("No connection since", "banner")
+    made.close()
+    complaints(chromium)
