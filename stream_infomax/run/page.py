@@ -36,6 +36,7 @@ from stream_infomax.run.summary import saved_summary
 from stream_infomax.run.summary_text import lines
 from stream_infomax.service.checkpoints import read
 from stream_infomax.settings.extras import MissingExtraError
+from stream_infomax.settings.host_port import host_and_port
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.state import file
@@ -58,12 +59,10 @@ def address_of(bind: str) -> tuple[str, int]:
     ConfigError
         Where it is no such address.
     """
-    if not bind:
-        return "127.0.0.1", 0
-    host, colon, port = bind.rpartition(":")
-    if not (colon and host and port.isdecimal() and 1 <= int(port) <= 65535):
-        raise ConfigError(f"--bind {bind!r}: no address; accepted is HOST:PORT, for example 127.0.0.1:5006")
-    return host.strip("[]"), int(port)
+    try:
+        return host_and_port(bind) if bind else ("127.0.0.1", 0)
+    except ValueError as error:
+        raise ConfigError(f"--bind {bind!r}: accepted is {error}") from error
 
 
 def serve(place: Place, host: str, port: int, server: Path | None = None, *, child: bool = False) -> None:

@@ -63,14 +63,20 @@ def page():
         yield served
 
 
-@pytest.fixture
-def tab(chromium, page):
-    chromium.get_log("browser"), chromium.get_log("performance")
+@pytest.fixture(scope="module")
+def opened(chromium, page):
     made = Tab(chromium, page.url)
     made.shown("frame", "state")
     yield made
-    assert complaints(chromium) == []
     made.close()
+
+
+@pytest.fixture
+def tab(chromium, opened):
+    opened.ask("scrollTo(0, 0)")
+    yield opened
+    opened.ask("return 0")
+    assert complaints(chromium) == []
 
 
 def points(tab):
