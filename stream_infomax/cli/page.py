@@ -44,5 +44,5 @@ def page(
 
     end_with_parent()
     host, port = address_of(bind)
-    serve(place_of(run, keys, server), host, port, server, child=child)
+    serve(place_of(run, keys, server), host, port, child=child)
     return 0

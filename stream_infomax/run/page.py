@@ -65,7 +65,7 @@ def address_of(bind: str) -> tuple[str, int]:
         raise ConfigError(f"--bind {bind!r}: accepted is {error}") from error
 
 
-def serve(place: Place, host: str, port: int, server: Path | None = None, *, child: bool = False) -> None:
+def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
     """Serve the page until SIGINT or SIGTERM.
 
     Parameters
@@ -74,8 +74,6 @@ def serve(place: Place, host: str, port: int, server: Path | None = None, *, chi
         The run.
     host, port
         Where; port 0 is the first one that is free from the usual one on.
-    server
-        The file with the run's public key, where the place has been given one.
     child
         Whether the run has started this process, and ends it.
 
@@ -84,10 +82,10 @@ def serve(place: Place, host: str, port: int, server: Path | None = None, *, chi
     ConfigError
         Where keys cannot be used, or the address cannot be bound.
     """
-    asyncio.run(_serve(place, host, port, server, child))
+    asyncio.run(_serve(place, host, port, child))
 
 
-async def _serve(place: Place, host: str, port: int, server: Path | None, child: bool) -> None:
+async def _serve(place: Place, host: str, port: int, child: bool) -> None:
     over = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, over.set)
@@ -96,7 +94,7 @@ async def _serve(place: Place, host: str, port: int, server: Path | None, child:
         access = Access(token_in(place.folder.path if place.folder else None))
     except OSError as error:
         raise ConfigError(f"the page's token: {error}") from error
-    page = PageServer(watched, SECTIONS, access, partial(_control, place, server), _Downloads(place, watched).fetch)
+    page = PageServer(watched, SECTIONS, access, partial(_control, place), _Downloads(place, watched).fetch)
 
     try:
         listener = Listener(
@@ -122,16 +120,12 @@ async def _serve(place: Place, host: str, port: int, server: Path | None, child:
         listening.result()
 
 
-async def _control(place: Place, server: Path | None, action: str, stage: str, value: str) -> list[dict[str, str]]:
+async def _control(place: Place, action: str, stage: str, value: str) -> list[dict[str, str]]:
     """Ask the services for something; return a line for each answer."""
     if place.folder is not None and not place.folder.held:
         return [{"text": "This run does not go on: there is nobody to be told."}]
-    keys = place.keys.folder if place.keys is not None else ""
-    ask = partial(
-        control, place.config, action, stage, value, in_process=place.in_process, keys=keys, server=server or ""
-    )
     try:
-        answers = await asyncio.to_thread(ask)
+        answers = await asyncio.to_thread(control, place, action, stage, value)
     except ConfigError as error:
         return [{"text": printable(str(error), LONGEST)}]
     return [{"text": _answer_text(action, one)} for one in answers]
