@@ -6,7 +6,9 @@ from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
-Happening: TypeAlias = Literal["change", "hold", "resume", "quarantine", "release", "undo", "thin", "pause", "mark"]
+Happening: TypeAlias = Literal[
+    "change", "hold", "resume", "quarantine", "release", "undo", "thin", "pause", "mark", "refused"
+]
 
 # What a person may have to do something about.
 GRAVE: frozenset[Happening] = frozenset({"change", "hold", "quarantine", "undo", "thin"})
@@ -24,7 +26,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     kind
         ``change`` of the stream; ``hold`` and ``resume`` of learning; ``quarantine`` of bad rows and their
         ``release``; ``undo`` of what was learnt; ``thin`` where fewer frames are learnt from; ``pause`` by a command;
-        ``mark`` that somebody set.
+        ``mark`` that somebody set; a command that was ``refused``, because it cannot be done.
     text
         One plain sentence with its numbers.
     """
@@ -43,4 +45,5 @@ def event_line(event: Event) -> str:
     >>> event_line(Event(stage="learner", position=12800, kind="change", text="the variance doubled"))
     'learner, row 12,800, change: the variance doubled'
     """
-    return f"{event.stage}, row {event.position:,}, {event.kind}: {event.text}"
+    unit = "frame" if event.kind == "mark" else "row"
+    return f"{event.stage}, {unit} {event.position:,}, {event.kind}: {event.text}"

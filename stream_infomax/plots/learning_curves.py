@@ -42,6 +42,7 @@ LETTERS: dict[Happening, str] = {
     "thin": "T",
     "pause": "P",
     "mark": "M",
+    "refused": "X",
 }
 APART = 0.025
 # The least height of an axis of values that no share bounds, beside the values: less would show chance only.

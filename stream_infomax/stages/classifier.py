@@ -281,7 +281,7 @@ class ClassifierStage(Accounting):
         for level, examiner in self.examiners.items():
             own = {"scored": examiner.score.n, "waiting": len(examiner.waiting), **examiner.counts}
             counts |= {f"{level}: {name}": count for name, count in own.items()}
-        return counts
+        return counts | self.steering.counts()
 
 
 class _Segment:

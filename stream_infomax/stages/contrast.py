@@ -362,7 +362,7 @@ class ContrastStage(Accounting):
     def counts(self) -> Counts:
         """Return updates, accuracy of the contrast, best score, collapse, memory, and what was skipped by reason."""
         if self.pupil is None:
-            return {"updates": 0}
+            return {"updates": 0, **self.steering.counts()}
         online = self.pupil.online
         counts: dict[str, float] = {"updates": online.updates, "best score": online.best_score}
         if not math.isnan(online.accuracy):
@@ -372,4 +372,5 @@ class ContrastStage(Accounting):
         skipped = Counter(self.streams.counts)
         for more in (self.teacher.counts, online.skipped):
             skipped.update(more)
+        counts |= self.steering.counts()
         return counts | {f"skipped: {reason}": count for reason, count in skipped.items()}

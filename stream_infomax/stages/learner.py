@@ -389,14 +389,19 @@ class LearnerStage(Accounting):
         return sorted([*self._learners_events(), *own], key=lambda event: event.position)
 
     def counts(self) -> Counts:
-        """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits)."""
+        """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits).
+
+        ``paused`` and ``on hold`` are there where it is so.
+        """
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
-            return {}
+            return {} if self.stream else self.steering.counts()
         counts: dict[str, float] = {"rows": learner.n_rows_seen_, "updates": learner.n_updates_}
         if not math.isnan(self.observed.frame_information):
             counts["frame information"] = self.observed.frame_information
         counts["shortened"] = learner.n_shortened_
+        counts |= {"on hold": 1} if learner.held_ else {}
+        counts |= {} if self.stream else self.steering.counts()
         aside = {**learner.n_set_aside_, **{reason: n for reason, n in self._passed.items() if n}}
         return counts | {f"set aside: {reason}": count for reason, count in aside.items()}
 

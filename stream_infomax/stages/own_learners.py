@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # What has been learnt of so many streams that have ended is kept, and so many are followed by measures and pictures.
 ENDED, SHOWN = 16, 8
-# Counts that say how it is now, and are not added up.
-NOW = "frame information"
+# Counts that say how it is now: one that is not added up, and one that ends with its learner.
+NOW, HELD = "frame information", "on hold"
 
 
 class Shared(NamedTuple):
@@ -114,7 +114,7 @@ class OwnLearners(Accounting):
         for of, rows in learner.in_flight().items():
             self.account.drop(of, "stream forgotten", rows)
         counts = learner.counts()
-        self._forgotten.update({key: int(count) for key, count in counts.items() if key != NOW})
+        self._forgotten.update({key: int(count) for key, count in counts.items() if key not in (NOW, HELD)})
         self._forgotten["streams forgotten"] += 1
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
@@ -217,4 +217,4 @@ class OwnLearners(Accounting):
         counts: dict[str, float] = {"streams": len(self.learners) - len(self._ended), "streams ended": len(self._ended)}
         if self._newest in self.learners and NOW in (newest := self.learners[self._newest].counts()):
             counts[NOW] = newest[NOW]
-        return {**total, **counts}
+        return {**total, **counts, **self.steering.counts()}

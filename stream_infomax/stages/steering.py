@@ -73,9 +73,9 @@ class Steering(Kept):
         self.say("resume", position, "learning goes on with the next frame")
         return True
 
-    def refuse(self, kind: Happening, position: int, why: str) -> None:
+    def refuse(self, action: Action, position: int, why: str) -> None:
         """Say that something that was asked for is not done."""
-        self.say(kind, position, f"asked for, and not done: {why}")
+        self.say("refused", position, f"{action}: {why}")
 
     def say(self, kind: Happening, position: int, text: str) -> None:
         """Add an event, for a frame to take along."""
@@ -88,6 +88,10 @@ class Steering(Kept):
         untold = self._named(self._untold)
         self._untold.clear()
         return untold
+
+    def counts(self) -> dict[str, float]:
+        """Return ``paused``: 1 while it is."""
+        return {"paused": 1} if self.paused else {}
 
     def events(self) -> list[Event]:
         """Return the newest 64 events, oldest first."""

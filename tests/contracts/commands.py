@@ -39,6 +39,7 @@ def paused_it_gives_what_one_gives_that_only_encodes(subject):
     run(stage, subject.frames[:cut])
     frozen.restore(stage.state())
     tell(stage, "pause")
+    assert stage.counts()["paused"] == 1
     ours, theirs = (streams.bits(run(one, subject.frames[cut:])) for one in (stage, frozen))
     assert [frame.get("stage") for frame in ours] == [frame.get("stage") for frame in theirs]
     assert not any(name.startswith("stage.batch") for frame in ours for name in frame)
@@ -96,11 +97,15 @@ def what_it_is_told_is_an_event_on_the_next_frame_with_rows(subject):
     for action in ("resume", "pause", "pause", "resume"):
         tell(stage, action)
     outputs = run(stage, subject.frames[cut:])
-    told = [(event.stage, event.kind, "not done" in event.text) for event in outputs[0].events]
-    expected = [("resume", True), ("pause", False), ("pause", True), ("resume", False)]
-    assert told[:4] == [("stage", *one) for one in expected]
+    told = [(event.stage, event.kind, event.text.split()[0]) for event in outputs[0].events]
+    assert [(stage, kind) for stage, kind, _ in told[:4]] == [
+        ("stage", kind) for kind in ("refused", "pause", "refused", "resume")
+    ]
+    assert (told[0][2], told[2][2]) == ("resume:", "pause:")
     assert isinstance(stage, Eventful)
-    assert [event for event in stage.events() if event.kind in ("pause", "resume")] == list(outputs[0].events[:4])
+    assert [event for event in stage.events() if event.kind in ("pause", "resume", "refused")] == list(
+        outputs[0].events[:4]
+    )
     assert not any(event.kind == "pause" for frame in outputs[1:] for event in frame.events)
 
 
@@ -109,7 +114,7 @@ def a_stage_that_only_encodes_says_that_there_is_nothing_to_pause(subject):
     stage = subject.frozen()
     tell(stage, "pause")
     (event,) = stage.events()
-    assert (event.kind, event.text) == ("pause", "asked for, and not done: it only encodes")
+    assert (event.kind, event.text) == ("refused", "pause: it only encodes")
     assert not stage.steering.paused
 
 
