@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -88,11 +87,11 @@ def scores(given: Sequence[Answer]) -> Scores:
 
 
 def confusion(given: Sequence[Answer]) -> tuple[list[str], npt.NDArray[np.int64]]:
-    """Return the classes, most frequent first, and how often each (line) was taken for each (column)."""
+    """Return the classes, in the classifier's order, and how often each (line) was taken for each (column)."""
     judged = [answer for answer in given if answer.is_right is not None]
-    frequent = Counter(answer.label for answer in judged) + Counter()
-    names = [name for name, _ in sorted(frequent.items(), key=lambda item: (-item[1], item[0]))]
-    names += sorted({answer.said for answer in judged} - set(names))
+    found = {name for answer in judged for name in (answer.label, answer.said)}
+    names = [name for name in classes(given) if name in found]
+    names += sorted(found - set(names))
     table = np.zeros((len(names), len(names)), np.int64)
     place = {name: i for i, name in enumerate(names)}
     for answer in judged:

@@ -41,6 +41,7 @@ class RowsFigure:
         self._picture, self._band = Picture(self.figure), Band(self.figure)
         self._pace = Pace(pace)
         self._drawn: tuple[str, str, int] | None = None
+        self._shaped: tuple[float, int | None, str | None] | None = None
         self._about = self._words = ""
 
     def refresh(self, watched: Watched, service: str, now: float) -> None:
@@ -66,7 +67,7 @@ class RowsFigure:
         if whole is not None:
             return self._draw_picture(whole.astype(np.float64))
         names = stage.channels if len(stage.channels) == recent.rows.shape[1] else ()
-        self._time(recent)
+        self._shape(ASPECT, None, "seconds" if recent.rate else "rows")
         if recent.rows.shape[1] <= rolling.MOST_SIGNALS and recent.axes != ("component",):
             return self._draw_signals(recent, names, stage.units)
         return self._draw_heat(recent, names)
@@ -74,9 +75,7 @@ class RowsFigure:
     def _draw_picture(self, values: Floats) -> int:
         shown = rolling.picture(values)
         height, width = shown.pixels.shape
-        for guide in (*self.figure.axis, *self.figure.ygrid):
-            guide.visible = False
-        self.figure.update(aspect_ratio=width / height, max_width=PICTURE_WIDTH)
+        self._shape(width / height, PICTURE_WIDTH, None)
         ranges(self.figure, (0, width), (0, height))
         size = " × ".join(str(side) for side in values.shape[:2])
         self._words = f"The newest of {size} pixels, from {shown.low:.3g} (dark) to {shown.high:.3g} (light)."
@@ -84,7 +83,7 @@ class RowsFigure:
         return sent + self._picture.show(shown.pixels, (0, width), (0, height), GREYS)
 
     def _draw_signals(self, recent: Recent, names: Sequence[str], units: Sequence[str]) -> int:
-        rows = recent.rows.astype(np.float64)
+        rows = recent.rows
         found = rolling.signals(rows, recent.rate)
         width = rows.shape[1]
         shown = [printable(name, LONGEST_NAME) for name in names] or [f"{i + 1}" for i in range(width)]
@@ -120,11 +119,15 @@ class RowsFigure:
         )
         return self._band.show([], [], []) + self._picture.show(found.pixels, span, (0, lines), SIGNED)
 
-    def _time(self, recent: Recent) -> None:
-        self.figure.update(aspect_ratio=ASPECT, max_width=None)
+    def _shape(self, aspect: float, width: int | None, x_label: str | None) -> None:
+        """Give the figure its shape, and axes where they have something to say."""
+        if (aspect, width, x_label) == self._shaped:
+            return
+        self._shaped = aspect, width, x_label
+        self.figure.update(aspect_ratio=aspect, max_width=width)
         for guide in (*self.figure.axis, *self.figure.ygrid):
-            guide.visible = True
-        self.figure.xaxis[0].axis_label = "seconds" if recent.rate else "rows"
+            guide.visible = x_label is not None
+        self.figure.xaxis[0].axis_label = x_label
 
     def _lines(self, names: dict[float, str]) -> None:
         """Name places at the upright axis."""

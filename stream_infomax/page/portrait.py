@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -186,12 +186,12 @@ def activity(recent: Recent, basis: Basis, component: int, sign: float) -> Float
     return sign * values if basis.output in ("potential", "halves") else values
 
 
-def statistics(values: Floats, text: Callable[[float], str] = "{:.3g}".format) -> str:
+def statistics(values: npt.NDArray[np.floating[Any]], text: Callable[[float], str] = "{:.3g}".format) -> str:
     """Return mean, deviation, range and newest of what is finite, in words."""
     finite = values[np.isfinite(values)]
     if not len(finite):
         return "no values"
     return (
-        f"newest {text(finite[-1])}, mean {text(finite.mean())}, deviation {text(finite.std())}, "
+        f"newest {text(finite[-1])}, mean {text(finite.mean(dtype=float))}, deviation {text(finite.std(dtype=float))}, "
         f"from {text(finite.min())} to {text(finite.max())}"
     )

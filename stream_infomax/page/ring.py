@@ -78,11 +78,13 @@ class Ring:
         self._rate = 0.0
         self._next = -1
         self._over = True
+        self._recent: Recent | None = None  # for all who look at it before more comes
 
     def add(self, frame: Frame, now: float) -> None:
         """Take in the newest array of a frame, at `now` seconds of a clock that never goes back."""
         if not frame.arrays:
             return
+        self._recent = None
         name, array = list(frame.arrays.items())[-1]
         late = not self._came or now - self._came[-1] > PATIENCE
         if frame.stream != self._stream and not (self._over or late):
@@ -103,19 +105,19 @@ class Ring:
         self._drop(now)
 
     def recent(self) -> Recent | None:
-        """Return what it holds, None while that is nothing."""
-        if not self._blocks:
-            return None
-        step = 1 / self._rate if self._rate else 0.0
-        return Recent(
-            self._stream,
-            self._array,
-            np.concatenate([block.rows for block in self._blocks]),
-            np.concatenate([np.full(len(block.rows), block.offset, np.int64) for block in self._blocks]),
-            np.concatenate([block.time + step * np.arange(len(block.rows)) for block in self._blocks]),
-            self._rate,
-            *self._geometry,
-        )
+        """Return what it holds, None while that is nothing; nobody writes into it."""
+        if self._recent is None and self._blocks:
+            step = 1 / self._rate if self._rate else 0.0
+            self._recent = Recent(
+                self._stream,
+                self._array,
+                np.concatenate([block.rows for block in self._blocks]),
+                np.concatenate([np.full(len(block.rows), block.offset, np.int64) for block in self._blocks]),
+                np.concatenate([block.time + step * np.arange(len(block.rows)) for block in self._blocks]),
+                self._rate,
+                *self._geometry,
+            )
+        return self._recent
 
     def _begin(self, frame: Frame, name: str, geometry: tuple[Any, Any]) -> None:
         self._blocks.clear()

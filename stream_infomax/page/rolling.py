@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,23 +41,28 @@ class Signals(NamedTuple):
     middles: Floats
 
 
-def signals(rows: Floats, rate: float) -> Signals:
+def signals(rows: npt.NDArray[np.floating[Any]], rate: float) -> Signals:
     """Return rows (n, few) as signals over seconds, or over rows where they have no rate; 0 is behind the newest."""
     n, width = rows.shape
-    finite = np.where(np.isfinite(rows), rows, np.nan)
-    known = np.isfinite(rows).any(axis=0)
-    middles = np.zeros(width)
-    middles[known] = np.nanmedian(finite[:, known], axis=0)
+    parts = [reduced(rows[:, i], STRETCHES // width) for i in range(width)]
+    low, high = (np.stack([part[i] for part in parts]) for i in (1, 2))
+    middles = np.array([_median((one + other) / 2) for one, other in zip(low, high, strict=True)])
     # Multiples of the scale: an axis that does not follow every sample.
-    rough = round_up(_largest(finite - middles))
+    both = np.stack([low, high])
+    rough = round_up(_largest(both - middles[:, None]))
     middles = np.round(middles / rough) * rough
-    centred = finite - middles
-    scale = round_up(_largest(centred))
-    parts = [reduced(centred[:, i] / scale, STRETCHES // width) for i in range(width)]
-    x = np.concatenate([(places + 1 - n) / (rate or 1.0) for places, _, _ in parts])
-    up = np.concatenate([np.full(len(part[0]), 2.0 * (width - 1 - i)) for i, part in enumerate(parts)])
-    low, high = (np.concatenate([part[i] for part in parts]) + up for i in (1, 2))
-    return Signals(x, low, high, scale, middles)
+    both -= middles[:, None]
+    scale = round_up(_largest(both))
+    places = np.concatenate([part[0] for part in parts])
+    up = 2.0 * np.arange(width - 1, -1, -1)[:, None]
+    low, high = (both / scale + up).reshape(2, -1)
+    return Signals((places + 1 - n) / (rate or 1.0), low, high, scale, middles)
+
+
+def _median(values: Floats) -> float:
+    """Return the median of what is finite; 0 for nothing."""
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if len(finite) else 0.0
 
 
 def _largest(values: Floats) -> float:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -235,18 +235,19 @@ def colours(values: Floats) -> Colours:
     return result
 
 
-def reduced(rows: Floats, most: int) -> tuple[Floats, Floats, Floats]:
+def reduced(values: npt.NDArray[np.floating[Any]], most: int) -> tuple[Floats, Floats, Floats]:
     """Return where at most `most` stretches of values (n,) are, from 0 to n - 1, and the least and largest of each.
 
     A stretch of values that are not finite has NaN.
     """
-    n = len(rows)
+    n = len(values)
     starts = np.unique(np.linspace(0, n, min(n, most), endpoint=False).astype(np.intp))
-    low = np.minimum.reduceat(np.where(np.isfinite(rows), rows, np.inf), starts)
-    high = np.maximum.reduceat(np.where(np.isfinite(rows), rows, -np.inf), starts)
-    empty = low > high
+    finite = np.isfinite(values)
+    if not finite.all():
+        values = np.where(finite, values, np.nan)
+    low, high = (least.reduceat(values, starts).astype(np.float64) for least in (np.fmin, np.fmax))
     ends = np.r_[starts[1:], n] - 1
-    return (starts + ends) / 2, np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+    return (starts + ends) / 2, low, high
 
 
 def _kind(axes: Sequence[str], shape: Sequence[int], names: Sequence[str], K: int) -> tuple[Kind, tuple[int, ...]]:

@@ -155,8 +155,8 @@ def test_the_scores_are_a_picture_with_the_labels_in_it() -> None:
     np.testing.assert_array_equal(found.x, [0.5, 1.5])
     np.testing.assert_array_equal(found.y, [0.5, 0.5])
     names, table = answers.confusion(given)
-    assert names == ["x", "z", "y"]
-    np.testing.assert_array_equal(table, [[1, 0, 1], [0, 0, 1], [0, 0, 0]])
+    assert names == ["x", "y", "z"]
+    np.testing.assert_array_equal(table, [[1, 1, 0], [0, 0, 0], [0, 1, 0]])
     assert answers.mistakes(names, table) == [("x", "y", 1), ("z", "y", 1)]
 
 
