@@ -16,9 +16,11 @@ def columns_for(n: int, aspect: float = 1.0) -> int:
 
 
 def of_patches(patches: Floats) -> npt.NDArray[np.intp]:
-    """Return the order of patches of shape (n, y, x): lines of like frequency, turned from left to right."""
-    n, height, width = patches.shape
-    power = np.abs(np.fft.fft2(patches - patches.mean((1, 2), keepdims=True), s=(2 * height, 2 * width))) ** 2
+    """Return the order of patches (n, y, x[, colour]): lines of like frequency, turned from left to right."""
+    n, height, width = patches.shape[:3]
+    planes = np.moveaxis(patches.reshape(n, height, width, -1), -1, 1)
+    planes = planes - planes.mean((2, 3), keepdims=True)
+    power = (np.abs(np.fft.fft2(planes, s=(2 * height, 2 * width))) ** 2).sum(1)
     v, u = np.meshgrid(np.fft.fftfreq(2 * height), np.fft.fftfreq(2 * width), indexing="ij")
     total = power.sum((1, 2)) + np.finfo(float).tiny
     frequency = (power * np.hypot(u, v)).sum((1, 2)) / total

@@ -267,10 +267,8 @@ def _kind(axes: Sequence[str], shape: Sequence[int], names: Sequence[str], K: in
 def _order(kind: Kind, shape: tuple[int, ...], filters: Floats, basis: Floats) -> npt.NDArray[np.intp]:
     tiles = basis.reshape(-1, *shape)
     match kind:
-        case "picture":
+        case "picture" | "colour":
             return by.of_patches(tiles)
-        case "colour":
-            return by.of_patches(tiles.mean(-1))
         case "wave":
             return by.of_signals(filters, basis)
         case "plane":

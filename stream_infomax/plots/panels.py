@@ -64,7 +64,7 @@ def panel_of(both: Floats, axes: Sequence[str], rate: float = 0.0, names: Sequen
         case ("sample",):
             return _signals(both, rate)
         case ("sample", "mel"):
-            return _planes(both, "the sound", "mel bands")
+            return _planes(both, "the sound", "mel bands", f" up to {rate / 2000:g} kHz" if rate else "")
         case ("sample", "channel"):
             few = both.shape[-1] <= MOST_TRACES
             return _traces(both, rate) if few else _planes(both, "the signals", "channels")
@@ -74,8 +74,7 @@ def panel_of(both: Floats, axes: Sequence[str], rate: float = 0.0, names: Sequen
 
 def _patches(both: Floats) -> Panel:
     n, height, width = both.shape[1:4]
-    grey = both[1] if both.ndim == 4 else both[1].mean(-1)
-    chosen = component_order.of_patches(grey)[spread(n, MOST_PATCHES)]
+    chosen = component_order.of_patches(both[1])[spread(n, MOST_PATCHES)]
     columns = columns_for(len(chosen))
     lines = math.ceil(len(chosen) / columns)
     aspect = (lines * (height + 1)) / (columns * (width + 1))
@@ -153,13 +152,14 @@ def _draw_traces(axes: Axes, windows: Floats, columns: int) -> None:
     axes.add_collection(LineCollection(waves, colors=INK, linewidths=0.8, capstyle="round", joinstyle="round"))
 
 
-def _planes(both: Floats, origin: str, bands_name: str) -> Panel:
+def _planes(both: Floats, origin: str, bands_name: str, reach: str = "") -> Panel:
     n, length, bands = both.shape[1:]
     chosen = component_order.of_planes(both[0])[spread(n, MOST_PLANES)]
     # A tile is shown with time to the right and bands upwards, at most twice as high as wide.
     high = float(np.clip(bands / length, 0.5, 2.0))
     columns, lines = _grid(len(chosen), 1 / high)
-    note = f"{_count(chosen, n)} of {length} steps × {bands} {bands_name}; time to the right, {bands_name} upwards"
+    what = f"{length} steps × {bands} {bands_name}{reach}"
+    note = f"{_count(chosen, n)} of {what}; time to the right, {bands_name} upwards"
     return Panel(
         origin,
         note,

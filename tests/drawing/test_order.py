@@ -39,6 +39,11 @@ class TestOrder:
         patches = gratings(9, 10)
         np.testing.assert_array_equal(order.of_patches(patches), order.of_patches(patches + 7.0))
 
+    def test_colours_that_cancel_in_grey_have_a_frequency_too(self) -> None:
+        patches = gratings(9, 10)
+        opposed = np.stack([patches, -patches, 0 * patches], -1)[np.random.default_rng(1).permutation(9)]
+        np.testing.assert_array_equal(order.of_patches(opposed), order.of_patches(opposed[..., 0]))
+
     def test_signals_from_low_to_high_frequency(self) -> None:
         signals = np.stack([np.sin(2 * np.pi * k * np.arange(64) / 64) for k in (9, 2, 17)])
         np.testing.assert_array_equal(order.of_signals(signals, signals), [1, 0, 2])
