@@ -273,7 +273,7 @@ class LearnerStage(Accounting):
         try:
             self._asked(partial(self.learner.undo, basis))
         except ValueError as error:
-            return str(error)
+            return str(error).removeprefix("earlier: ")
         self.observed.spectra.clear()  # of outputs that are not the same ones
         return ""
 

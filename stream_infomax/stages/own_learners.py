@@ -143,7 +143,7 @@ class OwnLearners(Accounting):
         elif command.action == "hold":
             refused = [why for learner in open_ if (why := learner.hold())]
             if refused or not open_:
-                why = f"{len(refused)} of {len(open_)} learners: {refused[0]}" if refused else "no stream is open"
+                why = f"of {len(refused)} of {len(open_)} learners {refused[0]}" if refused else "no stream is open"
                 self.steering.refuse("hold", position, why)
         elif why := self._undo(basis):
             self.steering.refuse("undo", position, why)

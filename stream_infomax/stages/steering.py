@@ -75,7 +75,7 @@ class Steering(Kept):
 
     def refuse(self, action: Action, position: int, why: str) -> None:
         """Say that something that was asked for is not done."""
-        self.say("refused", position, f"{action}: {why}")
+        self.say("refused", position, f"{action}, because {why}")
 
     def say(self, kind: Happening, position: int, text: str) -> None:
         """Add an event, for a frame to take along."""

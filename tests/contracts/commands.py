@@ -101,7 +101,7 @@ def what_it_is_told_is_an_event_on_the_next_frame_with_rows(subject):
     assert [(stage, kind) for stage, kind, _ in told[:4]] == [
         ("stage", kind) for kind in ("refused", "pause", "refused", "resume")
     ]
-    assert (told[0][2], told[2][2]) == ("resume:", "pause:")
+    assert (told[0][2], told[2][2]) == ("resume,", "pause,")
     assert isinstance(stage, Eventful)
     assert [event for event in stage.events() if event.kind in ("pause", "resume", "refused")] == list(
         outputs[0].events[:4]
@@ -114,7 +114,7 @@ def a_stage_that_only_encodes_says_that_there_is_nothing_to_pause(subject):
     stage = subject.frozen()
     tell(stage, "pause")
     (event,) = stage.events()
-    assert (event.kind, event.text) == ("refused", "pause: it only encodes")
+    assert (event.kind, event.text) == ("refused", "pause, because it only encodes")
     assert not stage.steering.paused
 
 

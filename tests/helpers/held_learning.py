@@ -49,6 +49,15 @@ def before_a_change() -> Any:
     return learner(adapt="follow").partial_fit(rows_of(0, 16_000, seed=1))
 
 
+def undone() -> Any:
+    """A learner that was held, and has gone back to an earlier basis, in the midst of a block."""
+    from stream_infomax import Encoder
+
+    made = learner().partial_fit(rows_of(0, 1000))
+    earlier = Encoder.of(made)
+    return made.partial_fit(rows_of(1, 1000, seed=1)).hold().undo(earlier).resume()
+
+
 def settled_early() -> Any:
     """A learner that was given all there was before its warm-up was over, and is given more."""
     with warnings.catch_warnings(action="ignore"):
@@ -245,6 +254,7 @@ LEARNING: dict[str, Held] = {
     "learner in a block": Held(learner, feed_learner, 9),
     "learner with a half-life": Held(half_life, feed_learner, 9),
     "learner after a change": Held(before_a_change, feed_learner, 5),
+    "learner after an undo": Held(undone, feed_learner, 0),
     "learner without a memory": Held(no_memory, feed_learner, 9),
     "learner, overcomplete": Held(overcomplete, feed_learner, 9),
     "learner with spikes": Held(spikes, feed_learner, 9),

@@ -56,6 +56,19 @@ def own_learners() -> Any:
     return LearnerStage("features", "x", share="stream", block=16)
 
 
+def told_stage() -> Any:
+    """A learner that is paused, and has events that no frame has taken along."""
+    from stream_infomax import LearnerStage
+    from stream_infomax.frames.command import Command
+
+    made = LearnerStage("features", "x")
+    for i in range(3):
+        feed_rows(made, i)
+    for action in ("resume", "hold", "pause"):
+        made.command(Command(id="1", action=action), None)
+    return made
+
+
 def learner_stage() -> Any:
     from stream_infomax import LearnerStage
 
@@ -257,6 +270,7 @@ def feed_log(one: Any, i: int) -> list[np.ndarray]:
 
 RUNNING: dict[str, Held] = {
     "learner stage": Held(learner_stage, feed_rows),
+    "learner stage that was told": Held(told_stage, feed_rows, 0),
     "a learner for each stream": Held(own_learners, feed_streams, 9),
     "encoder stage": Held(encoder_stage, feed_rows),
     "classifier stage": Held(classifier_stage, feed_rows, 17),

@@ -54,7 +54,7 @@ def warm(n: int = 60, **settings: Any) -> tuple[Any, Basis]:
 def kinds(stage: Any) -> list[tuple[str, bool]]:
     """What it did, and what it refused."""
     return [
-        (event.text.split(":")[0], True) if event.kind == "refused" else (event.kind, False) for event in stage.events()
+        (event.text.split(",")[0], True) if event.kind == "refused" else (event.kind, False) for event in stage.events()
     ]
 
 
@@ -128,15 +128,15 @@ def test_an_undo_says_why_it_cannot_be_done() -> None:
         stage.command(told("undo"), basis)
     stage.command(told("undo"), replace(earlier, stage="another"))
     texts = [event.text for event in stage.events()]
-    assert [text.removeprefix("undo: ") for text in texts] == [
+    assert [text.removeprefix("undo, because ") for text in texts] == [
         "the basis is not there any more",
-        "earlier: a basis of (5, 3, 5) components, features and dimensions; this learner has (5, 5, 5)",
-        "earlier: a basis with numbers that are not finite; accepted are finite ones",
+        "it has (5, 3, 5) components, features and dimensions; this learner has (5, 5, 5)",
+        "it has numbers that are not finite; accepted are finite ones",
     ]
     assert same(stage.learner.state(), state) is None
     stage.start_encoding()
     stage.command(told("undo"), earlier)
-    assert stage.events()[-1].text == "undo: it only encodes"
+    assert stage.events()[-1].text == "undo, because it only encodes"
 
 
 @pytest.mark.parametrize("share", ["all", "stream"])
@@ -175,19 +175,19 @@ def test_a_command_is_for_the_learners_of_all_streams() -> None:
     told_of = [pipeline.process(frame).events for frame in frames(3, 100, streams="abc")]
     texts = [event.text for events in told_of for event in events]
     assert sum(text.startswith("stream 'a': as a person asked") for text in texts) == 1
-    assert "hold: 1 of 3 learners: the warm-up is not over" in texts
+    assert "hold, because of 1 of 3 learners the warm-up is not over" in texts
     pipeline.command(told("resume"))
     pipeline.command(told("undo"), earlier)
     outputs = [pipeline.process(frame) for frame in frames(3, 103, streams="abc")]
     assert [frame.stream for frame in outputs if frame.basis == earlier.version] == [earlier.stream]
     pipeline.command(told("undo"), replace(earlier, stream="gone\n"))
-    assert stage.events()[-1].text == "undo: there is no learner of the stream 'gone\\n'"
+    assert stage.events()[-1].text == "undo, because there is no learner of the stream 'gone\\n'"
 
 
 def test_a_hold_is_of_the_open_streams() -> None:
     stage = learner(share="stream")
     stage.command(told("hold"), None)
-    assert stage.events()[-1].text == "hold: no stream is open"
+    assert stage.events()[-1].text == "hold, because no stream is open"
     given = frames(30)
     run(stage, [*given[:-1], replace(given[-1], last=True, end=True)])
     stage.command(told("hold"), None)

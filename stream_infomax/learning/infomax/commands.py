@@ -65,9 +65,9 @@ class Commands(Fitted):
         there = (*encoder.components.shape, encoder.n_rank)
         if here != there:
             sizes = "components, features and dimensions"
-            raise ValueError(f"earlier: a basis of {there} {sizes}; this learner has {here}")
+            raise ValueError(f"earlier: it has {there} {sizes}; this learner has {here}")
         if not all(np.isfinite(getattr(encoder, name)).all() for name in Encoder.ARRAYS):
-            raise ValueError("earlier: a basis with numbers that are not finite; accepted are finite ones")
+            raise ValueError("earlier: it has numbers that are not finite; accepted are finite ones")
         with one_thread():
             self._begun_learner().undo(encoder)
         return self

@@ -209,7 +209,7 @@ def test_what_cannot_be_done_is_refused():
             act()
     assert cold.resume() is cold
     wider = Encoder.of(OnlineInfomax().partial_fit(np.random.default_rng(0).laplace(size=(900, K + 1))))
-    with pytest.raises(ValueError, match=r"a basis of \(7, 7, 7\) components, .* this learner has \(6, 6, 6\)"):
+    with pytest.raises(ValueError, match=r"it has \(7, 7, 7\) components, .* this learner has \(6, 6, 6\)"):
         warm.undo(wider)
     with pytest.raises(ValueError, match="not finite"):
         warm.undo(replace(earlier, mean=np.full(K, np.nan)))
