@@ -14,10 +14,13 @@ from helpers import devices
 from helpers.chains import features
 from helpers.extras import extra
 from helpers.journals import Life, push, until
+from helpers.steered import Steerable, ask
+from helpers.toys import Device
 
 extra("mcap")
 from stream_infomax.frames.contracts import Mark  # noqa: E402
 from stream_infomax.journal.mending import parts_in  # noqa: E402
+from stream_infomax.journal.settings import JournalSettings  # noqa: E402
 from stream_infomax.service.signals import Signals  # noqa: E402
 from stream_infomax.sinks.store import FrameStore  # noqa: E402
 from stream_infomax.sources.devices import DevicesSource  # noqa: E402
@@ -188,3 +191,32 @@ def test_what_a_full_log_drops_is_not_read_again(tmp_path, device, signals, poli
         until(loop, 2)
         assert loop.feed.rewinds(1) == (policy == "wait")
         assert not loop.feed.rewinds(3)
+
+
+def seen(frame):
+    return frame.labels.get("mark"), len(frame.events)
+
+
+def test_a_mark_is_in_the_journal(tmp_path, context):
+    """So it is in whatever is made of the journal; read again, the frame has it once."""
+    one = Steerable(
+        tmp_path,
+        lambda: Device(f"ipc://{tmp_path}/device"),
+        journal=JournalSettings(enabled=True),
+        checkpoint_every=1000,
+    )
+    device = context.socket(zmq.PUSH)
+    device.connect(f"ipc://{tmp_path}/device")
+    with one.life() as (loop, client):
+        push(device, [0])
+        until(loop, 0)
+        assert ask(loop, client, "mark", "here").offset == 1
+        push(device, [1, 2])
+        until(loop, 2)
+        written = [seen(entry.frame) for entry in loop.feed.journal.entries(0)]
+    assert written == [(None, 0), ("here", 1), (None, 0)]
+    with one.life() as (loop, client):
+        push(device, [3], end=True)
+        assert loop.run()
+    kept = [seen(frame) for frame in FrameStore(tmp_path / "kept").frames()]
+    assert kept == [*written, (None, 0)]
