@@ -88,6 +88,7 @@ def test_a_run_with_keys(tmp_path: Path) -> None:
 REACHED = {
     "source.log.bind": {"source": {"log": {"bind": "tcp://0.0.0.0:5600"}}},
     "source.log.tap": {"source": {"log": {"tap": "tcp://*:5600"}}},
+    "source.log.control": {"source": {"log": {"control": "tcp://*:5600"}}},
     "source.label_bind": {"source": {"label_bind": "tcp://192.0.2.1:5600"}},
     "source.bind": {"source": {"kind": "devices", "bind": "tcp://[::]:5600"}},
     "source.inputs.a.bind": {
