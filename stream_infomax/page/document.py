@@ -84,6 +84,7 @@ class Viewer:
 
     def goodbye(self, words: str) -> None:
         """Say why the server ends."""
+        self.looks = False
         self._document.add_next_tick_callback(lambda: self._say("goodbye", words))  # bokeh holds its lock then
 
     def _roots(self) -> list[Model]:

@@ -11,8 +11,10 @@ from stream_infomax.watch.service_row import by_reason
 
 # Seconds that a run has to say something after the page began to listen.
 GRACE = 10.0
-# Of the rows that a place had, the share that is set aside from which a person should know.
+# Of the rows that a place had, the share that is set aside from which a person should know; but for what a person
+# asked for, and for what every learner begins with.
 MUCH_ASIDE = 0.01
+EXPECTED = ("paused", "warm-up")
 # What is followed by learning as usual, by what suspends it.
 ENDS = {"hold": "resume", "pause": "resume", "quarantine": "release"}
 
@@ -88,7 +90,7 @@ def _of_ledger(name: str, balance: Balance) -> list[Problem]:
         off = sum(balance.off.values())
         return [Problem(name, True, f"{balance.name} is off by {off:+,} {balance.unit}: please report this fault.")]
     accepted = sum(balance.accepted.values())
-    reasons = {reason: sum(by.values()) for reason, by in balance.aside.items()}
+    reasons = {reason: sum(by.values()) for reason, by in balance.aside.items() if reason not in EXPECTED}
     aside = sum(reasons.values())
     if accepted and aside > MUCH_ASIDE * accepted and balance.part == "stage":
         share = f"{aside / accepted:.1%} of the {balance.unit} of {balance.place!r}"

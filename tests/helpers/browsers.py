@@ -79,8 +79,8 @@ class Tab:
         )
 
     def model(self, name, script):
-        """Return what a script says of the figure of that name, `model`."""
-        get = "const model = Bokeh.documents[0].get_model_by_name(arguments[0]);"
+        """Return what a script says of the figure of that name, `model`; None before it is there."""
+        get = "const model = window.Bokeh?.documents?.[0]?.get_model_by_name(arguments[0]); if (!model) return null;"
         return self.ask(f"{get} {script}", name)
 
     def close(self):
