@@ -29,6 +29,7 @@ def record(config: Path, *, to: Path | None = None, set: Changes = (), plain: Fl
     from stream_infomax.configuration.load import convert, to_builtins
     from stream_infomax.journal.settings import JOURNAL
     from stream_infomax.run.folder import IN_PROCESS, RunFolder
+    from stream_infomax.run.metrics import served
     from stream_infomax.run.settings import check
     from stream_infomax.run.whole import carry_on
     from stream_infomax.settings.printable import printable
@@ -40,11 +41,11 @@ def record(config: Path, *, to: Path | None = None, set: Changes = (), plain: Fl
     check(source)
     folder = RunFolder(Path(source.run.folder))
     place = folder.path / IN_PROCESS / JOURNAL
-    with folder.lock():
+    with folder.lock(), served(source) as server:
         if folder.open(source, True, fresh=False) == "finished":
             print(printable(f"{place}: this recording has come to its end; --to names another folder"))
             return 0
         title = f"{config} → {place}"
-        code = carry_on(source, folder, True, title=title, again="the same command", plain=plain)
+        code = carry_on(source, folder, True, title=title, again="the same command", plain=plain, server=server)
     print(printable(f"{place}: the recording"))
     return code

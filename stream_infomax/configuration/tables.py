@@ -82,8 +82,8 @@ class Run(Settings, frozen=True, kw_only=True):
     metrics: Annotated[
         str,
         Doc(
-            "Where `run` serves `/metrics` (for Prometheus), `/livez` and `/readyz`, for example `127.0.0.1:9464`; "
-            "empty: nowhere."
+            "Where `run`, `record` and a small box serve `/metrics` (for Prometheus), `/livez` and `/readyz`, for "
+            "example `127.0.0.1:9464`; empty: nowhere."
         ),
     ] = ""
 

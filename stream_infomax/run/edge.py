@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stream_infomax.run.threads import THREADS
+
+if TYPE_CHECKING:
+    from stream_infomax.configuration.load import Config
+    from stream_infomax.watch.http import Server
 
 
 def main(description: str | None) -> int:
@@ -51,19 +57,34 @@ def work(path: Path, changes: list[str]) -> int:
         tap = service_of(config, config.services()[-1]).tap
 
         def loop(signals: Signals) -> bool:
-            with whole(config, folder, signals, Told(manager)) as made:
+            told = Told(manager, tally)
+            with whole(config, folder, signals, told) as made:
                 print(f"READY {config.source.name} {tap}", flush=True)
-                manager.change(IN_PROCESS, "running")
+                told.begin()
                 try:
                     return made.run()
                 finally:
                     manager.stopping()
 
-        with folder.lock():
+        with folder.lock(), _metrics(config) as server:
             if folder.open(config, in_process=True, fresh=False) == "finished":
                 print(f"{printable(str(folder.path))}: this run has finished")
                 return 0
+            tally = None
+            if server is not None:
+                from stream_infomax.run.metrics import serve
+
+                tally = serve(server, config, folder, in_process=True)
             return guard("edge", loop)
     except (ConfigError, MissingExtraError) as error:
         print(printable(f"edge: {error}"), file=sys.stderr)
         return 2
+
+
+def _metrics(config: Config) -> AbstractContextManager[Server | None]:
+    """Hold the address of the metrics; a box that serves none does not load what they need."""
+    if not config.run.metrics:
+        return nullcontext()
+    from stream_infomax.run.metrics import served
+
+    return served(config)

@@ -52,6 +52,7 @@ def serve(server: Server, config: Config, folder: RunFolder, in_process: bool) -
         "/healthz": lambda: live(tally),
         "/readyz": lambda: ready(tally),
     }
+    print(f"metrics: {server.url}/metrics", flush=True)
     return tally
 
 

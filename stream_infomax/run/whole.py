@@ -67,10 +67,7 @@ def carry_on(
     else:
         from stream_infomax.run.processes import run
     names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]
-    tally = None
-    if server is not None:
-        tally = serve(server, config, folder, in_process)
-        print(f"metrics: {server.url}/metrics", flush=True)
+    tally = serve(server, config, folder, in_process) if server else None
     plain = plain or not sys.stdout.isatty()
     with Monitor(title, names, History(folder.history), plain, begun, tally) as monitor:
         finished = is_over(config, folder, in_process) or run(config, folder, monitor)

@@ -6,12 +6,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,7 @@ from stream_infomax.configuration.load import ConfigError, load
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.metrics import serve
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
-from stream_infomax.watch.http import Server
+from stream_infomax.watch.http import MOST, Server
 
 extra("prometheus_client")
 from helpers.tallies import Labels, of, parsed  # noqa: E402  (needs it)
@@ -48,6 +49,7 @@ name = "learner"
 kind = "learner"
 warmup = 64
 """
+EDGE = Path(__file__).parents[2] / "services" / "edge.py"
 PROMETHEUS = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not installed: apt-get install prometheus"
 )
@@ -56,11 +58,26 @@ PROMETHEUS = pytest.mark.skipif(
 @contextmanager
 def run(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start a run that serves metrics somewhere; yield its process and where."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     (folder / "live.toml").write_text(CONFIG)
     arguments = ("run", "live.toml", "--plain", "--metrics", "127.0.0.1:0", *options)
     with started(*arguments, folder=folder) as (process, output):
         yield process, told(process, output)
+
+
+@contextmanager
+def box(folder: Path) -> Iterator[str]:
+    """Start a small box that serves metrics somewhere; yield where."""
+    folder.mkdir()
+    (folder / "live.toml").write_text(CONFIG)
+    arguments = [str(EDGE), "live.toml", "--set", "run.metrics=127.0.0.1:0"]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-P", *arguments], text=True, cwd=folder, **streams) as process:
+        assert process.stdout
+        try:
+            yield told(process, process.stdout)
+        finally:
+            process.kill()
 
 
 def told(process: subprocess.Popen[str], output: IO[str]) -> str:
@@ -90,6 +107,17 @@ def until(url: str, key: tuple[str, Labels], least: float) -> dict[tuple[str, La
     return found
 
 
+@contextmanager
+def stuck(url: str) -> Iterator[None]:
+    """Begin to ask for a page, half as often as there are connections, and never say the rest."""
+    host, port = url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        for _ in range(MOST // 2):
+            client = stack.enter_context(socket.create_connection((host, int(port))))
+            client.sendall(b"GET /metrics HTT")
+        yield
+
+
 class Prometheus:
     """A real one, which scrapes every so often what it is given."""
 
@@ -112,9 +140,12 @@ class Prometheus:
         )
 
     def ask(self, query: str) -> list[dict[str, Any]]:
-        """Return what a query gives now."""
+        """Return what a query gives now; nothing before it answers."""
         words = urllib.parse.urlencode({"query": query})
-        answer = json.loads(get(f"http://{self.place}/api/v1/query?{words}")[1])
+        code, text = get(f"http://{self.place}/api/v1/query?{words}")
+        if code == 503:
+            return []
+        answer = json.loads(text)
         assert answer["status"] == "success", answer
         return list(answer["data"]["result"])
 
@@ -141,17 +172,23 @@ class Prometheus:
 
 
 @PROMETHEUS
-def test_prometheus_has_two_runs_and_a_child_that_was_killed(tmp_path: Path) -> None:
+def test_prometheus_has_three_runs_and_a_child_that_was_killed(tmp_path: Path) -> None:
     with (
         run(tmp_path / "one") as (one, first),
         run(tmp_path / "other", "--in-process") as (_, second),
-        Prometheus(tmp_path, [first, second]) as prometheus,
+        box(tmp_path / "box") as third,
+        stuck(first),
+        Prometheus(tmp_path, [first, second, third]) as prometheus,
     ):
-        # Each under its own name of a target, and in one process all the same.
-        prometheus.until("stream_infomax_rows_learnt_total > 0", 2)
+        prometheus.until("stream_infomax_rows_learnt_total > 0", 3)
         assert [answer["metric"]["service"] for answer in prometheus.ask("stream_infomax_lag_frames")] == ["learner"]
         large = prometheus.ask("stream_infomax_service_resident_memory_bytes > 1e7")
         assert {answer["metric"]["service"] for answer in large} == {"source", "learner", "in-process"}
+
+        for url in (first, second):
+            page = get(f"{url}/metrics")[1]
+            checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
+            assert (checked.returncode, checked.stderr) == (0, "")
 
         before = until(first, of("frames_total", service="learner"), 20)
         os.kill(child_of(one.pid, "services/learner.py"), signal.SIGKILL)
