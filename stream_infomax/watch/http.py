@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 MOST = 16
 # Seconds that a connection takes at most, and within which its end is noticed.
 LONGEST, EVERY = 10.0, 0.1
+# Seconds between two that are taken, at least: however eagerly somebody asks, little of the run's time goes there.
+BETWEEN = 0.05
 # Bytes from which on a page is compressed.
 WORTH_PACKING = 4096
 PLAIN = "text/plain; charset=utf-8"
@@ -70,6 +72,7 @@ class Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.pages: Pages = {}
         self._open: dict[Any, float] = {}
+        self._next = 0.0
         self._guard = threading.Lock()
         super().__init__((host, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, args=(EVERY,), name="metrics", daemon=True)
@@ -94,6 +97,8 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, where there are not too many."""
+        time.sleep(max(0.0, self._next - time.monotonic()))
+        self._next = time.monotonic() + BETWEEN
         with self._guard:
             has_room = len(self._open) < MOST
             if has_room:

@@ -139,12 +139,11 @@ class Tally:
 
     def seen(self) -> list[Seen]:
         """Return how each service is, in the order of the data."""
-        now = time.monotonic()
-        with self._lock:
-            return [
-                self._services[name].seen(name, self._services.get(before), now)
-                for name, before in self.layout.upstream.items()
-            ]
+        found = []
+        for name, before in self.layout.upstream.items():
+            with self._lock:  # for a moment each: the run waits for none of it
+                found.append(self._services[name].seen(name, self._services.get(before), time.monotonic()))
+        return found
 
 
 @dataclass
@@ -159,8 +158,6 @@ class _Service:
     reasons: Few = field(default_factory=lambda: Few(REASONS))
     levels: Few = field(default_factory=lambda: Few(LEVELS))
     passing: Passing = field(default_factory=Passing)
-    measures: list[Measure] = field(default_factory=list)
-    left_out: int = 0
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=1024))
     happened: dict[Key, float] = field(default_factory=dict)
     # The newest status, of whatever life; which life's process has ended; when the newest one of this life came.
@@ -180,25 +177,26 @@ class _Service:
             self.heard = -float("inf")
 
     def update(self, status: Status) -> None:
+        """Take in a status. Of a life only the newest one is counted, when somebody asks or the next one begins."""
         self.row.update(status)
-        first = self.last is None
-        self.last = status
+        before, self.last = self.last, status
         if status.started != self.ended:
             self.heard = time.monotonic()
         self.passing.add(time.monotonic(), status.newest)
+        if before is None and self.resumed:  # a checkpoint does not say how many there were
+            self.rising.begin(self._shortened(status))
+            self.events.extend(status.events)
+        if before is not None and before.started != status.started:
+            self._count(before)
+        if before is None or before.events != status.events:
+            self._count_events(status.events)
+
+    def _count(self, status: Status) -> None:
         self.lives.add(status.started, self._of_life(status))
-        shortened = self._shortened(status)
+        self.rising.add(self._lost(status.lost) | self._ledger(status.ledger) | self._shortened(status))
         for stage in self.layout.learning & status.counts.keys():  # what comes for the first time is to be seen as new
             for kind in GRAVE:
                 self.happened.setdefault(("events", stage, kind), 0.0)
-        if first and self.resumed:  # a checkpoint does not say how many there were
-            self.rising.begin(shortened)
-            self.events.extend(status.events)
-        self.rising.add(self._lost(status.lost) | self._ledger(status.ledger) | shortened)
-        self._count_events(status.events)
-        self.measures = [measure for measure in status.measures if self._has_room(measure)]
-        self.left_out = len(status.measures) - len(self.measures)
-        self.left_out += sum(balance.place not in self.layout.names for balance in status.ledger)
 
     def _count_events(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -216,6 +214,11 @@ class _Service:
         process = self.row.state in ALIVE
         heard = now - self.heard
         status = self.last if process and heard < SILENT_AFTER else None
+        if self.last is not None:
+            self._count(self.last)
+        measures = [measure for measure in status.measures if self._has_room(measure)] if status else []
+        left_out = len(status.measures) - len(measures) if status else 0
+        left_out += sum(balance.place not in self.layout.names for balance in status.ledger) if status else 0
         lag_frames, lag_seconds = 0, 0.0
         if status is not None and before is not None and before.last is not None:
             lag_frames = max(0, before.last.newest - status.processed)
@@ -227,11 +230,11 @@ class _Service:
             process=process,
             heard=heard,
             status=status,
-            measures=self.measures if status is not None else [],
+            measures=measures,
             counts={**self.lives.totals, **self.rising.totals, **self.happened},
             lag_frames=lag_frames,
             lag_seconds=lag_seconds,
-            left_out=self.left_out,
+            left_out=left_out,
         )
 
     def _of_life(self, status: Status) -> dict[Key, float]:
