@@ -34,7 +34,7 @@ from stream_infomax.frames.buckets import BOUNDS, Buckets
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.transport.messages import Status
-from stream_infomax.watch import metrics
+from stream_infomax.watch import http, metrics
 from stream_infomax.watch.http import MOST, Server
 from stream_infomax.watch.tally import Layout, Tally
 
@@ -123,7 +123,7 @@ def get(url: str, packed: bool = False) -> bytes:
 def scraped(n: int, seconds: float) -> dict[str, object]:
     """Return time and bytes of a scrape of so many services."""
     names = [f"service{number:03d}" for number in range(n)]
-    metrics.FRESH = -1.0  # each page is made
+    metrics.FRESH, http.BETWEEN = -1.0, 0.0  # each page is made, and at once
     with tempfile.TemporaryDirectory() as folder, Server("127.0.0.1", 0) as server:
         tally = Tally(layout(names, Path(folder)))
         tally.pids = lambda: dict.fromkeys(names, os.getpid())
