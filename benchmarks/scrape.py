@@ -65,6 +65,7 @@ def layout(services: list[str], folder: Path) -> Layout:
         upstream=dict(zip(services, ("", *services), strict=False)),
         names=frozenset(services),
         learning=frozenset(services[1:] or services),
+        pausing=frozenset(services[1:] or services),
         checkpoint_every=dict.fromkeys(services, 512),
     )
 

@@ -71,5 +71,6 @@ def layout_of(config: Config, folder: RunFolder, in_process: bool) -> Layout:
         upstream={IN_PROCESS: ""} if in_process else upstream,
         names=frozenset({*upstream, *stages, IN_PROCESS}),
         learning=frozenset(learning),
+        pausing=frozenset(name for name, one in stages.items() if getattr(one, "learn", False)),
         checkpoint_every={IN_PROCESS: config.run.checkpoint_every} if in_process else every,
     )

@@ -106,6 +106,8 @@ METRICS: dict[str, Described] = {
     "rows_shortened": Described("counter", _of("stage"), "Outlying rows that it learnt less from."),
     "events": Described("counter", _of("stage", "kind"), "What happened to a stage: change, hold, undo and the like."),
     "warm_up_over": Described("gauge", _of("stage"), "1 once a learner has a basis, else 0."),
+    "learning_paused": Described("gauge", _of("stage"), "1 while a command keeps it from learning, else 0."),
+    "learners_on_hold": Described("gauge", _of("stage"), "Learners of the stage that learn nothing until a resume."),
     "basis_timestamp_seconds": Described("gauge", _of(), "When the newest basis in its folder was written."),
     "basis_offset": Described("gauge", _of(), "The first frame that this basis encodes."),
     "objective_nats": Described("gauge", _of("stage", "level"), "Objective of a learner; lower is better."),
@@ -197,6 +199,9 @@ class RunCollector(Collector):
         warm = {measure.stage for measure in status.measures if measure.kind == "objective"}
         for stage in sorted(layout.learning & status.counts.keys()):
             page.add("warm_up_over", (name, stage), stage in warm)
+            page.add("learners_on_hold", (name, stage), status.counts[stage].get("on hold", 0))
+        for stage in sorted(layout.pausing & status.counts.keys()):
+            page.add("learning_paused", (name, stage), status.counts[stage].get("paused", 0))
         if layout.learning & status.counts.keys() and (newest := self._newest_basis(name)) is not None:
             page.add("basis_offset", (name,), newest.offset)
             page.add("basis_timestamp_seconds", (name,), newest.written)

@@ -40,6 +40,8 @@ class Layout:
         What a figure may be of: services, stages, sinks.
     learning
         The stages that learn a basis.
+    pausing
+        The stages that learn anything, which a command may have paused.
     checkpoint_every
         Frames between two checkpoints of each service.
     """
@@ -49,6 +51,7 @@ class Layout:
     upstream: Mapping[str, str]
     names: frozenset[str]
     learning: frozenset[str]
+    pausing: frozenset[str]
     checkpoint_every: Mapping[str, int]
 
 

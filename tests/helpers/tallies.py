@@ -19,6 +19,7 @@ def layout(folder: Path = Path("/"), services: tuple[str, ...] = SERVICES) -> La
         upstream=dict(zip(services, ("", *services), strict=False)),
         names=frozenset(services),
         learning=frozenset(services) & {"learner"},
+        pausing=frozenset(services) & {"learner"},
         checkpoint_every=dict.fromkeys(services, 16),
     )
 

@@ -1,5 +1,6 @@
 """What a run has counted: over deaths and restarts, without what is dead, and in few series whatever comes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,12 @@ from helpers.ledgers import balance
 from helpers.wire import status
 
 extra("prometheus_client")
-from helpers.tallies import layout, of, series  # noqa: E402  (needs it)
+from helpers.tallies import layout, of, parsed, series  # noqa: E402  (needs it)
 
 from stream_infomax.frames.event import Event  # noqa: E402
 from stream_infomax.frames.measure import Measure  # noqa: E402
-from stream_infomax.watch.metrics import METRICS  # noqa: E402
+from stream_infomax.watch.metrics import METRICS, Exposition  # noqa: E402
+from stream_infomax.watch.processes import PAGES, START, SYSTEM, USER, Processes  # noqa: E402
 from stream_infomax.watch.service_row import SILENT_AFTER  # noqa: E402
 from stream_infomax.watch.tally import LEVELS, REASONS, Tally  # noqa: E402
 
@@ -158,3 +160,53 @@ def test_what_the_ledger_lacks_is_shown(tmp_path: Path) -> None:
     tally = running()
     tally.update("learner", status(9, started=1.0, ledger=[balance("learner", "stage", accepted=5, processed=3)]))
     assert series(tally)[of("ledger_off", service="learner", place="learner", part="stage")] == 2
+
+
+def test_what_keeps_a_stage_from_learning_is_shown() -> None:
+    tally = running()
+    tally.update("learner", status(9, started=1.0, counts={"learner": {"rows": 1.0}}))
+    keys = [of(name, service="learner", stage="learner") for name in ("learning_paused", "learners_on_hold")]
+    assert [series(tally)[key] for key in keys] == [0, 0]
+    tally.update("learner", status(9, started=1.0, counts={"learner": {"paused": 1.0, "on hold": 3.0}}))
+    assert [series(tally)[key] for key in keys] == [1, 3]
+
+
+def test_how_old_the_basis_is(tmp_path: Path) -> None:
+    tally = Tally(layout(tmp_path))
+    tally.change("learner", "running", 0)
+    tally.update("learner", status(99, started=1.0, counts={"learner": {}}))
+    exposed = Exposition(tally)
+    folder = tmp_path / "learner"
+    folder.mkdir()
+    for number, (offset, written) in enumerate(((40, 1000), (7, 500), (64, 2000))):
+        path = folder / f"basis-learner-{offset}-0123456789ab.safetensors"
+        path.touch()
+        os.utime(path, (written, written))
+        os.utime(folder, ns=(0, number))  # the clock of a file system may be coarse
+    found = parsed(exposed.page().body.decode())
+    assert found[of("basis_offset", service="learner")] == 64
+    assert found[of("basis_timestamp_seconds", service="learner")] == 2000
+
+
+class TestProcesses:
+    def write(self, proc: Path, pid: int, parent: int, ticks: int, start: int) -> None:
+        fields = ["S", str(parent), *"0" * 20]
+        fields[USER], fields[SYSTEM], fields[START], fields[PAGES] = str(ticks), "0", str(start), "3"
+        (proc / str(pid) / "fd").mkdir(parents=True, exist_ok=True)
+        (proc / str(pid) / "fd" / "0").touch()
+        (proc / str(pid) / "stat").write_text(f"{pid} (a) b (c) {' '.join(fields)}")
+
+    def test_cpu_time_adds_up_over_lives_and_strangers_are_left_out(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("stream_infomax.watch.processes.PROC", tmp_path)
+        tick = os.sysconf("SC_CLK_TCK")
+        processes = Processes()
+        self.write(tmp_path, 10, os.getpid(), 5 * tick, start=1)
+        self.write(tmp_path, 11, 1, 9 * tick, start=1)  # somebody else has the number by now
+        used = processes.look({"learner": 10, "source": 11, "sink": 12})
+        assert used == {"learner": (3 * os.sysconf("SC_PAGE_SIZE"), 1)}
+        self.write(tmp_path, 10, os.getpid(), 2 * tick, start=7)  # the next life has the same number
+        processes.look({"learner": 10})
+        processes.look({})
+        assert processes.seconds() == {"learner": 7.0}
