@@ -21,6 +21,7 @@ from stream_infomax.sources.device_stream import MOST_LOST, MOST_REPEATED_UNNAME
 from stream_infomax.sources.devices import DevicesSettings, DevicesSource
 from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.transport import bases, messages
+from stream_infomax.transport.control import Control
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.outlet import Outlet
 from stream_infomax.transport.tap import Tap
@@ -85,6 +86,12 @@ ANSWERS = {
     "error": messages.Refused("reader", "unknown reader 'x'; configured are ['learner']"),
 }
 
+ORDERS = {"command": messages.Order("0011223344556677", "undo", "learner", "3f8a")}
+REPLIES = {
+    "accepted": messages.Accepted("0011223344556677", 300),
+    "refused": messages.Refused("elsewhere", "no basis '3f8a' is kept here"),
+}
+
 
 def parts(name):
     """Return the bytes that stand in the document."""
@@ -93,7 +100,7 @@ def parts(name):
 
 
 def test_every_vector_is_checked():
-    assert set(VECTORS) == {*FRAMES, *BASES, *REQUESTS, *ANSWERS}
+    assert set(VECTORS) == {*FRAMES, *BASES, *REQUESTS, *ANSWERS, *ORDERS, *REPLIES}
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -112,6 +119,13 @@ def test_bases(name):
 def test_requests(name):
     assert [messages.encode(REQUESTS[name])] == parts(name)
     assert messages.decode_request(parts(name)[0]) == REQUESTS[name]
+
+
+@pytest.mark.parametrize("name", [*ORDERS, *REPLIES])
+def test_commands(name):
+    decode = messages.decode_order if name in ORDERS else messages.decode_reply
+    assert [messages.encode({**ORDERS, **REPLIES}[name])] == parts(name)
+    assert decode(parts(name)[0]) == {**ORDERS, **REPLIES}[name]
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -215,3 +229,25 @@ def test_the_observer_of_the_document_keeps_to_its_first_basis(context, tmp_path
     observer.join()
     printed = [line.split(" ", 1)[1] for line in capsys.readouterr().out.splitlines()]
     np.testing.assert_allclose([np.fromstring(line.strip("[]"), sep=" ") for line in printed], expected, atol=1e-4)
+
+
+def test_the_client_of_the_document_gives_a_command(tmp_path, context):
+    control = Control(context, f"ipc://{tmp_path}/control")
+    names = {}
+    exec(compile(PROGRAMS[4], "protocol.md", "exec"), names)
+    heard = []
+
+    def serve():
+        while not heard and control.socket.poll(20_000):
+            for asked in control.asked():
+                heard.append(asked.order)
+                control.answer(asked, messages.Accepted(asked.order.id, 12))
+
+    server = threading.Thread(target=serve)
+    server.start()
+    answer = names["command"](control.address, "mark", value="door")
+    server.join()
+    control.close()
+    control.release()
+    assert (heard[0].action, heard[0].value) == ("mark", "door")
+    assert answer == {"kind": "accepted", "id": heard[0].id, "offset": 12}
