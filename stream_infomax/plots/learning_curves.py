@@ -27,8 +27,10 @@ FULL, HEIGHT, GAP, LEGEND = 11.15, 3.2, 1.15, 3.3
 LONG = 20
 # Before so many frames shares are of a handful of results each.
 SETTLED = 100
+# A curve begins behind the last value that is far from all others, within this share of its positions.
+EARLY = 0.05
 NOTE = (
-    "Values depend on the data: compare within a run. First values far from all others are cut off.",
+    "Values depend on the data: compare within a run. First values far from all others are left out.",
     "Where a measure is of sampled or recent rows, changes of about 1 % come from which rows these are.",
 )
 # The letter of each kind of event, and the least distance of two letters as a share of the axis.
@@ -69,7 +71,10 @@ def learning_curves(curves: Mapping[tuple[str, str, Kind], Columns], events: Seq
     -------
     matplotlib.figure.Figure
     """
-    curves = {curve: _settled(columns) if KINDS[curve[2]].is_share else columns for curve, columns in curves.items()}
+    curves = {
+        curve: _settled(columns) if KINDS[curve[2]].is_share else _without_start(columns)
+        for curve, columns in curves.items()
+    }
     groups = {kind: _of_kind(curves, kind) for kind in KINDS if not KINDS[kind].beside}
     groups = {kind: group for kind, group in groups.items() if group}
     rivals = {kind: _of_kind(curves, *(other for other in KINDS if KINDS[other].beside == kind)) for kind in groups}
@@ -123,6 +128,15 @@ def _of_kind(curves: Mapping[tuple[str, str, Kind], Columns], *kinds: Kind) -> G
 def _settled(columns: Columns) -> Columns:
     """Return a curve of shares without its first ones, of a handful of results each."""
     n_first = sum(position < SETTLED for position in columns["position"][:-1])
+    return {name: values[n_first:] for name, values in columns.items()}
+
+
+def _without_start(columns: Columns) -> Columns:
+    """Return a curve without first values that are far from all others: they are of a handful of rows."""
+    low, high = typical_range(columns["value"])
+    end = EARLY * columns["position"][-1]
+    pairs = enumerate(zip(columns["position"], columns["value"], strict=True))
+    n_first = max((i + 1 for i, (position, value) in pairs if position <= end and not low <= value <= high), default=0)
     return {name: values[n_first:] for name, values in columns.items()}
 
 

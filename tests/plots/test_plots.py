@@ -136,13 +136,15 @@ class TestLearningCurves:
             tmp_path / "curve.png",
         )
 
-    def test_a_first_value_far_off_is_cut_and_rows_are_logarithmic(self) -> None:
-        columns = {"position": [64.0 * 2**i for i in range(16)], "value": [5000.0, *(100.0 - i for i in range(15))]}
+    def test_first_values_far_off_are_left_out_and_rows_are_logarithmic(self) -> None:
+        first = [100.0, -3000.0, 5000.0]
+        columns = {"position": [64.0 * 2**i for i in range(18)], "value": [*first, *(100.0 - i for i in range(15))]}
         figure = plots.learning_curves({("learner", "", "objective"): columns})
         low, high = figure.axes[0].get_ylim()
         assert 60 < low < 86
         assert 100 < high < 3000
         assert figure.axes[0].get_xscale() == "log"
+        assert figure.axes[0].lines[0].get_xdata()[0] == 512.0
 
 
 class TestNamesFromOutside:
