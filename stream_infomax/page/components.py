@@ -75,11 +75,11 @@ class ComponentsSection(Section):
 <p id="components-about" class="quiet">No basis yet: it comes when the warm-up of a learner is over.</p>
 <div class="controls">
   <span id="components-learner"></span>
-  <button type="button" data-act="components.step" data-value="-1">Previous</button>
-  <button type="button" data-act="components.step" data-value="1">Next</button>
-  <label>Open number <input type="number" min="1" value="1" data-act="components.open"></label>
+  <button type="button" data-tell="step" data-value="-1">Previous</button>
+  <button type="button" data-tell="step" data-value="1">Next</button>
+  <label>Open number <input type="number" min="1" value="1" data-tell="open"></label>
   <span id="components-play"></span>
-  <button type="button" data-act="components.sort">Sort again</button>
+  <button type="button" data-tell="sort">Sort again</button>
 </div>
 <div class="curves">
 {_place("components-filters", "Filters")}
@@ -118,13 +118,13 @@ class ComponentsSection(Section):
             self._activity_pace.sent(self._draw_activity(), now)
         return self._words()
 
-    def act(self, what: str, value: str) -> None:
+    def told(self, what: str, value: str) -> dict[str, str]:
         """Open another component, or another learner's; sort again."""
         of = self._look
         if what == "learner" and value in self.watched.bases:
             self._key, self._look, self._component = value, None, -1
         elif of is None:
-            return
+            return {}
         elif what == "open" and value.isdecimal() and len(value) < 10:
             self._open(min(max(int(value), 1), len(of.order)) - 1)
         elif what == "step" and value in ("-1", "1"):
@@ -132,6 +132,7 @@ class ComponentsSection(Section):
             self._open(int(of.order[place % len(of.order)]))
         elif what == "sort":
             self._sorted_at, self._look = 0, None
+        return self.refresh()
 
     def _pressed(self, event: Any) -> None:
         """Open the component whose tile was pressed."""
@@ -232,7 +233,7 @@ class ComponentsSection(Section):
             f'<option value="{escape(key)}"{" selected" * (key == self._key)}>{escape(printable(key))}</option>'
             for key in sorted(self.watched.bases)
         )
-        return f'<label>Learner <select data-act="components.learner">{options}</select></label>'
+        return f'<label>Learner <select data-tell="learner">{options}</select></label>'
 
     def _player(self, basis: Basis) -> str:
         if not is_sound(basis, self._origin):
@@ -257,7 +258,7 @@ class ComponentsSection(Section):
         return {
             "Age": f"{max(0, basis.offset - born):,} frames, seen first at frame {born:,} (basis {version})",
             "Moved": f"cosine {moved.from_first[k]:.3f} with how it was seen first, "
-            + f"{moved.from_hour[k]:.3f} with {before} (1: not at all)",
+            + f"{moved.from_hour[k]:.3f} with what stood here {before} (1: not at all)",
         }
 
     def _table(self) -> str:

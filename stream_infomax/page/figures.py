@@ -76,14 +76,19 @@ def plain(height: int | None = None, *, axes: bool = True, **given: Any) -> Any:
     )
     made.toolbar.active_drag = None
     made.xgrid.visible = False
+    guides(made, axes)
     for axis in made.axis:
-        axis.visible = axes
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "12px"
         axis.axis_label_text_font_style = "normal"
         axis.minor_tick_line_color = None
         axis.ticker = BasicTicker(desired_num_ticks=MOST_TICKS)
-    made.ygrid.visible = axes
     return made
+
+
+def guides(made: Any, visible: bool) -> None:
+    """Show axes and lines where they have something to say."""
+    for guide in (*made.axis, *made.ygrid):
+        guide.visible = visible
 
 
 def ranges(made: Any, x: tuple[float, float], y: tuple[float, float]) -> None:

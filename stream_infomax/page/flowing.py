@@ -11,7 +11,7 @@ from markupsafe import escape
 
 from stream_infomax.frames.frame import Frame
 from stream_infomax.page import answers, rolling
-from stream_infomax.page.figures import GREYS, ORANGE, SIGNED, Band, Pace, Picture, plain, ranges, replaced
+from stream_infomax.page.figures import GREYS, ORANGE, SIGNED, Band, Pace, Picture, guides, plain, ranges, replaced
 from stream_infomax.page.portrait import statistics
 from stream_infomax.page.ring import Recent
 from stream_infomax.page.tiles import EMPTY
@@ -36,7 +36,7 @@ class RowsFigure:
     """
 
     def __init__(self, pace: float) -> None:
-        self.figure = plain(aspect_ratio=ASPECT)
+        self.figure = plain(axes=False, aspect_ratio=ASPECT)
         self.figure.yaxis[0].ticker = FixedTicker(ticks=[])
         self._picture, self._band = Picture(self.figure), Band(self.figure)
         self._pace = Pace(pace)
@@ -125,8 +125,7 @@ class RowsFigure:
             return
         self._shaped = aspect, width, x_label
         self.figure.update(aspect_ratio=aspect, max_width=width)
-        for guide in (*self.figure.axis, *self.figure.ygrid):
-            guide.visible = x_label is not None
+        guides(self.figure, x_label is not None)
         self.figure.xaxis[0].axis_label = x_label
 
     def _lines(self, names: dict[float, str]) -> None:
@@ -153,7 +152,8 @@ class ScoresFigure:
         self.figure.scatter("x", "y", source=self._labels, size=7, fill_alpha=0, line_color=ORANGE, line_width=2)
         self.figure.xaxis[0].axis_label = "segments"
         self.figure.yaxis[0].ticker = FixedTicker(ticks=[])
-        self.figure.xaxis[0].major_label_text_font_size = "0px"
+        self.figure.ygrid.visible = False
+        self.figure.xaxis[0].update(major_label_text_font_size="0px", major_tick_line_color=None)
         self._pace = Pace(pace)
 
     def show(self, given: Sequence[answers.Answer], now: float) -> None:

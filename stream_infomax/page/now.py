@@ -16,7 +16,7 @@ from stream_infomax.settings.printable import printable
 from stream_infomax.watch.kinds import KINDS
 
 # Bytes a second, on average, of input, features and scores.
-INPUT_PACE, FEATURES_PACE, SCORES_PACE = 5000.0, 4000.0, 1000.0
+INPUT_PACE, FEATURES_PACE, SCORES_PACE = 5000.0, 3500.0, 1000.0
 # Answers that are listed.
 LISTED = 8
 
@@ -85,14 +85,17 @@ class NowSection(Section):
             self._features.refresh(self.watched, levels[self._level], now)
             texts |= self._features.words("now-features")
             texts["now-levels"] = self._choice(list(levels))
+        elif any(name != source for name in self.watched.newest):
+            texts["now-features-about"] = "Not known here: only what the classifier says is published."
         if self._classifier is not None:
             texts |= self._answers(self._classifier, now)
         return texts
 
-    def act(self, what: str, value: str) -> None:
+    def told(self, what: str, value: str) -> dict[str, str]:
         """Show the features of another stage."""
         if what == "level" and value in self._levels(self._source()):
             self._level = value
+        return self.refresh()
 
     def _source(self) -> str:
         """Return under which name the source's frames came; empty where none has come."""
@@ -113,7 +116,7 @@ class NowSection(Section):
             f'<option value="{escape(name)}"{" selected" * (name == self._level)}>{escape(printable(name))}</option>'
             for name in levels
         )
-        return f'<label>of the stage <select data-act="now.level">{options}</select></label>'
+        return f'<label>of the stage <select data-tell="level">{options}</select></label>'
 
     def _answers(self, stage: Stage, now: float) -> dict[str, str]:
         named = next(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from bokeh.models import ColumnDataSource, FixedTicker
 
 from stream_infomax.drawing import channels
-from stream_infomax.page.figures import BLUE, GREY, GREYS, ORANGE, Band, Picture, Stroke, palette, plain, ranges
+from stream_infomax.page.figures import BLUE, GREY, GREYS, ORANGE, Band, Picture, Stroke, guides, palette, plain, ranges
 from stream_infomax.page.origin import Origin
 from stream_infomax.page.portrait import DECIBELS, Spectrum
 from stream_infomax.page.tiles import EMPTY, Look, Side, reduced
@@ -36,8 +36,7 @@ class Large:
     def show(self, of: Look, side: Side, component: int, found: Origin) -> int:
         """Show a component; return how many bytes went."""
         large = of.large(side, component)
-        for guide in (*self.figure.axis, *self.figure.ygrid):
-            guide.visible = of.kind in ("wave", "plane", "bars")
+        guides(self.figure, of.kind in ("wave", "plane", "bars"))
         self._line.renderer.glyph.line_color = GREY if of.kind == "head" else BLUE
         self._place_sensors(of)
         if large.values is not None:
@@ -116,6 +115,7 @@ class SpectrumFigure:
     def show(self, found: Spectrum) -> int:
         """Show a spectrum; return how many bytes went."""
         self.figure.xaxis[0].axis_label, self.figure.yaxis[0].axis_label = found.x_label, found.y_label
+        guides(self.figure, found.pixels is not None or len(found.x) > 0)
         if found.pixels is not None:
             self.figure.aspect_ratio = 1.0
             ranges(self.figure, (-0.5, 0.5), (-0.5, 0.5))
@@ -140,8 +140,9 @@ class ActivityFigure:
     def show(self, values: Floats, rate: float) -> int:
         """Show values at so many a second; return how many bytes went."""
         self.figure.xaxis[0].axis_label = "seconds" if rate else "rows"
-        finite = values[np.isfinite(values)]
-        if not len(finite):
+        known = bool(np.isfinite(values).any())
+        guides(self.figure, known)
+        if not known:
             return self._band.show([], [], []) + self._line.show([], [])
         places, low, high = reduced(values, STRETCHES)
         x = (places + 1 - len(values)) / (rate or 1.0)

@@ -23,10 +23,10 @@ class Wire:
         self.texts |= new
         return self._bytes() + sum(len(html.encode()) for html in new.values())
 
-    def act(self, what, value):
-        """Ask the section for something, as a button does; return how many bytes went."""
+    def tell(self, what, value):
+        """Tell the section something, as a button does; return how many bytes went, and take its texts over."""
         self._events.clear()
-        self.section.act(what, value)
+        self.texts |= self.section.told(what, value)
         return self._bytes()
 
     def _bytes(self):

@@ -179,6 +179,36 @@ def test_the_keyboard_is_enough_and_an_answer_is_text(chromium, page, tab):
     assert "<b>takes" in tab.text("steering-answer")
 
 
+def test_a_press_on_a_tile_opens_its_component(chromium, page, tab):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.by import By
+
+    place = chromium.find_element(By.CSS_SELECTOR, '[data-root="components-basis"]')
+
+    def press():
+        """Press a tile that is not open; return the title that is to come, where it comes: tiles change places."""
+        tiles = tab.model(
+            "components-basis",
+            "const d = model.renderers.map(r => r.data_source.data).find(d => d.number);"
+            "return Array.from(d.number, (n, i) => [n, d.x[i] / model.x_range.end, 1 - d.y[i] / model.y_range.end])",
+        )
+        titles = [(f"Component {number} of 9", x, y) for number, x, y in tiles]
+        wanted, x, y = next(one for one in titles if one[0] != tab.text("components-title"))
+        tab.ask("arguments[0].scrollIntoView({block: 'center'})", place)
+        left, high = (x - 0.5) * place.size["width"], (y - 0.5) * place.size["height"]
+        ActionChains(chromium).move_to_element_with_offset(place, round(left), round(high)).click().perform()
+        tab.ask("return new Promise(done => setTimeout(done, 300))")
+        return wanted if tab.text("components-title") == wanted else ""
+
+    pressed = wait(press, "the component of a tile")
+    tab.press("Next")
+    wait(lambda: tab.text("components-title") != pressed, "another component")
+    box = chromium.find_element(By.CSS_SELECTOR, "#components input[type=number]")
+    box.clear()
+    box.send_keys("7\n")
+    tab.shown("Component 7 of 9", "components-title")
+
+
 def contrast(tab):
     """Return the texts whose contrast with what is behind them is below 4.5, in the page's colours as they are."""
     return tab.ask("""

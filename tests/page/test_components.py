@@ -77,23 +77,23 @@ def test_each_component_can_be_opened() -> None:
     one = watched("wave", clock)
     section = ComponentsSection(one)
     wire = Wire(section)
-    wire.act("open", "3")  # before there is any
+    wire.tell("open", "3")  # before there is any
     one.basis(moving("wave", 0))
     wire.refresh()
     order = list(section._look.order)
-    wire.act("open", "7")
+    wire.tell("open", "7")
     wire.refresh()
     assert wire.texts["components-title"] == "Component 7 of 20"
-    wire.act("step", "1")
+    wire.tell("step", "1")
     wire.refresh()
     after = order[(order.index(6) + 1) % 20]
     assert wire.texts["components-title"] == f"Component {after + 1} of 20"
     assert f'data-play="sound/learner/{after + 1}.wav"' in wire.texts["components-play"]
-    wire.act("open", "99")
+    wire.tell("open", "99")
     wire.refresh()
     assert wire.texts["components-title"] == "Component 20 of 20"
     for word, value in (("open", "-1"), ("open", "x"), ("open", "9" * 99), ("step", "5"), ("learner", "x"), ("?", "")):
-        wire.act(word, value)
+        wire.tell(word, value)
     wire.refresh()
     assert wire.texts["components-title"] == "Component 20 of 20"
 
@@ -132,7 +132,7 @@ def test_tiles_keep_their_places_until_the_learner_has_come_twice_as_far() -> No
     one.basis(replace(moving("wave", 4), offset=201))
     section.refresh()
     assert list(section._look.order) == orders[3]
-    section.act("sort", "")
+    section.told("sort", "")
     section.refresh()
     assert list(section._look.order) != orders[3]
 
@@ -147,7 +147,7 @@ def test_names_from_outside_are_text() -> None:
     html = "".join(wire.texts.values())
     assert "<script" not in html
     assert "&lt;script&gt;" in html
-    wire.act("learner", f"learner/{hostile}")
+    wire.tell("learner", f"learner/{hostile}")
     wire.refresh()
     assert re.search(r"<option [^>]*script[^>]* selected>", wire.texts["components-learner"])
 

@@ -114,10 +114,19 @@ def test_the_features_of_each_stage_can_be_seen() -> None:
     assert wire.texts["now-features-about"].startswith("learner")
     assert '<option value="module1">' in wire.texts["now-levels"]
     for value in ("classifier", "source", "?", "module1"):
-        wire.act("level", value)
+        wire.tell("level", value)
         clock.seconds += 5
         wire.refresh()
     assert wire.texts["now-features-about"].startswith("module1")
+
+
+def test_features_that_leave_no_process_are_not_waited_for() -> None:
+    one = watched(Clock())
+    one.frame("source", frame("source", 0))
+    one.frame("in-process", answer(0, "3", "3", [1.0]))
+    wire = Wire(NowSection(one))
+    wire.refresh()
+    assert wire.texts["now-features-about"].startswith("Not known here")
 
 
 def test_answers_are_beside_what_needs_no_data() -> None:
