@@ -22,6 +22,7 @@ from stream_infomax.run.folder import IN_PROCESS, Record, RunFolder
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.pictures import all_learners, draw_run
 from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
+from stream_infomax.service.commands import Commands
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.stages.classifier import ClassifierStage
 from stream_infomax.state.error import StateFileError
@@ -100,7 +101,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     warming_up
         Learners that have no basis yet, and the rows they have had.
     events
-        What happened to the learners, of each the newest 64.
+        What happened to the stages, of each the newest 64, and the newest 16 marks that people have set.
     forked
         Where the run was forked, in words; empty where it began by itself.
     pictures, checkpoints
@@ -185,10 +186,15 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         pictures=[str(path) for path in pictures],
         checkpoints=[str(path) for path in paths.values()],
         undrawn=undrawn,
-        events=Pipeline(stages).events(),
+        events=[*_marks(config, folder, names[0], checkpoints), *Pipeline(stages).events()],
         forked=_forked(folder.record),
         sinks=_counts(sinks),
     )
+
+
+def _marks(config: Config, folder: RunFolder, name: str, checkpoints: Mapping[str, Checkpoint]) -> Iterable[Event]:
+    """Return the newest marks that people have set."""
+    return Commands(folder.path / name, checkpoints[name].commands, config.source.name).marks
 
 
 def _newest(folder: RunFolder, name: str) -> Checkpoint:

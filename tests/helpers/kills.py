@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
@@ -88,13 +88,20 @@ class Deployment:
                 found[f"{folder.name}/{part.name}"] = part.read_bytes()
         return found
 
-    def killed(self, name: str, random: Random, kills: int, codes: tuple[int, ...] = (0,)) -> "Kills":
-        """Run under so many kills at most, to the end, which has one of these codes."""
+    def killed(
+        self,
+        name: str,
+        random: Random,
+        kills: int,
+        codes: tuple[int, ...] = (0,),
+        between: Callable[[], None] = lambda: None,
+    ) -> "Kills":
+        """Run under so many kills at most, to the end, which has one of these codes; `between` is done before each."""
         done = Kills(self, name, random)
         while not done.over:
             with done.alive() as run:
                 while done.count < kills and run.poll() is None:
-                    done.strike(run)
+                    done.strike(run, between)
                 end = ended(run)
             assert end.code in (*codes, -signal.SIGKILL), (end.code, end.errors)
             done.over = end.code in codes
@@ -121,12 +128,13 @@ class Kills:
         with started(*self.words, folder=self.folder) as (run, _):
             yield run
 
-    def strike(self, run: Popen[str]) -> None:
-        """Wait for a moment and kill somebody; the run may end before."""
+    def strike(self, run: Popen[str], before: Callable[[], None]) -> None:
+        """Wait for a moment, do what is to be done before, and kill somebody; the run may end before."""
         victims = self._victims()
         last = self.place / (self.services[-1] if self.services else IN_PROCESS)
         if not self._come_on(run, last, self._newest + self.random.randint(1, 60)):
             return
+        before()
         watched = [self.place / victim for victim in victims if victim != SUPERVISOR] or [last]
         if self.random.random() < 0.5:
             self.while_saving += self._saves(run, self.random.choice(watched))

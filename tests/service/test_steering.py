@@ -12,8 +12,10 @@ from helpers.toys import Counting, Device
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_infomax.frames import wire
+from stream_infomax.frames.frame import Frame
 from stream_infomax.service.checkpoints import read
-from stream_infomax.service.commands import FILE
+from stream_infomax.service.commands import FILE, Commands, Given
 from stream_infomax.sinks.store import FrameStore
 from stream_infomax.transport import messages
 from stream_infomax.transport.messages import Accepted, Refused
@@ -25,7 +27,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.lists(STEPS, max_size=20))
 def test_a_run_that_was_disturbed_comes_to_the_bits_of_one_that_was_not(steps):
     """Deaths at any place, newest checkpoints that are damaged, a line that was torn: the same bits all the same."""
@@ -95,6 +97,37 @@ def test_the_same_id_is_the_same_command(tmp_path):
     with one.life() as (loop, client):
         assert ask(loop, client, "hold", name="a") == Accepted("a", 3)
         assert len(loop.steering.commands.given) == 1
+
+
+def test_a_file_of_commands_that_is_damaged_is_named(tmp_path):
+    """Without them the run would come to other bits; only a last line may be torn."""
+    one = Steerable(tmp_path)
+    one.service.folder.mkdir()
+    lines = [b'{"id":"1","action":"hold","offset":4}', b'{"id":"2","action":"hold","offset":3}', b'{"id":"2","ac']
+    damages = {(0, 2): "", (0, 1): "line 2 is no command: offset 3 behind 4", (2, 0): "line 1 is no command"}
+    for order, problem in damages.items():
+        (one.service.folder / FILE).write_bytes(b"\n".join(lines[number] for number in order) + b"\n" * bool(problem))
+        if problem:
+            with pytest.raises(ValueError, match=problem), one.life():
+                pass
+        else:
+            with one.life() as (loop, _):
+                assert [command.id for command in loop.steering.commands.given] == ["1"]
+
+
+def test_marks_have_the_room_that_a_frame_has(tmp_path):
+    commands = Commands(tmp_path, source="mic")
+    for number in range(70):
+        commands.append(Given(id=str(number), action="mark", value=f"{number} " + 250 * "x", offset=3))
+    plain, full = Frame("a", 3), Frame("a", 3, labels={str(number): "" for number in range(64)})
+    marked = commands.marked(plain)
+    assert len(marked.labels["mark"]) == 1024
+    assert marked.labels["mark"].startswith("0 xxx")
+    assert marked.labels["mark"].endswith("x…")
+    assert len(marked.events) == 64
+    assert dict(commands.marked(full).labels) == dict(full.labels)
+    assert wire.decode(wire.encode(marked)).labels == marked.labels
+    assert wire.decode(wire.encode(commands.marked(full))).events == marked.events
 
 
 def test_what_was_handed_on_before_a_death_stays_as_it_was(tmp_path):

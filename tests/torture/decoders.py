@@ -115,6 +115,12 @@ WORDS = {
         messages.Refused("reader", "unknown reader"),
     ],
     "sent": [messages.Sent(LOG, 7, 1.25, 1.125)],
+    "order": [
+        messages.Order("0123456789abcdef", "undo", "learner", "3f8a"),
+        messages.Order("1", "mark", value="door"),
+        messages.Order("2", "pause"),
+    ],
+    "reply": [messages.Accepted("1", 300), messages.Refused("elsewhere", "no such stage here")],
     "status": [status(9)],
 }
 

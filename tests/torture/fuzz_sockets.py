@@ -16,6 +16,7 @@ from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.sources.devices import DevicesSource
 from stream_infomax.state import file as state_file
 from stream_infomax.transport import messages
+from stream_infomax.transport.control import Control
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.outlet import Outlet
 from stream_infomax.transport.tap import Tap
@@ -25,7 +26,7 @@ from torture.fuzz_messages import GROWTH, resident
 from torture.mutations import Parts, mutated
 
 # Mutated messages to each socket between two messages of the device.
-BETWEEN = 250
+BETWEEN, SOCKETS = 250, 5
 
 
 def sent(number: int) -> Frame:
@@ -45,6 +46,7 @@ class Service:
         self.log = OutputLog(["reader"], policy="drop-oldest", max_frames=64)
         self.outlet = Outlet(self.context, f"ipc://{trial.folder}/outlet", self.log, LOG)
         self.tap = Tap(self.context, f"ipc://{trial.folder}/tap")
+        self.control = Control(self.context, f"ipc://{trial.folder}/control")
         self.stage = LearnerStage("learner", "source", block=16)
         self.n_frames = 0
 
@@ -60,6 +62,8 @@ class Service:
             pass
         self.outlet.answer()
         self.tap.attend()
+        for asked in self.control.asked():
+            self.control.answer(asked, messages.Accepted(asked.order.id, self.n_frames))
 
     def close(self) -> None:
         """Let everything go."""
@@ -67,6 +71,7 @@ class Service:
         self.labels.close()
         self.outlet.close()
         self.tap.close()
+        self.control.close()
         self.context.destroy(0)
 
 
@@ -88,6 +93,7 @@ def strangers(service: Service, context: zmq.Context[Any]) -> list[tuple[zmq.Soc
         (connected(context, zmq.PUSH, service.labels.address), pushed()[-3:]),
         (connected(context, zmq.DEALER, service.outlet.address), requests),
         (connected(context, zmq.XSUB, service.tap.address), subscriptions),
+        (connected(context, zmq.DEALER, service.control.address), [[messages.encode(word)] for word in WORDS["order"]]),
     ]
 
 
@@ -104,7 +110,7 @@ def served(service: Service, done: Callable[[], bool]) -> None:
 def fuzz_of_sockets(trial: Trial) -> str:
     """Do 1,000,000 mutated messages to the sockets of a service change a bit of what it learns, or let it grow?"""
     generator = trial.random()
-    rounds = trial.times(1_000_000 // (4 * BETWEEN), least=2)
+    rounds = trial.times(1_000_000 // (SOCKETS * BETWEEN), least=2)
     service = Service(trial)
     context: zmq.Context[Any] = zmq.Context()
     alone = LearnerStage("learner", "source", block=16)
@@ -117,8 +123,9 @@ def fuzz_of_sockets(trial: Trial) -> str:
                 for socket, seeds in others:
                     socket.send_multipart(mutated(generator, seeds) or [b""])
                 service.serve()
-                while others[2][0].poll(0):
-                    others[2][0].recv_multipart()
+                for asking in (others[2][0], others[4][0]):
+                    while asking.poll(0):
+                        asking.recv_multipart()
             device.send_multipart(wire.encode_pushed(sent(number), number, "one"))
             served(service, lambda number=number: service.n_frames == number + 1)
             alone.process(sent(number))
@@ -130,8 +137,9 @@ def fuzz_of_sockets(trial: Trial) -> str:
         same(*(saved(trial, stage) for stage in (alone, service.stage)))
         refused = sum(n for what, n in service.source.counts().items() if "refused" in what)
         return (
-            f"{4 * BETWEEN * rounds:,} messages, {rounds} frames of a device among them: no bit differs; refused: "
-            f"{refused:,} of devices, {service.outlet.refused.total():,} requests"
+            f"{SOCKETS * BETWEEN * rounds:,} messages, {rounds} frames of a device among them: no bit differs; "
+            f"refused: {refused:,} of devices, {service.outlet.refused.total():,} requests, "
+            f"{service.control.refused.total():,} commands"
         )
     finally:
         context.destroy(0)

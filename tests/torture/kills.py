@@ -2,13 +2,21 @@
 
 import shutil
 import signal
+from contextlib import suppress
 from itertools import cycle
+from pathlib import Path
+from random import Random
 
 import numpy as np
 from helpers.chains import LIVE, Chain, features, in_a_row
 from helpers.kills import Deployment, different
 
+from stream_infomax.configuration.load import ConfigError
 from stream_infomax.frames.frame import Frame
+from stream_infomax.learning.infomax.encoder import kept_bases
+from stream_infomax.run.control import control
+from stream_infomax.run.place import place_of
+from stream_infomax.run.verify import verify
 from stream_infomax.settings.extras import installed
 from stream_infomax.transport.tap import FRAME, TapReader
 from torture.frame import Trial, need, torture
@@ -178,6 +186,44 @@ def kills_of_a_learner_and_sinks(trial: Trial) -> str:
     config = LEARNER.format(frames=1000) + SINKS.format(kind="parquet" if installed("pyarrow") else "npz")
     services = ("source", "windows", "learner", "first", "second", "nothing", "recorder")
     return killed_runs(trial, Deployment(trial.folder, config, services), trial.times(160), 16)
+
+
+@torture(minutes=30)
+def kills_of_runs_that_are_steered(trial: Trial) -> str:
+    """Commands between kills, in processes and in one: computed again with its commands, no bit of a run differs."""
+    total, killed, told, runs = trial.times(80), 0, 0, 0
+    while killed < total:
+        services = ("source", "windows", "learner", "recorder") if runs % 2 else ()
+        name, random = f"steered{runs}", trial.random(runs)
+        deployment = Deployment(trial.folder, LEARNER.format(frames=1000), services)
+        person = Person(trial.folder / name, random)
+        killed += deployment.killed(name, random, min(8, total - killed), between=person.speak).count
+        verdict = verify(trial.folder / name, lambda *_: None)
+        assert verdict.same, [one.difference for one in verdict.compared]
+        shutil.rmtree(trial.folder / name)
+        told, runs = told + person.told, runs + 1
+        trial.progress(killed, total)
+    assert told
+    return f"{told} commands and {killed} kills in {runs} runs, 0 differing bits"
+
+
+class Person:
+    """Somebody who tells a run something at random."""
+
+    def __init__(self, place: Path, random: Random) -> None:
+        self.place = place
+        self.random = random
+        self.told = 0
+
+    def speak(self) -> None:
+        """Tell it something; where it does not go on yet, or any more, nothing."""
+        action = self.random.choice(["pause", "resume", "hold", "resume", "undo", "mark", "save"])
+        kept = kept_bases(self.place)
+        version = self.random.choice(kept).version if kept else "0123"
+        value = {"undo": version, "mark": f"text {self.told}"}.get(action, "")
+        with suppress(ConfigError):
+            answers = control(place_of(self.place), action, value=value)
+            self.told += sum(answer.problem == "" for answer in answers)
 
 
 @torture(minutes=60)
