@@ -76,7 +76,7 @@ def test_what_it_sends_is_bounded_and_makes_no_models(kind: str) -> None:
         sent += wire.refresh()
         models = models or wire.models
         assert wire.models == models
-    assert sent / 20 < 14_000
+    assert sent / 20 < 15_000
     assert "None yet" not in wire.texts["now-features-about"]
 
 
