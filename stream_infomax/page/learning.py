@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,9 +107,12 @@ class _Panel:
     def show(self, curves: dict[Name, BoundedCurve], events: list[Happened], checkpoints: dict[str, int]) -> None:
         """Take in which curves there are, and mark events and the newest checkpoints."""
         self._curves = curves
-        for name in curves:
-            if name not in self._lines:
-                self._lines[name] = self._line(name)
+        if missing := [name for name in curves if name not in self._lines]:
+            document = self.figure.document
+            # Or bokeh looks through all models of the page after each line.
+            with document.models.freeze() if document else nullcontext():
+                for name in missing:
+                    self._lines[name] = self._line(name)
         if KINDS[self.kind].over == "rows":
             self._mark(events, checkpoints)
 

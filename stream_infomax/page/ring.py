@@ -72,7 +72,7 @@ class Ring:
         self._seconds, self._most = seconds, most_bytes
         self._blocks: deque[_Block] = deque()
         self._came: deque[float] = deque()
-        self._bytes = 0
+        self._bytes = self._rows = 0
         self._stream = self._array = ""
         self._geometry: tuple[tuple[str, ...], tuple[int, ...]] = ((), ())
         self._rate = 0.0
@@ -122,7 +122,7 @@ class Ring:
     def _begin(self, frame: Frame, name: str, geometry: tuple[Any, Any]) -> None:
         self._blocks.clear()
         self._came.clear()
-        self._bytes, self._next = 0, -1
+        self._bytes, self._rows, self._next = 0, 0, -1
         self._stream, self._array, self._geometry, self._rate = frame.stream, name, geometry, frame.rate
 
     def _rows_of(self, array: Array) -> Floats:
@@ -143,14 +143,16 @@ class Ring:
         self._blocks.append(block)
         self._came.append(now)
         self._bytes += block.rows.nbytes
+        self._rows += len(block.rows)
 
     def _drop(self, now: float) -> None:
         while len(self._blocks) > 1 and (self._bytes > self._most or self._is_old(now)):
-            self._bytes -= self._blocks.popleft().rows.nbytes
+            oldest = self._blocks.popleft()
+            self._bytes -= oldest.rows.nbytes
+            self._rows -= len(oldest.rows)
             self._came.popleft()
 
     def _is_old(self, now: float) -> bool:
         if not self._rate:
             return now - self._came[0] > self._seconds
-        rows = sum(len(block.rows) for block in self._blocks)
-        return rows - len(self._blocks[0].rows) >= self._seconds * self._rate
+        return self._rows - len(self._blocks[0].rows) >= self._seconds * self._rate
