@@ -195,7 +195,7 @@ class ComponentsSection(Section):
     def _recent(self, basis: Basis) -> Recent | None:
         """Return the last rows that the learner has published; None where its service publishes others."""
         for service, frame in self.watched.newest.items():
-            if next(reversed(frame.arrays), "") != basis.stage:  # what the others hold need not be put together
+            if list(frame.arrays)[-1:] != [basis.stage]:  # what the others hold need not be put together
                 continue
             recent = self.watched.ring(service)
             if recent is not None and recent.array == basis.stage and basis.stream in ("", recent.stream):
