@@ -121,6 +121,12 @@ FAULTS = {
     # Files.
     "folder": Fault("the run folder is removed", "`cannot be started`, the path", "what was saved", "a new run", "1"),
     "checkpoint": Fault("the newest checkpoint is damaged", "a warning with its name"),
+    "commands": Fault(
+        "the commands of a service are damaged",
+        "`commands.jsonl: line 1 is no command`",
+        do="mend it, or `--fresh`",
+        code="2",
+    ),
     "part": Fault(
         "a part of the recorder, or of a file sink, is damaged",
         "a warning with its name",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 from helpers.commands import call, child_of, ended, started
+from helpers.faults import fault
 from helpers.kills import leaves
 from helpers.steered import ask
 from helpers.stepping import step
@@ -137,6 +138,18 @@ def test_fresh_removes_what_a_run_was_told(config):
     assert {path.name for path in (folder.path / IN_PROCESS).iterdir()} >= {FILE, "furthest"}
     folder.open(config, True, fresh=True)
     assert not (folder.path / IN_PROCESS).exists()
+
+
+@fault("commands")
+def test_a_run_whose_commands_are_damaged_does_not_go_on(config, tmp_path):
+    with life(config) as (loop, client):
+        ask(loop, client, "pause")
+        step(loop, 20)
+    (tmp_path / "run" / IN_PROCESS / FILE).write_bytes(b"what is this\n")
+    (tmp_path / "run.toml").write_text(CONFIG.format(folder=tmp_path / "run", frames=200, pace="fast"))
+    end = call("run", "run.toml", "--in-process", "--plain", folder=tmp_path)
+    assert end.code == 2
+    assert "commands.jsonl: line 1 is no command" in end.errors
 
 
 def test_a_run_of_several_processes_that_lose_one(tmp_path):
