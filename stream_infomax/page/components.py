@@ -13,11 +13,11 @@ from markupsafe import escape
 from stream_infomax.frames.basis import Basis
 from stream_infomax.page import portrait
 from stream_infomax.page.figures import Pace, Tiles
-from stream_infomax.page.growth import Moved
+from stream_infomax.page.growth import HOUR, Moved
 from stream_infomax.page.opened import ActivityFigure, Large, SpectrumFigure
 from stream_infomax.page.origin import Origin, origin
 from stream_infomax.page.ring import Recent
-from stream_infomax.page.section import Section
+from stream_infomax.page.section import Section, nothing_yet
 from stream_infomax.page.sound import is_sound
 from stream_infomax.page.tiles import Look, Side, look
 from stream_infomax.page.watched import Watched
@@ -77,7 +77,7 @@ class ComponentsSection(Section):
   <span id="components-learner"></span>
   <button type="button" data-tell="step" data-value="-1">Previous</button>
   <button type="button" data-tell="step" data-value="1">Next</button>
-  <label>Open number <input type="number" min="1" value="1" data-tell="open"></label>
+  <label>Open number <input id="components-number" type="number" min="1" data-tell="open"></label>
   <span id="components-play"></span>
   <button type="button" data-tell="sort">Sort again</button>
 </div>
@@ -210,22 +210,27 @@ class ComponentsSection(Section):
         count = f"{n} components" if shown == n else f"{shown} of {n} components, evenly chosen"
         about = f"{printable(basis.key)}: {count}; {ABOUT[of.kind]}; each scaled to itself. Basis {basis.version[:8]}."
         strokes = "" if of.kind in ("picture", "colour", "head", "bars") else " Solid: basis vector; dashes: filter."
-        activity = portrait.statistics(self._values)
+        activity = f"The {portrait.OUTPUTS[basis.output]}: {portrait.statistics(self._values)}."
         if not len(self._values):
-            homes = {stage.service for stage in self.watched.stages if stage.name == basis.stage}
-            activity = "nothing of it has come yet"
-            if homes & set(self.watched.newest):
-                activity = "not known here: its service publishes what a stage behind it makes of its rows"
+            activity = self._no_activity(basis)
         return {
             "components-about": str(escape(about)),
             "components-learner": self._learners(),
             "components-play": self._player(basis),
+            "components-number@placeholder": f"{self._component + 1}",
             "components-title": f"Component {self._component + 1} of {n}",
             "components-facts": self._facts(of, basis),
             "components-spectrum-words": str(escape(f"{self._spectrum_words}.{strokes}")),
-            "components-activity-words": str(escape(f"The {portrait.OUTPUTS[basis.output]}: {activity}.")),
+            "components-activity-words": str(escape(activity)),
             "components-table": self._largest,
         }
+
+    def _no_activity(self, basis: Basis) -> str:
+        """Return why nothing is known of what a component did."""
+        homes = [stage.service for stage in self.watched.stages if stage.name == basis.stage]
+        if set(homes) & set(self.watched.newest):
+            return "Not known here: its service publishes what a stage behind it makes of its rows."
+        return nothing_yet(self.watched, *homes)
 
     def _learners(self) -> str:
         """Return a choice of learners where there are several."""
@@ -256,11 +261,11 @@ class ComponentsSection(Section):
         born = int(moved.born_offset[k])
         version = moved.born_version[k][:8]
         seconds = moved.seconds
-        before = "an hour ago" if seconds >= 3600 else f"{max(1, round(seconds / 60))} min ago"
+        before = "an hour ago" if seconds >= HOUR else f"{max(1, round(seconds / 60))} min ago"
         return {
             "Age": f"{max(0, basis.offset - born):,} frames, seen first at frame {born:,} (basis {version})",
-            "Moved": f"cosine {moved.from_first[k]:.3f} with how it was seen first, "
-            + f"{moved.from_hour[k]:.3f} with what stood here {before} (1: not at all)",
+            "Moved": f"cosine {moved.from_first[k]:.3f} to when it was seen first, "
+            + f"{moved.from_hour[k]:.3f} to {before} (1: it has not moved)",
         }
 
     def _table(self) -> str:

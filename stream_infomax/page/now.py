@@ -10,7 +10,7 @@ from markupsafe import escape
 
 from stream_infomax.page import answers
 from stream_infomax.page.flowing import LONGEST_NAME, RowsFigure, ScoresFigure
-from stream_infomax.page.section import Section
+from stream_infomax.page.section import Section, nothing_yet
 from stream_infomax.page.watched import Stage, Watched
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.kinds import KINDS
@@ -55,13 +55,13 @@ class NowSection(Section):
 <div class="curves">
 <article>
   <h3>Input</h3>
-  <p id="now-input-about" class="quiet number">Nothing has come yet.</p>
+  <p id="now-input-about" class="quiet number"></p>
   <div data-root="now-input"></div>
   <p id="now-input-words" class="quiet number"></p>
 </article>
 <article>
   <h3>Features</h3>
-  <p id="now-features-about" class="quiet number">None yet: they come when a warm-up is over.</p>
+  <p id="now-features-about" class="quiet number"></p>
   <div id="now-levels"></div>
   <div data-root="now-features"></div>
   <p id="now-features-words" class="quiet number"></p>
@@ -77,6 +77,8 @@ class NowSection(Section):
         if source:
             self._input.refresh(self.watched, source, now)
             texts |= self._input.words("now-input")
+        else:
+            texts["now-input-about"] = str(escape(nothing_yet(self.watched, *self._names_of_source())))
         levels = self._levels(source)
         if levels:
             if self._level not in levels:
@@ -87,6 +89,9 @@ class NowSection(Section):
             texts["now-levels"] = self._choice(list(levels))
         elif any(name != source for name in self.watched.newest):
             texts["now-features-about"] = "Not known here: only what the classifier says is published."
+        else:
+            services = [stage.service for stage in self.watched.stages[1:]]
+            texts["now-features-about"] = str(escape(nothing_yet(self.watched, *services)))
         if self._classifier is not None:
             texts |= self._answers(self._classifier, now)
         return texts
@@ -99,8 +104,10 @@ class NowSection(Section):
 
     def _source(self) -> str:
         """Return under which name the source's frames came; empty where none has come."""
-        names = (name for stage in self.watched.stages[:1] for name in (stage.name, stage.service))
-        return next((name for name in names if name in self.watched.newest), "")
+        return next((name for name in self._names_of_source() if name in self.watched.newest), "")
+
+    def _names_of_source(self) -> list[str]:
+        return [name for stage in self.watched.stages[:1] for name in (stage.name, stage.service)]
 
     def _levels(self, source: str) -> dict[str, str]:
         """Return the services that publish features, by the newest array of each."""
@@ -161,7 +168,8 @@ def _list(given: Sequence[answers.Answer]) -> str:
             printable(one.label, 24) or "not known",
             printable(one.segment, 40),
         )
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+        *first, segment = (str(escape(cell)) for cell in cells)
+        rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in first)}<td class='long'>{segment}</td></tr>")
     head = "".join(f"<th>{title}</th>" for title in ("", "taken for", "probability", "label", "segment"))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
@@ -179,7 +187,8 @@ def _confusion(given: Sequence[answers.Answer]) -> str:
             f"<li>{escape(printable(a, 30))} for {escape(printable(b, 30))}: {count}</li>" for a, b, count in pairs
         )
         return f"{said}<p>{len(names)} classes; taken most often:</p><ul>{items}</ul>"
-    heads = "".join(f'<th class="right">{escape(printable(name, LONGEST_NAME))}</th>' for name in names)
+    turned = " turned" if max(map(len, names)) > 4 else ""
+    heads = "".join(f'<th class="right{turned}">{escape(printable(name, LONGEST_NAME))}</th>' for name in names)
     lines = []
     for i, name in enumerate(names):
         cells = "".join(

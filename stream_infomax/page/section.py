@@ -7,6 +7,7 @@ from typing import ClassVar
 from bokeh.models import Model
 
 from stream_infomax.page.watched import Watched
+from stream_infomax.settings.printable import printable
 
 
 class Section:
@@ -55,3 +56,12 @@ class Section:
         ``data-tell`` when its value changes. Both words are from outside.
         """
         return {}
+
+
+def nothing_yet(watched: Watched, *services: str) -> str:
+    """Return that nothing has come of some services, and why, as far as that is known."""
+    if watched.over:
+        return "Nothing comes any more: the run has finished."
+    waits = [name for name in services if name in watched.rows and watched.rows[name].state == "waiting"]
+    why = f": {printable(waits[0])} waits for the services behind it" if waits else ""
+    return f"Nothing has come since the page was opened{why}."

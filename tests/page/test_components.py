@@ -163,7 +163,7 @@ def test_age_and_way_are_said_in_numbers() -> None:
     wire.refresh()
     facts = wire.texts["components-facts"]
     assert "1,000 frames, seen first at frame 100" in facts
-    assert "cosine 1.000 with how it was seen first" in facts
+    assert "cosine 1.000 to when it was seen first" in facts
     assert any(name in facts for name in EEG)
     assert "deviation" in wire.texts["components-activity-words"]
 
@@ -175,4 +175,4 @@ def test_the_rows_of_another_stage_are_not_taken_for_its_activity() -> None:
     one.frame("learner", replace(frame, arrays={"module1": frame.arrays["learner"]}))
     wire = Wire(ComponentsSection(one))
     wire.refresh()
-    assert "not known here" in wire.texts["components-activity-words"]
+    assert "Not known here" in wire.texts["components-activity-words"]

@@ -180,6 +180,7 @@
   });
   document.addEventListener("change", (event) => {
     if (event.target.dataset.tell && event.target.nodeName !== "BUTTON") tell(event.target, event.target.value);
+    if (event.target.dataset.tell && event.target.type === "number") event.target.value = ""; // its placeholder says it
   });
 
   begin();
