@@ -129,3 +129,13 @@ def test_it_ends_whatever_is_open() -> None:
     client.close()
     with pytest.raises(OSError, match="refused"):
         connected(server)
+
+
+def test_an_address_of_the_other_kind() -> None:
+    try:
+        served = Server("::1", 0)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    with served as server:
+        assert server.url.startswith("http://[::1]:")
+        assert get(server, "/a")[0] == 503

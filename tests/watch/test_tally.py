@@ -1,7 +1,10 @@
 """What a run has counted: over deaths and restarts, without what is dead, and in few series whatever comes."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from helpers.extras import extra
@@ -12,7 +15,7 @@ extra("prometheus_client")
 from helpers.tallies import layout, of, parsed, series  # noqa: E402  (needs it)
 
 from stream_infomax.frames.event import Event  # noqa: E402
-from stream_infomax.frames.measure import Measure  # noqa: E402
+from stream_infomax.frames.measure import Kind, Measure  # noqa: E402
 from stream_infomax.watch.metrics import METRICS, Exposition  # noqa: E402
 from stream_infomax.watch.processes import PAGES, START, SYSTEM, USER, Processes  # noqa: E402
 from stream_infomax.watch.service_row import SILENT_AFTER  # noqa: E402
@@ -210,3 +213,34 @@ class TestProcesses:
         processes.look({"learner": 10})
         processes.look({})
         assert processes.seconds() == {"learner": 7.0}
+
+
+def test_there_is_no_metric_that_nobody_scrapes(tmp_path: Path) -> None:
+    (tmp_path / "learner").mkdir()
+    (tmp_path / "learner" / "basis-learner-7-0123456789ab.safetensors").touch()
+    tally = Tally(layout(tmp_path))
+    tally.pids = lambda: {"learner": os.getpid()}
+    tally.change("learner", "running", 0)
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    ledger = [
+        balance("learner", part, 3, 1, aside={"why": {"a": 1}}, dropped={"why": {"a": 1}}) for part in ("log", "stage")
+    ]
+    said = {
+        "last_frame": 2.0,
+        "last_checkpoint": 2.0,
+        "expected": 100,
+        "lost": {"gone": 1},
+        "refused": {"nonsense": 1},
+        "ledger": ledger,
+        "measures": [Measure("learner", "", kind, 0.5, 1) for kind in kinds],
+        "counts": {"learner": {"collapsed": 1.0, "shortened": 2.0}},
+    }
+    for name in ("source", "learner"):
+        tally.update(name, status(9, started=1.0, **said))
+    page = Exposition(tally).page().body.decode()
+    found = {name for name, _ in parsed(page) if not name.startswith("process_")}
+    ends = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
+    assert found == {name + end for name, one in METRICS.items() for end in ends[one.kind]}
+    if shutil.which("promtool"):
+        checked = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True)
+        assert (checked.returncode, checked.stderr) == (0, "")
