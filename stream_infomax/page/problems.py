@@ -15,8 +15,8 @@ GRACE = 10.0
 # asked for, and for what every learner begins with.
 MUCH_ASIDE = 0.01
 EXPECTED = ("paused", "warm-up")
-# What is followed by learning as usual, by what suspends it.
-ENDS = {"hold": "resume", "pause": "resume", "quarantine": "release"}
+# What suspends learning.
+HOLDS = ("hold", "quarantine")
 
 
 class Problem(NamedTuple):
@@ -100,13 +100,15 @@ def _of_ledger(name: str, balance: Balance) -> list[Problem]:
 
 
 def _of_learning(watched: Watched, name: str) -> list[Problem]:
-    """Return what suspends the learning of a service's stages, as far as their events say so."""
-    suspended: dict[tuple[str, str], Problem] = {}
-    for event in watched.events:
-        if event.service != name:
-            continue
-        if event.kind in ENDS:
-            text = f"{event.stage}, {event.kind} since row {event.position:,}: {event.text}"
-            suspended[event.stage, ENDS[event.kind]] = Problem(name, False, text)
-        suspended.pop((event.stage, event.kind), None)
-    return list(suspended.values())
+    """Return which stages of a service do not learn, and why as far as their events say so."""
+    found = []
+    for stage, counts in watched.statuses[name].counts.items():
+        if counts.get("paused"):
+            text = f"{stage} is paused: what comes is encoded, and nothing is learnt until it is resumed."
+            found.append(Problem(name, False, text))
+        if counts.get("on hold"):
+            own = [event for event in watched.events if event.stage == stage and event.kind in HOLDS]
+            why = f" Since row {own[-1].position:,}: {own[-1].text}." if own else ""
+            text = f"{stage} holds: what comes is encoded, and nothing is learnt.{why}"
+            found.append(Problem(name, False, text))
+    return found

@@ -71,11 +71,11 @@ def test_a_run_is_seen_steered_and_mended_and_its_page_ends_with_it(tmp_path: Pa
         offset = int(re.search(r"frame ([\d,]+)", tab.text("steering-answer"))[1].replace(",", ""))
         assert (tmp_path / "run" / "learner" / "commands.jsonl").read_text().count("pause") == 1
         tab.shown("pause", "learning-events")
-        tab.shown("pause since row", "pipeline-problems")
+        tab.shown("learner is paused", "pipeline-problems")
         assert offset > 0
         tab.press("Resume learning")
         tab.shown("learner: resume takes effect at frame", "steering-answer")
-        wait(lambda: "pause since" not in tab.text("pipeline-problems"), "it learns again")
+        wait(lambda: "is paused" not in tab.text("pipeline-problems"), "it learns again")
 
         os.kill(child_of(process.pid, "learner"), signal.SIGKILL)
         tab.shown("started again 1×", "pipeline-problems")

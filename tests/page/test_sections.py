@@ -17,6 +17,7 @@ from stream_infomax.page.steering import SteeringSection
 from stream_infomax.page.watched import SILENT, Stage, Watched
 
 EVIL = "<img src=x onerror=alert(1)>&\"'\x1b[2J\u202e"
+HELD = Event(stage="learner", position=7, kind="hold", text="it was told to")
 LEDGER = Balance(
     place="learner", part="stage", unit="rows", accepted={"a": 100}, processed={"a": 90}, in_flight={},
     aside={"not finite": {"a": 10}}, dropped={},
@@ -72,7 +73,12 @@ def test_a_run_that_nobody_hears_of_is_said_to_be_so_after_a_while(watched, cloc
         ({"counts": {"source": {"journal full": 1.0}}}, True, ["disk is full", "Make room"]),
         ({"ledger": [LEDGER]}, False, ["10.0%", "rows of 'learner'", "not finite"]),
         ({"ledger": [msgspec.structs.replace(LEDGER, processed={"a": 80})]}, True, ["off by +10", "report"]),
-        ({"events": [Event(stage="learner", position=7, kind="hold", text="held")]}, False, ["hold since row 7: held"]),
+        ({"counts": {"learner": {"paused": 1.0}}}, False, ["learner is paused", "until it is resumed"]),
+        (
+            {"counts": {"learner": {"on hold": 9.0}}, "events": [HELD]},
+            False,
+            ["learner holds", "Since row 7: it was told to."],
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(watched, changes, grave, words):
@@ -83,8 +89,8 @@ def test_what_is_wrong_is_said_with_what_to_do(watched, changes, grave, words):
 
 
 def test_what_is_over_is_not_said_any_more(watched):
-    events = [Event(stage="learner", position=7, kind="hold", text="held")]
-    heard(watched, events=[*events, Event(stage="learner", position=9, kind="resume", text="on")])
+    heard(watched, events=[HELD], counts={"learner": {"on hold": 9.0, "paused": 0.0}})
+    heard(watched, events=[HELD], counts={"learner": {"on hold": 0.0, "paused": 0.0}})
     assert said(watched) == []
 
 
