@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from stream_infomax.frames.ledger import Balance
+from stream_infomax.frames.ledger import NO_WIDTH, Balance
 from stream_infomax.page.watched import Watched
 from stream_infomax.watch.service_row import by_reason
 
 # Seconds that a run has to say something after the page began to listen.
 GRACE = 10.0
 # Of the rows that a place had, the share that is set aside from which a person should know; but for what a person
-# asked for, and for what every learner begins with.
+# asked for, and for what came before a learner had a basis.
 MUCH_ASIDE = 0.01
-EXPECTED = ("paused", "warm-up")
+EXPECTED = ("paused", NO_WIDTH)
 # What suspends learning.
 HOLDS = ("hold", "quarantine")
 

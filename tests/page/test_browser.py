@@ -157,8 +157,8 @@ def test_nothing_is_sent_to_a_page_that_is_hidden_and_all_when_it_is_seen_again(
 
 def test_a_service_that_says_nothing_is_grey_with_a_sentence(page, tab):
     page.do(feed, page.watched, 40)
-    page.do(page.watched._heard.update, {"learner": page.watched.now() - 60})
-    tab.shown("said nothing for 60 s", "pipeline-problems")
+    page.do(page.watched._heard.update, {"learner": page.watched.now() - 6001})
+    tab.shown("said nothing for 6,0", "pipeline-problems")
     assert tab.ask("return document.querySelectorAll('#pipeline-flow .is-silent').length") == 1
     page.do(feed, page.watched, 41)
     wait(lambda: not tab.text("pipeline-problems"), "all is well")

@@ -4,11 +4,12 @@
   const banner = document.getElementById("banner");
   const pause = document.getElementById("pause");
   const life = document.body.dataset.life;
-  // Milliseconds without a word after which there is no connection; the server says something every two seconds.
-  const PATIENCE = 6000;
+  // Milliseconds without a word after which there is no connection, whatever the socket says; the server says something
+  // every two seconds, where it is not very busy.
+  const PATIENCE = 20000;
   const ASK_AGAIN = 2000;
   let bokeh = null;
-  let heard = Date.now();
+  let heard = 0; // nothing yet
   let lost = null;
   let over = "";
   let count = 0;
@@ -26,7 +27,7 @@
   const looks = () => !document.hidden && pause.getAttribute("aria-pressed") === "false";
 
   function look(what) {
-    heard = Date.now();
+    if (heard) heard = Date.now();
     say("page", looks() ? what : "away", "");
   }
 
@@ -92,13 +93,15 @@
       lost = lost || Date.now();
       warn(over);
     });
+    bokeh.on_event("connection_lost", () => {
+      lost = lost || Date.now();
+    });
     look("open");
   }
 
   // Whether the server is there, asked apart from bokeh's connection: it is what brings the page back by itself.
   async function ask() {
-    const silent = Date.now() - heard > PATIENCE;
-    if (!lost && bokeh && silent && looks()) lost = heard;
+    if (!lost && heard && looks() && Date.now() - heard > PATIENCE) lost = heard;
     if (lost && !document.hidden) {
       if (!over) warn(`No connection since ${clock(lost)}. What stands here is from then. Trying again …`);
       try {
