@@ -128,11 +128,12 @@ class _Panel:
     def legend(self) -> Markup:
         """Return what each line is and where it stands."""
         items = Markup("")
+        several = len({stage for stage, _, _ in self._curves}) > 1
         for name, curve in self._curves.items():
             _, colour, dash = self._lines[name]
             number = COLOURS.index(colour) if colour in COLOURS else len(COLOURS)
             items += Markup('<li><span class="swatch c{} {}"></span>{} <strong class="number">{}</strong></li>').format(
-                number, "" if dash == "solid" else "dashed", _label(name), KINDS[name[2]].text(curve.last)
+                number, dash, _label(name, several), KINDS[name[2]].text(curve.last)
             )
         return Markup('<ul class="legend">{}</ul>').format(items)
 
@@ -191,9 +192,10 @@ def _panel_of(name: Name) -> Kind:
     return KINDS[name[2]].beside or name[2]
 
 
-def _label(name: Name) -> str:
+def _label(name: Name, several: bool) -> str:
+    """Return the level of a stage's measure, with the stage where there are several, or it has no levels."""
     stage, level, _ = name
-    return printable(f"{stage}: {level}" if level else stage, NAME)
+    return printable(f"{stage}: {level}" if level and several else level or stage, NAME)
 
 
 def _below(display: Display) -> str:

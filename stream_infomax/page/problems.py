@@ -11,10 +11,10 @@ from stream_infomax.watch.service_row import by_reason
 
 # Seconds that a run has to say something after the page began to listen.
 GRACE = 10.0
-# Of the rows that a place had, the share that is set aside from which a person should know; but for what a person
+# Of the rows that a place had, the share that is set aside from which a person should know; but for what somebody has
 # asked for, and for what came before a learner had a basis.
 MUCH_ASIDE = 0.01
-EXPECTED = ("paused", NO_WIDTH)
+EXPECTED = ("paused", "thinned", NO_WIDTH)
 # What suspends learning.
 HOLDS = ("hold", "quarantine")
 

@@ -148,7 +148,7 @@ def test_a_curve_is_drawn_where_it_is_and_stands_beside_what_it_is_compared_with
     assert texts["learning-accuracy-panel@hidden"] == ""
     assert texts["learning-objective-panel@hidden"] == "hidden"
     legend = re.sub("<[^>]+>", " ", texts["learning-accuracy-legend"])
-    assert legend.split() == ["classifier:", "learner", "75.0%", "classifier:", "chance", "10.0%"]
+    assert legend.split() == ["learner", "75.0%", "chance", "10.0%"]
     assert "swatch c5 dashed" in texts["learning-accuracy-legend"]
 
 
