@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -91,8 +92,8 @@ class Commands:
         with open_regular(self.path, "ab", follow=False) as file:
             file.truncate(self._size)  # what was written of a line when the process died
             try:
-                file.write(line)
-                file.flush()
+                if os.write(file.fileno(), line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(self._size)

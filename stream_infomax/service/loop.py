@@ -11,6 +11,7 @@ from typing import Any
 import zmq
 
 from stream_infomax.frames.contracts import Arrival, Counts, Held, Mark, Output, Pipeline, Sink
+from stream_infomax.frames.event import Event
 from stream_infomax.frames.ledger import BEFORE, OTHERS, Ledger
 from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
@@ -314,11 +315,16 @@ class Loop:
             ledger=[balance.folded() for balance in self.ledger.balances()],
             measures=self.stages.measures(),
             counts=plain_counts({**self.feed.counts(), **self.stages.counts(), **self.sink_counts()}),
-            events=[*self.steering.events(), *self.stages.events()][-MAX_EVENTS:],
+            events=self._events(),
             checkpoint=self.saving.last,
             last_checkpoint=self.saving.at,
             **self.meter.read()._asdict(),
         )
+
+    def _events(self) -> list[Event]:
+        """Return the newest marks, and as many of the stages' newest events as there is room for."""
+        marks = self.steering.events()
+        return [*marks, *self.stages.events()[len(marks) - MAX_EVENTS :]]
 
     def wait(self) -> bool:
         """Sleep until something can be done. Returns whether somebody has asked a sink for something."""

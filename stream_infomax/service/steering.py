@@ -26,6 +26,8 @@ from stream_infomax.transport.messages import Accepted, Refused
 ACTIONS = get_args(Action)
 # Commands of a run; all of them are in memory.
 MOST = 100_000
+# Marks among the events of a status.
+MARKS = 4
 # The least that says which version is meant.
 DIGITS = 4
 
@@ -132,8 +134,8 @@ class Steering:
         self._saving.clear()
 
     def events(self) -> list[Event]:
-        """Return the newest marks."""
-        return list(self.commands.marks)
+        """Return the newest marks; few, for the stages have events, too."""
+        return list(self.commands.marks)[-MARKS:]
 
     def refusals(self) -> Mapping[str, int]:
         """Return what was refused, by reason."""

@@ -22,7 +22,7 @@ from stream_infomax.transport.messages import Order
 class Told(Summing):
     """A sum that every command changes, so that their order and their places show in each bit that follows."""
 
-    actions = frozenset({"pause", "resume", "hold"})
+    actions = frozenset({"pause", "resume", "hold", "undo"})
 
     def __init__(self, name="sum", **settings):
         super().__init__(name, **settings)
@@ -36,8 +36,8 @@ class Told(Summing):
         return made
 
     def command(self, command, basis):
-        assert basis is None
-        if command.action == "hold":
+        assert basis is None, "no file of a basis can be read here"
+        if command.action in ("hold", "undo"):
             self.total = 0.5 * self.total + crc32(command.id.encode())
         else:
             self.paused = command.action == "pause"
@@ -59,13 +59,16 @@ class Steerable:
         Of the service, the recorder and the sockets.
     source
         Makes the source of each life.
+    stages
+        Makes the stages of each life.
     settings
         Of the service.
     """
 
-    def __init__(self, folder, source=lambda: Counting(60), **settings):
+    def __init__(self, folder, source=lambda: Counting(60), stages=lambda: [Told()], **settings):
         self.folder = folder
         self.source = source
+        self.stages = stages
         self.service = Service(
             name="toy",
             outlet="",
@@ -80,7 +83,7 @@ class Steerable:
         sinks = [FrameStore(self.folder / "kept")]
         with (
             closing(Signals()) as signals,
-            opened(self.service, FromSource(self.source()), Pipeline([Told()]), sinks, signals) as loop,
+            opened(self.service, FromSource(self.source()), Pipeline(self.stages()), sinks, signals) as loop,
             zmq.Context() as context,
             context.socket(zmq.DEALER) as client,
         ):
@@ -91,7 +94,7 @@ class Steerable:
 
     def undisturbed(self, folder):
         """Return the same service in another folder, told the same at the same frames, and nothing else."""
-        other = Steerable(folder, self.source, control="")
+        other = Steerable(folder, self.source, self.stages, control="")
         other.service.folder.mkdir(parents=True)
         if (self.service.folder / FILE).exists():
             shutil.copyfile(self.service.folder / FILE, other.service.folder / FILE)

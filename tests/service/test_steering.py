@@ -3,6 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -18,7 +19,7 @@ from stream_infomax.service.checkpoints import read
 from stream_infomax.service.commands import FILE, Commands, Given
 from stream_infomax.sinks.store import FrameStore
 from stream_infomax.transport import messages
-from stream_infomax.transport.messages import Accepted, Refused
+from stream_infomax.transport.messages import Accepted
 
 STEPS = st.one_of(
     st.integers(1, 15),  # frames
@@ -163,7 +164,13 @@ REFUSED = {
     "a value": (("pause", "now", ""), "command", "pause takes no value; given was 'now'"),
     "no text": (("mark", " ", ""), "command", "a mark needs a text"),
     "a stage": (("pause", "", "other"), "elsewhere", "no stage 'other' here takes pause"),
-    "what no stage takes": (("undo", "0123", ""), "elsewhere", "no stage here takes undo"),
+    "a version that is none": (
+        ("undo", "late", ""),
+        "command",
+        "undo 'late'; accepted is a version as on frames",
+    ),
+    "a short version": (("undo", "012", ""), "command", "undo '012'; accepted is a version as on frames, 4 digits"),
+    "a version that is not here": (("undo", "0123", ""), "elsewhere", "no basis '0123' is kept here"),
     "a mark of a stage": (("mark", "x", "sum"), "elsewhere", "frames are marked at the source"),
 }
 
@@ -172,9 +179,44 @@ REFUSED = {
 def test_what_is_refused(tmp_path, name):
     (action, value, stage), reason, text = REFUSED[name]
     with Steerable(tmp_path).life() as (loop, client):
-        assert ask(loop, client, action, value, stage) == Refused(reason, text)
+        refused = ask(loop, client, action, value, stage)
+        assert (refused.reason, refused.text[: len(text)]) == (reason, text)
         assert loop.status().refused == ({"control: command": 1} if reason == "command" else {})
         assert not (tmp_path / "toy" / FILE).exists()
+
+
+def test_undo_is_about_one_basis_and_keeps_it(tmp_path):
+    one = Steerable(tmp_path)
+    with one.life() as (loop, client):
+        for version, offset in (("abcd00000001", 0), ("abcd00000002", 5), ("abcd00000002", 9)):
+            (one.service.folder / f"basis-sum-{offset}-{version}.safetensors").write_bytes(version.encode())
+        refused = ask(loop, client, "undo", "abcd")
+        assert refused.text == "undo 'abcd' may be abcd00000001 of sum, abcd00000002 of sum"
+        assert ask(loop, client, "undo", "abcd00000002") == Accepted("1", 0)
+        for path in one.service.folder.glob("basis-*"):
+            path.unlink()
+        (given,) = loop.steering.commands.given
+        assert (given.stage, given.value) == ("sum", "abcd00000002")
+        assert (one.service.folder / "command-0.safetensors").read_bytes() == b"abcd00000002"
+        assert ask(loop, client, "undo", "abcd00000002") == Accepted("1", 0)
+        step(loop, 1)  # it is no basis, which the stage is told
+
+
+def test_a_source_that_is_set_back_marks_the_same_frames(tmp_path):
+    """A reader asks for frames again: so they come, with their marks."""
+    one = Steerable(tmp_path, stages=list)
+    with one.life() as (loop, client):
+        seen = []
+        loop.observers = [SimpleNamespace(sockets=(), input=seen.append, frame=lambda _: None)]
+        step(loop, 5)
+        assert ask(loop, client, "mark", "five") == Accepted("1", 5)
+        step(loop, 5)
+        loop.sinks = []  # a recorder is never set back
+        loop.rewind(3)
+        assert ask(loop, client, "mark", "ten", name="2") == Accepted("2", 10)
+        step(loop, 9)
+    marks = [(output.frame.offset, output.frame.labels["mark"]) for output in seen if output.frame.labels]
+    assert marks == [(5, "five"), (5, "five"), (10, "ten")]
 
 
 def test_a_stream_that_has_ended_takes_no_command_and_still_saves(tmp_path):
