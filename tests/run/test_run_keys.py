@@ -33,7 +33,11 @@ log = {{ bind = "{outlet}", tap = "{tap}" }}
 name = "learner"
 kind = "learner"
 warmup = 40
+log = {{ control = "{control}" }}
 """
+
+
+NAMES = ("devices", "labels", "outlet", "tap", "control")
 
 
 def free_addresses(n: int) -> list[str]:
@@ -43,8 +47,7 @@ def free_addresses(n: int) -> list[str]:
 
 
 def test_a_run_with_keys(tmp_path: Path) -> None:
-    names = ("devices", "labels", "outlet", "tap")
-    addresses = dict(zip(names, free_addresses(4), strict=True))
+    addresses = dict(zip(NAMES, free_addresses(len(NAMES)), strict=True))
     (tmp_path / "run.toml").write_text(CONFIG.format(**addresses))
     for name in ("keys", "friend", "stranger"):
         new(tmp_path / name)
@@ -71,6 +74,12 @@ def test_a_run_with_keys(tmp_path: Path) -> None:
                 assert said.refused["key"] >= 1
             labelled = call("label", "run", "word=yes", "--stream", "box", "--offset", "3", folder=tmp_path)
             assert (labelled.code, labelled.errors) == (0, "")
+            saved = call("control", "run", "save", folder=tmp_path)
+            assert (saved.code, len(saved.output.splitlines())) == (0, 2), saved.output
+            shown = ("--keys", "friend", "--server", "keys/own.public")
+            paused = call("control", "run.toml", "pause", *shown, folder=tmp_path)
+            no = "this key is not allowed to steer; those under the name control, or control-…, are"
+            assert (paused.code, paused.output) == (1, f"learner: {no}\n")
             ours = ("--keys", "stranger", "--server", "keys/own.public")
             watching = call("tap", addresses["tap"], *ours, folder=tmp_path)
             refused = f"stream-infomax: {addresses['tap']} refuses this key: it is not allowed there\n"
@@ -113,7 +122,7 @@ def test_an_address_that_others_can_reach_needs_keys_or_that_everyone_may_come(k
 
 
 def test_keys_that_cannot_be_used_are_named_before_anything_starts(tmp_path: Path) -> None:
-    (tmp_path / "run.toml").write_text(CONFIG.format(**dict.fromkeys(("devices", "labels", "outlet", "tap"), "")))
+    (tmp_path / "run.toml").write_text(CONFIG.format(**dict.fromkeys(NAMES, "")))
     refused = call("check", "run.toml", folder=tmp_path)
     assert refused.code == 2
     assert "run.keys = 'keys': keys: not a folder of keys, as `stream-infomax keys new` makes it" in refused.errors

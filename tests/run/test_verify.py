@@ -7,8 +7,10 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+import zmq
 from helpers.devices import Device
 from helpers.extras import needs
+from helpers.steered import ask
 
 from stream_infomax.cli.verify import verify as command
 from stream_infomax.configuration.load import ConfigError, convert
@@ -19,6 +21,7 @@ from stream_infomax.run.verify import verify
 from stream_infomax.service.checkpoints import checkpoints_in
 from stream_infomax.service.signals import Signals
 from stream_infomax.state import file as state_file
+from stream_infomax.transport.messages import Accepted
 
 RECORDED = """
 [source]
@@ -119,9 +122,14 @@ def test_a_frame_that_was_kept_otherwise_is_found(run):
 def test_a_live_run_is_computed_again_from_its_journal(run, context, tmp_path, more):
     device = Device(context, f"ipc://{tmp_path}/run/source.devices", rate=100.0)
     generator = np.random.default_rng(0)
+    told = {30: ("pause", ""), 40: ("resume", ""), 75: ("mark", "near the end"), 76: ("hold", "")}
 
     def turns(loop):
+        client = context.socket(zmq.DEALER)
+        client.connect(loop.service.control)
         for number in range(80):
+            if number in told:
+                assert ask(loop, client, *told[number], name=str(number)) == Accepted(str(number), number)
             device.send(generator.laplace(size=(20, 2)).astype(np.float32), time=1e9 + number / 5)
             while loop.newest < number:
                 loop.turn()
