@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
+from msgspec import convert
 from msgspec.structs import asdict
 
 from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.event import GRAVE, Event, Happening, event_line
-from stream_infomax.state.kept import Kept
+from stream_infomax.state.kept import Kept, within
 
 # Why rows are set aside while learning is paused.
 PAUSED = "paused"
@@ -40,14 +41,14 @@ class Steering(Kept):
         Rows that have come, for a stage that counts them here: where its events were.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ("paused", "rows", "_recent", "_untold")
+    kept: ClassVar[tuple[str, ...]] = ("paused", "rows")
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.paused = False
         self.rows = 0
-        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
-        self._untold: deque[dict[str, Any]] = deque(maxlen=RECENT)  # of which no frame has told yet
+        self._recent: deque[Event] = deque(maxlen=RECENT)
+        self._untold: deque[Event] = deque(maxlen=RECENT)  # of which no frame has told yet
 
     def command(self, command: Command, learns: bool) -> None:
         """Pause or resume a stage whose rows are counted here; `learns`: False for one that only encodes."""
@@ -79,13 +80,13 @@ class Steering(Kept):
 
     def say(self, kind: Happening, position: int, text: str) -> None:
         """Add an event, for a frame to take along."""
-        event = {"position": position, "kind": kind, "text": text}
+        event = Event(stage=self.stage, position=position, kind=kind, text=text)
         self._recent.append(event)
         self._untold.append(event)
 
     def tell(self) -> list[Event]:
         """Return the events that no frame has told of yet; from now on one has."""
-        untold = self._named(self._untold)
+        untold = list(self._untold)
         self._untold.clear()
         return untold
 
@@ -95,10 +96,21 @@ class Steering(Kept):
 
     def events(self) -> list[Event]:
         """Return the newest 64 events, oldest first."""
-        return self._named(self._recent)
+        return list(self._recent)
 
-    def _named(self, events: Iterable[dict[str, Any]]) -> list[Event]:
-        return [Event(stage=self.stage, **event) for event in events]
+    def state(self) -> dict[str, Any]:
+        """Return everything that `restore` needs."""
+        events = {"recent": self._recent, "untold": self._untold}
+        return super().state() | {name: [asdict(event) for event in some] for name, some in events.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned."""
+        super().restore(state)
+        for name, events in (("recent", self._recent), ("untold", self._untold)):
+            with within(name):
+                taken = convert(state[name], list[Event])
+            events.clear()
+            events.extend(taken)
 
 
 def logged(events: Iterable[Event]) -> tuple[Event, ...]:

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from stream_infomax.learning.infomax.basis import Basis
 from stream_infomax.learning.infomax.published import Published
-from stream_infomax.state.file import copied
 from stream_infomax.state.kept import Kept
 
 PLACES = 8
@@ -104,4 +103,4 @@ class Archive(Kept):
 
 
 def _entry(state: Mapping[str, Any]) -> Entry:
-    return Entry(Published(**copied(state["published"])), float(state["rest"]), float(state["rows"]))
+    return Entry(Published.restored(state["published"]), float(state["rest"]), float(state["rows"]))

@@ -27,7 +27,6 @@ from stream_infomax.learning.infomax.steering import Steering
 from stream_infomax.learning.infomax.warm_up import Unit, Wanted, WarmUp, unit_of
 from stream_infomax.learning.infomax.watch import Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
-from stream_infomax.state.file import copied
 from stream_infomax.state.kept import Kept, within
 
 Floats = NDArray[np.floating[Any]]
@@ -360,7 +359,8 @@ class BlockLearner(Steering):
                 self._memory.restore(state["memory"])
         if "rule" not in state:
             return
-        self.published = Published(**copied(state["published"]))
+        with within("published"):
+            self.published = Published.restored(state["published"])
         self._whitener = StreamingWhitener(self._origin, self._scale, self.horizon)
         with within("whitener"):
             self._whitener.restore(state["whitener"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax.matrices import nearer_rotation, nearest_rotation
+from stream_infomax.state.file import copied
 from stream_infomax.state.kept import Kept
 
 if TYPE_CHECKING:  # who only encodes needs no kernels
@@ -68,6 +69,28 @@ class Published(Kept):
             beta=rule.tuning.beta.astype(np.float32),
             bias=rule.tuning.bias.astype(np.float32),
         )
+
+    @classmethod
+    def restored(cls, state: Mapping[str, Any]) -> Self:
+        """Return the basis of a state. Raises KeyError or ValueError, which names the key, where it is none."""
+        made = cls(**copied({name: state[name] for name in cls.kept}))
+        K1, K = np.shape(made.filters) if np.ndim(made.filters) == 2 else (0, 0)
+        K0 = len(made.rotation) if np.ndim(made.rotation) == 2 else 0
+        shapes = {
+            "mean": (K,),
+            "rotation": (K0, K1),
+            "filters": (K1, K),
+            "basis": (K, K1),
+            "beta": (K1,),
+            "bias": (K1,),
+        }
+        for name, shape in shapes.items():
+            array = getattr(made, name)
+            if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape or not all(shape):
+                raise ValueError(f"{name}: {array!r:.80}; accepted is an array of floats that fits the others")
+        if not isinstance(made.amplitude, int | float) or not 0 < made.amplitude < math.inf:
+            raise ValueError(f"amplitude: {made.amplitude!r:.80}; accepted is a number above 0")
+        return made
 
     def state(self) -> dict[str, Any]:
         """Return what `Kept` does, with the arrays themselves, which nobody can write to there."""

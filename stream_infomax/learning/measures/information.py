@@ -9,6 +9,7 @@ are the versions that a live learner reports from.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -248,6 +249,11 @@ class RunningEntropy(Kept):
                 self._counts[0], self._rows[0] = 0, 0
         return self
 
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned. Raises ValueError, naming the key, where it does not fit."""
+        super().restore(state)
+        check_window(self.window, self._rows[0])
+
     @property
     def values(self) -> Floats:
         """Entropy of each output in bits, shape (n_components,); NaN before the first row."""
@@ -264,6 +270,12 @@ class RunningEntropy(Kept):
     def value(self) -> float:
         """Mean of the outputs' entropies in bits; NaN before the first row."""
         return float(self.values.mean()) if self._rows.any() else math.nan
+
+
+def check_window(window: int, rows: float) -> None:
+    """Raise ValueError where so many rows cannot be those of a window that is not full."""
+    if not 0 <= rows < window:
+        raise ValueError(f"window: {window:.4g}; accepted are more than the {rows:.4g} rows that it has, at least 0")
 
 
 class RunningInformation(Kept):
@@ -328,6 +340,11 @@ class RunningInformation(Kept):
         for value in bits:
             self._sums[0, 2:] += 1, value
         return len(chosen), float(bits.sum())
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned. Raises ValueError, naming the key, where it does not fit."""
+        super().restore(state)
+        check_window(self.window, self._sums[0, 0])
 
     @property
     def objective(self) -> float:

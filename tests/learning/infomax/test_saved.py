@@ -84,3 +84,21 @@ def test_another_version_is_named(run, learner, tmp_path):
         save(path, content)
         with pytest.raises(StateFileError, match=rf"{path.name}: a learner's state of format 3; this version reads 6"):
             OnlineInfomax.load(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("basis", "text"),
+        ("filters", np.zeros((2, 2, 2))),
+        ("beta", np.zeros(1)),
+        ("mean", np.arange(3)),
+        ("amplitude", 0),
+    ],
+)
+def test_a_published_basis_that_is_none_is_refused_by_its_key(learner, key, value):
+    state = learner.state()
+    state["learner"] = {**state["learner"], "published": {**state["learner"]["published"], key: value}}
+    other = OnlineInfomax(**learner.get_params())
+    with pytest.raises(ValueError, match=rf"learner.published.({key}|mean): .*; accepted is a"):
+        other.restore(state)

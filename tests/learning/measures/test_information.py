@@ -257,3 +257,12 @@ def test_kernels_run_as_plain_python_too():
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("kind", [RunningEntropy, RunningInformation])
+@pytest.mark.parametrize("window", [-5, 3])
+def test_a_window_that_cannot_be_is_refused(kind, window):
+    made = kind()
+    made.partial_fit(np.zeros((3, 2)), *([np.eye(2)] if kind is RunningInformation else []))
+    with pytest.raises(ValueError, match=f"window: {window}; accepted are more than the 3 rows"):
+        kind().restore({**made.state(), "window": window})
