@@ -84,7 +84,7 @@ class Control(Bound):
         self._send(asked.peer, asked.connection, answer)
 
     def _send(self, peer: bytes, connection: Connection | None, answer: Accepted | Refused) -> None:
-        if isinstance(answer, Refused) and answer.reason != "elsewhere":
+        if isinstance(answer, Refused) and answer.reason in ("request", "key"):  # who may steer may be mistaken
             self.refused[answer.reason] += 1
             if self.guard is not None:
                 self.guard.strike(connection)
