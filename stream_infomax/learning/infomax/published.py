@@ -77,17 +77,18 @@ class Published(Kept):
         K1, K = np.shape(made.filters) if np.ndim(made.filters) == 2 else (0, 0)
         K0 = len(made.rotation) if np.ndim(made.rotation) == 2 else 0
         shapes = {
-            "mean": (K,),
-            "rotation": (K0, K1),
             "filters": (K1, K),
+            "rotation": (K0, K1),
             "basis": (K, K1),
+            "mean": (K,),
             "beta": (K1,),
             "bias": (K1,),
         }
         for name, shape in shapes.items():
             array = getattr(made, name)
             if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.shape != shape or not all(shape):
-                raise ValueError(f"{name}: {array!r:.80}; accepted is an array of floats that fits the others")
+                found = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else f"{array!r:.80}"
+                raise ValueError(f"{name}: {found}; accepted are floats that fit the other arrays")
         if not isinstance(made.amplitude, int | float) or not 0 < made.amplitude < math.inf:
             raise ValueError(f"amplitude: {made.amplitude!r:.80}; accepted is a number above 0")
         return made

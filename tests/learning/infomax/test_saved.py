@@ -100,5 +100,5 @@ def test_a_published_basis_that_is_none_is_refused_by_its_key(learner, key, valu
     state = learner.state()
     state["learner"] = {**state["learner"], "published": {**state["learner"]["published"], key: value}}
     other = OnlineInfomax(**learner.get_params())
-    with pytest.raises(ValueError, match=rf"learner.published.({key}|mean): .*; accepted is a"):
+    with pytest.raises(ValueError, match=rf"learner.published.{key}: .*; accepted"):
         other.restore(state)
