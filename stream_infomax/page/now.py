@@ -161,16 +161,11 @@ def _list(given: Sequence[answers.Answer]) -> str:
     for one in reversed(given[-LISTED:]):
         right = {True: "right", False: "wrong", None: ""}[one.is_right]
         share = f"{100 * max(one.scores):.0f} %" if one.scores else "–"
-        cells = (
-            right,
-            printable(one.said, 24),
-            share,
-            printable(one.label, 24) or "not known",
-            printable(one.segment, 40),
-        )
+        said = f"{printable(one.said, 24)}, {share}"
+        cells = (right, said, printable(one.label, 24) or "not known", printable(one.segment, 40))
         *first, segment = (str(escape(cell)) for cell in cells)
         rows.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in first)}<td class='long'>{segment}</td></tr>")
-    head = "".join(f"<th>{title}</th>" for title in ("", "taken for", "probability", "label", "segment"))
+    head = "".join(f"<th>{title}</th>" for title in ("", "taken for", "label", "segment"))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
