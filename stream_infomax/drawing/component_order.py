@@ -15,8 +15,11 @@ def columns_for(n: int, aspect: float = 1.0) -> int:
     return max(1, min(n, math.ceil(math.sqrt(n / aspect) - 1e-9)))
 
 
-def of_patches(patches: Floats) -> npt.NDArray[np.intp]:
-    """Return the order of patches (n, y, x[, colour]): lines of like frequency, turned from left to right."""
+def of_patches(patches: Floats, columns: int = 0) -> npt.NDArray[np.intp]:
+    """Return the order of patches (n, y, x[, colour]): lines of like frequency, turned from left to right.
+
+    A line has so many `columns`; by default those of a mosaic that is about square.
+    """
     n, height, width = patches.shape[:3]
     planes = np.moveaxis(patches.reshape(n, height, width, -1), -1, 1)
     planes = planes - planes.mean((2, 3), keepdims=True)
@@ -27,7 +30,7 @@ def of_patches(patches: Floats) -> npt.NDArray[np.intp]:
     # Orientation has period π: the mean of the doubled angle.
     doubled = (power * np.exp(2j * np.arctan2(v, u))).sum((1, 2))
     orientation = (np.angle(doubled) / 2).round(6)  # rounding errors must not decide
-    columns = columns_for(n)
+    columns = columns or columns_for(n)
     line = np.empty(n, dtype=np.intp)
     line[np.argsort(frequency, kind="stable")] = np.arange(n) // columns
     return np.lexsort((orientation, line))

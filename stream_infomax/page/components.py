@@ -34,7 +34,7 @@ ABOUT = {
     "picture": "patches of pictures, from low to high frequency; light is +, dark is −",
     "colour": "patches of pictures in colour, from low to high frequency",
     "wave": "windows of a signal, from low to high frequency",
-    "plane": "time to the right, bands upwards, from low to high bands; light is +, dark is −",
+    "plane": "time to the right, {upwards}s upwards, from low to high; light is +, dark is −",
     "head": "heads seen from above, the nose up, by share of the signal; light is +, dark is −",
     "bars": "one stem for each value of a row, by share of the signal",
 }
@@ -208,7 +208,8 @@ class ComponentsSection(Section):
         assert basis is not None
         shown, n = len(of.chosen), len(of.order)
         count = f"{n} components" if shown == n else f"{shown} of {n} components, evenly chosen"
-        about = f"{printable(basis.key)}: {count}; {ABOUT[of.kind]}; each scaled to itself. Basis {basis.version[:8]}."
+        kind = ABOUT[of.kind].format(upwards=of.upwards)
+        about = f"{printable(basis.key)}: {count}; {kind}; each scaled to itself. Basis {basis.version[:8]}."
         strokes = "" if of.kind in ("picture", "colour", "head", "bars") else " Solid: basis vector; dashes: filter."
         activity = f"The {portrait.OUTPUTS[basis.output]}: {portrait.statistics(self._values)}."
         if not len(self._values):
@@ -287,4 +288,4 @@ class ComponentsSection(Section):
 def _place(name: str, title: str, words: str = "") -> str:
     """Return the place of a figure under its title, and of the words that say the same."""
     said = f'<p id="{words}" class="quiet number"></p>' if words else ""
-    return f'<article><h4>{title}</h4><div data-root="{name}"></div>{said}</article>'
+    return f'<article><h4>{title}</h4><div data-root="{name}" role="img" aria-label="{title}"></div>{said}</article>'

@@ -78,7 +78,10 @@ class RowsFigure:
         self._shape(width / height, PICTURE_WIDTH, None)
         ranges(self.figure, (0, width), (0, height))
         size = " × ".join(str(side) for side in values.shape[:2])
-        self._words = f"The newest of {size} pixels, from {shown.low:.3g} (dark) to {shown.high:.3g} (light)."
+        low, high = np.nanmin(values), np.nanmax(values)
+        self._words = (
+            f"{size} pixels, from {low:.3g} to {high:.3g}; {shown.dark:.3g} is drawn dark, {shown.light:.3g} light."
+        )
         sent = self._band.show([], [], [])
         return sent + self._picture.show(shown.pixels, (0, width), (0, height), GREYS)
 

@@ -48,8 +48,9 @@ class Large:
             return self._picture.show(large.pixels, (-0.4, 0.4), (-0.4, 0.4)) + self._line.show(*_head())
         height, width = large.pixels.shape
         if of.kind == "plane":
-            self._label("milliseconds" if found.step else "step", "band")
-            right = 1000 * found.step * width if found.step else width
+            step = found.step or (1 / of.rate if of.rate else 0.0)
+            self._label("milliseconds" if step else "step", of.upwards)
+            right = 1000 * step * width if step else width
             self.figure.aspect_ratio = 1.3
             x, y = (0.0, float(right)), (0.5, height + 0.5)
         else:

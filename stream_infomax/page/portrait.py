@@ -108,9 +108,9 @@ def _of_window(look: Look, component: int) -> Spectrum:
 def _of_plane(look: Look, component: int) -> Spectrum:
     both = [(rows[component].reshape(look.shape) ** 2).sum(0) for rows in (look.filters, look.basis)]
     shares = [one / (one.sum() or 1.0) for one in both]
-    words = f"strongest in band {shares[1].argmax() + 1} of {len(shares[1])}"
+    words = f"strongest in {look.upwards} {shares[1].argmax() + 1} of {len(shares[1])}"
     x = np.arange(1.0, len(shares[0]) + 1)
-    return Spectrum(x, 100 * shares[0], 100 * shares[1], "band", "% of its energy", None, words)
+    return Spectrum(x, 100 * shares[0], 100 * shares[1], look.upwards, "% of its energy", None, words)
 
 
 def _of_activity(recent: Floats, rate: float, is_head: bool) -> Spectrum:
@@ -163,9 +163,12 @@ def words_of(look: Look, component: int, found: Origin) -> str:
             return f"{n} samples" + (f", {1000 * n / look.rate:.3g} ms" if look.rate else "")
         case "plane":
             steps, bands = look.shape
-            time = f", {1000 * found.step * steps:.3g} ms" if found.step else ""
+            seconds = steps * (found.step or (1 / look.rate if look.rate else 0.0))
+            time = f", {1000 * seconds:.3g} ms" if seconds else ""
+            top = f" up to {look.rate / 2:,.0f} Hz" if found.step else ""
             step, band = np.unravel_index(np.abs(basis).argmax(), look.shape)
-            return f"{steps} steps{time} of {bands} bands, largest at step {step + 1}, band {band + 1}"
+            where = f"largest at step {step + 1}, {look.upwards} {band + 1}"
+            return f"{steps} steps{time} of {bands} {look.upwards}s{top}, {where}"
         case "head" | "bars":
             most = np.argsort(-np.abs(basis))[:MOST_NAMED]
             largest = np.abs(basis).max() or 1.0

@@ -122,27 +122,31 @@ class Shown(NamedTuple):
     ----------
     pixels
         (height, width), the first line at the bottom.
-    low, high
-        The values that are darkest and lightest.
+    dark, light
+        The values that are drawn so.
     """
 
     pixels: Pixels | Colours
-    low: float
-    high: float
+    dark: float
+    light: float
 
 
 def picture(values: Floats) -> Shown:
-    """Return a picture (y, x) or (y, x, colour), its least value dark and its largest light; a large one is thinned."""
+    """Return a picture (y, x) or (y, x, colour), thinned where it is large.
+
+    Dark is 0 and light is 1, or 255, where its values are within; else its own least and largest value.
+    """
     is_colour = values.ndim == 3 and values.shape[2] == 3
     every = max(1, math.ceil(math.sqrt(values.shape[0] * values.shape[1] / (COLOURED if is_colour else PIXELS))))
     seen = values[::every, ::every].astype(np.float64)
     finite = seen[np.isfinite(seen)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    scaled = 2 * (seen - low) / (high - low or 1.0) - 1
+    dark, light = next(((0.0, top) for top in (1.0, 255.0) if low >= 0 and high <= top), (low, high))
+    scaled = 2 * (seen - dark) / (light - dark or 1.0) - 1
     if is_colour:
-        return Shown(colours(np.nan_to_num(scaled[::-1])), low, high)
+        return Shown(colours(np.nan_to_num(scaled[::-1])), dark, light)
     grey = scaled.mean(-1) if scaled.ndim == 3 else scaled
-    return Shown(shades(grey[::-1]), low, high)
+    return Shown(shades(grey[::-1]), dark, light)
 
 
 def newest_picture(recent: Recent) -> Floats | None:

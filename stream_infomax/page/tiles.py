@@ -87,6 +87,8 @@ class Look:
         (n_components,): -1 where that turned a component over.
     rate, names
         Samples a second and names of the values of a row, where they are known.
+    upwards
+        What goes upwards in a plane: "band" or "channel".
     """
 
     kind: Kind
@@ -97,6 +99,7 @@ class Look:
     signs: Floats
     rate: float = 0.0
     names: tuple[str, ...] = ()
+    upwards: str = "band"
 
     @cached_property
     def shares(self) -> Floats:
@@ -212,7 +215,8 @@ def look(basis: Basis, rate: float = 0.0, names: Sequence[str] = (), order: npt.
     signs = channels.largest_weight_up(columns) if kind in ("head", "bars") else scaling.heavier_side_up(columns)
     filters, columns = filters * signs[:, None], columns * signs[:, None]
     found = _order(kind, shape, filters, columns) if order is None else np.asarray(order, np.intp)
-    return Look(kind, shape, filters, columns, found, signs, rate, tuple(names))
+    upwards = "channel" if basis.axes[-1:] == ("channel",) else "band"
+    return Look(kind, shape, filters, columns, found, signs, rate, tuple(names), upwards)
 
 
 def shades(values: Floats) -> Pixels:
@@ -268,7 +272,8 @@ def _order(kind: Kind, shape: tuple[int, ...], filters: Floats, basis: Floats) -
     tiles = basis.reshape(-1, *shape)
     match kind:
         case "picture" | "colour":
-            return by.of_patches(tiles)
+            # One line of like frequency is one of the mosaic.
+            return by.of_patches(tiles, by.columns_for(len(tiles), shape[1] / (shape[0] * WIDE)))
         case "wave":
             return by.of_signals(filters, basis)
         case "plane":

@@ -224,10 +224,17 @@ def test_a_heat_map_is_by_each_lines_own_mean_and_gaps_are_nothing() -> None:
 
 
 def test_a_large_picture_is_thinned_and_stands_upright() -> None:
-    values = np.zeros((300, 400))
+    values = np.full((300, 400), -5.0)
     values[:150] = 5.0  # the upper half
     shown = rolling.picture(values)
     assert shown.pixels.size <= rolling.PIXELS
-    assert (shown.low, shown.high) == (0.0, 5.0)
+    assert (shown.dark, shown.light) == (-5.0, 5.0)
     assert shown.pixels[-1, 0] == 255
     assert shown.pixels[0, 0] == 1
+
+
+@pytest.mark.parametrize(("top", "light"), [(0.5, 1.0), (200.0, 255.0), (300.0, 300.0)])
+def test_pictures_that_follow_one_another_have_one_scale(top: float, light: float) -> None:
+    shown = rolling.picture(np.array([[top / 4, top]]))
+    assert shown.light == light
+    assert shown.dark == (0.0 if light != 300.0 else 75.0)
