@@ -31,7 +31,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.stages.booking import Booking
 from stream_infomax.stages.learner_settings import LearnerSettings
 from stream_infomax.stages.observed import Observed, Rows
-from stream_infomax.stages.own_learners import OwnLearners, Shared
+from stream_infomax.stages.own_learners import DRIFT, OwnLearners, Shared
 from stream_infomax.stages.steering import LEARNERS_ACTIONS, PAUSED, Steering, logged, renamed
 from stream_infomax.stages.thinning import Thinning
 from stream_infomax.state.kept import counted, text, within
@@ -389,7 +389,7 @@ class LearnerStage(Accounting):
         return sorted([*self._learners_events(), *own], key=lambda event: event.position)
 
     def counts(self) -> Counts:
-        """Return rows, updates, outlying rows, rows set aside by reason, and the newest frame's information (bits).
+        """Return rows, updates, outlying rows, rows set aside by reason, the newest frame's information (bits), drift.
 
         ``paused`` and ``on hold`` are there where it is so.
         """
@@ -400,6 +400,7 @@ class LearnerStage(Accounting):
         if not math.isnan(self.observed.frame_information):
             counts["frame information"] = self.observed.frame_information
         counts["shortened"] = learner.n_shortened_
+        counts[DRIFT] = learner.drift_
         counts |= {"on hold": 1} if learner.held_ else {}
         counts |= {} if self.stream else self.steering.counts()
         aside = {**learner.n_set_aside_, **{reason: n for reason, n in self._passed.items() if n}}

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # What has been learnt of so many streams that have ended is kept, and so many are followed by measures and pictures.
 ENDED, SHOWN = 16, 8
-# Counts that say how it is now: one that is not added up, and one that ends with its learner.
-NOW, HELD = "frame information", "on hold"
+# Counts that say how it is now: two that are not added up, and one that ends with its learner.
+NOW, DRIFT, HELD = "frame information", "drift", "on hold"
 
 
 class Shared(NamedTuple):
@@ -114,7 +114,7 @@ class OwnLearners(Accounting):
         for of, rows in learner.in_flight().items():
             self.account.drop(of, "stream forgotten", rows)
         counts = learner.counts()
-        self._forgotten.update({key: int(count) for key, count in counts.items() if key not in (NOW, HELD)})
+        self._forgotten.update({key: int(count) for key, count in counts.items() if key not in (NOW, DRIFT, HELD)})
         self._forgotten["streams forgotten"] += 1
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
@@ -210,11 +210,13 @@ class OwnLearners(Accounting):
         return [*of_learners, *self.thinning.events(), *self.steering.events()]
 
     def counts(self) -> Counts:
-        """Return what the learners count, added up, and how many streams there are."""
+        """Return what the learners count, added up, the largest drift, and how many streams there are."""
         total = Counter(self._forgotten)
-        for learner in self.learners.values():
-            total.update({key: int(count) for key, count in learner.counts().items() if key != NOW})
+        own = {stream: learner.counts() for stream, learner in self.learners.items()}
+        for each in own.values():
+            total.update({key: int(count) for key, count in each.items() if key not in (NOW, DRIFT)})
         counts: dict[str, float] = {"streams": len(self.learners) - len(self._ended), "streams ended": len(self._ended)}
-        if self._newest in self.learners and NOW in (newest := self.learners[self._newest].counts()):
+        counts |= {DRIFT: max(drifts)} if (drifts := [each[DRIFT] for each in own.values() if DRIFT in each]) else {}
+        if NOW in (newest := own.get(self._newest, {})):
             counts[NOW] = newest[NOW]
         return {**total, **counts, **self.steering.counts()}

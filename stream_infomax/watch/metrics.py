@@ -106,6 +106,7 @@ METRICS: dict[str, Described] = {
     "rows_shortened": Described("counter", _of("stage"), "Outlying rows that it learnt less from."),
     "events": Described("counter", _of("stage", "kind"), "What happened to a stage: change, hold, undo and the like."),
     "warm_up_over": Described("gauge", _of("stage"), "1 once a learner has a basis, else 0."),
+    "drift_ratio": Described("gauge", _of("stage"), "How near its stream is to an alarm of change: 1 raises it."),
     "learning_paused": Described("gauge", _of("stage"), "1 while a command keeps it from learning, else 0."),
     "learners_on_hold": Described("gauge", _of("stage"), "Learners of the stage that learn nothing until a resume."),
     "basis_timestamp_seconds": Described("gauge", _of(), "When the newest basis in its folder was written."),
@@ -199,6 +200,7 @@ class RunCollector(Collector):
         warm = {measure.stage for measure in status.measures if measure.kind == "objective"}
         for stage in sorted(layout.learning & status.counts.keys()):
             page.add("warm_up_over", (name, stage), stage in warm)
+            page.add("drift_ratio", (name, stage), status.counts[stage].get("drift", 0))
             page.add("learners_on_hold", (name, stage), status.counts[stage].get("on hold", 0))
         for stage in sorted(layout.pausing & status.counts.keys()):
             page.add("learning_paused", (name, stage), status.counts[stage].get("paused", 0))

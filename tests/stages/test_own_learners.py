@@ -67,6 +67,17 @@ def test_it_goes_on_from_its_state() -> None:
     assert other.counts() == one.counts()
 
 
+def test_of_several_streams_the_largest_drift_counts() -> None:
+    own = stage()
+    given = frames({"left": 4, "right": 5}, n=60)[:-2]
+    for frame in given[-20:]:
+        frame.arrays["x"].data[:] *= 1.5
+    outputs(own, given)
+    drifts = [learner.counts()["drift"] for learner in own.learners.values()]
+    assert min(drifts) < max(drifts)
+    assert own.counts()["drift"] == max(drifts)
+
+
 def test_a_state_of_the_other_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="share: the state is of one learner for all streams"):
         stage().restore(stage(share="all").state())

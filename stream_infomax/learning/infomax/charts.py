@@ -107,6 +107,11 @@ class Charts(Kept):
         """Means of the signals in the reference, (S,)."""
         return np.array(self._charts[:, MEAN])
 
+    @property
+    def nearness(self) -> float:
+        """How far the highest chart is on its way to an alarm, which 1 raises."""
+        return float(self._charts[:, [UP, DOWN]].max()) / self.threshold
+
     def add(self, values: Floats) -> Alarm | None:
         """Take in a block's signals (S,); return what the highest chart has found, where it is above the threshold."""
         highest = signal_kernels.follow_charts(values, self._two_sided, self._charts, self._sums, self._batches)

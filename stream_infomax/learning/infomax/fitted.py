@@ -35,6 +35,11 @@ class Fitted:
     _seed: int
 
     @property
+    def drift_(self) -> float:
+        """How far the stream is on its way to an alarm of change, which 1 raises; 0 while the warm-up lasts."""
+        return self._learner.drift if self._learner is not None else 0.0
+
+    @property
     def components_(self) -> Floats:
         """Filters (n_components, n_features): the transposed W of the paper."""
         return self._published().filters

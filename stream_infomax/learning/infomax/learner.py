@@ -139,6 +139,11 @@ class BlockLearner(Steering):
         """Rows until the warm-up is over, where all of them vary; 0 where it is."""
         return self._warm_up.missing(self.sizes.block) - self._filled if self._whitener is None else 0
 
+    @property
+    def drift(self) -> float:
+        """How far the stream is on its way to an alarm of change, which 1 raises; 0 before there is a basis."""
+        return self._stream.charts.nearness if self._stream is not None else 0.0
+
     def multiplications(self, n: int) -> int:
         """Return those of the largest product that n more rows lead to: none where they fill no block."""
         return self.sizes.multiplications if self._filled + n >= self.sizes.block else 0

@@ -89,19 +89,23 @@ def test_an_alarm_says_what_was_before_and_what_is_since():
     charts = Charts((True, False), 1e5)
     for _ in range(FIRST_CALM + CALM):
         assert charts.add(RNG.standard_normal(2)) is None
+        assert 0 <= charts.nearness < 1
     assert charts.ready
     blocks = 0
     alarm = None
     while alarm is None:
+        assert charts.nearness < 1
         alarm = charts.add(RNG.normal((-3, 0), 1))
         blocks += 1
     assert alarm.signal == 0
+    assert charts.nearness > 1
     assert alarm.since == pytest.approx(-3, abs=1.5)
     assert alarm.blocks <= blocks <= 15
     charts.clear((1,))
     assert (charts.knows(0), charts.knows(1)) == (True, False)
     charts.clear()
     assert not charts.ready
+    assert charts.nearness == 0
 
 
 def test_the_first_reference_is_taken_early_and_with_caution():
