@@ -73,7 +73,8 @@ def control(
             try:
                 answer = ask(context, addresses[service], order, show=place.call, patience=patience)
             except StreamError as error:
-                return Answer(service, problem=str(error)), True
+                ended = place.folder is not None and not place.folder.held
+                return Answer(service, problem="the run ended before it answered" if ended else str(error)), True
             if isinstance(answer, Refused):
                 return Answer(service, problem=answer.text), answer.reason != "elsewhere"
             return Answer(service, answer.offset), True
