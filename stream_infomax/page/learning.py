@@ -45,6 +45,7 @@ class LearningSection(Section):
         self._panels = {kind: _Panel(kind) for kind in KINDS if KINDS[kind].beside is None}
         self.roots = {f"learning-{kind}": panel.figure for kind, panel in self._panels.items()}
         self._pace = Pace(BYTES_A_SECOND)
+        self._show()  # a line is added to a document at a hundred times the cost
 
     def html(self) -> str:
         """Return the places of panels and events."""
@@ -67,16 +68,23 @@ class LearningSection(Section):
         events = list(self.watched.events)
         n_bytes, now = 0, self.watched.now()
         ready = self._pace.ready(now)
+        shown = self._show()
         for kind, panel in self._panels.items():
-            shown = {name: curve for name, curve in self.watched.curves.items() if _panel_of(name) == kind}
-            panel.show(dict(list(shown.items())[:MOST_CURVES]), events, self._checkpoints())
             n_bytes += panel.push() if ready else 0
             texts[f"learning-{kind}-legend"] = panel.legend()
             # An attribute, not a text: the panel is there as soon as there is a curve.
-            texts[f"learning-{kind}-panel@hidden"] = "" if shown else "hidden"
+            texts[f"learning-{kind}-panel@hidden"] = "" if shown[kind] else "hidden"
         self._pace.sent(n_bytes, now)
         none = "" if self.watched.curves else "No measures yet: a learner gives its first one after its warm-up."
         return {**texts, "learning-none": none, "learning-events": _events(events, self.watched)}
+
+    def _show(self) -> dict[Kind, bool]:
+        """Give each panel its curves and events; return which have curves."""
+        events, checkpoints = list(self.watched.events), self._checkpoints()
+        for kind, panel in self._panels.items():
+            own = [(name, curve) for name, curve in self.watched.curves.items() if _panel_of(name) == kind]
+            panel.show(dict(own[:MOST_CURVES]), events, checkpoints)
+        return {kind: panel.has_curves for kind, panel in self._panels.items()}
 
     def _checkpoints(self) -> dict[str, int]:
         """Return the row of the newest checkpoint of each stage."""
@@ -103,6 +111,11 @@ class _Panel:
         self._marks = {grave: ColumnDataSource({"x": []}) for grave in (True, False)}
         for grave, dash in ((True, "dashed"), (False, "dotted")):
             self.figure.vspan(x="x", source=self._marks[grave], line_color=GREY, line_dash=dash, line_width=1)
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether there is anything to be seen."""
+        return bool(self._curves)
 
     def show(self, curves: dict[Name, BoundedCurve], events: list[Happened], checkpoints: dict[str, int]) -> None:
         """Take in which curves there are, and mark events and the newest checkpoints."""

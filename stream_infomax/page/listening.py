@@ -17,8 +17,9 @@ from stream_infomax.transport.monitor import Monitor
 from stream_infomax.transport.sockets import receive, set_options, without_heartbeats
 from stream_infomax.transport.tap import BASIS, INPUT, SAMPLED, STATUS
 
-# Seconds between two looks at the sockets: to wake up for each message would take most of the time.
-EVERY = 0.1
+# Seconds between two looks at the sockets, while somebody looks at the page and while nobody does: to wake up for each
+# message would take most of the time.
+EVERY, UNSEEN = 0.1, 0.5
 # Messages of a service that are taken in one go, and that wait for it; what is more is passed over.
 MOST = 256
 
@@ -79,7 +80,7 @@ class Listener:
         """Take in what comes, for ever."""
         while True:
             self.attend()
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(EVERY if self._looks else UNSEEN)
 
     def attend(self) -> None:
         """Take in what is there."""

@@ -172,6 +172,11 @@ class Watched:
         """Return the seconds of the clock that everything here is dated by."""
         return self._now()
 
+    def describe(self, stages: Sequence[Stage]) -> None:
+        """Take in more that is known of source and stages."""
+        self.stages = list(stages)
+        self.version += 1
+
     def silent(self, service: str) -> float:
         """Return for how many seconds a service has said nothing, infinite where it never did; 0 below `SILENT`."""
         seconds = self._now() - self._heard.get(service, -math.inf)

@@ -8,9 +8,11 @@ import io
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Thread
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -38,6 +40,7 @@ from stream_infomax.run.summary_text import lines
 from stream_infomax.service.checkpoints import read
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.settings.host_port import host_and_port
+from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.state import file
@@ -115,6 +118,7 @@ async def _serve(place: Place, host: str, port: int, child: bool) -> None:
     except OSError as error:
         raise ConfigError(str(error.strerror)) from error
     print(f"{address}?token={access.token}", flush=True)
+    _survey(place, watched)
     listening = asyncio.create_task(listener.listen())
     await asyncio.wait([listening, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
     await page.stop(_farewell(place) if child else "The page was stopped. The run goes on without it.")
@@ -164,7 +168,7 @@ def _farewell(place: Place) -> str:
 def known(place: Place) -> Watched:
     """Return what is known of a run without listening: its stages, curves, bases, and the summary of a finished one."""
     config = place.config
-    watched = Watched(place.name, list(place.taps), _stages(config, place.in_process))
+    watched = Watched(place.name, list(place.taps), stages_of(place))
     if place.folder is None:
         return watched
     if place.folder.history.exists():
@@ -188,12 +192,20 @@ def _service_of(config: Config, stage: str, in_process: bool) -> str:
     return next((table.service_name for table in config.stage if table.name == stage), config.source.name)
 
 
-def _stages(config: Config, in_process: bool) -> list[Stage]:
-    """Return source and stages as the configuration describes them; what only the data tell, where they are there."""
-    try:
-        found = outlines(config)
-    except UNKNOWN:
-        found = {}
+def _survey(place: Place, watched: Watched) -> None:
+    """Have source and stages described as the data tell, too; a thread looks at them, which may be many files."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        with contextlib.suppress(*UNKNOWN, RuntimeError):  # no data there any more, or the loop is closed
+            loop.call_soon_threadsafe(watched.describe, stages_of(place, outlines(place.config)))
+
+    Thread(target=look, daemon=True).start()
+
+
+def stages_of(place: Place, found: Mapping[str, Outline | None] = MappingProxyType({})) -> list[Stage]:
+    """Return source and stages as the configuration describes them, and as their outlines do that were found."""
+    config, in_process = place.config, place.in_process
     tables: list[Any] = [config.source, *config.stage]
     made = []
     for number, table in enumerate(tables):

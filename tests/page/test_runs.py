@@ -13,7 +13,8 @@ from helpers.extras import needs
 from helpers.pages import fetch
 
 from stream_infomax.configuration.load import ConfigError
-from stream_infomax.run.page import _Downloads, address_of, known
+from stream_infomax.configuration.survey import outlines
+from stream_infomax.run.page import _Downloads, address_of, known, stages_of
 from stream_infomax.run.place import place_of
 
 CONFIG = """
@@ -112,6 +113,8 @@ def test_the_page_of_a_finished_run_knows_how_it_went(finished) -> None:
     basis = watched.bases["learner"]
     assert (basis.axes, basis.shape) == (("channel",), (4,))
     assert [stage.name for stage in watched.stages] == ["source", "learner"]
+    described = stages_of(finished, outlines(finished.config))
+    assert (described[0].rate, described[0].row) == (1000.0, (4,))
     moved = watched.moved("learner")
     assert len(moved.born_offset) == 4
     assert len(watched.versions("learner")) >= 1
