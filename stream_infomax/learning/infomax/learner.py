@@ -241,16 +241,16 @@ class BlockLearner(Steering):
 
     def _learn(self, whitener: StreamingWhitener, rule: Rule, stream: Watch) -> None:
         """Take a step, and let whitening, memory, tuning and objective have what it learnt from."""
-        size = self.sizes.block
+        size, batch = self.sizes.block, self._rows
         if self._memory is not None:
             shift = np.asarray((whitener.reference - self._origin) * self._scale, np.float32)
             # Rows that hardly count any more are not learnt from again.
             if self._memory.filled:
                 self._memory.draw(shift, self._rows[size:], self.horizon.recent)
             else:  # after an undo all of it is forgotten
-                self._rows[size:] = np.tile(self._rows[:size], (REPLAYS, 1))
+                batch = self._rows[:size]
         self.horizon.rows += size
-        step = rule.step(self._rows, size)
+        step = rule.step(batch, size)
         every = stream.lag.every(self.horizon.length / size)
         if self.sizes.adapt == "follow" and self.n_updates % every == 0:
             self._look_for_lag(whitener, rule, stream, step)

@@ -141,6 +141,16 @@ def test_a_gain_that_has_changed_since_is_found_out():
     assert min(np.corrcoef(a, b)[0, 1] for a, b in zip(one.T, other.T, strict=True)) > 0.99
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_an_outlying_row_after_an_undo_is_shortened_as_ever():
+    learner, earlier = astray(n=64)
+    rows = rows_of(HERE, 640, 1)
+    rows[300] = 1e30  # in the first step after the examination, while the memory is empty
+    learner.undo(earlier).partial_fit(rows)
+    assert learner.n_shortened_
+    assert alike(earlier, learner, rows_of(HERE, 1000, 2)).min() > 0.98
+
+
 def test_hold_and_resume():
     learner = OnlineInfomax().partial_fit(rows_of(HERE, 6000, 0)).hold()
     assert learner.held_
