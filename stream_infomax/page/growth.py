@@ -72,7 +72,7 @@ class Growth:
         components = np.asarray(basis.components, np.float32)
         if self.newest is None or self._first.shape != components.shape or _is_another(basis, self.newest):
             self._begin(components, basis)
-        else:
+        elif basis.previous == self.newest.version:  # over more than one step a component may turn any way
             new = np.flatnonzero(cosines(self.newest.components, components) < SAME)
             self._first[new] = components[new]
             self._offsets[new] = basis.offset

@@ -101,7 +101,7 @@ class _Panel:
         self.figure = plain(220)
         self.figure.xaxis.axis_label = display.over
         self.figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
-        self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=5)
+        self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=4)
         self.figure.yaxis.ticker = BasicTicker(desired_num_ticks=5)
         if display.is_share:
             self.figure.yaxis.formatter = NumeralTickFormatter(format="0 %")

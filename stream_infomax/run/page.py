@@ -122,8 +122,11 @@ async def _serve(place: Place, host: str, port: int, child: bool) -> None:
     listening = asyncio.create_task(listener.listen())
     await asyncio.wait([listening, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
     await page.stop(_farewell(place) if child else "The page was stopped. The run goes on without it.")
+    failed = listening.done()
+    listening.cancel()
+    await asyncio.wait([listening])
     listener.close()
-    if listening.done():
+    if failed:
         listening.result()
 
 

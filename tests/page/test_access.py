@@ -7,6 +7,7 @@ import pytest
 from helpers.pages import TOKEN, fetch, served
 
 from stream_infomax.page.access import FILE, token_in
+from stream_infomax.page.server import MOST_SESSIONS
 from stream_infomax.page.watched import Watched
 
 SECRET = "a-run-nobody-may-see"
@@ -100,6 +101,15 @@ def test_what_there_is_to_keep_comes_as_a_file_and_nothing_else_does(page, cooki
     assert "attachment" in headers["Content-Disposition"]
     for path in ("download/other", "download/..%2f..%2fetc%2fpasswd", "sound/a/0.wav", "page/..%2fserver.py"):
         assert fetch(f"{page.address}{path}", Cookie=cookies)[0] in (403, 404)
+
+
+def test_no_more_look_than_there_is_room_for():
+    with served(Watched(SECRET, ["source"]), sections=()) as page:
+        _, headers, _ = fetch(page.url)
+        cookie = "; ".join(one.partition(";")[0] for one in headers.get_all("Set-Cookie"))
+        answers = [fetch(page.address, Cookie=cookie) for _ in range(MOST_SESSIONS + 2)]
+    assert [status for status, _, _ in answers] == [200] * MOST_SESSIONS + [503] * 2
+    assert b"load again in a minute" in answers[-1][2]
 
 
 def test_a_token_is_kept_for_its_owner_alone_and_is_the_same_after_a_restart(tmp_path):

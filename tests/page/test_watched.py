@@ -46,11 +46,12 @@ def frame(offset, rows=4, *, stream="a", rate=8.0, time=None, end=False, name="s
     )
 
 
-def basis(version, components, offset=0, encoder="e", stage="learner"):
+def basis(version, components, offset=0, encoder="e", stage="learner", previous=""):
     components = np.asarray(components, np.float32)
     ones = np.ones(len(components), np.float32)
     return Basis(
-        stage=stage, encoder=encoder, version=version, offset=offset, output="potential", amplitude=1.0,
+        stage=stage, encoder=encoder, version=version, previous=previous, offset=offset, output="potential",
+        amplitude=1.0,
         mean=np.zeros(components.shape[1]), components=components, mixing=components.T.copy(), beta=ones, bias=ones,
     )  # fmt: skip
 
@@ -144,15 +145,23 @@ def test_ends_of_segments_with_labels_are_kept_newest_last(watched):
 def test_components_that_turn_are_the_same_and_those_that_jump_are_born(watched, clock):
     watched.basis(basis("one", [[1, 0], [0, 1]]))
     clock.time += 60
-    watched.basis(basis("two", [[1, 1], [0, 1]], offset=5))
+    watched.basis(basis("two", [[1, 1], [0, 1]], offset=5, previous="one"))
     moved = watched.moved("learner")
     assert moved.born_version == ["one", "one"]
     np.testing.assert_allclose(moved.from_first, [np.sqrt(0.5), 1])
-    watched.basis(basis("three", [[1, 1], [5, 0]], offset=9))
+    watched.basis(basis("three", [[1, 1], [5, 0]], offset=9, previous="two"))
     moved = watched.moved("learner")
     assert moved.born_version == ["one", "three"]
     assert list(moved.born_offset) == [0, 9]
     np.testing.assert_allclose(moved.from_first, [np.sqrt(0.5), 1])
+
+
+def test_a_component_that_was_not_watched_all_the_time_is_the_same(watched):
+    watched.basis(basis("one", [[1, 0], [0, 1]]))
+    watched.basis(basis("nine", [[0, 1], [1, 0]], offset=900, previous="eight"))
+    moved = watched.moved("learner")
+    assert moved.born_version == ["one", "one"]
+    np.testing.assert_allclose(moved.from_first, [0, 0], atol=1e-12)
 
 
 def test_an_hour_ago_is_an_hour_ago(watched, clock):
