@@ -31,13 +31,13 @@ import numpy as np
 import psutil
 import zmq
 from page_common import (
+    Line,
     begun,
     browser,
     look,
     memory,
     processes,
     publish,
-    received,
     running,
     seconds_of,
     serve_counting,
@@ -94,15 +94,18 @@ def cost(n_services: int, driver: webdriver.Chrome, seconds: float) -> dict[str,
         unwatched = _share(seconds, process)
         first = look(driver, url)
         time.sleep(SETTLE)
-        received(driver)
+        line = Line(driver)
+        line.received()
         of_browser = processes(driver)
         before = seconds_of(*of_browser)
         watched = _share(seconds, process)
+        total, sent = line.received()
         found = {
             "services": n_services,
             "core, no viewer, %": f"{100 * unwatched:.1f}",
             "core, one viewer, %": f"{100 * watched:.1f}",
-            "kB/s to the viewer": f"{received(driver) / seconds / 1e3:.1f}",
+            "kB/s to the viewer": f"{sent / seconds / 1e3:.1f}",
+            "kB/s before compression": f"{total / seconds / 1e3:.1f}",
             "page is there, s": f"{served:.1f}",
             "first picture, s": f"{first:.2f}",
             "core, browser, %": f"{100 * (seconds_of(*of_browser) - before) / seconds:.0f}",
@@ -135,7 +138,7 @@ def day(driver: webdriver.Chrome, share: float) -> tuple[list[dict[str, object]]
             rows.append(
                 {"of the day": f"{part:.0%}", **{f"{name}, MB": f"{value:.1f}" for name, value in found.items()}}
             )
-            received(driver)  # the driver keeps what it tells until it is asked
+            driver.get_log("performance")  # the driver keeps what it tells until it is asked
         publisher.wait()
         time.sleep(SETTLE)
         server.terminate()

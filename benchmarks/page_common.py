@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.ledger import Account
 from stream_infomax.frames.measure import Measure
+from stream_infomax.page.server import COMPRESSION
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.place import place_of
 from stream_infomax.service.status import Meter
@@ -42,6 +44,8 @@ FRAMES_A_SECOND, STATUSES_A_SECOND, ROWS, K = 50, 4, 5, 64
 # Frames between two bases of a learner: at 250 rows a second, 5 % more rows after 4 minutes.
 BASIS_EVERY = 500
 LOG = "0123456789abcdef"
+# Bytes around a message on the line.
+HEAD = 4
 
 
 def begun(folder: Path, n_services: int) -> None:
@@ -241,7 +245,7 @@ def processes(driver: webdriver.Chrome) -> list[psutil.Process]:
 PICTURE = """
 const document_ = window.Bokeh && Bokeh.documents && Bokeh.documents[0];
 const state = document.getElementById("state");
-return Boolean(document_ && document_.is_idle && state && state.textContent.trim());
+return Boolean(document_ && document_.is_idle && state && state.textContent.trim().startsWith("frame"));
 """
 
 
@@ -256,16 +260,30 @@ def look(driver: webdriver.Chrome, url: str) -> float:
     return time.monotonic() - start
 
 
-def received(driver: webdriver.Chrome) -> int:
-    """Return the bytes that the page was sent since the last time, over its connection."""
-    total = 0
-    for entry in driver.get_log("performance"):
-        message = json.loads(entry["message"])["message"]
-        if message["method"] == "Network.webSocketFrameReceived":
-            response = message["params"]["response"]
-            payload = response["payloadData"]
-            total += len(payload.encode() if response["opcode"] == 1 else base64.b64decode(payload))
-    return total
+class Line:
+    """What a browser's page is sent over its connection.
+
+    The browser tells what the messages hold; what went over the line is what they take when they are compressed as the
+    server does it.
+    """
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self._driver = driver
+        self._deflate = zlib.compressobj(COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS, COMPRESSION)
+
+    def received(self) -> tuple[int, int]:
+        """Return the bytes of the messages since the last time, and what went over the line."""
+        total = sent = 0
+        for entry in self._driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.webSocketFrameReceived":
+                response = message["params"]["response"]
+                payload = response["payloadData"]
+                content = payload.encode() if response["opcode"] == 1 else base64.b64decode(payload)
+                packed = self._deflate.compress(content) + self._deflate.flush(zlib.Z_SYNC_FLUSH)
+                total += len(content)
+                sent += len(packed) - 4 + HEAD  # what ends each flush does not go
+        return total, sent
 
 
 def seconds_of(*found: psutil.Process) -> float:

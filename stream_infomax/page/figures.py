@@ -19,6 +19,8 @@ COLOURS = (BLUE, ORANGE, "#8a57c4", "#23895a", "#cf4560")
 CLEAR = "#00000000"
 # Numbers at an axis.
 MOST_TICKS = 5
+# Bytes of words around the numbers of a source.
+AROUND = 500
 
 NO_COLOURS: Colours = np.zeros((1, 1), np.uint32)
 
@@ -107,7 +109,8 @@ def replaced(source: ColumnDataSource, columns: Mapping[str, npt.ArrayLike]) -> 
     else:
         for name, column in new.items():
             source.data[name] = column
-    return sum(column.nbytes for column in (new if len(lengths) == 1 else given).values())
+    sent = new if len(lengths) == 1 else given
+    return sum(column.nbytes for column in sent.values()) + AROUND * bool(sent)
 
 
 class Picture:

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from markupsafe import Markup, escape
 
+from stream_infomax.page.figures import Pace
 from stream_infomax.page.problems import Problem, problems
 from stream_infomax.page.section import Section
+from stream_infomax.page.watched import Watched
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.service_row import durations, rate_text
 
@@ -16,6 +18,8 @@ from stream_infomax.watch.service_row import durations, rate_text
 SIGNS = {"running": "●", "finished": "✓", "waiting": "‖", "silent": "○", "disk full": "■", "starting": "…"}
 # Letters of a name that are shown.
 NAME = 60
+# What the boxes take of a viewer's line, where nothing but numbers has changed.
+BYTES_A_SECOND = 8000.0
 
 
 class PipelineSection(Section):
@@ -23,6 +27,11 @@ class PipelineSection(Section):
 
     name: ClassVar[str] = "pipeline"
     title: ClassVar[str] = "Pipeline"
+
+    def __init__(self, watched: Watched) -> None:
+        super().__init__(watched)
+        self._pace = Pace(BYTES_A_SECOND)
+        self._states: list[tuple[str, bool]] = []
 
     def html(self) -> str:
         """Return the places of sentences and boxes."""
@@ -35,11 +44,18 @@ class PipelineSection(Section):
         """Return sentences and boxes as they are now."""
         found = problems(self.watched)
         grave = {one.service for one in found if one.grave}
-        return {
+        states = [(self._state(name), name in grave) for name in self.watched.services]
+        texts: dict[str, str] = {
             "pipeline-problems": Markup("").join(_sentence(one) for one in found),
-            "pipeline-flow": Markup("").join(self._box(name, name in grave) for name in self.watched.services),
             "pipeline-over": _over(self.watched.over),
         }
+        now = self.watched.now()
+        if states != self._states or self._pace.ready(now):  # numbers of many services come less often
+            self._states = states
+            boxes = Markup("").join(self._box(name, name in grave) for name in self.watched.services)
+            self._pace.sent(len(boxes), now)
+            texts["pipeline-flow"] = boxes
+        return texts
 
     def _box(self, name: str, grave: bool) -> Markup:
         state = self._state(name)

@@ -27,6 +27,8 @@ from stream_infomax.page.watched import Watched
 
 # Sessions at a time; one of a page that was closed lives on for some seconds.
 MOST_SESSIONS = 16
+# Of what is sent to viewers, from 1 (quick) to 9: half of it are words that have come before.
+COMPRESSION = 1
 # Bytes that a viewer may send in one go.
 MOST_BYTES = 1 << 18
 # Seconds that a last word has to arrive, and a connection to be closed from both sides.
@@ -162,6 +164,8 @@ class Gate(BokehTornado):
             ],
             use_index=False,
             websocket_max_message_size_bytes=MOST_BYTES,
+            websocket_compression_level=COMPRESSION,
+            websocket_compression_mem_level=COMPRESSION,
             xsrf_cookies=True,
             xsrf_cookie_kwargs={"samesite": "Strict"},
             include_headers=[],
