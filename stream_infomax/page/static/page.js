@@ -11,6 +11,7 @@
   let bokeh = null;
   let heard = 0; // nothing yet
   let lost = null;
+  let gone = false; // the server, or bokeh's connection: only loading again helps
   let over = "";
   let count = 0;
 
@@ -86,6 +87,10 @@
     }
     bokeh.on_message("texts", (texts) => {
       heard = Date.now();
+      if (lost && !over && !gone) {
+        lost = null;
+        warn("");
+      }
       show(texts);
     });
     bokeh.on_message("goodbye", (words) => {
@@ -94,6 +99,7 @@
       warn(over);
     });
     bokeh.on_event("connection_lost", () => {
+      gone = true;
       lost = lost || Date.now();
     });
     look("open");
@@ -108,12 +114,16 @@
         const answer = await fetch("alive", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
         if (answer.status === 403) {
           warn("The server has another token now. Open the address that it printed.");
-        } else if (answer.ok && (!over || (await answer.json()).life !== life)) {
-          location.reload();
-          return;
+        } else if (answer.ok) {
+          const another = (await answer.json()).life !== life;
+          // A server that is only slow would be slower still for loading the page again and again.
+          if (another || (!over && (gone || Date.now() - heard > 3 * PATIENCE))) {
+            location.reload();
+            return;
+          }
         }
       } catch {
-        // still gone
+        gone = true;
       }
     }
     setTimeout(ask, ASK_AGAIN);
