@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,8 +18,8 @@ from stream_infomax.watch.kinds import KINDS
 
 # Bytes a second, on average, of input, features and scores.
 INPUT_PACE, FEATURES_PACE, SCORES_PACE = 5000.0, 3500.0, 1000.0
-# Answers that are listed.
-LISTED = 8
+# Answers that are listed, and seconds between two tables of what was taken for what.
+LISTED, CONFUSION_EVERY = 6, 5.0
 
 
 class NowSection(Section):
@@ -33,6 +34,7 @@ class NowSection(Section):
         self._level = ""
         self.roots = {"now-input": self._input.figure, "now-features": self._features.figure}
         self._classifier = next((stage for stage in reversed(watched.stages) if stage.kind == "classifier"), None)
+        self._confusion, self._confused_at = "", -math.inf
         if self._classifier is not None:
             self._scores = ScoresFigure(SCORES_PACE)
             self.roots["now-scores"] = self._scores.figure
@@ -138,7 +140,9 @@ class NowSection(Section):
                 "A circle is what the segment was, as far as that is known."
             )
             texts["now-answers"] = _list(given)
-            texts["now-confusion"] = _confusion(given)
+            if now - self._confused_at >= CONFUSION_EVERY:
+                self._confusion, self._confused_at = _confusion(given), now
+            texts["now-confusion"] = self._confusion
         return texts
 
     def _accuracy(self, stage: str) -> str:

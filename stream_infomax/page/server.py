@@ -21,6 +21,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import GZipContentEncoding, OutputTransform, RequestHandler, StaticFileHandler
 
 from stream_infomax.page.access import Access, Enter, Refused, refuse
+from stream_infomax.page.connection import Together
 from stream_infomax.page.document import STATIC, Viewer
 from stream_infomax.page.section import Section
 from stream_infomax.page.watched import Watched
@@ -173,6 +174,12 @@ class Gate(BokehTornado):
             log_function=lambda handler: None,
             transforms=[GZipContentEncoding, Guarded],
         )
+
+    def new_connection(self, protocol: Any, socket: Any, application_context: Any, session: Any) -> Together:
+        """Return the connection of a browser."""
+        connection = Together(protocol, socket, application_context, session)
+        self._clients.add(connection)
+        return connection
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
         """Return what answers a request."""
