@@ -99,6 +99,10 @@ class Adapting(Kept):
         """Make a basis the one that the world sees."""
         raise NotImplementedError
 
+    def _leave(self) -> None:
+        """Learn alone from now on."""
+        raise NotImplementedError
+
     def _hold_back(self, stream: Watch) -> None:
         """Conclude nothing from what came before a quarantine; of rows far away float32 may not see how they vary."""
         stream.quarantined()
@@ -164,6 +168,7 @@ class Adapting(Kept):
         whitener, rule = self._whitener, self._rule
         if whitener is None or rule is None:
             return
+        self._leave()
         entry = stream.archive.return_to(verdict.which) if verdict.kind == "earlier" else None
         world = World(whitener, rule, self.horizon, self._memory, self._origin)
         follow(world, verdict, lost, entry)

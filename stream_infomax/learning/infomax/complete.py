@@ -41,7 +41,7 @@ class CompleteRule(Rule):
     whiten, dewhiten, horizon
         As for :class:`~stream_infomax.learning.infomax.rules.Rule`.
     seed
-        Of the random C to start with.
+        Of the random C to start with; None where it comes from elsewhere.
 
     Attributes
     ----------
@@ -54,8 +54,10 @@ class CompleteRule(Rule):
     """
 
     kept: ClassVar[tuple[str, ...]] = (*Rule.kept, "filters", "means", "drift")
+    learnt = "filters"
+    running = ("means",)
 
-    def __init__(self, whiten: Floats, dewhiten: Floats, seed: int, horizon: Horizon) -> None:
+    def __init__(self, whiten: Floats, dewhiten: Floats, seed: int | None, horizon: Horizon) -> None:
         super().__init__(whiten, dewhiten, whiten.shape[1], horizon)
         self.filters: Floats = self.whiten @ random_rotation(self.n_rank, self.n_rank, seed)
         self.average = self.filters.copy()

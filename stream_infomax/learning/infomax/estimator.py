@@ -19,6 +19,7 @@ from stream_infomax.learning.infomax.encoding import Encoding
 from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.saved import FORMAT, learner_state
 from stream_infomax.learning.infomax.settings import Adapt, EstimatorSettings
+from stream_infomax.learning.infomax.together import Together
 from stream_infomax.learning.rows import Names, names_of
 from stream_infomax.learning.threads import one_thread
 from stream_infomax.settings.configured import configured_by
@@ -43,7 +44,7 @@ SETTINGS_THAT_SHAPE = (
 
 
 @configured_by(EstimatorSettings)
-class OnlineInfomax(Commands, Encoding, Kept):
+class OnlineInfomax(Commands, Together, Encoding, Kept):
     """Neural population infomax, learnt from a stream in one pass.
 
     The rows x (n_features K) are whitened as their running covariance allows (rank K0), and a rotation C of the

@@ -30,6 +30,9 @@ class Horizon(Kept):
         Rows of the warm-up as long as they count.
     bound
         Rows that count at most as long as the stream drifts; infinite where it rests.
+    together
+        Learners that learn together: while one row comes to this one, as many come to all. It is not part of the state
+        here.
     """
 
     kept: ClassVar[tuple[str, ...]] = ("rows", "first", "bound")
@@ -39,6 +42,7 @@ class Horizon(Kept):
         self.rows = 0.0
         self.first = 0.0
         self.bound = math.inf
+        self.together = 1
 
     @property
     def limit(self) -> float:
@@ -69,9 +73,13 @@ class Horizon(Kept):
         """Rows that may be learnt from again; None for all."""
         return None if math.isinf(self.limit) else int(self.limit)
 
+    def add(self, n: int) -> None:
+        """Count n rows, and as many of each other learner."""
+        self.rows += n * self.together
+
     def decay(self, n: int) -> float:
         """Return what a weight is multiplied by when n rows come."""
-        return 1.0 if math.isinf(self.limit) else float(0.5 ** (n / self.limit))
+        return 1.0 if math.isinf(self.limit) else float(0.5 ** (n * self.together / self.limit))
 
     def cut(self, rows: float) -> None:
         """Let so many rows count at most from now on, and no warm-up; the bound ends."""

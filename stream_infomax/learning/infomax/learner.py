@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.adapting import REFRESH_BLOCKS, REFRESH_GROWTH, Sizes
 from stream_infomax.learning.infomax.archive import Entry
-from stream_infomax.learning.infomax.complete import CompleteRule
 from stream_infomax.learning.infomax.course import Course
 from stream_infomax.learning.infomax.events import Events
 from stream_infomax.learning.infomax.horizon import Horizon
+from stream_infomax.learning.infomax.making import make_rule
 from stream_infomax.learning.infomax.outliers import lengthened
-from stream_infomax.learning.infomax.overcomplete import OvercompleteRule
 from stream_infomax.learning.infomax.published import Publication, Published
 from stream_infomax.learning.infomax.quarantine import Quarantine
 from stream_infomax.learning.infomax.replay import RowMemory
+from stream_infomax.learning.infomax.rounds import Round, Rounds
 from stream_infomax.learning.infomax.rules import Rule
 from stream_infomax.learning.infomax.settings import BESIDE_BLOCKS, BESIDE_FEATURES, REPLAYS
-from stream_infomax.learning.infomax.steering import Steering
 from stream_infomax.learning.infomax.warm_up import Unit, Wanted, WarmUp, unit_of
 from stream_infomax.learning.infomax.watch import Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
@@ -41,7 +40,7 @@ OBJECTIVE_EVERY = 8
 OBJECTIVE_WEIGHT = 0.05
 
 
-class BlockLearner(Steering):
+class BlockLearner(Rounds):
     """Learns after whole blocks of finite rows, however they come: the cut of a stream changes nothing.
 
     Parameters
@@ -120,6 +119,7 @@ class BlockLearner(Steering):
         self._next_refresh = 0
         self._next_publication = 0
         self._publication = Publication()
+        self._round: Round | None = None
         self._memory: RowMemory | None = None
         if sizes.memory:
             self._memory = RowMemory(sizes.memory, sizes.n_features, sizes.seed)
@@ -195,7 +195,7 @@ class BlockLearner(Steering):
 
     def _end_block(self) -> None:
         """Learn from a block that is full."""
-        if self.n_updates == 0:
+        if self.n_updates == 0 and self._whitener is None:
             self._begin(self.sizes.block)
         self.n_seen += self.sizes.block
         if self._whitener is not None and self.quarantine.holds(
@@ -249,7 +249,9 @@ class BlockLearner(Steering):
                 self._memory.draw(shift, self._rows[size:], self.horizon.recent)
             else:  # after an undo all of it is forgotten
                 batch = self._rows[:size]
-        self.horizon.rows += size
+        self.horizon.add(size)
+        if self._round is not None:
+            self._round.learnt += size
         step = rule.step(batch, size)
         every = stream.lag.every(self.horizon.length / size)
         if self.sizes.adapt == "follow" and self.n_updates % every == 0:
@@ -290,7 +292,7 @@ class BlockLearner(Steering):
         if self._memory is not None:
             self._memory.add(rows)
         n_components = sizes.n_components if sizes.overcomplete else None
-        self._rule = make_rule(self._whitener, n_components or self._whitener.n_rank, sizes, self.horizon)
+        self._rule = make_rule(self._whitener, n_components or self._whitener.n_rank, sizes.seed, self.horizon)
         self._rule.reach.n_shortened = n_shortened
         self.horizon.first = float(self.n_updates * sizes.block)
         self._stream = self._watching(self._rule)
@@ -330,7 +332,7 @@ class BlockLearner(Steering):
 
     def _after(self, growth: float, least: int) -> int:
         """Return the block after which to act again: a share of the blocks that count from now."""
-        blocks = self.horizon.in_all / self.sizes.block
+        blocks = self.horizon.in_all / (self.sizes.block * self.horizon.together)
         return self.n_updates + max(least, int(growth * blocks))
 
     def _watch(self, value: float) -> None:
@@ -345,7 +347,7 @@ class BlockLearner(Steering):
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs to go on with the same bits."""
         parts: dict[str, Kept | None] = {"memory": self._memory, "whitener": self._whitener, "rule": self._rule}
-        parts |= {"published": self.published, "stream": self._stream}
+        parts |= {"published": self.published, "stream": self._stream, "round": self._round}
         return {
             **super().state(),
             "pending": self._rows[: self._filled].copy(),
@@ -355,7 +357,7 @@ class BlockLearner(Steering):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over a state into a fresh learner of the same sizes; raises KeyError, ValueError as `Kept`."""
         super().restore(state)
-        if self.n_updates > 0:
+        if self.n_updates > 0 or "rule" in state:
             self._make_room()
         self._filled = len(state["pending"])
         self._rows[: self._filled] = state["pending"]
@@ -369,19 +371,16 @@ class BlockLearner(Steering):
         self._whitener = StreamingWhitener(self._origin, self._scale, self.horizon)
         with within("whitener"):
             self._whitener.restore(state["whitener"])
-        self._rule = make_rule(self._whitener, len(self.published.filters), self.sizes, self.horizon)
+        self._rule = make_rule(self._whitener, len(self.published.filters), self.sizes.seed, self.horizon)
         with within("rule"):
             self._rule.restore(state["rule"])
         self._stream = self._watching(self._rule)
         with within("stream"):
             self._stream.restore(state["stream"])
+        if "round" in state:
+            begun = Round(self._origin)
+            with within("round"):
+                begun.restore(state["round"])
+            self._enter(begun)
         if self.sizes.adapt != "hold" and self._stream.held == "change":
             self.resume()
-
-
-def make_rule(whitener: StreamingWhitener, n_components: int, sizes: Sizes, horizon: Horizon) -> Rule:
-    """Return algorithm 1 where there are as many components as dimensions, algorithm 2 where there are more."""
-    whiten, dewhiten = whitener.whiten, whitener.dewhiten
-    if n_components == whitener.n_rank:
-        return CompleteRule(whiten, dewhiten, sizes.seed, horizon)
-    return OvercompleteRule(whiten, dewhiten, n_components, sizes.seed, horizon)

@@ -40,7 +40,7 @@ class OvercompleteRule(Rule):
     whiten, dewhiten, n_components, horizon
         As for :class:`~stream_infomax.learning.infomax.rules.Rule`.
     seed
-        Of the random C to start with.
+        Of the random C to start with; None where it comes from elsewhere.
 
     Attributes
     ----------
@@ -62,8 +62,10 @@ class OvercompleteRule(Rule):
         "second_moment",
         "statistics_rows",
     )
+    learnt = "rotation"
+    running = ("density", "linear", "second_moment")
 
-    def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, seed: int, horizon: Horizon) -> None:
+    def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, seed: int | None, horizon: Horizon) -> None:
         super().__init__(whiten, dewhiten, n_components, horizon)
         self.rotation: Floats = random_rotation(self.n_rank, n_components, seed)
         self.average = self.rotation.copy()

@@ -39,11 +39,13 @@ class Quarantine(Kept):
     ----------
     counts
         Rows that were not learnt from, by reason.
+    usual
+        Shares of values that are as before, and at the extremes, (2, K) float32.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
         "counts",
-        "_usual",
+        "usual",
         "_rails",
         "_origin",
         "_scale",
@@ -55,7 +57,7 @@ class Quarantine(Kept):
 
     def __init__(self, n_features: int) -> None:
         self.counts: dict[str, int] = {}
-        self._usual: Floats = np.zeros((2, n_features), np.float32)
+        self.usual: Floats = np.zeros((2, n_features), np.float32)
         self._rails: Floats = np.zeros((3, n_features), np.float32)
         # The unit of the rails.
         self._origin: Floats = np.zeros(n_features)
@@ -69,17 +71,17 @@ class Quarantine(Kept):
     def learn_usual(self, rows: Floats) -> None:
         """Take what is usual from the rows of the warm-up (n, K) float32."""
         if len(rows) > 2:
-            self._usual[:] = 0
-            self._usual[0] = np.mean(rows[1:] == rows[:-1], axis=0)
+            self.usual[:] = 0
+            self.usual[0] = np.mean(rows[1:] == rows[:-1], axis=0)
             ends = (rows == rows.min(axis=0)) | (rows == rows.max(axis=0))
-            self._usual[1] = np.maximum(np.sum(ends, axis=0) - 2, 0) / len(rows)
+            self.usual[1] = np.maximum(np.sum(ends, axis=0) - 2, 0) / len(rows)
 
     def holds(self, rows: Floats, unit: Unit, position: int, events: Events) -> bool:
         """Return whether a block (n, K) float32 is not to be learnt from; it ends at a position of the stream."""
         if len(rows) < 3:
             return False
         self._count_in(unit)
-        still, cut, constant = signal_kernels.channel_faults(rows, self._usual, self._rails, USUAL_SHARE, self._faults)
+        still, cut, constant = signal_kernels.channel_faults(rows, self.usual, self._rails, USUAL_SHARE, self._faults)
         if still + cut or constant == rows.shape[1]:
             silent = max(still, constant) == rows.shape[1]
             self._begin("silent" if silent else "stuck" if still else "clipped", position, events)
@@ -123,8 +125,8 @@ class Quarantine(Kept):
 
     def _accept(self, position: int, events: Events) -> None:
         """Take the faults of channels as their usual state, and go on with the others."""
-        self._usual[0, self._faults == 1] = 1
-        self._usual[1, self._faults == 2] = 1
+        self.usual[0, self._faults == 1] = 1
+        self.usual[1, self._faults == 2] = 1
         self._release(position, events, f"{self._in_words()}: after {self._rows:,} rows this is taken as usual")
 
     def _in_words(self) -> str:

@@ -71,12 +71,16 @@ class Rule(Kept):
         How far rows reach.
     sign
         Of the units' scores, (K1,) float32.
+    learnt, running
+        The names of what is learnt and averaged, and of the statistics that are means over rows.
     led_back
         Whether the last step cost more than others, for it made C orthonormal again.
     """
 
     average: Floats
     kept: ClassVar[tuple[str, ...]] = ("average", "tuning", "reach")
+    learnt: ClassVar[str]
+    running: ClassVar[tuple[str, ...]]
 
     def __init__(self, whiten: Floats, dewhiten: Floats, n_components: int, horizon: Horizon) -> None:
         self.whiten: Floats = whiten.astype(np.float32)
@@ -139,9 +143,13 @@ class Rule(Kept):
             self._y, self._scores = (np.zeros((n, self.n_components), np.float32) for _ in range(2))
 
     def learning_rate(self, n: int, n_new: int) -> float:
-        """Return the length of a step from n rows: it falls with the square root of the rows that count."""
+        """Return the length of a step from n rows: it falls with the square root of the rows that count.
+
+        Learners that learn together step as one does that has all of their rows.
+        """
         decay = math.sqrt(1 + self.horizon.length / (DECAY_ROWS * self.n_rank))
-        return float(min(LARGEST_LEARNING_RATE, LEARNING_RATE * math.sqrt(n * n_new) / self.n_rank / decay))
+        rate = LEARNING_RATE * math.sqrt(n * n_new) / self.n_rank / decay
+        return float(min(LARGEST_LEARNING_RATE, rate * self.horizon.together))
 
     def share(self, n_new: int) -> float:
         """Return the share of the newest C, after a step from so many new rows, in the average.
@@ -150,7 +158,7 @@ class Rule(Kept):
         in: forgetting matters early, the number of steps averaged later.
         """
         power = 1 + 2 / (1 + self.horizon.rows / (1000 * self.n_rank))
-        return float((power + 1) / (power + max(1.0, self.horizon.length / n_new)))
+        return float((power + 1) / (power + max(1.0, self.horizon.length / (n_new * self.horizon.together))))
 
 
 def sound(rotation: Floats) -> Floats:
@@ -160,7 +168,9 @@ def sound(rotation: Floats) -> Floats:
     return polar(rotation.astype(np.float64)).astype(np.float32)
 
 
-def random_rotation(n_rank: int, n_components: int, seed: int) -> Floats:
-    """Return a random C (K0, K1) float32 with orthonormal rows."""
+def random_rotation(n_rank: int, n_components: int, seed: int | None) -> Floats:
+    """Return a random C (K0, K1) float32 with orthonormal rows; zeros without a seed."""
+    if seed is None:
+        return np.zeros((n_rank, n_components), np.float32)
     start = np.random.default_rng(seed).standard_normal((n_components, n_rank))
     return np.ascontiguousarray(np.linalg.qr(start)[0].T, np.float32)

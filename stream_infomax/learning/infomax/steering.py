@@ -55,6 +55,7 @@ class Steering(Adapting):
         whitener, rule, stream = self._whitener, self._rule, self._stream
         if whitener is None or rule is None or stream is None or self.published is None:
             return
+        self._leave()
         before, present = self._unit(), self.published
         rows = max(self.horizon.in_all, *(entry.rows for entry in stream.archive.entries), 0.0)
         entry = stream.archive.recall(earlier.version, earlier.output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax import kernels
 from stream_infomax.learning.infomax.horizon import Horizon
 from stream_infomax.learning.infomax.matrices import diagonal
+from stream_infomax.learning.infomax.moments import Moments
 from stream_infomax.learning.infomax.rank import Precision, directions
 from stream_infomax.learning.infomax.refresh import Refresh
+from stream_infomax.learning.infomax.triangle import packed, unpacked
+from stream_infomax.state.file import Tree
 from stream_infomax.state.kept import Kept
 
 Floats = NDArray[np.floating[Any]]
@@ -60,6 +64,8 @@ class StreamingWhitener(Kept):
         What is added to every variance while they are as in `settle`, as a share of it.
     wide
         Whether products are summed in float64: some directions have so little variance.
+    since
+        Where else rows are counted: what a learner that learns with others has seen since they met; it is kept there.
     """
 
     kept = (
@@ -92,6 +98,7 @@ class StreamingWhitener(Kept):
         self.rank = 0
         self.whiten: Floats = np.zeros((n_features, 0))
         self.dewhiten: Floats = np.zeros((n_features, 0))
+        self.since: Moments | None = None
         self._refresh = Refresh()
         # What `add` writes before it reads it.
         self._centred: Floats = np.zeros((0, n_features), np.float32)
@@ -117,9 +124,12 @@ class StreamingWhitener(Kept):
             self._centred = np.zeros_like(rows)
         rest = kernels.centre(rows, mean, self._centred)
         # Σ x xᵀ = Σ (x - m)(x - m)ᵀ + m Σ xᵀ + Σ (x - m) mᵀ
-        total = len(rows) * mean.astype(np.float64) + rest
-        kernels.accumulate(self.scatter, self._gram(self._centred), mean.astype(np.float64), total, rest)
+        mean, gram = mean.astype(np.float64), self._gram(self._centred)
+        total = len(rows) * mean + rest
+        kernels.accumulate(self.scatter, gram, mean, total, rest)
         self.sum += total
+        if self.since is not None:
+            self.since.add(len(rows), mean + (self.reference - self.since.point) * self.scale, gram, rest, decay)
 
     def _gram(self, rows: Floats) -> Floats:
         """Return Xᵀ X (K, K) of centred rows."""
@@ -248,6 +258,33 @@ class StreamingWhitener(Kept):
         self.sum *= factor
         self.scatter *= factor
         self.weight = weight
+
+    def compact(self) -> Tree:
+        """Return all that `expand` needs, renewed: Σ as its upper triangle, about the mean."""
+        state = self.state()
+        for name in ("sum", "dewhiten", "refresh"):
+            del state[name]
+        return state | {"scatter": packed(self.scatter)}
+
+    def expand(self, compact: Mapping[str, Any]) -> None:
+        """Go on from what `compact` returned; raises KeyError, ValueError as `Kept`."""
+        self._refresh.clear()
+        self.restore(
+            {
+                **compact,
+                "scatter": unpacked(np.asarray(compact["scatter"])),
+                "sum": np.zeros(len(self.sum)),
+                "dewhiten": self.dewhiten,
+                "refresh": self._refresh.state(),
+            }
+        )
+        self.dewhiten = self._destination() @ self.whiten
+
+    def renew(self) -> None:
+        """Renew the whitening at once, about the mean."""
+        self._refresh.clear()
+        while not self.refresh():
+            pass
 
     def _destination(self) -> Floats:
         """Return the covariance to whiten."""

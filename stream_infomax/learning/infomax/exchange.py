@@ -1,0 +1,292 @@
+"""What learners that learn together send each other: what they have in common, and what each has learnt since."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream_infomax.settings.printable import printable
+from stream_infomax.state import file
+from stream_infomax.state.error import readable
+from stream_infomax.state.file import Tree
+
+Floats = NDArray[np.floating[Any]]
+
+# Of what `save` writes; raised when keys or their meaning change.
+FORMAT = 1
+LONGEST_NAME = 64
+
+
+class MergeError(ValueError):
+    """Raised where what is to be merged does not belong together: names what, its value, and what is accepted."""
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Arrays, numbers and texts that are never changed, only replaced."""
+
+    kind: ClassVar[str]
+
+    def tree(self) -> Tree:
+        """Return it as arrays and plain values, with the version of the format."""
+        return {"kind": self.kind, "format": FORMAT, **{one.name: getattr(self, one.name) for one in fields(self)}}
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any]) -> Self:
+        """Return the record that `tree` gave.
+
+        Raises
+        ------
+        MergeError
+            Where it is another kind of record, or of another version, or something is missing.
+        """
+        if tree.get("kind") != cls.kind:
+            raise MergeError(f"kind: {tree.get('kind')!r}; accepted is {cls.kind!r}")
+        if tree.get("format") != FORMAT:
+            raise MergeError(f"format: {tree.get('format')!r}; this version reads {FORMAT}")
+        names = [one.name for one in fields(cls)]
+        if missing := [name for name in names if name not in tree]:
+            raise MergeError(f"{missing[0]}: missing in the record of a {cls.kind}")
+        return cls(**{name: tree[name] for name in names})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write it as safetensors, whole or not at all. Raises StateFileError where the disk does not take it."""
+        file.save(Path(path), self.tree())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Return the record in a file.
+
+        Raises
+        ------
+        StateFileError
+            Where it is damaged, another kind of record, or of another version; names the file.
+        """
+        tree = file.load(Path(path))
+        with readable(Path(path)):
+            return cls.of(tree)
+
+    def check(self, name: str) -> None:
+        """Raise MergeError, which begins with `name`, where a number is not finite."""
+        for key, value in _leaves(self.tree(), ""):
+            if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
+                bad = int(np.count_nonzero(~np.isfinite(value)))
+                if bad:
+                    raise MergeError(f"{name}: {key} has {bad} numbers that are not finite; accepted are finite ones")
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise MergeError(f"{name}: {key} = {value}; accepted are finite numbers")
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits that stand for all that it holds."""
+        known: dict[str, str] = vars(self).setdefault("_digests", {})
+        if "" not in known:
+            made = hashlib.blake2b(digest_size=16)
+            for key, value in sorted(_leaves(self.tree(), "")):
+                made.update(f"\n{key} ".encode())
+                if isinstance(value, np.ndarray):
+                    made.update(f"{value.dtype.str} {value.shape}\n".encode())
+                    made.update(np.ascontiguousarray(value).data)
+                else:
+                    made.update(repr(value).encode())
+            known[""] = made.hexdigest()
+        return known[""]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(value.nbytes for _, value in _leaves(self.tree(), "") if isinstance(value, np.ndarray))
+
+
+@dataclass(frozen=True, eq=False)
+class Shared(Record):
+    """What all learners that learn together start a round from.
+
+    Attributes
+    ----------
+    number
+        Rounds so far.
+    learners
+        How many learn in the next round: a row of each counts for as many.
+    agreement
+        How alike the learners turned in the last round: the mean singular value of their mean C, 1 where all are one.
+    rows, first
+        Rows that count, since the warm-up and in it.
+    counts
+        Rows of all learners by what became of them.
+    half_life
+        Rows after which a row counts half; None where all do.
+    names
+        Of the columns, where the rows were tables; empty otherwise.
+    origin, scale
+        How float32 rows are counted, (K,).
+    usual
+        What is usual for a channel, for the quarantine, (2, K) float32.
+    whitening, rule
+        The states of whitening and learning rule; Σ as its upper triangle.
+    way
+        What the mean filters moved by in the last rounds, faded; as `learnt` of a delta.
+    """
+
+    kind: ClassVar[str] = "shared"
+
+    number: int
+    learners: int
+    agreement: float
+    rows: float
+    first: float
+    counts: dict[str, int]
+    half_life: float | None
+    names: list[str]
+    origin: Floats
+    scale: Floats
+    usual: Floats
+    whitening: Tree
+    rule: Tree
+    way: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Delta(Record):
+    """What learners have learnt since a round began: sums and means that add up, in any order.
+
+    Attributes
+    ----------
+    parts
+        The rows that each learner has learnt from, by its name.
+    base, number
+        Digest and number of what the round began with.
+    weight, sum, scatter
+        Moments of the rows (as shortened) about the mean that the round began with; (K,) and the upper triangle
+        (K(K+1)/2,), float64.
+    means
+        Means over the learners, each weighted by its rows: ``learnt`` (the filters V C, or C of algorithm 2), their
+        running ``average``, the statistics of the rule, and the neurons' ``log_beta``, ``bias`` and ``log_reach``.
+    tuned
+        Blocks that the neurons were tuned with.
+    counts
+        Rows by what became of them.
+    """
+
+    kind: ClassVar[str] = "delta"
+
+    parts: dict[str, int]
+    base: str
+    number: int
+    weight: float
+    sum: Floats
+    scatter: Floats
+    means: dict[str, Floats]
+    tuned: int
+    counts: dict[str, int]
+
+    @property
+    def name(self) -> str:
+        """The names of its learners, for a message."""
+        names = [printable(str(name)) for name in self.parts]
+        return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+    @property
+    def rows(self) -> int:
+        """Rows that were learnt from."""
+        return sum(self.parts.values())
+
+    @classmethod
+    def joined(cls, deltas: list[Delta]) -> Delta:
+        """Return several deltas of one round as one: sums added and means weighted, in the order of their names.
+
+        Raises
+        ------
+        MergeError
+            Where there is none, one is there twice, or they do not belong together; see `merge`.
+        """
+        if not deltas:
+            raise MergeError("deltas: none; accepted is at least one")
+        ordered = sorted(deltas, key=lambda one: sorted(one.parts))
+        first = ordered[0]
+        parts: dict[str, int] = {}
+        for one in ordered:
+            one.must_fit(first)
+            if twice := parts.keys() & one.parts.keys():
+                raise MergeError(f"delta {printable(min(twice))}: there twice; accepted is each learner once a round")
+            parts |= one.parts
+        total = sum(one.rows for one in ordered)
+        shares = [one.rows / total if total else 1 / len(ordered) for one in ordered]
+        return cls(
+            parts=dict(sorted(parts.items())),
+            base=first.base,
+            number=first.number,
+            weight=math.fsum(one.weight for one in ordered),
+            sum=_added([one.sum for one in ordered]),
+            scatter=_added([one.scatter for one in ordered]),
+            means={name: _added([one.means[name] for one in ordered], shares) for name in first.means},
+            tuned=sum(one.tuned for one in ordered),
+            counts=added_counts([one.counts for one in ordered]),
+        )
+
+    def must_fit(self, other: Delta) -> None:
+        """Raise MergeError where two deltas are not of one round and size, or this one is not sound."""
+        name = f"delta {self.name}"
+        with about(name):
+            if not all(0 < len(part) <= LONGEST_NAME for part in self.parts):
+                raise MergeError(f"{name}: names have 1 to {LONGEST_NAME} characters")
+            if not all(type(n) is int and 0 <= n < 2**53 for n in self.parts.values()) or not self.weight >= 0:
+                raise MergeError(
+                    f"{name}: parts = {self.parts}, weight = {self.weight}; accepted are numbers from 0 on"
+                )
+            must_be(name, "of the round", (self.number, self.base), (other.number, other.base))
+            for key, ours, theirs in (("sum", self.sum, other.sum), ("scatter", self.scatter, other.scatter)):
+                must_be(name, f"the shape of {key}", ours.shape, theirs.shape)
+            must_be(name, "its means", sorted(self.means), sorted(other.means))
+            for key, mean in self.means.items():
+                must_be(name, f"the shape of {key}", np.shape(mean), np.shape(other.means[key]))
+        self.check(name)
+
+
+def must_be(name: str, what: str, value: object, accepted: object) -> None:
+    """Raise MergeError where a value is not what is accepted."""
+    if value != accepted:
+        raise MergeError(f"{name}: {what} {value}; accepted is {accepted}")
+
+
+def added_counts(counts: list[dict[str, int]]) -> dict[str, int]:
+    """Return the sums of counts by name."""
+    names = dict.fromkeys(name for one in counts for name in one)
+    return {name: sum(int(one.get(name, 0)) for one in counts) for name in names}
+
+
+def _added(arrays: list[Floats], shares: list[float] | None = None) -> Floats:
+    """Return the sum of arrays, each times its share, in float64 and in this order."""
+    total = np.zeros(np.shape(arrays[0]))
+    for number, array in enumerate(arrays):
+        total += array if shares is None else shares[number] * np.asarray(array, np.float64)
+    return total
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield what a tree holds, under the names that lead to it."""
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            yield from _leaves(child, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, value
+
+
+@contextmanager
+def about(name: str) -> Iterator[None]:
+    """Raise MergeError, which begins with `name`, for whatever does not fit."""
+    try:
+        yield
+    except MergeError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise MergeError(f"{name}: {type(error).__name__}: {error}") from error
