@@ -1,5 +1,6 @@
 """Naive twins: what the compiled kernels and fused steps must compute, written for obviousness, in float64."""
 
+import itertools
 import math
 
 import numpy as np
@@ -266,3 +267,28 @@ def power_spectrum(rows, rate):
             both = 1 if f in (0, n / 2) else 2
             power[f, k] = both * abs(total) ** 2 / (rate * sum(w**2 for w in window))
     return power
+
+
+def moments(rows, point):
+    """Σ 1, Σ x and Σ x xᵀ of rows counted from a point."""
+    counted = np.asarray(rows, np.float64) - point
+    return len(counted), counted.sum(axis=0), scatter(counted)
+
+
+def lead(before, mean, way, factor, momentum):
+    """Where a round leads to, and the way there."""
+    way = (mean - before) + momentum * way
+    return polar(before + factor * (mean - before) + momentum * way), way
+
+
+def agreement(rotations, weights):
+    """Mean singular value of the weighted mean of several C."""
+    mean = sum(weight * rotation for weight, rotation in zip(weights, rotations, strict=True)) / sum(weights)
+    return np.linalg.svd(mean, compute_uv=False).mean()
+
+
+def assignment(first, other):
+    """Which column of one C is which of the other: the best of all orders, by the sum of |cosine|."""
+    cosines = np.abs((first / np.linalg.norm(first, axis=0)).T @ (other / np.linalg.norm(other, axis=0)))
+    orders = itertools.permutations(range(other.shape[1]))
+    return np.array(max(orders, key=lambda order: sum(cosines[k, at] for k, at in enumerate(order))))

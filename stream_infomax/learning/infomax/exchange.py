@@ -24,6 +24,7 @@ Floats = NDArray[np.floating[Any]]
 # Of what `save` writes; raised when keys or their meaning change.
 FORMAT = 1
 LONGEST_NAME = 64
+MOST_ROWS = 1 << 53
 
 
 class MergeError(ValueError):
@@ -157,7 +158,7 @@ class Shared(Record):
 
 @dataclass(frozen=True, eq=False)
 class Delta(Record):
-    """What learners have learnt since a round began: sums and means that add up, in any order.
+    """What learners have learnt since a round began: sums and means that add up.
 
     Attributes
     ----------
@@ -168,6 +169,8 @@ class Delta(Record):
     weight, sum, scatter
         Moments of the rows (as shortened) about the mean that the round began with; (K,) and the upper triangle
         (K(K+1)/2,), float64.
+    behind
+        Rows that each component stands on, (K1,) float64.
     means
         Means over the learners, each weighted by its rows: ``learnt`` (the filters V C, or C of algorithm 2), their
         running ``average``, the statistics of the rule, and the neurons' ``log_beta``, ``bias`` and ``log_reach``.
@@ -185,6 +188,7 @@ class Delta(Record):
     weight: float
     sum: Floats
     scatter: Floats
+    behind: Floats
     means: dict[str, Floats]
     tuned: int
     counts: dict[str, int]
@@ -200,56 +204,16 @@ class Delta(Record):
         """Rows that were learnt from."""
         return sum(self.parts.values())
 
-    @classmethod
-    def joined(cls, deltas: list[Delta]) -> Delta:
-        """Return several deltas of one round as one: sums added and means weighted, in the order of their names.
-
-        Raises
-        ------
-        MergeError
-            Where there is none, one is there twice, or they do not belong together; see `merge`.
-        """
-        if not deltas:
-            raise MergeError("deltas: none; accepted is at least one")
-        ordered = sorted(deltas, key=lambda one: sorted(one.parts))
-        first = ordered[0]
-        parts: dict[str, int] = {}
-        for one in ordered:
-            one.must_fit(first)
-            if twice := parts.keys() & one.parts.keys():
-                raise MergeError(f"delta {printable(min(twice))}: there twice; accepted is each learner once a round")
-            parts |= one.parts
-        total = sum(one.rows for one in ordered)
-        shares = [one.rows / total if total else 1 / len(ordered) for one in ordered]
-        return cls(
-            parts=dict(sorted(parts.items())),
-            base=first.base,
-            number=first.number,
-            weight=math.fsum(one.weight for one in ordered),
-            sum=_added([one.sum for one in ordered]),
-            scatter=_added([one.scatter for one in ordered]),
-            means={name: _added([one.means[name] for one in ordered], shares) for name in first.means},
-            tuned=sum(one.tuned for one in ordered),
-            counts=added_counts([one.counts for one in ordered]),
-        )
-
-    def must_fit(self, other: Delta) -> None:
-        """Raise MergeError where two deltas are not of one round and size, or this one is not sound."""
-        name = f"delta {self.name}"
-        with about(name):
-            if not all(0 < len(part) <= LONGEST_NAME for part in self.parts):
-                raise MergeError(f"{name}: names have 1 to {LONGEST_NAME} characters")
-            if not all(type(n) is int and 0 <= n < 2**53 for n in self.parts.values()) or not self.weight >= 0:
-                raise MergeError(
-                    f"{name}: parts = {self.parts}, weight = {self.weight}; accepted are numbers from 0 on"
-                )
-            must_be(name, "of the round", (self.number, self.base), (other.number, other.base))
-            for key, ours, theirs in (("sum", self.sum, other.sum), ("scatter", self.scatter, other.scatter)):
-                must_be(name, f"the shape of {key}", ours.shape, theirs.shape)
-            must_be(name, "its means", sorted(self.means), sorted(other.means))
-            for key, mean in self.means.items():
-                must_be(name, f"the shape of {key}", np.shape(mean), np.shape(other.means[key]))
-        self.check(name)
+    def check(self, name: str) -> None:
+        """Raise MergeError, which begins with `name`, where something is not what it can be."""
+        for part, rows in self.parts.items():
+            if not isinstance(part, str) or not 0 < len(part) <= LONGEST_NAME:
+                raise MergeError(f"{name}: a name of {len(str(part))} characters; accepted are 1 to {LONGEST_NAME}")
+            if type(rows) is not int or not 0 <= rows < MOST_ROWS:
+                raise MergeError(f"{name}: {rows!r} rows; accepted are numbers from 0 on")
+        if not self.parts or not self.weight >= 0 or not np.all(self.behind >= 0):
+            raise MergeError(f"{name}: parts, weight and behind are to be there, and not negative")
+        super().check(name)
 
 
 def must_be(name: str, what: str, value: object, accepted: object) -> None:
@@ -262,14 +226,6 @@ def added_counts(counts: list[dict[str, int]]) -> dict[str, int]:
     """Return the sums of counts by name."""
     names = dict.fromkeys(name for one in counts for name in one)
     return {name: sum(int(one.get(name, 0)) for one in counts) for name in names}
-
-
-def _added(arrays: list[Floats], shares: list[float] | None = None) -> Floats:
-    """Return the sum of arrays, each times its share, in float64 and in this order."""
-    total = np.zeros(np.shape(arrays[0]))
-    for number, array in enumerate(arrays):
-        total += array if shares is None else shares[number] * np.asarray(array, np.float64)
-    return total
 
 
 def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -9,77 +9,93 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.infomax.exchange import Delta, MergeError, Shared, about, added_counts, must_be
+from stream_infomax.learning.infomax.alignment import Part, aligned
+from stream_infomax.learning.infomax.exchange import Delta, MergeError, Shared, added_counts, must_be
 from stream_infomax.learning.infomax.matrices import nearest_rotation
 from stream_infomax.learning.infomax.overcomplete import STATISTICS_ROWS
 from stream_infomax.learning.infomax.triangle import unpacked
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
+from stream_infomax.settings.printable import printable
 from stream_infomax.state.file import Tree
 
 Floats = NDArray[np.floating[Any]]
 
-# What the way of the rounds before counts in a step, and the longest step in units of what the learners moved by.
-MOMENTUM = 0.5
-# So many learners need no longer step than their own: what each of them learns alone is as long as it can be.
-ENOUGH = 3.0
-LONGEST = 2.0
-
 
 def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) -> Shared:
     """Return what all learners go on from after a round; see `OnlineInfomax.merge`."""
-    base.check("base")
-    total = Delta.joined(list(deltas))
-    if learners is None:
-        learners = max(1, sum(rows > 0 for rows in total.parts.values()))
-    elif learners < 1:
+    if learners is not None and learners < 1:
         raise MergeError(f"learners = {learners}; accepted is at least 1")
-    with about("base"):
-        must_belong(total, base)
-        counts = added_counts([base.counts, total.counts])
-        if total.rows == 0:
-            return replace(base, number=base.number + 1, learners=learners, agreement=1.0, counts=counts)
-        whitener = whitener_of(base)
-        add(whitener, total, base.half_life)
-        before, present = base.rule, _rotations(whitener, base.rule, total)
-        led = lead(present.base, present.learnt, base.way.astype(np.float64), longer(base))
-        rule = {
-            **before,
-            **{key: total.means[key] for key in running(before)},
-            "tuning": {
-                "beta": np.exp(total.means["log_beta"]),
-                "bias": total.means["bias"],
-                "n": before["tuning"]["n"] + total.tuned,
-            },
-            "reach": {"length": float(np.exp(total.means["log_reach"])), "n_shortened": 0},
-            **placed(whitener, before, led.rotation, present.average),
-        }
-        if "statistics_rows" in before:
-            rule["statistics_rows"] = min(before["statistics_rows"] + total.rows, STATISTICS_ROWS)
+    total = join(base, deltas)
+    counts = added_counts([base.counts, total.counts])
+    with_rows = sum(rows > 0 for rows in total.parts.values())
+    after: dict[str, Any] = {"number": base.number + 1, "learners": learners or max(1, with_rows), "counts": counts}
+    if total.rows == 0:
+        return replace(base, **after, agreement=1.0)
+    whitener = whitener_of(base)
+    decay = 1.0 if base.half_life is None else 0.5 ** (total.rows / base.half_life)
+    whitener.weight = decay * whitener.weight + total.weight
+    whitener.sum = decay * whitener.sum + total.sum
+    whitener.scatter = decay * whitener.scatter + unpacked(total.scatter)
+    whitener.renew()
+    parts = (base.rule[learnt_of(base.rule)], total.means["learnt"], total.means["average"])
+    before, mean, average = (rotation_of(whitener, base.rule, one) for one in parts)
+    led = lead(before, mean, base.way.astype(np.float64), *manner(base))
+    rule = with_means(base.rule, total.means) | placed(whitener, base.rule, led.rotation, average)
+    rule["tuning"]["n"] += total.tuned
+    if "statistics_rows" in rule:
+        rule["statistics_rows"] = min(rule["statistics_rows"] + total.rows, STATISTICS_ROWS)
     return replace(
         base,
-        number=base.number + 1,
-        learners=learners,
+        **after,
         agreement=led.agreement,
         rows=base.rows + total.rows,
-        counts=counts,
         whitening=whitener.compact(),
         rule=rule,
         way=led.way.astype(np.float32),
     )
 
 
+def join(base: Shared, deltas: Sequence[Delta]) -> Delta:
+    """Return several deltas of a round as one; see `OnlineInfomax.join`."""
+    base.check("base")
+    if not deltas:
+        raise MergeError("deltas: none; accepted is at least one")
+    parts: dict[str, int] = {}
+    for one in deltas:
+        must_belong(one, base)
+        if twice := parts.keys() & one.parts.keys():
+            raise MergeError(f"delta {printable(min(twice))}: there twice; accepted is each learner once a round")
+        parts |= one.parts
+    ordered = sorted(deltas, key=lambda one: sorted(one.parts))
+    whitener = whitener_of(base)
+    rotations = [rotation_of(whitener, base.rule, one.means["learnt"]) for one in ordered]
+    found = aligned([Part(one.rows, one.behind, C, one.means) for one, C in zip(ordered, rotations, strict=True)])
+    return Delta(
+        parts=dict(sorted(parts.items())),
+        base=base.digest,
+        number=base.number,
+        weight=sum(one.weight for one in ordered),
+        sum=_added([one.sum for one in ordered]),
+        scatter=_added([one.scatter for one in ordered]),
+        behind=found.behind,
+        means=found.means,
+        tuned=sum(one.tuned for one in ordered),
+        counts=added_counts([one.counts for one in ordered]),
+    )
+
+
 class Led(NamedTuple):
-    """Where a round has led to: C (K0, K1), the way there, and the mean singular value of the learners' mean C."""
+    """Where a round has led to: C (K0, K1), the way there, and how alike the learners have turned."""
 
     rotation: Floats
     way: Floats
     agreement: float
 
 
-def lead(before: Floats, mean: Floats, way: Floats, factor: float) -> Led:
+def lead(before: Floats, mean: Floats, way: Floats, factor: float, momentum: float) -> Led:
     """Return the C (K0, K1) to go on from.
 
-        P = C̄ - C₀ + m P        C = polar(C̄ + (f - 1)(C̄ - C₀) + m P),  m = 1/2
+        P = C̄ - C₀ + m P        C = polar(C̄ + (f - 1)(C̄ - C₀) + m P)
 
     Parameters
     ----------
@@ -91,11 +107,17 @@ def lead(before: Floats, mean: Floats, way: Floats, factor: float) -> Led:
         P of the rounds before.
     factor
         f, by which the step is longer than what the learners moved by.
+    momentum
+        m.
     """
     step = mean - before
-    way = step + MOMENTUM * way
-    to = mean + (factor - 1) * step + MOMENTUM * way
+    way = step + momentum * way
+    to = mean + (factor - 1) * step + momentum * way
     return Led(nearest_rotation(to.astype(np.float32)), way, agreed(mean))
+
+
+def manner(base: Shared) -> tuple[float, float]:
+    return 1.0, 0.0
 
 
 def agreed(mean: Floats) -> float:
@@ -103,23 +125,12 @@ def agreed(mean: Floats) -> float:
     return min(1.0, float(np.vdot(nearest_rotation(mean.astype(np.float32)), mean)) / len(mean))
 
 
-def longer(base: Shared) -> float:
-    return 1.0
-
-
-def add(whitener: StreamingWhitener, total: Delta, half_life: float | None) -> None:
-    """Let a whitening have the moments of all learners' rows, counted from where it is, and renew it."""
-    decay = 1.0 if half_life is None else 0.5 ** (total.rows / half_life)
-    whitener.weight = decay * whitener.weight + total.weight
-    whitener.sum = decay * whitener.sum + total.sum
-    whitener.scatter = decay * whitener.scatter + unpacked(total.scatter)
-    whitener.renew()
-
-
 def renewed(whitener: StreamingWhitener, rule: Tree, dewhiten: Floats) -> dict[str, Tree]:
     """Return the states of a whitening, renewed, and of a rule that stood on Σ V (K, K0) until now."""
+    learnt, average = (
+        dewhiten.T @ rule[key] if "filters" in rule else rule[key] for key in (learnt_of(rule), "average")
+    )
     whitener.renew()
-    learnt, average = (_rotation(dewhiten, rule, rule[key]) for key in (_learnt(rule), "average"))
     now = placed(whitener, rule, nearest_rotation(learnt.astype(np.float32)), average)
     reach = {**rule["reach"], "n_shortened": 0}
     return {"whitening": whitener.compact(), "rule": {**rule, **now, "reach": reach}}
@@ -132,58 +143,65 @@ def whitener_of(shared: Shared) -> StreamingWhitener:
     return whitener
 
 
-def must_belong(total: Delta, base: Shared) -> None:
-    """Raise MergeError where deltas are not of this base and its sizes."""
-    name = f"delta {total.name}"
-    if (total.number, total.base) != (base.number, base.digest):
-        when = "another" if total.number == base.number else f"round {total.number}, which is over or not yet there"
+def must_belong(one: Delta, base: Shared) -> None:
+    """Raise MergeError where a delta is not sound, or not of this base and its sizes."""
+    name = f"delta {one.name}"
+    if (one.number, one.base) != (base.number, base.digest):
         raise MergeError(
-            f"{name}: began with base {total.base} of round {total.number}; accepted is base {base.digest} of round "
-            f"{base.number} ({when}: what was merged once, or began elsewhere, does not add to it)"
+            f"{name}: began with base {printable(str(one.base))} of round {one.number}; accepted is base {base.digest} "
+            f"of round {base.number}: what was merged once, or began elsewhere, does not add to it"
         )
-    must_be(name, "the shape of sum", total.sum.shape, base.origin.shape)
-    must_be(name, "the shape of scatter", total.scatter.shape, base.whitening["scatter"].shape)
-    shapes = {"learnt": np.shape(base.rule[_learnt(base.rule)]), "average": np.shape(base.rule["average"])}
-    shapes |= {key: np.shape(base.rule[key]) for key in running(base.rule)}
-    shapes |= {"log_beta": np.shape(base.rule["tuning"]["beta"]), "bias": np.shape(base.rule["tuning"]["bias"])}
-    shapes |= {"log_reach": ()}
-    must_be(
-        name,
-        "its means",
-        {key: np.shape(mean) for key, mean in sorted(total.means.items())},
-        dict(sorted(shapes.items())),
-    )
+    beta = base.rule["tuning"]["beta"]
+    must_be(name, "the shape of sum", np.shape(one.sum), base.origin.shape)
+    must_be(name, "the shape of scatter", np.shape(one.scatter), base.whitening["scatter"].shape)
+    must_be(name, "the shape of behind", np.shape(one.behind), beta.shape)
+    shapes = {key: np.shape(base.rule[key]) for key in ("average", *running(base.rule))}
+    shapes |= {"learnt": shapes["average"], "log_beta": beta.shape, "bias": beta.shape, "log_reach": ()}
+    must_be(name, "its means", _shapes(one.means), _shapes({key: np.empty(shape) for key, shape in shapes.items()}))
+    one.check(name)
 
 
-class _Rotations(NamedTuple):
-    base: Floats
-    learnt: Floats
-    average: Floats
-
-
-def _rotations(whitener: StreamingWhitener, rule: Tree, total: Delta) -> _Rotations:
-    """Return C where the round began, the learners' mean C and the mean of their averages, in a new whitening."""
-    parts = (rule[_learnt(rule)], total.means["learnt"], total.means["average"])
-    return _Rotations(*(_rotation(whitener.dewhiten, rule, one) for one in parts))
-
-
-def _rotation(dewhiten: Floats, rule: Tree, learnt: Floats) -> Floats:
+def rotation_of(whitener: StreamingWhitener, rule: Tree, learnt: Floats) -> Floats:
     """Return C of what is learnt: of V C (K, K0), or of C itself; float64."""
     learnt = learnt.astype(np.float64)
-    return np.asarray(dewhiten.T @ learnt if "filters" in rule else learnt)
+    return np.asarray(whitener.dewhiten.T @ learnt if "filters" in rule else learnt)
 
 
 def placed(whitener: StreamingWhitener, rule: Tree, rotation: Floats, average: Floats) -> Tree:
     """Return C and its average as a rule keeps them."""
     if "filters" not in rule:
         return {"rotation": rotation.astype(np.float32), "average": average.astype(np.float32)}
-    placed = {"filters": whitener.whiten @ rotation, "average": whitener.whiten @ average}
-    return {name: one.astype(np.float32) for name, one in placed.items()} | {"drift": 0.0}
+    kept = {"filters": whitener.whiten @ rotation, "average": whitener.whiten @ average}
+    return {name: one.astype(np.float32) for name, one in kept.items()} | {"drift": 0.0}
 
 
-def _learnt(rule: Tree) -> str:
+def with_means(rule: Tree, means: dict[str, Floats]) -> Tree:
+    """Return the state of a rule with the statistics that are means over learners."""
+    return {
+        **rule,
+        **{key: means[key] for key in running(rule)},
+        "tuning": {"beta": np.exp(means["log_beta"]), "bias": means["bias"], "n": rule["tuning"]["n"]},
+        "reach": {"length": float(np.exp(means["log_reach"])), "n_shortened": 0},
+    }
+
+
+def learnt_of(rule: Tree) -> str:
+    """Return the name of what a rule learns."""
     return "filters" if "filters" in rule else "rotation"
 
 
 def running(rule: Tree) -> tuple[str, ...]:
+    """Return the names of the statistics of a rule that are means over rows."""
     return ("means",) if "filters" in rule else ("density", "linear", "second_moment")
+
+
+def _shapes(means: dict[str, Floats]) -> dict[str, tuple[int, ...]]:
+    return {key: np.shape(mean) for key, mean in sorted(means.items())}
+
+
+def _added(arrays: list[Floats]) -> Floats:
+    """Return the sum of arrays, in float64 and in this order."""
+    total = np.zeros(np.shape(arrays[0]))
+    for array in arrays:
+        total += array
+    return total

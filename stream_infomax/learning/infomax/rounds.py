@@ -135,6 +135,7 @@ class Rounds(Steering):
             weight=moments.weight,
             sum=moments.sum.copy(),
             scatter=packed(moments.scatter),
+            behind=np.full(rule.n_components, float(now.learnt)),
             means={
                 "learnt": getattr(rule, rule.learnt).copy(),
                 "average": rule.average.copy(),

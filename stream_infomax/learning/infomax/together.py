@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stream_infomax.learning.infomax.exchange import LONGEST_NAME, Delta, MergeError, Shared, about
 from stream_infomax.learning.infomax.fitted import Fitted
 from stream_infomax.learning.infomax.learner import BlockLearner
-from stream_infomax.learning.infomax.merging import merge
+from stream_infomax.learning.infomax.merging import join, merge
 from stream_infomax.learning.infomax.settings import EstimatorSettings
 from stream_infomax.learning.infomax.uniting import United, unite
 from stream_infomax.learning.parameters import Estimator
@@ -113,8 +113,7 @@ class Together(Fitted, Estimator):
     def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) -> Shared:
         """Return what all learners go on from after a round; the next `take` begins another.
 
-        The order of the deltas changes no bit: they are summed in the order of their names. Deltas that were joined
-        before (`Delta.joined`) give the same up to rounding.
+        The order of the deltas changes no bit: they are summed in the order of their names.
 
         Parameters
         ----------
@@ -133,6 +132,28 @@ class Together(Fitted, Estimator):
         """
         with one_thread():
             return merge(base, deltas, learners)
+
+    @staticmethod
+    def join(base: Shared, deltas: Sequence[Delta]) -> Delta:
+        """Return several deltas of a round as one, for `merge` or for another `join`: the node of a tree.
+
+        Moments are the same up to rounding, however deltas are joined. So are filters while learners agree; where
+        their components have to be matched (docs/merging.md), it matters which are matched first.
+
+        Parameters
+        ----------
+        base
+            What the round began with.
+        deltas
+            One of each learner, or joined ones.
+
+        Raises
+        ------
+        MergeError
+            As `merge`.
+        """
+        with one_thread():
+            return join(base, deltas)
 
     @staticmethod
     def unite(shares: Mapping[str, Shared]) -> United:

@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.infomax.exchange import MergeError, Shared, about, added_counts, must_be
-from stream_infomax.learning.infomax.matching import CHANGED
+from stream_infomax.learning.infomax.alignment import Part, aligned
+from stream_infomax.learning.infomax.exchange import MergeError, Shared, added_counts, must_be
 from stream_infomax.learning.infomax.matrices import nearest_rotation
-from stream_infomax.learning.infomax.merging import agreed, placed, running, whitener_of
+from stream_infomax.learning.infomax.merging import agreed, learnt_of, placed, running, whitener_of, with_means
 from stream_infomax.learning.infomax.triangle import unpacked
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
-from stream_infomax.settings.extras import optional
 from stream_infomax.settings.printable import printable
-from stream_infomax.state.file import Tree
 
 Floats = NDArray[np.floating[Any]]
 
@@ -38,17 +36,6 @@ class United(NamedTuple):
     correlations: dict[str, Floats]
 
 
-class _Matched(NamedTuple):
-    """A learner's C in the whitening of all, its components in the order and with the signs of the first's."""
-
-    rotation: Floats
-    average: Floats
-    order: NDArray[np.intp]
-    sign: Floats
-    correlation: Floats
-    weight: Floats
-
-
 def unite(shares: Mapping[str, Shared]) -> United:
     """Return what learners can go on from that had no common start; see `OnlineInfomax.unite`."""
     if not shares:
@@ -56,32 +43,25 @@ def unite(shares: Mapping[str, Shared]) -> United:
     names = sorted(shares, key=lambda name: (-_rows(shares[name]), name))
     first = shares[names[0]]
     for name in names:
-        shares[name].check(f"shared of {printable(name)}")
-        with about(f"shared of {printable(name)}"):
-            _must_match(f"shared of {printable(name)}", shares[name], first)
+        _must_match(f"shared of {printable(name)}", shares[name], first)
     whitener = whitener_of(first)
     _pool(whitener, [shares[name] for name in names])
-    found: list[_Matched] = []
-    for name in names:
-        found.append(_matched(whitener, shares[name], found[0].rotation if found else None))
-    weights = np.stack([one.weight for one in found])
-    weights /= weights.sum(axis=0)
-    mean = np.sum([one.rotation * weight for one, weight in zip(found, weights, strict=True)], axis=0)
-    average = np.sum([one.average * weight for one, weight in zip(found, weights, strict=True)], axis=0)
-    stands_on = sum(float(one.weight.mean()) for one in found)
+    found = aligned([_part(whitener, shares[name]) for name in names])
+    rule = with_means(first.rule, found.means)
+    rule["tuning"]["n"] = sum(shares[name].rule["tuning"]["n"] for name in names)
+    rule |= placed(whitener, rule, nearest_rotation(found.means["learnt"].astype(np.float32)), found.means["average"])
     shared = replace(
         first,
         number=0,
         learners=len(names),
-        agreement=agreed(mean),
-        rows=max(stands_on - first.first, 0.0),
+        agreement=agreed(found.means["learnt"]),
+        rows=max(float(found.behind.mean()) - first.first, 0.0),
         counts=added_counts([shares[name].counts for name in names]),
         whitening=whitener.compact(),
-        rule=_rule(whitener, [shares[name].rule for name in names], found, weights)
-        | placed(whitener, first.rule, nearest_rotation(mean.astype(np.float32)), average),
+        rule=rule,
         way=np.zeros_like(first.way),
     )
-    return United(shared, {name: one.correlation for name, one in zip(names, found, strict=True)})
+    return United(shared, dict(zip(names, found.cosines, strict=True)))
 
 
 def _rows(shared: Shared) -> float:
@@ -95,6 +75,7 @@ def _must_match(name: str, one: Shared, first: Shared) -> None:
         must_be(name, what, np.shape(one.whitening[key]), np.shape(first.whitening[key]))
     must_be(name, "statistics", sorted(one.rule), sorted(first.rule))
     must_be(name, "components", np.shape(one.rule["average"]), np.shape(first.rule["average"]))
+    one.check(name)
 
 
 def _pool(whitener: StreamingWhitener, shares: list[Shared]) -> None:
@@ -111,57 +92,18 @@ def _pool(whitener: StreamingWhitener, shares: list[Shared]) -> None:
     whitener.renew()
 
 
-def _matched(whitener: StreamingWhitener, one: Shared, first: Floats | None) -> _Matched:
-    """Return a learner's C in a whitening, its components matched with those of the first's C (K0, K1)."""
-    unit = (one.scale / whitener.scale)[:, None]
-    here = whitener.dewhiten.T
-    if "filters" in one.rule:
-        rotation, average = (here @ (unit * one.rule[key]) for key in ("filters", "average"))
-    else:
-        turn = here @ (unit * one.whitening["whiten"])
-        rotation, average = (turn @ one.rule[key] for key in ("rotation", "average"))
-    n = rotation.shape[1]
-    if first is None:
-        return _Matched(rotation, average, np.arange(n), np.ones(n), np.ones(n), np.full(n, _rows(one)))
-    order, correlation = assigned(first, rotation)
-    sign = np.where(correlation < 0, -1.0, 1.0)
-    weight = np.where(np.abs(correlation) < CHANGED, 0.0, _rows(one))
-    return _Matched(rotation[:, order] * sign, average[:, order] * sign, order, sign, np.abs(correlation), weight)
-
-
-def assigned(first: Floats, other: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """Return which column of C' (K0, K1) is which of C, so that the sum of |cosine| is largest, and the cosines.
-
-    In a whitened space these are the correlations of the outputs. Raises MissingExtraError without SciPy.
-    """
-    with optional():
-        from scipy.optimize import linear_sum_assignment
-    lengths = np.multiply.outer(np.linalg.norm(first, axis=0), np.linalg.norm(other, axis=0))
-    cosines = (first.T @ other) / np.maximum(lengths, 1e-30)
-    order = np.asarray(linear_sum_assignment(-np.abs(cosines))[1])
-    return order, np.clip(cosines[np.arange(len(order)), order], -1, 1)
-
-
-def _rule(whitener: StreamingWhitener, rules: list[Tree], found: list[_Matched], weights: Floats) -> Tree:
-    """Return the statistics of all learners' outputs, each as that of the component it belongs to."""
-
-    def mean(values: list[Floats]) -> Floats:
-        parts = zip(values, found, weights, strict=True)
-        return np.asarray(sum(weight * np.asarray(value, np.float64)[..., one.order] for value, one, weight in parts))
-
-    first = rules[0]
-    tuning = {
-        "beta": np.exp(mean([np.log(rule["tuning"]["beta"]) for rule in rules])),
-        "bias": mean([rule["tuning"]["bias"] * _unordered(one) for rule, one in zip(rules, found, strict=True)]),
-        "n": sum(rule["tuning"]["n"] for rule in rules),
+def _part(whitener: StreamingWhitener, one: Shared) -> Part:
+    """Return what a learner brings, its C and their average in a whitening of all."""
+    rule, unit = one.rule, (one.scale / whitener.scale)[:, None]
+    there = np.eye(len(unit)) if "filters" in rule else one.whitening["whiten"]
+    turn = whitener.dewhiten.T @ (unit * there)
+    learnt, average = (turn @ rule[key] for key in (learnt_of(rule), "average"))
+    means = {
+        "learnt": learnt,
+        "average": average,
+        **{key: rule[key] for key in running(rule)},
+        "log_beta": np.log(rule["tuning"]["beta"]),
+        "bias": rule["tuning"]["bias"],
+        "log_reach": np.log(rule["reach"]["length"]),
     }
-    # Second moments of whitened rows are the same in every whitening, but for its turn: the identity.
-    by_unit = [key for key in running(first) if key != "second_moment"]
-    return {**first, "tuning": tuning, **{key: mean([rule[key] for rule in rules]) for key in by_unit}}
-
-
-def _unordered(one: _Matched) -> Floats:
-    """Return the signs of a learner's components in its own order."""
-    signs = np.ones(len(one.order))
-    signs[one.order] = one.sign
-    return signs
+    return Part(_rows(one), np.full(learnt.shape[1], _rows(one)), learnt, means)
