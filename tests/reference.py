@@ -282,9 +282,9 @@ def lead(before, mean, way, factor, momentum):
 
 
 def agreement(rotations, weights):
-    """Mean singular value of the weighted mean of several C."""
+    """Root mean square of the singular values of the weighted mean of several C."""
     mean = sum(weight * rotation for weight, rotation in zip(weights, rotations, strict=True)) / sum(weights)
-    return np.linalg.svd(mean, compute_uv=False).mean()
+    return np.sqrt(np.mean(np.linalg.svd(mean, compute_uv=False) ** 2))
 
 
 def assignment(first, other):

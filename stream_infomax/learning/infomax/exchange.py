@@ -25,6 +25,8 @@ Floats = NDArray[np.floating[Any]]
 FORMAT = 1
 LONGEST_NAME = 64
 MOST_ROWS = 1 << 53
+# Of a round: the share of rows that have come until it ends, and the fewest rows of each learner.
+GROWTH, LEAST_ROWS = 0.05, 64
 
 
 class MergeError(ValueError):
@@ -119,7 +121,8 @@ class Shared(Record):
     learners
         How many learn in the next round: a row of each counts for as many.
     agreement
-        How alike the learners turned in the last round: the mean singular value of their mean C, 1 where all are one.
+        How alike the learners turned in the last round: the root mean square of the singular values of their mean C,
+        1 where all are one.
     rows, first
         Rows that count, since the warm-up and in it.
     counts
@@ -154,6 +157,16 @@ class Shared(Record):
     whitening: Tree
     rule: Tree
     way: Floats
+
+    def rows_of_round(self, learners: int | None = None) -> int:
+        """Return the rows of each learner until 5 % more have come in all: when to merge, dense first and rare later.
+
+        Parameters
+        ----------
+        learners
+            How many there are; without it as many as `learners` says.
+        """
+        return max(LEAST_ROWS, int(GROWTH * (self.rows + self.first) / (learners or self.learners)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -20,18 +21,23 @@ from stream_infomax.state.file import Tree
 
 Floats = NDArray[np.floating[Any]]
 
+# A mean of M learners goes M^0.3 times as far as they, but no more than twice as far.
+LONGER, LONGEST = 0.3, 2.0
+# More learners than so many gain momentum, the share 1 - ENOUGH / M, no more than half.
+ENOUGH, MOMENTUM = 8.0, 0.5
+
 
 def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) -> Shared:
     """Return what all learners go on from after a round; see `OnlineInfomax.merge`."""
     if learners is not None and learners < 1:
         raise MergeError(f"learners = {learners}; accepted is at least 1")
-    total = join(base, deltas)
+    whitener = whitener_of(base)
+    total = joined(base, deltas, whitener)
     counts = added_counts([base.counts, total.counts])
     with_rows = sum(rows > 0 for rows in total.parts.values())
     after: dict[str, Any] = {"number": base.number + 1, "learners": learners or max(1, with_rows), "counts": counts}
     if total.rows == 0:
         return replace(base, **after, agreement=1.0)
-    whitener = whitener_of(base)
     decay = 1.0 if base.half_life is None else 0.5 ** (total.rows / base.half_life)
     whitener.weight = decay * whitener.weight + total.weight
     whitener.sum = decay * whitener.sum + total.sum
@@ -39,7 +45,7 @@ def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) ->
     whitener.renew()
     parts = (base.rule[learnt_of(base.rule)], total.means["learnt"], total.means["average"])
     before, mean, average = (rotation_of(whitener, base.rule, one) for one in parts)
-    led = lead(before, mean, base.way.astype(np.float64), *manner(base))
+    led = lead(before, mean, base.way, *manner(base.learners))
     rule = with_means(base.rule, total.means) | placed(whitener, base.rule, led.rotation, average)
     rule["tuning"]["n"] += total.tuned
     if "statistics_rows" in rule:
@@ -51,13 +57,17 @@ def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) ->
         rows=base.rows + total.rows,
         whitening=whitener.compact(),
         rule=rule,
-        way=led.way.astype(np.float32),
+        way=led.way,
     )
 
 
 def join(base: Shared, deltas: Sequence[Delta]) -> Delta:
     """Return several deltas of a round as one; see `OnlineInfomax.join`."""
-    base.check("base")
+    return joined(base, deltas, whitener_of(base))
+
+
+def joined(base: Shared, deltas: Sequence[Delta], whitener: StreamingWhitener) -> Delta:
+    """Return several deltas of a round as one, with the whitening that the round began with."""
     if not deltas:
         raise MergeError("deltas: none; accepted is at least one")
     parts: dict[str, int] = {}
@@ -67,7 +77,6 @@ def join(base: Shared, deltas: Sequence[Delta]) -> Delta:
             raise MergeError(f"delta {printable(min(twice))}: there twice; accepted is each learner once a round")
         parts |= one.parts
     ordered = sorted(deltas, key=lambda one: sorted(one.parts))
-    whitener = whitener_of(base)
     rotations = [rotation_of(whitener, base.rule, one.means["learnt"]) for one in ordered]
     found = aligned([Part(one.rows, one.behind, C, one.means) for one, C in zip(ordered, rotations, strict=True)])
     return Delta(
@@ -116,13 +125,14 @@ def lead(before: Floats, mean: Floats, way: Floats, factor: float, momentum: flo
     return Led(nearest_rotation(to.astype(np.float32)), way, agreed(mean))
 
 
-def manner(base: Shared) -> tuple[float, float]:
-    return 1.0, 0.0
+def manner(learners: int) -> tuple[float, float]:
+    """Return by how much the mean of so many learners steps further than they do, and its momentum."""
+    return min(LONGEST, learners**LONGER), min(MOMENTUM, max(0.0, 1 - ENOUGH / learners))
 
 
 def agreed(mean: Floats) -> float:
-    """Return the mean singular value of a mean C (K0, K1): 1 where all that it is a mean of are the same."""
-    return min(1.0, float(np.vdot(nearest_rotation(mean.astype(np.float32)), mean)) / len(mean))
+    """Return the root mean square of the singular values of a mean C (K0, K1): 1 where all are the same."""
+    return min(1.0, float(np.linalg.norm(mean)) / math.sqrt(len(mean)))
 
 
 def renewed(whitener: StreamingWhitener, rule: Tree, dewhiten: Floats) -> dict[str, Tree]:
@@ -137,7 +147,8 @@ def renewed(whitener: StreamingWhitener, rule: Tree, dewhiten: Floats) -> dict[s
 
 
 def whitener_of(shared: Shared) -> StreamingWhitener:
-    """Return the whitening of what is shared."""
+    """Return the whitening of what is shared; raises MergeError where that is not sound."""
+    shared.check("shared")
     whitener = StreamingWhitener(shared.origin, shared.scale)
     whitener.expand(shared.whitening)
     return whitener
@@ -162,17 +173,17 @@ def must_belong(one: Delta, base: Shared) -> None:
 
 
 def rotation_of(whitener: StreamingWhitener, rule: Tree, learnt: Floats) -> Floats:
-    """Return C of what is learnt: of V C (K, K0), or of C itself; float64."""
-    learnt = learnt.astype(np.float64)
-    return np.asarray(whitener.dewhiten.T @ learnt if "filters" in rule else learnt)
+    """Return C of what is learnt: of V C (K, K0), or of C itself; float32, as learners have it."""
+    learnt = learnt.astype(np.float32)
+    return np.asarray(whitener.dewhiten.astype(np.float32).T @ learnt if "filters" in rule else learnt)
 
 
 def placed(whitener: StreamingWhitener, rule: Tree, rotation: Floats, average: Floats) -> Tree:
     """Return C and its average as a rule keeps them."""
     if "filters" not in rule:
         return {"rotation": rotation.astype(np.float32), "average": average.astype(np.float32)}
-    kept = {"filters": whitener.whiten @ rotation, "average": whitener.whiten @ average}
-    return {name: one.astype(np.float32) for name, one in kept.items()} | {"drift": 0.0}
+    whiten = whitener.whiten.astype(np.float32)
+    return {"filters": whiten @ rotation, "average": whiten @ average.astype(np.float32), "drift": 0.0}
 
 
 def with_means(rule: Tree, means: dict[str, Floats]) -> Tree:

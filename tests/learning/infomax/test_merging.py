@@ -371,7 +371,7 @@ def test_what_does_not_belong_to_a_round_is_refused():
             OnlineInfomax.merge(start, deltas)
     with pytest.raises(MergeError, match="learners = 0; accepted is at least 1"):
         OnlineInfomax.merge(base, [a], learners=0)
-    with pytest.raises(MergeError, match="base: rows = nan"):
+    with pytest.raises(MergeError, match="shared: rows = nan"):
         OnlineInfomax.merge(replace(base, rows=np.nan), [a])
 
 
