@@ -66,7 +66,7 @@ def averaged(base: Shared, deltas: Sequence[Delta]) -> Shared:
     """Return the plain average, from which each learner goes on as if it were alone."""
     n = base.origin.shape[0]
     as_they_are = mock.patch.object(alignment, "assigned", lambda first, other: (np.arange(n), np.ones(n)))
-    with as_they_are, mock.patch.object(merging, "manner", lambda learners: (1.0, 0.0)):
+    with as_they_are, mock.patch.object(merging, "manner", lambda *_, **__: (1.0, 0.0)):
         merged = OnlineInfomax.merge(base, deltas, learners=1)
     return replace(merged, rows=base.rows + (merged.rows - base.rows) / len(deltas))
 

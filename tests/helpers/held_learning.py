@@ -69,6 +69,14 @@ def feed_learner(one: Any, i: int) -> list[np.ndarray]:
     return [made, one.components_, one.mean_] if hasattr(one, "components_") else [made]
 
 
+def feed_round(one: Any, i: int) -> list[np.ndarray]:
+    """A learner that goes on from another one, and then learns with it."""
+    if i == 0:
+        one.take(learner().partial_fit(rows_of(0, 1000)).share(2))
+    delta = one.partial_fit(rows_of(i, 101)).delta("one")
+    return [one.components_, delta.scatter, *delta.means.values()]
+
+
 def feed_few(one: Any, i: int) -> list[np.ndarray]:
     """So few rows that a block, and the warm-up, are not over for long."""
     made = one.partial_fit_transform(rows_of(i, 11))
@@ -260,6 +268,7 @@ LEARNING: dict[str, Held] = {
     "learner with spikes": Held(spikes, feed_learner, 9),
     "learner that settled early": Held(settled_early, feed_few, 3),
     "learner in a refresh": Held(in_a_refresh, feed_few, 0),
+    "learner in a round": Held(learner, feed_round),
     "classifier": Held(classifier, feed_classifier),
     "classifier before its first label": Held(classifier, feed_classifier, 0),
     "softmax regression": Held(softmax, feed_softmax),

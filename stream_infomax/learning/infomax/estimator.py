@@ -351,10 +351,13 @@ class OnlineInfomax(Commands, Together, Encoding, Kept):
         return rows, self._learner or self._begun(X, rows)
 
     def _begun(self, X: Any, rows: Floats) -> BlockLearner:
+        return self._start(rows.shape[1], self._first_seed(), names_of(X))
+
+    def _first_seed(self) -> int:
         seed = self.random_state
         if seed is None or isinstance(seed, np.random.RandomState | np.random.Generator):
             seed = drawn(seed)
-        return self._start(rows.shape[1], int(seed), names_of(X))
+        return int(seed)
 
     def _start(self, n_features: int, seed: int, names: Names | None) -> BlockLearner:
         settings = self._settings()

@@ -158,6 +158,15 @@ class Shared(Record):
     rule: Tree
     way: Floats
 
+    def check(self, name: str) -> None:
+        """Raise MergeError, which begins with `name`, where something is not what it can be."""
+        super().check(name)
+        for key, value, least in (("number", self.number, 0), ("learners", self.learners, 1)):
+            if type(value) is not int or not least <= value < MOST_ROWS:
+                raise MergeError(f"{name}: {key} = {value!r}; accepted are numbers from {least} on")
+        if not (self.rows >= 0 and self.first >= 0 and np.all(np.asarray(self.scale) > 0)):
+            raise MergeError(f"{name}: rows and first are not negative, and scale is above 0")
+
     def rows_of_round(self, learners: int | None = None) -> int:
         """Return the rows of each learner until 5 % more have come in all: when to merge, dense first and rare later.
 

@@ -45,7 +45,7 @@ def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) ->
     whitener.renew()
     parts = (base.rule[learnt_of(base.rule)], total.means["learnt"], total.means["average"])
     before, mean, average = (rotation_of(whitener, base.rule, one) for one in parts)
-    led = lead(before, mean, base.way, *manner(base.learners))
+    led = lead(before, mean, base.way, *manner(base.learners, is_complete="filters" in base.rule))
     rule = with_means(base.rule, total.means) | placed(whitener, base.rule, led.rotation, average)
     rule["tuning"]["n"] += total.tuned
     if "statistics_rows" in rule:
@@ -125,8 +125,13 @@ def lead(before: Floats, mean: Floats, way: Floats, factor: float, momentum: flo
     return Led(nearest_rotation(to.astype(np.float32)), way, agreed(mean))
 
 
-def manner(learners: int) -> tuple[float, float]:
-    """Return by how much the mean of so many learners steps further than they do, and its momentum."""
+def manner(learners: int, is_complete: bool) -> tuple[float, float]:
+    """Return by how much the mean of so many learners steps further than they do, and its momentum.
+
+    Algorithm 2 is the better the nearer it stays to the mean (docs/tried.md).
+    """
+    if not is_complete:
+        return 1.0, 0.0
     return min(LONGEST, learners**LONGER), min(MOMENTUM, max(0.0, 1 - ENOUGH / learners))
 
 

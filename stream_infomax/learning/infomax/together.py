@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stream_infomax.learning.infomax.exchange import LONGEST_NAME, Delta, MergeError, Shared, about
+from stream_infomax.learning.infomax.exchange import LONGEST_NAME, Delta, MergeError, Shared, about, must_be
 from stream_infomax.learning.infomax.fitted import Fitted
 from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.merging import join, merge
@@ -31,6 +31,7 @@ class Together(Fitted, Estimator):
 
     _settings: Any
     _start: Any
+    _first_seed: Any
 
     def share(self, learners: int = 1) -> Shared:
         """Return what others can go on from.
@@ -51,7 +52,7 @@ class Together(Fitted, Estimator):
         if learners < 1:
             raise MergeError(f"learners = {learners}; accepted is at least 1")
         with one_thread():
-            return self._begun_learner().share(learners, [str(name) for name in getattr(self, "feature_names_in_", [])])
+            return self._begun_learner().share(learners, self._names())
 
     def take(self, shared: Shared) -> Self:
         """Begin a round: go on from what all have in common.
@@ -78,11 +79,11 @@ class Together(Fitted, Estimator):
             _check(settings, shared, n_rank, n_components)
             if self._learner is not None:
                 self._check_here(self._learner, (n_features, n_rank, n_components))
+                must_be("shared", "columns", shared.names, self._names())
             with self._as_before_where_refused(), one_thread():
                 if self._learner is None:
-                    seed = settings.random_state
                     names: Names | None = np.array(shared.names, object) if shared.names else None
-                    self._start(n_features, 0 if seed is None else int(seed), names)
+                    self._start(n_features, self._first_seed(), names)
                 self._begun_learner().begin_round(shared)
         return self
 
@@ -177,6 +178,9 @@ class Together(Fitted, Estimator):
         """
         with one_thread():
             return unite(shares)
+
+    def _names(self) -> list[str]:
+        return [str(name) for name in getattr(self, "feature_names_in_", [])]
 
     @staticmethod
     def _check_here(learner: BlockLearner, sizes: tuple[int, int, int]) -> None:

@@ -164,22 +164,23 @@ def test_deltas_that_were_joined_before_give_the_same_up_to_rounding(kind):
         assert off(one.rule["average"], other.rule["average"]) < 1e-6
 
 
-def test_where_learners_disagree_trees_differ_in_filters_but_not_in_moments():
-    """Which components are the same is judged pair by pair: of other pairs another mean."""
+def test_components_under_other_numbers_are_averaged_with_their_own_whatever_the_tree():
+    """The numbers are those of the learner that has most rows: in another tree of another one."""
     base, shards = begun(4)
     deltas = deltas_of(shards)
     rng = np.random.default_rng(0)
     whitener = merging.whitener_of(base)
     for i in range(4):
-        apart = polar(np.eye(K) + 0.35 * rng.standard_normal((K, K)))[:, rng.permutation(K)]
+        apart = polar(np.eye(K) + 0.1 * rng.standard_normal((K, K)))[:, rng.permutation(K)] * rng.choice([-1, 1], K)
         learnt = (whitener.whiten @ apart).astype(np.float32)
         deltas[i] = replace(deltas[i], means={**deltas[i].means, "learnt": learnt})
     *trees, at_once = trees_of(base, *deltas)
+    expected = whitener.dewhiten.T @ at_once.means["learnt"]
+    assert np.linalg.svd(expected, compute_uv=False).min() > 0.9
     for tree in trees:
         assert off(tree.scatter, at_once.scatter) < 1e-14
-        one, other = (OnlineInfomax.merge(base, [total]) for total in (tree, at_once))
-        alike = assigned(*(whitener.dewhiten.T @ each.rule["filters"] for each in (one, other)))[1]
-        assert np.median(np.abs(alike)) > 0.9
+        cosines = assigned(expected, whitener.dewhiten.T @ tree.means["learnt"])[1]
+        np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-6)
 
 
 def test_means_are_weighted_by_rows():
@@ -371,8 +372,14 @@ def test_what_does_not_belong_to_a_round_is_refused():
             OnlineInfomax.merge(start, deltas)
     with pytest.raises(MergeError, match="learners = 0; accepted is at least 1"):
         OnlineInfomax.merge(base, [a], learners=0)
-    with pytest.raises(MergeError, match="shared: rows = nan"):
-        OnlineInfomax.merge(replace(base, rows=np.nan), [a])
+    for words, bad in {
+        "shared: rows = nan": {"rows": np.nan},
+        "shared: learners = 0; accepted are numbers from 1 on": {"learners": 0},
+        "scale is above 0": {"scale": 0 * base.scale},
+    }.items():
+        for act in (lambda bad: OnlineInfomax.merge(bad, [a]), OnlineInfomax().take):
+            with pytest.raises(MergeError, match=words):
+                act(replace(base, **bad))
 
 
 def test_records_of_another_kind_or_version_are_refused(tmp_path):
@@ -414,6 +421,17 @@ def test_who_cannot_take_part_is_told_why():
         MergeError, match=r"\(6, 6, 6\) features, dimensions and components; this learner has \(7, 7, 7\)"
     ):
         wide.take(base)
+
+
+def test_columns_of_tables_are_known_to_all():
+    pandas = pytest.importorskip("pandas")
+    names = list("uvwxyz")
+    table = pandas.DataFrame(ROWS[:600], columns=names)
+    base = OnlineInfomax().partial_fit(table).share()
+    assert list(OnlineInfomax().take(base).partial_fit(table).feature_names_in_) == names
+    other = OnlineInfomax().partial_fit(table.rename(columns={"u": "a"}))
+    with pytest.raises(MergeError, match=r"shared: columns \['u', .*; accepted is \['a'"):
+        other.take(base)
 
 
 def test_a_base_that_does_not_fit_leaves_the_learner_as_it_was():
