@@ -50,11 +50,11 @@ from stream_infomax.transport.tap import FRAME, STATUS
 CLI = ("-m", "stream_infomax.cli")
 SERVICES = (1, 10, 100)
 # Of the day: services, frames of all, seconds of stream time, seconds that it takes, milliseconds of a refresh.
-DAY_SERVICES, DAY_FRAMES, DAY, DAY_TAKES, DAY_EVERY = 4, 10**6, 86_400, 180, 50
+DAY_SERVICES, DAY_FRAMES, DAY, DAY_TAKES, DAY_EVERY = 4, 10**6, 86_400, 200, 50
 LOOKS = (0.1, 0.25, 0.5, 0.75, 1.0)
 # Seconds of one turn, and of what comes before one counts.
-TURN, SETTLE, TURNS = 8.0, 3.0, 5
-LATENCY_TURN, LATENCY_TURNS = 30.0, 3
+TURN, SETTLE, TURNS = 8.0, 3.0, 4
+LATENCY_TURN, LATENCY_TURNS = 30.0, 2
 GOALS = "at most 3 % of a core watched, 0.3 % unwatched, 30 kB/s a viewer"
 PIPELINE = """
 [run]

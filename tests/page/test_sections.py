@@ -11,6 +11,7 @@ from stream_infomax.frames.event import Event
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
 from stream_infomax.page.learning import BYTES_A_SECOND, LearningSection
+from stream_infomax.page.pipeline import BYTES_A_SECOND as PIPELINE_BYTES
 from stream_infomax.page.pipeline import PipelineSection
 from stream_infomax.page.problems import GRACE, problems
 from stream_infomax.page.steering import SteeringSection
@@ -108,6 +109,23 @@ def test_a_service_that_falls_silent_is_grey_and_red_until_it_speaks_again(watch
     assert "said nothing for 6 s" in texts["pipeline-problems"]
     heard(watched)
     assert section.refresh()["pipeline-problems"] == ""
+
+
+def test_boxes_of_many_services_come_less_often_but_at_once_where_a_state_is_another(clock):
+    names = [f"stage{number}" for number in range(40)]
+    many = Watched("runs/many", names, now=clock)
+    section = PipelineSection(many)
+    sent = 0
+    for newest in range(60):  # half a minute
+        for name in names:
+            many.status(name, status(newest, name=name))
+        sent += len(section.refresh().get("pipeline-flow", ""))
+        clock.time += 0.5
+    assert 0.5 < sent / 30 / PIPELINE_BYTES < 1.2
+    section.refresh()
+    assert "pipeline-flow" not in section.refresh()
+    many.status("stage7", status(200, name="stage7", finished=True))
+    assert "finished" in section.refresh()["pipeline-flow"]
 
 
 def test_a_restart_is_told_and_marked(watched):
