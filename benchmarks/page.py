@@ -271,19 +271,21 @@ def main() -> None:
         serve_counting(arguments.serve, DAY_EVERY)
         return
     share = arguments.share
-    turns = max(1, round(share * TURNS))
     with browser() as loud:
         costs = [cost(n_services, loud, max(3.0, 15.0 * share)) for n_services in SERVICES]
+        common.write_table("page", "What the page costs", costs, f"{_machine()}. Goals: {GOALS}.")
         over_a_day, taken = day(loud, share)
-    with browser() as loud, browser(quiet=19) as quiet:
-        rates = throughput(quiet, loud, turns)
-        delays = latencies(quiet, max(5.0, share * LATENCY_TURN), max(1, round(share * LATENCY_TURNS)))
-    machine = f"{common.machine('bokeh', 'pyzmq')}, load {os.getloadavg()[0]:.1f} at the end"
-    common.write_table("page", "What the page costs", costs, f"{machine}. Goals: {GOALS}.")
-    note = f"{machine}. {taken:,} frames taken, {1000 / DAY_EVERY:g} refreshes a second."
+    note = f"{_machine()}. {taken:,} frames taken, {1000 / DAY_EVERY:g} refreshes a second."
     common.write_table("page_memory", "Memory while a page takes a day of frames", over_a_day, note)
-    common.write_table("page_throughput", "A pipeline as fast as it can be, with a page", rates, machine)
-    common.write_table("page_latency", "Source to published feature, with a page", delays, machine)
+    with browser() as loud, browser(quiet=19) as quiet:
+        rates = throughput(quiet, loud, max(1, round(share * TURNS)))
+        common.write_table("page_throughput", "A pipeline as fast as it can be, with a page", rates, _machine())
+        delays = latencies(quiet, max(5.0, share * LATENCY_TURN), max(1, round(share * LATENCY_TURNS)))
+        common.write_table("page_latency", "Source to published feature, with a page", delays, _machine())
+
+
+def _machine() -> str:
+    return f"{common.machine('bokeh', 'pyzmq')}, load {os.getloadavg()[0]:.1f} at the end"
 
 
 if __name__ == "__main__":
