@@ -89,12 +89,14 @@ class Followed:
         place = self.place
         await self._recall()
         with Taps(place.taps, place.run, self._hear, place.keys, place.server) as taps:
-            async with asyncio.TaskGroup() as tasks:
-                listening = [tasks.create_task(taps.listen(name)) for name in place.taps]
+            listening = [asyncio.create_task(taps.listen(name)) for name in place.taps]
+            try:
                 while place.folder is None or (place.folder.held and place.folder.id == place.run):
                     await asyncio.sleep(LOOK)
+            finally:
                 for task in listening:
                     task.cancel()
+                await asyncio.gather(*listening, return_exceptions=True)
 
     def _hear(self, name: str, status: Status) -> None:
         if name == IN_PROCESS and name not in self.board.rows:  # on another machine: only now it is known

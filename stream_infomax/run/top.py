@@ -37,6 +37,8 @@ async def _watch(runs: Sequence[Followed], *, json: bool, plain: bool) -> None:
     for number in stop_signals():
         loop.add_signal_handler(number, over.set)
     following = [asyncio.create_task(run.follow()) for run in runs]
+    for task in following:
+        task.add_done_callback(lambda task: over.set())  # one that ends by itself has failed
     try:
         if json:
             await _print(runs, _as_json, JSON, over)
@@ -47,7 +49,10 @@ async def _watch(runs: Sequence[Followed], *, json: bool, plain: bool) -> None:
     finally:
         for task in following:
             task.cancel()
-        await asyncio.gather(*following, return_exceptions=True)
+        ended = await asyncio.gather(*following, return_exceptions=True)
+    for error in ended:
+        if isinstance(error, Exception):
+            raise error
 
 
 async def _draw(runs: Sequence[Followed], over: asyncio.Event) -> None:

@@ -61,7 +61,7 @@ class Board:
         self._events: dict[str, list[Event]] = {}
         # Those that a person has been told of, where lines are printed, and those that come next.
         self._told: deque[Event] = deque(maxlen=1024)
-        self._untold: list[Event] = []
+        self._untold: deque[Event] = deque(maxlen=1024)
 
     def change(self, name: str, state: str, restarts: int) -> None:
         """Take note of a service's new state."""
@@ -103,7 +103,8 @@ class Board:
 
     def untold(self) -> list[Event]:
         """Return the events that have come since the last time."""
-        new, self._untold = self._untold, []
+        new = list(self._untold)
+        self._untold.clear()
         return new
 
     def curves(self) -> dict[tuple[str, str, Kind], BoundedCurve]:

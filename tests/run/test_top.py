@@ -84,10 +84,10 @@ def test_a_run_is_followed_over_its_end_and_its_next_start(
             folder.begin(config, in_process=False)
             await heard(taps, folder.id, lambda: run.state == "running" and run.board.last.restarts == 0)
             assert run.place.run == folder.id
-        (tmp_path / "run" / "run.json").unlink()
-        async with asyncio.timeout(30):
-            while not run.problem:
-                await asyncio.sleep(0.01)
+            (tmp_path / "run" / "run.json").unlink()
+            async with asyncio.timeout(30):
+                while not run.problem:
+                    await asyncio.sleep(0.01)
         assert (run.state, "no run in this folder" in run.problem) == ("stopped", True)
         following.cancel()
         with suppress(asyncio.CancelledError):
