@@ -30,6 +30,7 @@ class Together(Fitted, Estimator):
     """
 
     _settings: Any
+    _started: EstimatorSettings
     _start: Any
     _first_seed: Any
 
@@ -72,7 +73,7 @@ class Together(Fitted, Estimator):
             (``adapt``). The learner stays what it was.
         """
         shared.check("shared")
-        settings: EstimatorSettings = self._settings()
+        settings: EstimatorSettings = self._settings() if self._learner is None else self._started
         with about("shared"):
             n_features, n_rank = np.shape(shared.whitening["whiten"])
             n_components = len(shared.rule["tuning"]["beta"])
