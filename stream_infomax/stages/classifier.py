@@ -79,6 +79,8 @@ class ClassifierStage(Accounting):
     probabilities of the last level's classes, in the order in which their labels came; the frame's label
     ``<name>`` is the likeliest class. All other frames have no row.
 
+    Paused, it predicts. A segment of which a frame came in a pause is not learnt from, nor is a label that comes then.
+
     Parameters
     ----------
     name
@@ -87,8 +89,6 @@ class ClassifierStage(Accounting):
         The array to read where no level is listed.
     carry
         Arrays of the incoming frame that are passed on.
-
-    Paused, it predicts. A segment of which a frame came in a pause is not learnt from, nor is a label that comes then.
     """
 
     actions: ClassVar[frozenset[Action]] = ACTIONS

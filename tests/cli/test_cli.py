@@ -205,16 +205,16 @@ class TestDeath:
 
     @fault("killed")
     def test_a_killed_learner_goes_on_and_nothing_differs(self, finished: Finished, tmp_path: Path) -> None:
-        config = write_config(tmp_path, rate=800.0)
+        config = write_config(tmp_path, rate=400.0)
         options = ("--set", "source.pace=live", "--set", "run.checkpoint_every=4")
         with started("run", config, *options, folder=tmp_path) as (process, output):
-            killed = False
             lines = []
             for line in output:
                 lines.append(line)
-                if "learner objective" in line and not killed:  # it is on its way
+                if line == "learner: running\n" and "learner: restarting (restart 1)\n" not in lines:
+                    while not list((tmp_path / "run" / "learner").glob("checkpoint-*-at-[1-9]*")):
+                        assert process.poll() is None
                     os.kill(child_of(process.pid, "--service\0learner"), signal.SIGKILL)
-                    killed = True
             assert process.wait(60) == 0
         assert "learner: restarting (restart 1)\n" in lines
         assert any("60 frames, none lost" in line for line in lines)
