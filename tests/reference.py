@@ -275,10 +275,12 @@ def moments(rows, point):
     return len(counted), counted.sum(axis=0), scatter(counted)
 
 
-def lead(before, mean, way, factor, momentum):
+def lead(before, mean, way, factor, momentum, furthest):
     """Where a round leads to, and the way there."""
     way = (mean - before) + momentum * way
-    return polar(before + factor * (mean - before) + momentum * way), way
+    further = (factor - 1) * (mean - before) + momentum * way
+    lengths = np.linalg.norm(further, axis=0)
+    return polar(mean + further * min(1, furthest / np.sqrt(np.mean(lengths**2)))), way
 
 
 def agreement(rotations, weights):

@@ -25,6 +25,8 @@ Floats = NDArray[np.floating[Any]]
 LONGER, LONGEST = 0.3, 2.0
 # More learners than so many gain momentum, the share 1 - ENOUGH / M, no more than half.
 ENOUGH, MOMENTUM = 8.0, 0.5
+# What it goes further than they, at most, in the root mean square over components; of 1 each.
+FURTHEST = 0.4
 
 
 def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) -> Shared:
@@ -104,7 +106,9 @@ class Led(NamedTuple):
 def lead(before: Floats, mean: Floats, way: Floats, factor: float, momentum: float) -> Led:
     """Return the C (K0, K1) to go on from.
 
-        P = C̄ - C₀ + m P        C = polar(C̄ + (f - 1)(C̄ - C₀) + m P)
+        P = C̄ - C₀ + m P        C = polar(C̄ + Q),  Q = (f - 1)(C̄ - C₀) + m P
+
+    Q is no longer than 0.4 in the root mean square of its columns: where learners have gone far, they lead no further.
 
     Parameters
     ----------
@@ -121,8 +125,11 @@ def lead(before: Floats, mean: Floats, way: Floats, factor: float, momentum: flo
     """
     step = mean - before
     way = step + momentum * way
-    to = mean + (factor - 1) * step + momentum * way
-    return Led(nearest_rotation(to.astype(np.float32)), way, agreed(mean))
+    further = (factor - 1) * step + momentum * way
+    length = float(np.linalg.norm(further)) / math.sqrt(further.shape[1])
+    if length > FURTHEST:
+        further *= FURTHEST / length
+    return Led(nearest_rotation((mean + further).astype(np.float32)), way, agreed(mean))
 
 
 def manner(learners: int, is_complete: bool) -> tuple[float, float]:

@@ -200,15 +200,16 @@ def test_means_are_weighted_by_rows():
 # ---------------------------------------------------------------- the rule, beside its twin
 
 
+@pytest.mark.parametrize("size", [0.1, 3.0])
 @pytest.mark.parametrize("shape", [(5, 5), (4, 7)])
-def test_a_round_leads_where_its_twin_does(shape):
+def test_a_round_leads_where_its_twin_does(shape, size):
     rng = np.random.default_rng(0)
     before = polar(rng.standard_normal(shape))
     rotations = [polar(before + 0.2 * rng.standard_normal(shape)) for _ in range(3)]
-    weights, way = [1.0, 2.0, 5.0], 0.1 * rng.standard_normal(shape)
+    weights, way = [1.0, 2.0, 5.0], size * rng.standard_normal(shape)
     mean = sum(w * c for w, c in zip(weights, rotations, strict=True)) / sum(weights)
     led = merging.lead(before, mean, way, 1.5, 0.5)
-    rotation, expected = reference.lead(before, mean, way, 1.5, 0.5)
+    rotation, expected = reference.lead(before, mean, way, 1.5, 0.5, merging.FURTHEST)
     np.testing.assert_allclose(led.rotation, rotation, atol=1e-5)
     np.testing.assert_allclose(led.way, expected, atol=1e-12)
     assert led.agreement == pytest.approx(reference.agreement(rotations, weights), abs=1e-6)
