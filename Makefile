@@ -67,7 +67,7 @@ clean:
 
 .venv/demo: $(INPUTS) | .venv/bin/python
 	@echo "installing into .venv; PyTorch is most of it and may take minutes"
-	$(INSTALL) --editable '.[contrast,images,plots]'
+	$(INSTALL) --editable '.[contrast,images,page,plots]'
 	touch $@
 
 .venv/test: $(INPUTS) | .venv/bin/python
