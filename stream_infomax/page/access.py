@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import os
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
@@ -18,6 +20,7 @@ from stream_infomax.state.regular import open_regular
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32,64}")
 # The file in a run folder.
 FILE = "page.token"
+NO_TOKEN = "This page needs its token. Open the address that the command printed, with ?token=…"
 
 
 def token_in(folder: Path | None) -> str:
@@ -58,12 +61,16 @@ class Access:
 
     def __init__(self, token: str) -> None:
         self.token = token
-        # Cookies do not tell ports of a host apart; pages of several runs are not to take theirs from each other.
-        self.cookie = f"stream-infomax-{secrets.token_hex(4)}"
+        self.named(0)
 
     def named(self, port: int) -> None:
-        """Name the cookie after the port, so that a server that is started again knows it."""
+        """Take the name and the value of the cookie from the port: a server that is started again has the same.
+
+        A browser sends the cookies of a host to all its ports: pages of several runs are not to take theirs from each
+        other, and whoever serves at another port, or at this one later, is not sent the token.
+        """
         self.cookie = f"stream-infomax-{port}"
+        self.value = hmac.new(self.token.encode(), f"cookie of port {port}".encode(), hashlib.sha256).hexdigest()
 
     def is_token(self, given: str) -> bool:
         """Return whether this is the token, in a time that does not tell how much of it is right."""
@@ -72,16 +79,37 @@ class Access:
     def refusal(self, request: HTTPServerRequest) -> str:
         """Return why a request is refused; empty where it is not."""
         cookie = request.cookies.get(self.cookie)
-        if cookie is None or not self.is_token(cookie.value):
-            return "This page needs its token. Open the address that the command printed, with ?token=…"
+        if cookie is None or not hmac.compare_digest(cookie.value.encode(), self.value.encode()):
+            return NO_TOKEN
         # A browser says from which page a request comes: no page but our own may ask for anything.
         origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        if origin is not None and _host_of(origin) != request.host.lower():
             return "This request comes from another page."
         return ""
 
 
-class Enter(RequestHandler):
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # it is no address
+        return None
+
+
+class Quiet(RequestHandler):
+    """Answers strangers: whatever is wrong with what they ask, they get a sentence, and nothing is written down."""
+
+    def check_xsrf_cookie(self) -> None:
+        """Let everything through: nobody gets anything here."""
+
+    def log_exception(self, *_: Any) -> None:
+        """Write nothing: a stranger is not to fill the disk."""
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Say the one sentence instead of what tornado says."""
+        refuse(self, NO_TOKEN)
+
+
+class Enter(Quiet):
     """Takes the token from the address and keeps it as a cookie: it is not in what a browser remembers or sends on."""
 
     def initialize(self, access: Access) -> None:
@@ -94,12 +122,12 @@ class Enter(RequestHandler):
         if not self.access.is_token(token):
             refuse(self, "The token in this address is not that of this page. It may be an older one.")
             return
-        self.set_cookie(self.access.cookie, token, httponly=True, samesite="Strict", path="/")
+        self.set_cookie(self.access.cookie, self.access.value, httponly=True, samesite="Strict", path="/")
         _ = self.xsrf_token  # sets its cookie
         self.redirect(self.request.path)
 
 
-class Refused(RequestHandler):
+class Refused(Quiet):
     """Answers whoever is not let in."""
 
     def initialize(self, text: str, status: int = 403) -> None:
@@ -108,6 +136,10 @@ class Refused(RequestHandler):
 
     def prepare(self) -> None:
         """Say it, whatever was asked for."""
+        refuse(self, self.text, self.status)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Say it to methods that nobody knows, too."""
         refuse(self, self.text, self.status)
 
 

@@ -15,6 +15,7 @@ from bokeh.application.handlers.function import FunctionHandler
 from bokeh.document import Document
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
+from bokeh.util.token import get_session_id
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPHeaders, HTTPServerRequest
 from tornado.ioloop import IOLoop
@@ -36,6 +37,13 @@ MOST_BYTES = 1 << 18
 FAREWELL = 0.2
 # Where the page is by default, and how many further ports are tried where that is taken.
 PORT, PORTS = 5006, 32
+
+# What makes a session where there is none.
+MAKES_SESSIONS = ("/", "/ws", "/autoload.js")
+NOTHING = "There is nothing of that name, or nothing yet."
+# From which level on loggers speak that would write a line for requests that anybody may send, or a traceback with a
+# message of a browser: the answer says what is wrong.
+LEVELS = {"tornado.general": logging.ERROR, "bokeh.server": logging.ERROR, "bokeh.server.views.ws": logging.CRITICAL}
 
 # What is sent with every answer: nothing is loaded from elsewhere, nothing is kept, no other page has it in a frame.
 HEADERS = {
@@ -114,6 +122,8 @@ class PageServer:
         OSError
             Where it cannot be bound.
         """
+        for name, level in LEVELS.items():
+            logging.getLogger(name).setLevel(level)
         bound, port = _bound(host, port)
         self.access.named(port)
         application = Gate(self)
@@ -188,10 +198,30 @@ class Gate(BokehTornado):
             return self.get_handler_delegate(request, Enter, {"access": page.access})
         if text := page.access.refusal(request):
             return self.get_handler_delegate(request, Refused, {"text": text})
-        if request.path == "/" and len(self.get_sessions("/")) >= MOST_SESSIONS:
+        session = _session_of(request) if request.path == "/ws" else ""
+        if request.path == "/ws" and not session:
+            return self.get_handler_delegate(request, Refused, {"text": "No session is named.", "status": 400})
+        if request.path in MAKES_SESSIONS and self._is_full(session):
             text = f"{MOST_SESSIONS} viewers look at this page already; close one, and load again in a minute."
             return self.get_handler_delegate(request, Refused, {"text": text, "status": 503})
+        if "%00" in request.path:  # no file has such a name, and the system takes it for an error
+            return self.get_handler_delegate(request, Refused, {"text": NOTHING, "status": 404})
         return super().find_handler(request, **kwargs)
+
+    def _is_full(self, session: str) -> bool:
+        """Return whether there is no room for one more look; a session that is there already has its room."""
+        sessions = {one.id for one in self.get_sessions("/")}
+        is_over = bool(session) and len(self._clients) >= MOST_SESSIONS
+        return is_over or (session not in sessions and len(sessions) >= MOST_SESSIONS)
+
+
+def _session_of(request: HTTPServerRequest) -> str:
+    """Return of which session a websocket says that it is, which a browser may make up; empty where it says nothing."""
+    _, _, token = request.headers.get("Sec-WebSocket-Protocol", "").partition(",")
+    try:
+        return str(get_session_id(token.strip()))
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 class Guarded(OutputTransform):
@@ -256,7 +286,7 @@ class Fetch(_OfPage):
         """Send it."""
         found = await self.page.download(name) if self.page.download is not None else None
         if found is None:
-            refuse(self, "There is nothing of that name, or nothing yet.", 404)
+            refuse(self, NOTHING, 404)
             return
         name, kind, content = found
         self.set_header("Content-Type", kind)

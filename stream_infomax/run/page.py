@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import logging
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -86,8 +85,6 @@ def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
     ConfigError
         Where keys cannot be used, or the address cannot be bound.
     """
-    # Whoever closes a page is no cause for a line.
-    logging.getLogger("bokeh.server").setLevel(logging.ERROR)
     asyncio.run(_serve(place, host, port, child))
 
 

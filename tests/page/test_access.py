@@ -1,12 +1,17 @@
 """Nothing of a run is shown to whoever has no token."""
 
+import asyncio
 import re
+import socket
 import stat
 
 import pytest
+from bokeh.util.token import generate_jwt_token, generate_session_id
 from helpers.pages import TOKEN, fetch, served
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
 
-from stream_infomax.page.access import FILE, token_in
+from stream_infomax.page.access import FILE, Access, token_in
 from stream_infomax.page.server import MOST_SESSIONS
 from stream_infomax.page.watched import Watched
 
@@ -44,6 +49,34 @@ def test_without_the_token_there_is_a_sentence_only(page, path, method):
     assert headers["Cache-Control"] == "no-store"
 
 
+STRANGE = {
+    "post": b"POST /AAAA HTTP/1.1\r\nContent-Length: 0\r\n",
+    "put": b"PUT / HTTP/1.1\r\nContent-Length: 0\r\n",
+    "unknown": b"NONSENSE / HTTP/1.1\r\n",
+    "no text": b"GET /?token=%ff HTTP/1.1\r\n",
+    "put token": b"PUT /?token=x HTTP/1.1\r\nContent-Length: 0\r\n",
+    "origin": b"GET / HTTP/1.1\r\nOrigin: http://[\r\n",
+    "zero": b"GET /page/%00 HTTP/1.1\r\n",
+    "body": b"POST / HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 1\r\n",
+}
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("what", STRANGE)
+def test_strange_requests_get_a_sentence_and_leave_nothing_in_the_log(page, cookies, caplog, what, known):
+    with socket.create_connection(("127.0.0.1", page.port)) as line:
+        cookie = f"Cookie: {cookies}\r\n".encode() if known else b""
+        line.sendall(STRANGE[what] + b"Host: x\r\nConnection: close\r\n" + cookie + b"\r\n")
+        line.sendall(b"x" if what == "body" else b"")
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert int(head.split()[1]) in (400, 403, 404, 405)
+    if not known:
+        assert b"text/plain" in head
+        assert body.count(b"\n") == 1
+    assert not [record.getMessage() for record in caplog.records]
+
+
 @pytest.mark.parametrize("cookie", ["", "x", TOKEN[:-1], f"{TOKEN}x", "ü"])
 def test_another_token_is_none(page, cookie):
     name = f"stream-infomax-{page.port}"
@@ -55,7 +88,8 @@ def test_another_token_is_none(page, cookie):
 def test_the_token_leaves_the_address_for_a_cookie_that_no_script_reads(page):
     status, headers, _ = fetch(page.url)
     assert (status, headers["Location"]) == (302, "/")
-    (cookie,) = (one for one in headers.get_all("Set-Cookie") if TOKEN in one)
+    (cookie,) = (one for one in headers.get_all("Set-Cookie") if one.startswith("stream-infomax-"))
+    assert TOKEN not in cookie, "whoever takes the port later is sent the cookie"
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
 
@@ -110,6 +144,38 @@ def test_no_more_look_than_there_is_room_for():
         answers = [fetch(page.address, Cookie=cookie) for _ in range(MOST_SESSIONS + 2)]
     assert [status for status, _, _ in answers] == [200] * MOST_SESSIONS + [503] * 2
     assert b"load again in a minute" in answers[-1][2]
+
+
+def test_a_cookie_is_of_one_port_and_the_same_after_a_restart():
+    one, again, other = Access(TOKEN), Access(TOKEN), Access(TOKEN)
+    for access, port in ((one, 5006), (again, 5006), (other, 5007)):
+        access.named(port)
+    assert (one.cookie, one.value) == (again.cookie, again.value)
+    assert one.value != other.value
+
+
+def test_a_session_that_a_browser_makes_up_needs_room_like_all_others():
+    async def look(page, cookie):
+        made = generate_jwt_token(generate_session_id(signed=False), signed=False)
+        request = HTTPRequest(f"{page.address}ws".replace("http", "ws", 1), headers={"Cookie": cookie})
+        return await websocket_connect(request, subprotocols=["bokeh", made])
+
+    async def crowd(page, cookie):
+        lines = []
+        try:
+            for _ in range(MOST_SESSIONS):
+                lines.append(await look(page, cookie))
+                await lines[-1].read_message()  # its session is there
+            with pytest.raises(HTTPClientError, match="503"):
+                await look(page, cookie)
+        finally:
+            for line in lines:
+                line.close()
+
+    with served(Watched(SECRET, ["source"]), sections=()) as page:
+        _, headers, _ = fetch(page.url)
+        cookie = "; ".join(one.partition(";")[0] for one in headers.get_all("Set-Cookie"))
+        asyncio.run(crowd(page, cookie))
 
 
 def test_a_token_is_kept_for_its_owner_alone_and_is_the_same_after_a_restart(tmp_path):
