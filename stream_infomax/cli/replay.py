@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.run.settings import Changes, Flag, check
+from stream_infomax.state.error import StateFileError
 
 # Seconds between two lines while frames are computed again.
 SAID_EVERY = 2.0
@@ -77,7 +78,10 @@ def _fork(run: Path, from_: int, changes: Sequence[str], to: Path | None, plain:
     place = run.resolve()
     config = changed(past, to or run.with_name(f"{place.name}-from-{from_}"), changes)
     check(config)
-    moment, fates = fork(past, config, from_, _progress(from_))
+    try:
+        moment, fates = fork(past, config, from_, _progress(from_))
+    except StateFileError as error:
+        raise ConfigError(str(error)) from error
     folder = RunFolder(Path(config.run.folder))
     with folder.lock():
         folder.open(config, past.in_process, fresh=False)

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stream_infomax.configuration.load import ConfigError
+from stream_infomax.state.error import StateFileError
+
 if TYPE_CHECKING:
     from stream_infomax.run.verify import Compared
 
@@ -36,7 +39,10 @@ def verify(run: Path) -> int:
     from stream_infomax.run.verify import verify
     from stream_infomax.settings.printable import printable
 
-    verdict = verify(run, _progress())
+    try:
+        verdict = verify(run, _progress())
+    except StateFileError as error:  # no difference, which is what the code 1 says
+        raise ConfigError(str(error)) from error
     begin = "from the beginning" if not verdict.first else "from a checkpoint"
     count = f"{verdict.end - verdict.first:,} frames ({verdict.first:,} to {verdict.end - 1:,})"
     print(printable(f"{run}: {count} of {verdict.source} computed again, {begin}"))
@@ -64,20 +70,22 @@ def _said(one: Compared) -> str:
 
 
 def _listed(counts: list[int]) -> str:
-    return ", ".join(f"{n:,}" for n in counts)
+    return ", ".join(f"{n:,}" for n in dict.fromkeys(counts))
 
 
 def _progress() -> Callable[[int, int, int], None]:
     """Return what says every few seconds how far the frames have been computed again, and how long the rest takes."""
-    began = time.monotonic()
-    due = began + SAID_EVERY
+    began: tuple[float, int] | None = None
+    due = 0.0
 
     def watch(offset: int, first: int, end: int) -> None:
-        nonlocal due
+        nonlocal began, due
         now = time.monotonic()
-        if now >= due:
+        if began is None:  # with the first frame came what is loaded and compiled: it says nothing of the others
+            began, due = (now, offset), now + SAID_EVERY
+        elif now >= due:
             due = now + SAID_EVERY
-            left = (now - began) / (offset + 1 - first) * (end - offset - 1)
+            left = (now - began[0]) / (offset - began[1]) * (end - offset - 1)
             print(f"computing again: frame {offset:,} of {end:,}, about {left:,.0f} s left", flush=True)
 
     return watch

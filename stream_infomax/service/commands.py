@@ -67,7 +67,7 @@ class Commands:
 
     Raises
     ------
-    ValueError
+    StateFileError
         Where a line is no command. A last line that is not complete was never confirmed, and is passed over.
     """
 
@@ -189,6 +189,6 @@ def _read(path: Path) -> tuple[list[Given], int]:
             if given and command.offset < given[-1].offset:
                 raise ValueError(f"offset {command.offset} behind {given[-1].offset}")
         except ValueError as error:
-            raise ValueError(f"{path}: line {number} is no command: {error}") from error
+            raise StateFileError(f"{path}: line {number} is no command: {error}") from error
         given.append(command)
     return given, size

@@ -198,7 +198,34 @@ class Steering:
         if not stages:
             which = f"stage {order.stage!r} here" if order.stage else "stage here"
             raise _NotAcceptedError(f"no {which} takes {action}", "elsewhere")
+        if needless := self._needless(action, stages):
+            raise _NotAcceptedError(needless)
         return self._with_basis(meant, stages) if action == "undo" else meant
+
+    def _needless(self, action: Action, stages: Sequence[str]) -> str:
+        """Return why `pause` or `resume` would change nothing, in words; empty where it may, and for all else."""
+        if action not in ("pause", "resume"):
+            return ""
+        if action == "pause":
+            return f"{', '.join(stages)}: paused already" if all(self._paused(name) for name in stages) else ""
+        if any(self._paused(name) or self._on_hold(name) for name in stages):
+            return ""
+        return f"{', '.join(stages)}: neither paused nor on hold"
+
+    def _paused(self, stage: str) -> bool:
+        """Return whether a stage is paused when all is done that was accepted."""
+        last = next((one for one in self._accepted_of(stage) if one.action in ("pause", "resume")), None)
+        return last.action == "pause" if last else bool(self.stages.counts()[stage].get("paused"))
+
+    def _on_hold(self, stage: str) -> bool:
+        """Return whether a learner may be on hold when all is done that was accepted."""
+        last = next((one for one in self._accepted_of(stage) if one.action != "pause"), None)
+        return last.action != "resume" if last else bool(self.stages.counts()[stage].get("on hold"))
+
+    def _accepted_of(self, stage: str) -> Iterator[Given]:
+        """Yield what a stage was told and has not done yet, the newest first."""
+        waiting = self.commands.given[self.commands.applied :]
+        return (one for one in reversed(waiting) if one.action != "mark" and one.stage in ("", stage))
 
     def _with_basis(self, command: Given, stages: Sequence[str]) -> Given:
         """Return `undo` with the stage and the version that it is about."""

@@ -42,6 +42,9 @@ class Told(Summing):
         else:
             self.paused = command.action == "pause"
 
+    def counts(self):
+        return {**super().counts(), "paused": int(self.paused)}
+
     def state(self):
         return {**super().state(), "paused": self.paused}
 

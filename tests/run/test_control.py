@@ -4,6 +4,7 @@ import os
 import signal
 import tomllib
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from helpers.kills import leaves
 from helpers.steered import ask
 from helpers.stepping import step
 
+from stream_infomax import cli
 from stream_infomax.configuration.load import ConfigError, convert
 from stream_infomax.frames.frame import Frame
 from stream_infomax.run.control import Answer, control
@@ -150,6 +152,10 @@ def test_a_run_whose_commands_are_damaged_does_not_go_on(config, tmp_path):
     end = call("run", "run.toml", "--in-process", "--plain", folder=tmp_path)
     assert end.code == 2
     assert "commands.jsonl: line 1 is no command" in end.errors
+    for again in (cli.verify, partial(cli.replay, from_=5, to=tmp_path / "fork")):
+        with pytest.raises(ConfigError, match=r"commands\.jsonl: line 1 is no command"):
+            again(tmp_path / "run")
+    assert not (tmp_path / "fork").exists()
 
 
 def test_a_run_of_several_processes_that_lose_one(tmp_path):
