@@ -88,6 +88,10 @@ class Followed:
         """Take in what the services say until the run ends or is another one."""
         place = self.place
         await self._recall()
+        if place.folder is not None:  # until they say more, and of one that hangs
+            for name, row in self.board.rows.items():
+                found = await asyncio.to_thread(saved, place.folder, name)
+                row.newest, row.lost = found.frame, found.lost
         with Taps(place.taps, place.run, self._hear, place.keys, place.server) as taps:
             listening = [asyncio.create_task(taps.listen(name)) for name in place.taps]
             try:

@@ -147,13 +147,16 @@ class Board:
         """
         done = self._done() + 1
         words = [head or clock(self.elapsed), f"frame {done:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
+        for state in ("silent", "disk full"):
+            if names := [name for name, row in self.rows.items() if row.state == state]:
+                words.append(f"{names[0] if len(names) == 1 else f'{len(names)} services'} {state}")
         if self.last.status:
             words.append(f"{self.last.throughput()[0]:,.0f} frames/s")
         words += filter(None, [self.left()])
         if lost := self.lost():
             words.append(f"{lost:,} frames lost")
         if refused := sum(sum(row.refused.values()) for row in self.rows.values()):
-            words.append(f"{refused:,} requests refused")
+            words.append(f"{refused:,} attempts refused")
         line = printable("  ".join(words), LINE)
         for word in reversed(self.newest_measures()):  # the last stage has seen the most
             head, rest = line[: len("  ".join(words))], line[len("  ".join(words)) :]

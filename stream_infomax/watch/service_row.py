@@ -141,8 +141,8 @@ class ServiceRow:
         return time.monotonic() - self._heard
 
     def throughput(self) -> tuple[float, float]:
-        """Return frames and rows a second."""
-        if len(self._counts) < 2:
+        """Return frames and rows a second; none of a service that is silent."""
+        if len(self._counts) < 2 or self.silence > SILENT_AFTER:
             return 0.0, 0.0
         (start, first_frames, first_rows), (end, frames, rows) = self._counts[0], self._counts[-1]
         seconds = max(end - start, 1e-9)

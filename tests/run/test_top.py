@@ -20,6 +20,7 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.run import followed
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.followed import Followed
+from stream_infomax.run.standing import Standing
 from stream_infomax.transport.tap import Tap
 from stream_infomax.watch.history import HEAD
 from stream_infomax.watch.report import Report, ServiceReport
@@ -71,8 +72,12 @@ def test_a_run_is_followed_over_its_end_and_its_next_start(
         with folder.lock():
             folder.begin(config, in_process=False)
             folder.history.write_text(f"{HEAD}\n1.0,learner,,objective,64,5\n")
+            monkeypatch.setattr(followed, "saved", lambda _, name: Standing(from_="checkpoint", frame=6))
             run = Followed(tmp_path / "run")
             following = asyncio.create_task(run.follow())
+            async with asyncio.timeout(30):
+                while run.board.last.newest != 6:  # of one that hangs, too, it is known how far it was
+                    await asyncio.sleep(0.01)
             taps = {name: Tap(context, config.addresses(name)[1]) for name in ("source", "learner")}
             await heard(taps, folder.id, lambda: run.state == "running")
             await heard(taps, folder.id, lambda: run.board.last.restarts == 1, started=1.0)

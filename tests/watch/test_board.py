@@ -85,6 +85,7 @@ class TestRow:
         assert "no word for 6 s" in lines[4]
         assert "learner  silent" in lines[3]
         assert "running" in lines[2], "one that has finished has no more to say"
+        assert "frame 10 of 400  learner silent  0 frames/s" in board.line()
         board.change("learner", "starting", 1)
         assert "silent" not in drawn(board)
 
