@@ -21,7 +21,7 @@ from stream_infomax.service.commands import Commands, Given
 from stream_infomax.settings.words import one_of
 from stream_infomax.state.replacing import sync_folder
 from stream_infomax.transport.control import Asked, Control
-from stream_infomax.transport.messages import Accepted, Refused
+from stream_infomax.transport.messages import Accepted, Order, Refused
 
 ACTIONS = get_args(Action)
 # Commands of a run; all of them are in memory.
@@ -96,11 +96,12 @@ class Steering:
             Whether none does.
         """
         assert self.control is not None
-        if asked.order.action == "save":
-            self._waiting.append(asked)
-            return
         answer: Accepted | Refused
         try:
+            if asked.order.action == "save":
+                self._check(asked.order)
+                self._waiting.append(asked)
+                return
             answer = Accepted(asked.order.id, self._accepted(asked, following, over=over))
         except _NotAcceptedError as error:
             answer = Refused(error.reason, str(error))
@@ -157,11 +158,9 @@ class Steering:
         """Return the offset before which it takes effect; it is on disk by then."""
         order = asked.order
         before = self._ids.get(order.id)
-        if before is not None:
-            if before.action != order.action or not before.value.startswith(order.value):
-                what = f"{before.action} {before.value}".strip()
-                raise _NotAcceptedError(f"id {order.id!r} is that of another command: {what}")
+        if before is not None and _is(order, before):
             return before.offset
+        self._check(order)
         command = self._resolved(asked)
         if over:
             raise _NotAcceptedError("the stream has ended: no frame comes any more")
@@ -179,13 +178,23 @@ class Steering:
         self._ids[order.id] = command
         return offset
 
-    def _resolved(self, asked: Asked) -> Given:
-        """Return what is meant, in full. Raises where it is nothing, or nothing here."""
-        order = asked.order
-        if order.action not in ACTIONS:
+    def _check(self, order: Order) -> None:
+        """Raise where an order is none, whatever state the stages are in; `save` needs no more."""
+        before = self._ids.get(order.id)
+        if before is not None:
+            what = f"{before.action} {before.value}".strip()
+            raise _NotAcceptedError(f"id {order.id!r} is that of another command: {what}")
+        if order.action not in (*ACTIONS, "save"):
             raise _NotAcceptedError(f"action {order.action!r}; accepted are {one_of([*ACTIONS, 'save'])}")
         if order.value and order.action not in ("undo", "mark"):
             raise _NotAcceptedError(f"{order.action} takes no value; given was {order.value!r}")
+        here = ("", self.commands.source, *(stage.name for stage in self.stages.stages))
+        if order.action == "save" and order.stage not in here:
+            raise _NotAcceptedError(f"stage {order.stage!r} is not here", "elsewhere")
+
+    def _resolved(self, asked: Asked) -> Given:
+        """Return what is meant, in full. Raises where it is nothing, or nothing here."""
+        order = asked.order
         action = cast("Action", order.action)
         meant = Given(id=order.id, action=action, stage=order.stage, value=order.value, time=time.time(), by=asked.by)
         if action == "mark":
@@ -249,6 +258,13 @@ class Steering:
         path.unlink(missing_ok=True)  # of a command that was not written
         os.link(found.path, path)
         sync_folder(path.parent)
+
+
+def _is(order: Order, before: Given) -> bool:
+    """Return whether this order has been accepted as that command: of `undo` more stands there than was asked for."""
+    if order.action == before.action == "undo":
+        return order.stage in ("", before.stage) and before.value.startswith(order.value)
+    return (order.action, order.stage, order.value) == (before.action, before.stage, before.value)
 
 
 class Furthest:

@@ -93,11 +93,14 @@ def test_the_same_id_is_the_same_command(tmp_path):
         assert ask(loop, client, "hold", name="a") == Accepted("a", 3)
         step(loop, 5)
         assert ask(loop, client, "hold", name="a") == Accepted("a", 3)
-        refused = ask(loop, client, "pause", name="a")
-        assert (refused.reason, refused.text) == ("command", "id 'a' is that of another command: hold")
+        assert ask(loop, client, "mark", "door opened", name="m") == Accepted("m", 8)
+        other = "id 'a' is that of another command: hold", "id 'm' is that of another command: mark door opened"
+        for name, what in (("a", ("pause",)), ("a", ("save",)), ("a", ("hold", "", "sum")), ("m", ("mark", "door"))):
+            refused = ask(loop, client, *what, name=name)
+            assert (refused.reason, refused.text) == ("command", other[name == "m"])
     with one.life() as (loop, client):
         assert ask(loop, client, "hold", name="a") == Accepted("a", 3)
-        assert len(loop.steering.commands.given) == 1
+        assert len(loop.steering.commands.given) == 2
 
 
 def test_what_would_change_nothing_is_refused_at_once(tmp_path):
@@ -177,6 +180,8 @@ def test_marks_are_labels_and_events(tmp_path):
 REFUSED = {
     "an action": (("dance", "", ""), "command", "action 'dance'; accepted are pause, resume, hold, undo, mark, save"),
     "a value": (("pause", "now", ""), "command", "pause takes no value; given was 'now'"),
+    "a value of save": (("save", "now", ""), "command", "save takes no value; given was 'now'"),
+    "a stage to save": (("save", "", "other"), "elsewhere", "stage 'other' is not here"),
     "no text": (("mark", " ", ""), "command", "a mark needs a text"),
     "a stage": (("pause", "", "other"), "elsewhere", "no stage 'other' here takes pause"),
     "a version that is none": (
