@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 
 from stream_infomax.run.folder import PAGE_LOG, RunFolder
 from stream_infomax.run.program import module
@@ -29,6 +30,7 @@ def page_beside(folder: RunFolder) -> Iterator[None]:
         Of the run.
     """
     log = folder.path / PAGE_LOG
+    over = Event()
     with open_regular(log, "ab", follow=False) as errors:
         child = subprocess.Popen(
             module("stream_infomax.cli", "page", str(folder.path), "--child"),
@@ -42,10 +44,12 @@ def page_beside(folder: RunFolder) -> Iterator[None]:
     try:
         if address := _first_line(child):
             print(f"page: {printable(address)}", flush=True)
+            Thread(target=_await, args=(child, over, folder), daemon=True).start()
         else:
             print(f"no page: it could not be started; {printable(str(log))} says why", file=sys.stderr, flush=True)
         yield
     finally:
+        over.set()
         child.terminate()
         try:
             child.wait(END)
@@ -54,6 +58,16 @@ def page_beside(folder: RunFolder) -> Iterator[None]:
             child.wait()
         if child.stdout is not None:
             child.stdout.close()
+
+
+def _await(child: subprocess.Popen[bytes], over: Event, folder: RunFolder) -> None:
+    """Say where the page ends before the run is over."""
+    code = child.wait()
+    if not over.is_set():
+        how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        again = f"`stream-infomax page {folder.path}` serves another one"
+        words = f"the page has ended ({how}; see {folder.path / PAGE_LOG}); the run goes on; {again}"
+        print(printable(words), file=sys.stderr, flush=True)
 
 
 def _first_line(child: subprocess.Popen[bytes]) -> str:

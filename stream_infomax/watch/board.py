@@ -147,9 +147,7 @@ class Board:
         """
         done = self._done() + 1
         words = [head or clock(self.elapsed), f"frame {done:,}" + (f" of {self.n_frames:,}" if self.n_frames else "")]
-        for state in ("silent", "disk full"):
-            if names := [name for name, row in self.rows.items() if row.state == state]:
-                words.append(f"{names[0] if len(names) == 1 else f'{len(names)} services'} {state}")
+        words += filter(None, map(self._those, ("silent", "disk full")))
         if self.last.status:
             words.append(f"{self.last.throughput()[0]:,.0f} frames/s")
         words += filter(None, [self.left()])
@@ -163,6 +161,11 @@ class Board:
             if len(line) + 2 + len(word) <= LINE:
                 line = f"{head}  {word}{rest}"
         return line
+
+    def _those(self, state: str) -> str:
+        """Return which service is in a state, or how many are; empty where none is."""
+        names = [name for name, row in self.rows.items() if row.state == state]
+        return f"{names[0] if len(names) == 1 else f'{len(names)} services'} {state}" if names else ""
 
     def newest_events(self) -> list[Event]:
         """Return the newest event of each service that has any."""

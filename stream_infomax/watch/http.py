@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
@@ -23,7 +24,7 @@ from stream_infomax import __version__
 
 _log = logging.getLogger(__name__)
 
-# Connections at a time; those beyond are closed.
+# Connections at a time; beyond, the oldest is closed that has asked for nothing yet; without one, the newest.
 MOST = 16
 # Seconds that a connection takes at most, and within which its end is noticed.
 LONGEST, EVERY = 10.0, 0.1
@@ -72,6 +73,7 @@ class Server(ThreadingHTTPServer):
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.pages: Pages = {}
         self._open: dict[Any, float] = {}
+        self._idle: dict[Any, None] = {}
         self._next = 0.0
         self._guard = threading.Lock()
         super().__init__((host, port), _Handler)
@@ -100,9 +102,15 @@ class Server(ThreadingHTTPServer):
         time.sleep(max(0.0, self._next - time.monotonic()))
         self._next = time.monotonic() + BETWEEN
         with self._guard:
+            oldest = next(iter(self._idle), None) if len(self._open) >= MOST else None
+            if oldest is not None:
+                del self._idle[oldest], self._open[oldest]
             has_room = len(self._open) < MOST
             if has_room:
                 self._open[request] = time.monotonic()
+                self._idle[request] = None
+        if oldest is not None:
+            _end(oldest)
         if has_room:
             super().process_request(request, client_address)
         else:
@@ -112,7 +120,13 @@ class Server(ThreadingHTTPServer):
         """Close a connection."""
         with self._guard:
             self._open.pop(request, None)
+            self._idle.pop(request, None)
         super().shutdown_request(request)
+
+    def heard(self, request: Any) -> None:
+        """Take note that a connection has asked for something."""
+        with self._guard:
+            self._idle.pop(request, None)
 
     def service_actions(self) -> None:
         """End connections that take too long; called every so often."""
@@ -128,10 +142,13 @@ class Server(ThreadingHTTPServer):
         with self._guard:
             late = [request for request, since in self._open.items() if now - since >= older_than]
         for request in late:
-            try:
-                request.shutdown(socket.SHUT_RDWR)
-            except OSError:  # it has ended by itself
-                continue
+            _end(request)
+
+
+def _end(connection: socket.socket) -> None:
+    """Have the thread of a connection come to its end."""
+    with suppress(OSError):  # it has ended by itself
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -141,6 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send a page."""
+        self.server.heard(self.request)
         pages = self.server.pages
         page = pages.get(urlsplit(self.path).path)
         if page is not None:

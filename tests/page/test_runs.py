@@ -103,6 +103,7 @@ def test_a_run_does_not_mind_that_its_page_is_killed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         done = ended(process)
     assert done.code == 0, done.errors
+    assert "the page has ended (killed by signal 9" in done.errors
 
 
 @needs("bokeh")

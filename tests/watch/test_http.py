@@ -4,6 +4,7 @@ import gzip
 import http.client
 import logging
 import socket
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -86,17 +87,39 @@ def test_who_reads_slowly_or_not_at_all_holds_nobody_up_and_is_ended(
         assert received < len(LARGE)
 
 
-def test_there_are_few_connections_at_a_time(server: Server) -> None:
+def test_who_asks_for_nothing_gives_way(server: Server) -> None:
+    with ExitStack() as stack:
+        idle = [stack.enter_context(connected(server)) for _ in range(pages.MOST)]
+        for client in idle:
+            client.sendall(b"GET ")
+        assert get(server, "/a") == (200, b"here")
+        assert idle[0].recv(100) == b"", "the oldest"
+        for client in idle[1:]:
+            client.sendall(b"/a HTTP/1.0\r\n\r\n")
+            assert client.recv(1 << 16).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_there_are_few_answers_at_a_time(server: Server) -> None:
+    asked, over = threading.Semaphore(0), threading.Event()
+
+    def slow() -> Answer:
+        asked.release()
+        over.wait(20)
+        return Answer(200, "text/plain", b"late")
+
+    server.pages = {"/slow": slow}
     with ExitStack() as stack:
         held = [stack.enter_context(connected(server)) for _ in range(pages.MOST)]
         for client in held:
-            client.sendall(b"GET ")
+            client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        for _ in held:
+            assert asked.acquire(timeout=20)
         with connected(server) as more:
             assert more.recv(100) == b""
+        over.set()
         for client in held:
-            client.sendall(b"/a HTTP/1.0\r\n\r\n")
             assert client.recv(1 << 16).startswith(b"HTTP/1.0 200 OK")
-    assert get(server, "/a")[0] == 200
+    assert get(server, "/slow")[0] == 200
 
 
 def test_an_error_of_ours_is_logged_and_a_client_that_goes_is_not(
