@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cache
+import logging
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,10 @@ EVERY_MS = 500
 BEAT = 4
 # Bytes that a page may say in one go.
 LONGEST = 4096
+# Where a section cannot be drawn.
+FAILED = "Wrong: what has come cannot be drawn here; the log of the page says why. What stands below may be old."
+
+_log = logging.getLogger(__name__)
 
 
 class Viewer:
@@ -53,6 +58,7 @@ class Viewer:
         self._sections = {section.name: section for section in sections}
         self._sent: dict[str, str] = {}
         self._beat = 0
+        self._failed: set[str] = set()
         self.looks = False
         # What the page says comes as the tags of a model that shows nothing.
         self._ear = Spacer(name="ear", visible=False)
@@ -79,13 +85,24 @@ class Viewer:
             return
         texts = {"state": state_html(self._watched)}
         for section in self._sections.values():
-            texts.update(section.refresh())
+            texts.update(self._of(section, section.refresh))
         self._send(texts)
 
     def goodbye(self, words: str) -> None:
         """Say why the server ends."""
         self.looks = False
         self._document.add_next_tick_callback(lambda: self._say("goodbye", words))  # bokeh holds its lock then
+
+    def _of(self, section: Section, texts: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """Return texts of a section; where what came from outside is too much for it, the others go on."""
+        place = f"{section.name}-failed"
+        try:
+            return {**texts(), place: ""}
+        except Exception:  # noqa: BLE001  (whatever it is, the others go on)
+            if section.name not in self._failed:  # once a viewer: it may fail twice a second
+                self._failed.add(section.name)
+                _log.exception("the section %s cannot be drawn", section.name)
+            return {place: FAILED}
 
     def _roots(self) -> list[Model]:
         found = []
@@ -115,7 +132,8 @@ class Viewer:
         if section == "page":
             self._page(what)
         elif self.looks and section in self._sections:
-            self._send(self._sections[section].told(what, value))
+            asked = self._sections[section]
+            self._send(self._of(asked, partial(asked.told, what, value)))
 
     def _page(self, what: str) -> None:
         self.looks = what in ("open", "look")

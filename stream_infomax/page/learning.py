@@ -194,7 +194,7 @@ def _set(range_: Any, start: float, end: float) -> None:
 
 def _columns(curve: BoundedCurve) -> dict[str, Any]:
     """Return a curve up to its newest value, thinned: an eye sees no more."""
-    every = -(-len(curve.values) // MOST_POINTS)
+    every = max(1, -(-len(curve.values) // MOST_POINTS))
     positions, values = curve.positions[::every], curve.values[::every]
     if positions and positions[-1] != curve.position:
         positions, values = [*positions, curve.position], [*values, curve.last]

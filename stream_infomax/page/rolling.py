@@ -151,7 +151,7 @@ def picture(values: Floats) -> Shown:
 
 def newest_picture(recent: Recent) -> Floats | None:
     """Return the newest picture among rows; None where they are none, or none is whole."""
-    if recent.axes[:2] != ("y", "x"):
+    if recent.axes[:2] != ("y", "x") or len(recent.axes) > 3:
         return None
     whole = np.flatnonzero(np.isfinite(recent.rows).all(axis=1))
     return recent.rows[whole[-1]].reshape(recent.shape) if len(whole) else None

@@ -26,6 +26,9 @@ Offset = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 # An offset, or -1 before the first.
 Position = Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)]
 
+# Seconds of the wall clock that a calendar has a date for, up to the year 9999.
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_214_400)]
+
 # A longer request is refused before it is parsed.
 MAX_REQUEST_BYTES = 4096
 # Of a status, which comes a few times a second.
@@ -183,10 +186,10 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     total_p99: float | None
     step_seconds: Buckets
     latency_seconds: Buckets
-    started: float
-    last_frame: float
+    started: Moment
+    last_frame: Moment
     checkpoint: Position
-    last_checkpoint: float
+    last_checkpoint: Moment
     ledger: list[Balance]
     measures: list[Measure]
     counts: dict[str, dict[str, float]]

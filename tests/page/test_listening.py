@@ -1,5 +1,6 @@
 """Listener: what services publish arrives, what strangers publish does not, and frames only while somebody looks."""
 
+import math
 import time
 
 import msgspec
@@ -103,6 +104,8 @@ JUNK = {
     "another service": [STATUS, messages.encode(status(7, run="one", name="other"))],
     "another run": [STATUS, messages.encode(status(7, run="another"))],
     "a count that is none": [STATUS, messages.encode({**msgspec.to_builtins(status(7, run="one")), "newest": "7"})],
+    "a time that no calendar has": [STATUS, messages.encode(status(7, run="one", last_checkpoint=1e300))],
+    "a time that is no number": [STATUS, messages.encode(status(7, run="one", started=math.nan))],
     "no frame": [SAMPLED, b"\x80"],
     "no parts of a frame": [SAMPLED],
     "no basis": [BASIS, b"\x80", b"", b"", b"", b"", b""],

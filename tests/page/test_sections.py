@@ -3,14 +3,19 @@
 import re
 
 import msgspec
+import numpy as np
 import pytest
+from bokeh.document import Document
 from helpers.viewers import Wire
 from helpers.wire import status
 
 from stream_infomax.frames.event import Event
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
+from stream_infomax.page.document import Viewer
 from stream_infomax.page.learning import BYTES_A_SECOND, LearningSection
+from stream_infomax.page.now import NowSection
 from stream_infomax.page.pipeline import BYTES_A_SECOND as PIPELINE_BYTES
 from stream_infomax.page.pipeline import PipelineSection
 from stream_infomax.page.problems import GRACE, problems
@@ -201,3 +206,34 @@ def test_what_came_of_a_run_stands_on_its_page(watched):
     assert "400 frames" in texts["pipeline-over"]
     assert "&lt;b&gt; 75 %" in texts["pipeline-over"]
     assert "✓ finished" in texts["pipeline-flow"]
+
+
+def test_a_section_that_cannot_be_drawn_says_so_once_in_the_log_and_the_others_go_on(watched, caplog):
+    class Broken(SteeringSection):
+        name = "broken"
+
+        def refresh(self):
+            raise ValueError(EVIL)
+
+        told = refresh
+
+    sent = {}
+    viewer = Viewer(Document(), watched, [Broken(watched), PipelineSection(watched)], "life")
+    viewer._say = lambda what, words: sent.update(words)
+    viewer._hear("tags", [], ["page", "open", "", "1"])
+    viewer._hear("tags", [], ["broken", "press", "", "2"])
+    viewer.refresh()
+    assert "cannot be drawn" in sent["broken-failed"]
+    assert sent["pipeline-failed"] == ""
+    assert "learner" in sent["pipeline-flow"]
+    assert len(caplog.records) == 1
+
+
+def test_a_curve_without_a_value_and_a_picture_of_four_axes_are_drawn_as_far_as_they_go(watched):
+    heard(watched, measures=[Measure("learner", "", "accuracy", 0.5, 1)])  # of too few frames to be told
+    LearningSection(watched).refresh()
+    data = np.ones((1, 2, 2, 2, 2), np.float32)
+    watched.frame(
+        "learner", Frame(stream="a", offset=0, arrays={"x": Array(data, ("item", "y", "x", "channel", "mel"))})
+    )
+    NowSection(watched).refresh()
