@@ -111,4 +111,7 @@ def _of_learning(watched: Watched, name: str) -> list[Problem]:
             why = f" Since row {own[-1].position:,}: {own[-1].text}." if own else ""
             text = f"{stage} holds: what comes is encoded, and nothing is learnt.{why}"
             found.append(Problem(name, False, text))
+        if counts.get("examining"):
+            text = f"{stage} looks at rows to find out what has changed: it learns on when it has enough of them."
+            found.append(Problem(name, False, text))
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from math import isnan
 from pathlib import Path
@@ -15,7 +15,7 @@ import msgspec
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.contracts import LEFT_OUT, LOST, Pipeline, Stage
 from stream_infomax.frames.event import Event
-from stream_infomax.frames.ledger import Balance
+from stream_infomax.frames.ledger import Balance, totals
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.classifier.scores import Figures
 from stream_infomax.run.folder import IN_PROCESS, Record, RunFolder
@@ -25,6 +25,8 @@ from stream_infomax.service.checkpoints import Checkpoint, checkpoints_in, read
 from stream_infomax.service.commands import Commands
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.stages.classifier import ClassifierStage
+from stream_infomax.stages.own_learners import EXAMINING, HELD
+from stream_infomax.stages.steering import PAUSED
 from stream_infomax.state.error import StateFileError
 from stream_infomax.watch.history import History
 
@@ -90,6 +92,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         largest, and the others together.
     set_aside
         Rows that a learner did not learn from, by stage and reason.
+    idle
+        Stages that end learning nothing, and why: ``paused``, ``on hold`` or ``examining`` a change.
     left_out
         What source and sinks did not use, by what it is.
     measures
@@ -119,6 +123,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     ledger: list[Balance] = []
     left_out: dict[str, int]
     set_aside: dict[str, dict[str, int]]
+    idle: dict[str, str] = {}
     measures: list[Measure]
     scores: dict[str, dict[str, LevelScore]]
     unlabelled: dict[str, str]
@@ -177,7 +182,8 @@ def summarise(config: Config, folder: RunFolder, seconds: float, in_process: boo
         lost=lost,
         unforeseen=unforeseen(config, lost),
         ledger=[balance.folded() for checkpoint in every for balance in checkpoint.ledger],
-        set_aside={stage.key: rows for stage in all_learners(stages) if (rows := _set_aside(stage))},
+        set_aside=_set_aside(every, {stage.name for stage in all_learners(stages)}),
+        idle={stage.name: why for stage in stages if (why := _idle(stage))},
         left_out=_left_out(every),
         measures=measures,
         scores={stage.name: scores for stage in classifiers if (scores := _scores(stage))},
@@ -247,11 +253,16 @@ def _counts(sinks: Mapping[str, Checkpoint]) -> dict[str, dict[str, int]]:
     return found
 
 
-def _set_aside(stage: Stage) -> dict[str, int]:
-    """Return how many rows a learner set aside, by reason, where there were any."""
-    start = "set aside: "
-    counts = [(key.removeprefix(start), int(n)) for key, n in stage.counts().items() if key.startswith(start)]
-    return {reason: n for reason, n in counts if n}
+def _set_aside(checkpoints: Iterable[Checkpoint], learners: Set[str]) -> dict[str, dict[str, int]]:
+    """Return how many rows learners set aside, by reason, where there were any."""
+    held = [balance for checkpoint in checkpoints for balance in checkpoint.ledger if balance.part == "stage"]
+    return {balance.place: rows for balance in held if balance.place in learners and (rows := totals(balance.aside))}
+
+
+def _idle(stage: Stage) -> str:
+    """Return why a stage learns nothing; empty where it does."""
+    counts = stage.counts()
+    return ", ".join(why for why in (PAUSED, HELD, EXAMINING) if counts.get(why))
 
 
 def _left_out(checkpoints: Iterable[Checkpoint]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stream_infomax.frames.event import event_line
+from stream_infomax.frames.ledger import Balance
 from stream_infomax.run.summary import Accuracies, LevelScore, Summary
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.board import clock
@@ -54,8 +55,11 @@ def lines(summary: Summary, save_features: Path | None = None, ended: str = "fin
     for name, target in summary.unlabelled.items():
         yield f"{name}: no segment had the label {target!r}"
     for name, reasons in summary.set_aside.items():
-        text = ", ".join(f"{n:,} rows ({reason})" for reason, n in reasons.items())
-        yield from textwrap.wrap(f"{name}: not learnt from {text}", WIDTH, subsequent_indent="    ")
+        text = ", ".join(f"{n:,} ({printable(reason)})" for reason, n in reasons.items())
+        of = sum(sum(balance.accepted.values()) for balance in summary.ledger if _is_stage(balance, name))
+        yield from textwrap.wrap(f"{name}: of {of:,} rows not learnt from {text}", WIDTH, subsequent_indent="    ")
+    for name, why in summary.idle.items():
+        yield f"{name}: ends {why}"
     for name, n_rows in summary.warming_up.items():
         yield f"{name}: no basis, its warm-up was not over after {n_rows:,} rows"
     if summary.undrawn:
@@ -65,6 +69,10 @@ def lines(summary: Summary, save_features: Path | None = None, ended: str = "fin
     yield from _paths("pictures", summary.pictures)
     yield from _paths("checkpoints", summary.checkpoints)
     yield from _paths("features", [str(save_features)] if save_features else [])
+
+
+def _is_stage(balance: Balance, name: str) -> bool:
+    return balance.part == "stage" and balance.place == name
 
 
 def _losses(lost: Mapping[str, int]) -> str:

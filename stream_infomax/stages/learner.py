@@ -31,7 +31,7 @@ from stream_infomax.settings.record import make
 from stream_infomax.stages.booking import Booking
 from stream_infomax.stages.learner_settings import LearnerSettings
 from stream_infomax.stages.observed import Observed, Rows
-from stream_infomax.stages.own_learners import DRIFT, OwnLearners, Shared
+from stream_infomax.stages.own_learners import DRIFT, EXAMINING, HELD, OwnLearners, Shared
 from stream_infomax.stages.steering import LEARNERS_ACTIONS, PAUSED, Steering, logged, renamed
 from stream_infomax.stages.thinning import Thinning
 from stream_infomax.state.kept import counted, text, within
@@ -391,7 +391,7 @@ class LearnerStage(Accounting):
     def counts(self) -> Counts:
         """Return rows, updates, outlying rows, rows set aside by reason, the newest frame's information (bits), drift.
 
-        ``paused`` and ``on hold`` are there where it is so.
+        ``paused``, ``on hold`` and ``examining`` are there where it is so.
         """
         learner = self.learner
         if not hasattr(learner, "n_features_in_"):  # no row has come yet
@@ -401,7 +401,7 @@ class LearnerStage(Accounting):
             counts["frame information"] = self.observed.frame_information
         counts["shortened"] = learner.n_shortened_
         counts[DRIFT] = learner.drift_
-        counts |= {"on hold": 1} if learner.held_ else {}
+        counts |= {HELD: 1} if learner.held_ else {EXAMINING: 1} if learner.examining_ else {}
         counts |= {} if self.stream else self.steering.counts()
         aside = {**learner.n_set_aside_, **{reason: n for reason, n in self._passed.items() if n}}
         return counts | {f"set aside: {reason}": count for reason, count in aside.items()}

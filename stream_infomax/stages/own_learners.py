@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # What has been learnt of so many streams that have ended is kept, and so many are followed by measures and pictures.
 ENDED, SHOWN = 16, 8
-# Counts that say how it is now: two that are not added up, and one that ends with its learner.
-NOW, DRIFT, HELD = "frame information", "drift", "on hold"
+# Counts that say how it is now: two that are not added up, and two that end with their learner.
+NOW, DRIFT, HELD, EXAMINING = "frame information", "drift", "on hold", "examining"
 
 
 class Shared(NamedTuple):
@@ -114,7 +114,9 @@ class OwnLearners(Accounting):
         for of, rows in learner.in_flight().items():
             self.account.drop(of, "stream forgotten", rows)
         counts = learner.counts()
-        self._forgotten.update({key: int(count) for key, count in counts.items() if key not in (NOW, DRIFT, HELD)})
+        self._forgotten.update(
+            {key: int(count) for key, count in counts.items() if key not in (NOW, DRIFT, HELD, EXAMINING)}
+        )
         self._forgotten["streams forgotten"] += 1
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:

@@ -41,6 +41,8 @@ WAITING_AFTER = 1.0
 NEARLY_FULL = 0.9
 # A service that runs says several times a second how it is; after so many seconds without a word something is wrong.
 SILENT_AFTER = 5.0
+# Why a stage learns nothing, as it counts it.
+IDLE = ("paused", "on hold", "examining")
 # Letters of a reason that are shown; it comes from another process.
 REASON = 60
 # Median and 99th percentile in seconds; None where there is none.
@@ -172,6 +174,10 @@ class ServiceRow:
         if state == "silent":
             why = "it starts, takes that long for a frame, hangs, or cannot be reached"
             notes.append(Text(f"no word for {self.silence:,.0f} s: {why}", "red"))
+        stages = self.status.counts.items() if self.status else ()
+        notes += [
+            Text(f"{printable(stage)} {why}", "yellow") for stage, counts in stages for why in IDLE if counts.get(why)
+        ]
         for word, counts in (("lost", self.lost), ("refused", self.refused)):
             if found := by_reason(counts):
                 notes.append(Text(f"{word} {found}", "red"))

@@ -85,6 +85,7 @@ def test_a_run_that_nobody_hears_of_is_said_to_be_so_after_a_while(watched, cloc
             False,
             ["learner holds", "Since row 7: it was told to."],
         ),
+        ({"counts": {"learner": {"examining": 1.0}}}, False, ["learner looks at rows", "when it has enough"]),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(watched, changes, grave, words):

@@ -23,6 +23,8 @@ from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.one_process import whole
 from stream_infomax.run.place import place_of
 from stream_infomax.run.replay import changed, fork, past_run
+from stream_infomax.run.summary import summarise
+from stream_infomax.run.summary_text import lines
 from stream_infomax.run.threads import THREADS
 from stream_infomax.run.verify import verify
 from stream_infomax.service.checkpoints import checkpoints_in, read
@@ -130,6 +132,22 @@ def test_a_run_in_one_process_computed_again(config, tmp_path):
     before = next(path for path in checkpoints_in(run / IN_PROCESS) if frames_behind(path) == 64)
     moment, _ = fork(past_run(run), changed(past_run(run), tmp_path / "there", ()), 64, lambda _: None)
     assert leaves({stage.name: stage.state() for stage in moment.stages}) == leaves(read(before).stages)
+
+
+def test_a_summary_says_what_was_held_and_what_ends_on_hold(config):
+    with life(config) as (loop, client):
+        step(loop, 50)
+        ask(loop, client, "pause", stage="first", name="1")
+        step(loop, 20)
+        ask(loop, client, "resume", stage="first", name="2")
+        ask(loop, client, "hold", stage="first", name="3")
+        assert loop.run()
+    summary = summarise(config, RunFolder(Path(config.run.folder)), 1.0, True)
+    assert summary.idle == {"first": "on hold"}
+    assert summary.set_aside["first"].keys() == {"paused", "held"}
+    said = list(lines(summary))
+    assert any(line.startswith("first: of ") and " (paused), " in line and " (held)" in line for line in said)
+    assert "first: ends on hold" in said
 
 
 def test_fresh_removes_what_a_run_was_told(config):

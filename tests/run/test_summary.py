@@ -169,4 +169,4 @@ def test_rows_that_a_learner_did_not_learn_from_are_in_the_summary(tmp_path: Pat
     config.write_text(f'[run]\nfolder = "{tmp_path}/run"\n{source}[[stage]]\nname = "learner"\nkind = "learner"\n')
     assert run(config, in_process=True, plain=True) == 0
     assert saved_summary(RunFolder(tmp_path / "run")).set_aside == {"learner": {"not finite": 40}}
-    assert "learner: not learnt from 40 rows (not finite)" in capsys.readouterr().out.splitlines()
+    assert "learner: of 600 rows not learnt from 40 (not finite)" in capsys.readouterr().out.splitlines()

@@ -100,8 +100,18 @@ def test_hold_and_resume_are_the_learners_own() -> None:
     stage.command(told("resume"), None)
     stage.command(told("resume"), None)
     run(stage, frames(20, 80))
-    assert stage.learner.n_updates_ > updates
+    assert stage.learner.n_updates_ == updates + 20 * 64 / 16
     assert kinds(stage) == [("hold", False), ("hold", True), ("resume", False), ("resume", True)]
+
+
+@pytest.mark.parametrize("share", ["all", "stream"])
+def test_an_examination_is_counted_while_it_goes_on(share: str) -> None:
+    stage, earlier = warm(share=share, adapt="follow")
+    stage.command(told("undo"), earlier)
+    assert stage.counts()["examining"] == 1
+    run(stage, frames(20, 60, streams="ab" if share == "stream" else "a"))
+    assert stage.counts().get("examining", 0) == 0
+    assert kinds(stage) == [("undo", False), ("resume", False)]
 
 
 @pytest.mark.parametrize("share", ["all", "stream"])

@@ -89,6 +89,13 @@ class TestRow:
         board.change("learner", "starting", 1)
         assert "silent" not in drawn(board)
 
+    def test_stages_that_learn_nothing_are_named(self) -> None:
+        board = Board("x", ["learner"])
+        board.change("learner", "running", 0)
+        board.update("learner", status(9, counts={"a": {"paused": 1}, "b": {"on hold": 2}, "c": {"examining": 0}}))
+        assert "a paused; b on hold" in drawn(board)
+        assert "examining" not in drawn(board)
+
 
 HOSTILE = "[/x] \x1b[2J\x1b]0;title\x07\u202e\n[bold]"
 

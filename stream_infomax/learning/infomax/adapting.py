@@ -155,6 +155,9 @@ class Adapting(Kept):
             lost = stream.loss(verdict.basis.potentials(verdict.rows), self._rule.sign, blocks)
         if verdict.kind == "none" and lost < LEAST_LOSS:
             stream.dismiss()
+            if examination.pauses:
+                text = f"{examination.about}: {in_words(verdict)}; learning goes on"
+                self.events.add(self.n_seen, "resume", text)
             return not examination.pauses
         if not examination.follows:
             stream.hold("change")

@@ -19,6 +19,11 @@ class Commands(Fitted):
         """Whether learning waits for `resume`."""
         return self._learner is not None and self._learner.held
 
+    @property
+    def examining_(self) -> bool:
+        """Whether learning waits until ten times as many rows as features say what has changed."""
+        return self._learner is not None and self._learner.examining
+
     def hold(self) -> Self:
         """Learn nothing until `resume`: rows are looked at for faults and counted, no more.
 
@@ -34,7 +39,7 @@ class Commands(Fitted):
     def resume(self) -> Self:
         """End a hold (`hold`, or `adapt="hold"` after a change): learning goes on with the next row.
 
-        What has changed meanwhile is found out first, from ten times as many rows as there are features.
+        After a change it is found out first what has changed, from ten times as many rows as there are features.
         """
         if self._learner is not None:
             self._learner.resume()
@@ -45,7 +50,8 @@ class Commands(Fitted):
 
         One of the learner's archive is back as it was, under its version. The filters of another one are carried into
         today's whitening; the newest of `events_` says how alike its outputs are to what they were. No row that came
-        before is learnt from again, and changes of the stream are judged from the rows that follow.
+        before is learnt from again, and changes of the stream are judged from the rows that follow. Unless `adapt` is
+        `fixed`, it is found out first whether their level, gains or covariance are others than the basis knows.
 
         Parameters
         ----------

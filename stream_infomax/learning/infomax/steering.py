@@ -32,25 +32,32 @@ class Steering(Adapting):
         """Whether learning waits."""
         return self._stream is not None and bool(self._stream.held)
 
+    @property
+    def examining(self) -> bool:
+        """Whether rows are gathered to find out what has changed, and none is learnt from meanwhile."""
+        examination = self._stream.examination if self._stream is not None else None
+        return examination is not None and examination.pauses
+
     def hold(self) -> None:
         """Learn nothing until `resume`; a learner in its warm-up has nothing to hold."""
-        if self._stream is not None and self._stream.held != "person":
+        if self._stream is not None and not self._stream.held:
             before = self._unit()
             self._stream.hold("person")
             self._recount(before)
             self.events.add(self.n_seen, "hold", "as a person asked; learning waits")
 
     def resume(self) -> None:
-        """End a hold: what has changed is found out from the rows that follow."""
+        """End a hold; where a change began it, what has changed is found out from the rows that follow."""
         if self._stream is not None and self._whitener is not None and self._stream.held:
             self._stream.resume(Unit(self._whitener.reference, self._whitener.scale))
-            self.events.add(self.n_seen, "resume", "learning goes on with the rows that follow")
+            goes_on = "it is examined what has changed, then learning" if self.examining else "learning"
+            self.events.add(self.n_seen, "resume", f"{goes_on} goes on with the rows that follow")
 
     def undo(self, earlier: Encoder) -> None:
         """Go back to a basis of the same sizes that was published before: mean, covariance and filters are its own.
 
-        No row that came before is learnt from again. From the rows that follow it is found out whether channels have
-        another level or gain now, or all of them another covariance; the rotation stays.
+        No row that came before is learnt from again. Who adapts finds out from the rows that follow whether channels
+        have another level or gain now, or all of them another covariance; the rotation stays.
         """
         whitener, rule, stream = self._whitener, self._rule, self._stream
         if whitener is None or rule is None or stream is None or self.published is None:
@@ -68,10 +75,10 @@ class Steering(Adapting):
         rule.tuning.beta[:], rule.tuning.bias[:] = entry.published.beta, entry.published.bias
         self._next_refresh = self._after(REFRESH_GROWTH, REFRESH_BLOCKS)
         self._publication.clear()
-        stream.begin_again()
+        stream.begin_again(self.sizes.adapt != "fixed")
         self._publish(Published.of(whitener, rule))
         self.published = entry.published
-        if not stream.held:
+        if stream.undone and not stream.held:
             stream.ask(Unit(whitener.reference, whitener.scale), f"after the undo to {earlier.version}")
         self._recount(before)
         self.events.add(

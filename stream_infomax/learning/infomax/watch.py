@@ -58,7 +58,7 @@ class Watch(Kept):
     held
         Why learning waits for a person; empty where it does not.
     undone
-        Whether a person went back to an earlier basis, and whether it fits has not been found out yet.
+        Whether a person went back to an earlier basis, and it is to be found out yet whether it fits.
     """
 
     kept: ClassVar[tuple[str, ...]] = (
@@ -118,9 +118,14 @@ class Watch(Kept):
         self.examination = Examination(self.n_features, unit_of(rows), text, pauses, follows)
 
     def resume(self, unit: Unit) -> None:
-        """End a hold: rows are gathered, in a unit to begin with, and what they say is followed."""
+        """End a hold; where a change began it, rows are gathered, in a unit to begin with: what they say is followed.
+
+        A person has reasons of their own to hold: then the stream need not have changed.
+        """
+        asks = self.undone or self.held == "change"
         self.held = ""
-        self.ask(unit, "learning was resumed")
+        if asks:
+            self.ask(unit, "learning was resumed")
 
     def ask(self, unit: Unit, about: str) -> None:
         """Gather rows although there was no alarm, in a unit to begin with; what they say is followed."""
@@ -167,12 +172,12 @@ class Watch(Kept):
         else:
             self.charts.dismiss()
 
-    def begin_again(self) -> None:
-        """After a person went back to an earlier basis: nothing is usual any more."""
+    def begin_again(self, adapts: bool) -> None:
+        """After a person went back to an earlier basis: nothing is usual any more; who adapts finds out what is."""
         self.moved(True)
         self.charts.clear()
         self.archive.doubt()
-        self._far, self._signal, self.undone = 0, LEVEL, True
+        self._far, self._signal, self.undone = 0, LEVEL, adapts
 
     def hold(self, by: Held) -> None:
         """Let learning wait; what was being examined is left."""
