@@ -17,6 +17,7 @@ HOUR = 3600.0
 EVERY = 300.0
 MOST_BYTES = 16 << 20
 MOST_VERSIONS = 64
+ARRAYS = ("mean", "components", "mixing", "beta", "bias")
 # The cosine of a component with what stood in its place before, below which it is another one.
 SAME = 0.5
 
@@ -63,6 +64,12 @@ class Growth:
         self._versions: list[str] = []
         self._offsets = np.zeros(0, np.int64)
         self._before: deque[tuple[float, npt.NDArray[np.float32]]] = deque()
+
+    @property
+    def nbytes(self) -> int:
+        """What the bases take that are kept."""
+        own = sum(getattr(self.newest, name).nbytes for name in ARRAYS) if self.newest is not None else 0
+        return own + (1 + len(self._before)) * self._first.nbytes
 
     def add(self, basis: Basis, when: float) -> bool:
         """Take in a basis that came at `when`, in seconds of one clock; False where it is known already."""

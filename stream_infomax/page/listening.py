@@ -121,7 +121,11 @@ class Listener:
                 self.watched.unreachable.pop(name, None)
                 self.watched.status(name, status)
         elif topic == BASIS:
-            self.watched.basis(bases.decode(parts))
+            basis = bases.decode(parts)
+            if self.watched.has_stage(basis.stage):
+                self.watched.basis(basis)
+            else:
+                self.refused[f"{name}: of no stage"] += 1
         elif topic in (SAMPLED, INPUT):
             messages.decode_sent(parts[0])
             self.watched.frame(self._source if topic == INPUT else name, wire.decode(parts[1:]))

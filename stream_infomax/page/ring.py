@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -14,7 +15,9 @@ Floats = npt.NDArray[np.float32]
 
 # What a ring holds: seconds of the stream, and bytes.
 SECONDS = 5.0
-MOST_BYTES = 4 << 20
+MOST_BYTES = 8 << 20
+# What a block takes beside its rows, and a row beside its values: its offset and its time.
+BLOCK_BYTES, ROW_BYTES = 256, 16
 # Seconds without a frame of its stream after which a ring turns to another one.
 PATIENCE = 5.0
 
@@ -53,6 +56,11 @@ class _Block(NamedTuple):
     rows: Floats
     time: float
 
+    @property
+    def nbytes(self) -> int:
+        """What it takes."""
+        return self.rows.nbytes + ROW_BYTES * len(self.rows) + BLOCK_BYTES
+
 
 class Ring:
     """The last rows of a service's newest array.
@@ -86,6 +94,8 @@ class Ring:
             return
         self._recent = None
         name, array = list(frame.arrays.items())[-1]
+        if not math.prod(array.row_shape):  # rows without values show nothing, and there may be any number of them
+            return
         late = not self._came or now - self._came[-1] > PATIENCE
         if frame.stream != self._stream and not (self._over or late):
             return
@@ -128,7 +138,7 @@ class Ring:
     def _rows_of(self, array: Array) -> Floats:
         """Return the last rows of an array, no more than there is room for, as a copy of their own."""
         rows = array.rows()
-        most = max(1, self._most // max(1, 4 * rows.shape[1]))
+        most = max(1, self._most // (4 * rows.shape[1] + ROW_BYTES))
         return np.array(rows[-most:], np.float32)
 
     def _end(self) -> float:
@@ -142,13 +152,13 @@ class Ring:
     def _push(self, block: _Block, now: float) -> None:
         self._blocks.append(block)
         self._came.append(now)
-        self._bytes += block.rows.nbytes
+        self._bytes += block.nbytes
         self._rows += len(block.rows)
 
     def _drop(self, now: float) -> None:
         while len(self._blocks) > 1 and (self._bytes > self._most or self._is_old(now)):
             oldest = self._blocks.popleft()
-            self._bytes -= oldest.rows.nbytes
+            self._bytes -= oldest.nbytes
             self._rows -= len(oldest.rows)
             self._came.popleft()
 

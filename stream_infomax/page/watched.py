@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from stream_infomax.frames.basis import Basis
@@ -29,6 +30,11 @@ SILENT = 5.0
 MOST_EVENTS = 256
 MOST_BASES = 64
 MOST_NAMED = 200
+# Bytes that the bases of all learners take, curves, labels of a segment, and letters of a text that are kept.
+MOST_BASIS_BYTES = 256 << 20
+MOST_CURVES = 1024
+MOST_LABELS = 64
+LONGEST = 1000
 
 
 class Stage(NamedTuple):
@@ -177,6 +183,10 @@ class Watched:
         self.stages = list(stages)
         self.version += 1
 
+    def has_stage(self, name: str) -> bool:
+        """Return whether the run has a stage of this name; where nothing is known of its stages, any."""
+        return not self.stages or any(stage.name == name for stage in self.stages)
+
     def silent(self, service: str) -> float:
         """Return for how many seconds a service has said nothing, infinite where it never did; 0 below `SILENT`."""
         seconds = self._now() - self._heard.get(service, -math.inf)
@@ -206,8 +216,8 @@ class Watched:
             self.latency[service] = (status.total_p50, status.total_p99)
         for measure in status.measures:
             few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
-            curve = self.curves.setdefault(measure.curve, BoundedCurve())
-            curve.add(measure.position, math.nan if few else measure.value)
+            if (curve := self._curve(measure.curve)) is not None:
+                curve.add(measure.position, math.nan if few else measure.value)
         if before is not None and status.checkpoint > before.checkpoint:
             self.checkpoints[service] = self.position(service)
         if restarted:
@@ -219,6 +229,7 @@ class Watched:
 
     def event(self, service: str, event: Event, when: float = 0.0) -> None:
         """Take in an event of a stage; one that is known is passed over."""
+        event = msgspec.structs.replace(event, stage=event.stage[:LONGEST], text=event.text[:LONGEST])
         if event not in self._told:  # after a restart some come a second time
             self._told.append(event)
             self._happened(Happened(service, event.stage, event.position, event.kind, event.text, when))
@@ -226,7 +237,8 @@ class Watched:
     def history(self, curves: Curves) -> None:
         """Take in how the run went so far."""
         for name, columns in curves.items():
-            curve = self.curves.setdefault(name, BoundedCurve())
+            if (curve := self._curve(name)) is None:
+                continue
             for position, value in zip(columns["position"], columns["value"], strict=True):
                 few = KINDS[name[2]].is_share and position < FEW_FRAMES
                 curve.add(int(position), math.nan if few else value)
@@ -234,14 +246,12 @@ class Watched:
 
     def basis(self, basis: Basis, ago: float = 0.0) -> None:
         """Take in a basis, which came so many seconds ago; those of one learner in their order."""
-        if basis.key not in self._growths and len(self._growths) >= MOST_BASES:
-            oldest, _ = self.bases.popitem(last=False)
-            del self._growths[oldest]
         growth = self._growths.setdefault(basis.key, Growth())
         is_new = growth.add(basis, self._now() - ago)
         if growth.newest is not self.bases.get(basis.key) and growth.newest is not None:
             self.bases[basis.key] = growth.newest
             self.bases.move_to_end(basis.key)
+        self._forget()
         self.version += is_new
 
     def frame(self, service: str, frame: Frame) -> None:
@@ -274,7 +284,24 @@ class Watched:
         named = self.named.get(service, ())
         for number, one in enumerate(named):
             if (one.stream, one.segment) == (frame.stream, frame.segment):
-                self.named[service][number] = one._replace(labels={**one.labels, **frame.labels})
+                labels = list({**one.labels, **frame.labels}.items())[:MOST_LABELS]
+                self.named[service][number] = one._replace(labels=dict(labels))
+
+    def _curve(self, name: tuple[str, str, Kind]) -> BoundedCurve | None:
+        """Return a curve, a new one where there is none; None of what is no stage's, or where there are too many."""
+        if name not in self.curves:
+            is_long = len(name[1]) > LONGEST
+            if is_long or not self.has_stage(name[0]) or len(self.curves) >= MOST_CURVES:
+                return None
+            self.curves[name] = BoundedCurve()
+        return self.curves[name]
+
+    def _forget(self) -> None:
+        """Forget the learners that were heard of longest ago, while there is no room for them."""
+        taken = sum(growth.nbytes for growth in self._growths.values())
+        while len(self.bases) > 1 and (len(self.bases) > MOST_BASES or taken > MOST_BASIS_BYTES):
+            oldest, _ = self.bases.popitem(last=False)
+            taken -= self._growths.pop(oldest).nbytes
 
     def _happened(self, happened: Happened) -> None:
         self.events.append(happened)

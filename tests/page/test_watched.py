@@ -10,6 +10,7 @@ from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
 from stream_infomax.page import growth, ring
+from stream_infomax.page import watched as watching
 from stream_infomax.page.watched import SILENT, Stage, Watched
 
 
@@ -188,3 +189,38 @@ def test_learners_of_many_streams_stay_bounded(watched):
     assert len(watched.bases) == 64
     assert "learner/s99" in watched.bases
     assert watched.moved("learner/s0") is None
+
+
+def test_large_bases_are_bounded_in_bytes(watched, monkeypatch):
+    monkeypatch.setattr(watching, "MOST_BASIS_BYTES", 10_000)
+    for number in range(8):
+        watched.basis(msgspec.structs.replace(basis("v", np.eye(20)), stream=f"s{number}"))
+    assert list(watched.bases) == ["learner/s7"]
+    assert watched.moved("learner/s6") is None
+
+
+def test_rows_without_values_and_rows_of_any_rate_take_no_room(watched):
+    watched.frame("source", frame(0, rows=1 << 40, columns=0, rate=1e300))
+    assert watched.ring("source") is None
+    held = ring.Ring(most_bytes=100_000)
+    for offset in range(2000):
+        held.add(frame(offset, rows=1, columns=1, rate=1e300), now=0.0)
+    recent = held.recent()
+    assert recent.rows.nbytes + recent.offsets.nbytes + recent.seconds.nbytes < 100_000
+    assert len(held._blocks) < 500
+
+
+def test_curves_labels_and_texts_are_bounded(watched, monkeypatch):
+    monkeypatch.setattr(watching, "MOST_CURVES", 3)
+    names = [("learner", str(number)) for number in range(5)] + [("nobody", "0"), ("learner", "x" * 9999)]
+    measures = [Measure(stage, level, "objective", 1.0, 1) for stage, level in names]
+    watched.status("learner", status(0, measures=measures))
+    assert [name[:2] for name in watched.curves] == names[:3]
+    watched.frame("learner", frame(0, end=True, labels={"word": "a"}))
+    for number in range(200):
+        late = msgspec.structs.replace(frame(0, labels={f"l{number}": "b"}), arrays={})
+        watched.frame("learner", late)
+    (named,) = watched.named["learner"]
+    assert len(named.labels) == watching.MOST_LABELS
+    watched.event("learner", Event(stage="learner", position=7, kind="hold", text="x" * 9999))
+    assert len(watched.events[-1].text) == watching.LONGEST
