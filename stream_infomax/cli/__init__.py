@@ -8,7 +8,7 @@ import os
 import sys
 from contextlib import suppress
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CoercionError, CycloptsError, Parameter, UnusedCliTokensError
 
 from stream_infomax import __version__
 from stream_infomax.cli.check import check
@@ -50,7 +50,7 @@ app = App(
     name="stream-infomax",
     help="Learn from sensor streams while they run.",
     version=__version__,
-    help_format="plaintext",
+    help_format="markdown",
     # What a command returns is the exit code.
     result_action="return_value",
     # Nearly all are off, empty or none; where one says more, its parameter shows it.
@@ -73,6 +73,8 @@ def main() -> None:
     try:
         code = app()
         sys.stdout.flush()
+    except (UnusedCliTokensError, CoercionError) as error:
+        code = _say(misunderstood(error), UNUSABLE)
     except (ConfigError, CycloptsError, MissingExtraError) as error:
         code = _say(" ".join(str(error).split()), UNUSABLE)
     except RunError as error:
@@ -88,6 +90,17 @@ def main() -> None:
     except KeyboardInterrupt:
         code = INTERRUPTED
     sys.exit(code)
+
+
+def misunderstood(error: UnusedCliTokensError | CoercionError) -> str:
+    """Return what is wrong with arguments, in our words."""
+    if isinstance(error, UnusedCliTokensError):
+        return f"{' '.join(error.unused_tokens or ())!r}: no argument or option takes this; --help says what there is"
+    words = {int: "a whole number", float: "a number"}
+    if error.token is None or error.target_type not in words:
+        return " ".join(str(error).split())
+    name = error.token.keyword or (error.argument.name if error.argument else "")
+    return f"{name} {error.token.value!r}: accepted is {words[error.target_type]}"
 
 
 def _speak_utf8() -> None:

@@ -28,6 +28,8 @@ def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = No
     from stream_infomax.state.file import StateFileError
     from stream_infomax.state.numbered import newest_checkpoints
 
+    if not checkpoint.exists():
+        raise ConfigError(f"{checkpoint}: there is no such checkpoint or folder")
     paths = newest_checkpoints(checkpoint) if checkpoint.is_dir() else [checkpoint]
     if not paths:
         raise ConfigError(f"no checkpoint in the folder {checkpoint}")

@@ -10,6 +10,7 @@ from stream_infomax.run.settings import Flag
 
 def top(
     run: Path,
+    /,
     *others: Path,
     json: Flag = False,
     plain: Flag = False,
@@ -20,8 +21,10 @@ def top(
 
     Parameters
     ----------
-    run, others
-        The runs' folders; or configurations with tcp addresses, for runs on other machines.
+    run
+        The folder of a run; or a configuration with tcp addresses, for a run on another machine.
+    others
+        Further ones.
     json
         Print one JSON object a run and second instead, for other programs; ends when all runs have finished.
     plain

@@ -189,7 +189,7 @@ def _about(recent: Recent, newest: Frame) -> str:
     parts = [f"{printable(recent.array)}{of}: {rows}"]
     gaps = int(np.count_nonzero(np.isnan(recent.rows).all(axis=1)))
     if gaps:
-        parts.append(f"{gaps:,} gaps (lost, set aside or left out for viewers)")
+        parts.append(f"{gaps:,} gap{'s' * (gaps != 1)} (lost, set aside or left out for viewers)")
     if newest.segment:
         parts.append(f"segment {printable(newest.segment, 40)}")
     parts += [f"{printable(name, 20)} = {printable(value, 20)}" for name, value in list(newest.labels.items())[:4]]

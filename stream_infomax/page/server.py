@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -304,7 +305,9 @@ def _bound(host: str, port: int) -> tuple[socket.socket, int]:
         except OSError as error:
             if port or number == PORTS - 1:
                 where = f"{host}:{port or PORT}"
-                raise OSError(error.errno, f"cannot serve the page at {where}: {error.strerror}") from None
+                # Python's own text has the address, too.
+                why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+                raise OSError(error.errno, f"cannot serve the page at {where}: {why}") from None
         else:
             found.setblocking(False)
             return found, port or PORT + number

@@ -59,7 +59,9 @@ def control(
         Where the run does not go on, or nothing of that name can be told so.
     """
     if action not in ACTIONS:
-        raise ConfigError(f"{action!r}; accepted are {one_of(ACTIONS)}")
+        raise ConfigError(f"action {action!r}; accepted are {one_of(ACTIONS)}")
+    if value and action not in ("undo", "mark"):
+        raise ConfigError(f"{action} takes no value; given was {value!r}")
     if len(value) > MAX_VALUE:
         raise ConfigError(f"{action}: a value of {len(value)} characters; accepted are {MAX_VALUE}")
     if place.folder is not None and not place.folder.held:

@@ -43,6 +43,8 @@ def animate(place: Path, checkpoints: Sequence[Path], path: Path) -> tuple[list[
 
     if path.suffix.lower() not in ENDINGS:
         raise ConfigError(f"{path}: accepted are files that end in {' or '.join(ENDINGS)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}")
     found = [(one, stage) for one in map(read, checkpoints) for stage in learners(stages_in(one, str(place)))]
     kept = kept_bases(place)
     files, lacking = [], []

@@ -11,6 +11,7 @@ import zmq
 
 from stream_infomax.configuration.compose import access_of
 from stream_infomax.configuration.load import Config, ConfigError, convert, load
+from stream_infomax.configuration.shipped import find
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.taps import taps_of
 from stream_infomax.transport.keys import Keys, KeysError, public_key
@@ -76,6 +77,8 @@ def place_of(path: Path, keys: Path | None = None, server: Path | None = None) -
     """
     if path.is_dir():
         return in_folder(path, path, keys, server)
+    if not find(path).is_file():
+        raise ConfigError(f"{path}: there is no such folder of a run, and no configuration file")
     config = load(path)
     shown, of_run = _keys(config, keys, server)
     place = Place(str(path), config, None, None, in_process=False, keys=shown, server=of_run)

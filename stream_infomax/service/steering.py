@@ -28,6 +28,8 @@ ACTIONS = get_args(Action)
 MOST = 100_000
 # Marks among the events of a status.
 MARKS = 4
+# Bases that are named where another one is asked for.
+NAMED = 4
 # The least that says which version is meant.
 DIGITS = 4
 
@@ -245,12 +247,20 @@ class Steering:
             )
         found = find_bases(self.commands.folder, version, stages)
         if not found:
-            raise _NotAcceptedError(f"no basis {command.value!r} is kept here", "elsewhere")
+            raise _NotAcceptedError(f"no basis {version!r} is kept here; {self._newest(stages)}", "elsewhere")
         if len(found) > 1:
             known = one_of([f"{one.version} of {one.stage}" for one in found])
             raise _NotAcceptedError(f"undo {command.value!r} may be {known}")
         stage = found[0].stage.partition(".")[0]
         return msgspec.structs.replace(command, stage=stage, value=found[0].version)
+
+    def _newest(self, stages: Sequence[str]) -> str:
+        """Return which bases are kept, in words."""
+        kept = sorted(find_bases(self.commands.folder, "", stages), key=lambda one: one.offset)
+        if not kept:
+            return "none is, until the next checkpoint (`save`)"
+        newest = [f"{one.version} (frame {one.offset:,})" for one in reversed(kept[-NAMED:])]
+        return f"{'all that are' if len(kept) <= NAMED else f'the newest of {len(kept):,}'}: {', '.join(newest)}"
 
     def _keep_basis(self, command: Given, path: Path) -> None:
         """Keep the basis that a command goes back to, whatever becomes of the others."""
