@@ -58,7 +58,7 @@ class ComponentsSection(Section):
         self._sorted_at = 0
         self._values = portrait.NONE
         self._pace, self._activity_pace = Pace(BASIS_PACE), Pace(ACTIVITY_PACE)
-        self._spectrum_words, self._largest = "", ""
+        self._spectrum_words, self._largest, self._said = "", "", ""
         self._mosaics = {side: Tiles(self._pressed) for side in SIDES}
         self._large = {side: Large() for side in SIDES}
         self._spectrum, self._activity = SpectrumFigure(), ActivityFigure()
@@ -75,12 +75,13 @@ class ComponentsSection(Section):
 <p id="components-about" class="quiet">No basis yet: it comes when the warm-up of a learner is over.</p>
 <div class="controls">
   <span id="components-learner"></span>
-  <button type="button" data-tell="step" data-value="-1">Previous</button>
-  <button type="button" data-tell="step" data-value="1">Next</button>
+  <button type="button" data-tell="step" data-value="-1">Previous in the picture</button>
+  <button type="button" data-tell="step" data-value="1">Next in the picture</button>
   <label>Open number <input id="components-number" type="number" min="1" data-tell="open"></label>
   <span id="components-play"></span>
   <button type="button" data-tell="sort">Sort again</button>
 </div>
+<p id="components-said" class="bad" role="status"></p>
 <div class="curves">
 {_place("components-filters", "Filters")}
 {_place("components-basis", "Basis")}
@@ -125,8 +126,11 @@ class ComponentsSection(Section):
             self._key, self._look, self._component = value, None, -1
         elif of is None:
             return {}
-        elif what == "open" and value.isdecimal() and len(value) < 10:
-            self._open(min(max(int(value), 1), len(of.order)) - 1)
+        elif what == "open":
+            is_number = value.isdecimal() and len(value) < 10 and 1 <= int(value) <= len(of.order)
+            if is_number:
+                self._open(int(value) - 1)
+            self._said = "" if is_number else f"Accepted is a number from 1 to {len(of.order):,}."
         elif what == "step" and value in ("-1", "1"):
             place = int(np.flatnonzero(of.order == self._component)[0]) + int(value)
             self._open(int(of.order[place % len(of.order)]))
@@ -146,7 +150,7 @@ class ComponentsSection(Section):
             self._open(component)
 
     def _open(self, component: int) -> None:
-        self._component = component
+        self._component, self._said = component, ""
         now = self.watched.now()
         self._pace.sent(self._draw_one(), now)
         self._activity_pace.sent(self._draw_activity(), now)
@@ -219,6 +223,9 @@ class ComponentsSection(Section):
             "components-learner": self._learners(),
             "components-play": self._player(basis),
             "components-number@placeholder": f"{self._component + 1}",
+            "components-number@max": f"{n}",
+            "components-said": self._said,
+            "components-activity-root@hidden": "" if len(self._values) else "hidden",
             "components-title": f"Component {self._component + 1} of {n}",
             "components-facts": self._facts(of, basis),
             "components-spectrum-words": str(escape(f"{self._spectrum_words}.{strokes}")),
@@ -262,7 +269,7 @@ class ComponentsSection(Section):
         born = int(moved.born_offset[k])
         version = moved.born_version[k][:8]
         seconds = moved.seconds
-        before = "an hour ago" if seconds >= HOUR else f"{max(1, round(seconds / 60))} min ago"
+        before = "an hour before" if seconds >= HOUR else f"{max(1, round(seconds / 60))} min before"
         return {
             "Age": f"{max(0, basis.offset - born):,} frames, seen first at frame {born:,} (basis {version})",
             "Moved": f"cosine {moved.from_first[k]:.3f} to when it was seen first, "
@@ -288,4 +295,7 @@ class ComponentsSection(Section):
 def _place(name: str, title: str, words: str = "") -> str:
     """Return the place of a figure under its title, and of the words that say the same."""
     said = f'<p id="{words}" class="quiet number"></p>' if words else ""
-    return f'<article><h4>{title}</h4><div data-root="{name}" role="img" aria-label="{title}"></div>{said}</article>'
+    return (
+        f"<article><h4>{title}</h4>"
+        f'<div id="{name}-root" data-root="{name}" role="img" aria-label="{title}"></div>{said}</article>'
+    )

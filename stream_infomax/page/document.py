@@ -146,8 +146,10 @@ def state_html(watched: Watched) -> str:
     """Return how the run is in one line."""
     last = next((watched.statuses[name] for name in reversed(watched.services) if name in watched.statuses), None)
     expected = max((status.expected for status in watched.statuses.values()), default=0)
-    if watched.over:
-        return f"finished{f' after {last.newest + 1:,} frames' if last else ''}"
+    left = next((watched.left[name] for name in reversed(watched.services) if name in watched.left), None)
+    frames = last.newest + 1 if last else left.frames if left else 0
+    if watched.over or watched.stopped:
+        return f"{'finished' if watched.over else 'stopped'} after {frames:,} frames"
     if last is None:
         return "nothing heard of this run yet"
     of = f" of {expected:,}" if expected else ""

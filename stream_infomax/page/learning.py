@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from markupsafe import Markup
 from stream_infomax.frames.event import GRAVE
 from stream_infomax.frames.measure import Kind
 from stream_infomax.page.figures import COLOURS, GREY, Pace, plain, replaced
-from stream_infomax.page.section import Section
+from stream_infomax.page.section import Section, clock
 from stream_infomax.page.watched import Happened, Watched
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.curve import BoundedCurve, typical_range
@@ -58,8 +57,7 @@ class LearningSection(Section):
             for kind in self._panels
         )
         return Markup(
-            '<p id="learning-none" class="quiet"></p><div class="curves">{}</div>'
-            '<div id="learning-events" class="events" tabindex="0" role="region" aria-label="Events"></div>'
+            '<p id="learning-none" class="quiet"></p><div class="curves">{}</div><div id="learning-events"></div>'
         ).format(panels)
 
     def refresh(self) -> dict[str, str]:
@@ -100,7 +98,7 @@ class _Panel:
         display = KINDS[kind]
         self.figure = plain(220)
         self.figure.xaxis.axis_label = display.over
-        self.figure.xaxis.formatter = NumeralTickFormatter(format="0,0")
+        self.figure.xaxis.formatter = NumeralTickFormatter(format="0.[0]a")
         self.figure.xaxis.ticker = BasicTicker(desired_num_ticks=4)
         self.figure.yaxis.ticker = BasicTicker(desired_num_ticks=5)
         if display.is_share:
@@ -223,30 +221,28 @@ def _events(events: list[Happened], watched: Watched) -> Markup:
     """Return what happened, the newest first, and the newest checkpoints."""
     rows = Markup("")
     for event in reversed(events[-MOST_EVENTS:]):
-        clock = time.strftime("%H:%M:%S", time.localtime(event.when)) if event.when else "before"
+        unit = "frame" if event.kind == "mark" else "row"
         rows += Markup(
             '<tr><td>{}</td><td>{}</td><td class="right">{}</td><td class="{}">{}</td><td>{}</td></tr>'
         ).format(
-            clock,
+            clock(event.when) if event.when else "before",
             printable(event.stage or event.service, NAME),
-            f"{event.position:,}",
+            f"{unit} {event.position:,}" if event.position or event.stage else "",
             "warn" if _is_grave(event) else "",
             event.kind,
             printable(event.text, SENTENCE),
         )
-    saved = ", ".join(
-        f"{printable(name, NAME)} frame {status.checkpoint + 1:,}"
-        for name, status in watched.statuses.items()
-        if status.checkpoint >= 0
-    )
+    behind = {name: status.checkpoint + 1 for name, status in watched.statuses.items()}
+    behind |= {name: left.frames for name, left in watched.left.items()}
+    saved = ", ".join(f"{printable(name, NAME)} frame {frames:,}" for name, frames in behind.items() if frames)
     said = Markup('<p class="quiet">{}{}</p>').format(
-        "Lines across: dashed where a person may have to do something or a service was restarted, else dotted, "
-        "as the newest checkpoint. ",
+        "Vertical lines in the curves: dashed where a person may have to do something or a service was restarted, "
+        "else dotted, as the newest checkpoint. ",
         f"Newest checkpoints: {saved}." if saved else "",
     )
     if not rows:
         return said + Markup('<p class="quiet">No events: nothing drifted, nothing was restarted.</p>')
     return said + Markup(
-        "<table><thead><tr><th>time</th><th>where</th><th class=right>row</th><th>event</th><th>what</th></tr></thead>"
-        "<tbody>{}</tbody></table>"
+        '<div class="events" tabindex="0" role="region" aria-label="Events"><table><thead><tr><th>time</th>'
+        "<th>where</th><th class=right>at</th><th>event</th><th>what</th></tr></thead><tbody>{}</tbody></table></div>"
     ).format(rows)

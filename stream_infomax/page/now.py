@@ -45,7 +45,7 @@ class NowSection(Section):
 <article>
   <h3>Classifier</h3>
   <p id="now-accuracy" class="number">It has not said anything yet.</p>
-  <div data-root="now-scores"></div>
+  <div id="now-scores-root" data-root="now-scores" hidden></div>
   <p id="now-scores-about" class="quiet"></p>
   <div id="now-answers" class="scroll" tabindex="0"></div>
 </article>
@@ -58,14 +58,14 @@ class NowSection(Section):
 <article>
   <h3>Input</h3>
   <p id="now-input-about" class="quiet number"></p>
-  <div data-root="now-input"></div>
+  <div id="now-input-root" data-root="now-input" hidden></div>
   <p id="now-input-words" class="quiet number"></p>
 </article>
 <article>
   <h3>Features</h3>
   <p id="now-features-about" class="quiet number"></p>
   <div id="now-levels"></div>
-  <div data-root="now-features"></div>
+  <div id="now-features-root" data-root="now-features" hidden></div>
   <p id="now-features-words" class="quiet number"></p>
 </article>{classifier if self._classifier is not None else ""}
 </div>
@@ -76,12 +76,14 @@ class NowSection(Section):
         texts: dict[str, str] = {}
         now = self.watched.now()
         source = self._source()
+        texts["now-input-root@hidden"] = "" if source else "hidden"
         if source:
             self._input.refresh(self.watched, source, now)
             texts |= self._input.words("now-input")
         else:
             texts["now-input-about"] = str(escape(nothing_yet(self.watched, *self._names_of_source())))
         levels = self._levels(source)
+        texts["now-features-root@hidden"] = "" if levels else "hidden"
         if levels:
             if self._level not in levels:
                 kinds = {stage.name: stage.kind for stage in self.watched.stages}
@@ -133,6 +135,7 @@ class NowSection(Section):
         )
         given = answers.answers(list(named), stage.name, str(stage.settings.get("target", "")))
         texts = {"now-accuracy": self._accuracy(stage.name)} if self._accuracy(stage.name) else {}
+        texts["now-scores-root@hidden"] = "" if given else "hidden"
         if given:
             self._scores.show(given, now)
             texts["now-scores-about"] = (

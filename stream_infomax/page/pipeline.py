@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import ClassVar
 
 from markupsafe import Markup, escape
 
 from stream_infomax.page.figures import Pace
 from stream_infomax.page.problems import Problem, problems
-from stream_infomax.page.section import Section
-from stream_infomax.page.watched import Watched
+from stream_infomax.page.section import Section, clock
+from stream_infomax.page.watched import Left, Watched
 from stream_infomax.settings.printable import printable
 from stream_infomax.watch.service_row import durations, rate_text
 
 # How each state is said, so that colour is not all that tells.
-SIGNS = {"running": "●", "finished": "✓", "waiting": "‖", "silent": "○", "disk full": "■", "starting": "…"}
+SIGNS = {
+    "running": "●",
+    "finished": "✓",
+    "waiting": "‖",
+    "silent": "○",
+    "disk full": "■",
+    "starting": "…",
+    "stopped": "■",
+}
 # Letters of a name that are shown.
 NAME = 60
 # What the boxes take of a viewer's line, where nothing but numbers has changed.
@@ -80,6 +88,8 @@ class PipelineSection(Section):
     def _state(self, name: str) -> str:
         if self.watched.over:
             return "finished"
+        if name in self.watched.left:
+            return self.watched.rows[name].state
         if self.watched.silent(name) and self.watched.rows[name].state != "finished":
             return "silent"
         return self.watched.rows[name].state
@@ -87,7 +97,7 @@ class PipelineSection(Section):
     def _figures(self, name: str) -> Markup:
         status = self.watched.statuses.get(name)
         if status is None:
-            return Markup("")
+            return _listed(_of_left(self.watched.left[name])) if name in self.watched.left else Markup("")
         frames, rows = self.watched.rows[name].throughput()
         p50, p99 = self.watched.latency.get(name, (None, None))
         lost = sum(status.lost.values())
@@ -97,11 +107,28 @@ class PipelineSection(Section):
             ("rows/s", rate_text(rows)),
             ("log full", _fill(status.log_fill)),
             ("latency p50 / p99", durations(p50, p99)),
-            ("lost", Markup('<span class="bad">{}</span>').format(f"{lost:,}") if lost else "0"),
+            ("lost", _lost(lost)),
             ("checkpoint", _checkpoint(status.checkpoint, status.last_checkpoint)),
         ]
-        rows_html = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*pair) for pair in pairs)
-        return Markup("<dl>{}</dl>").format(rows_html)
+        return _listed(pairs)
+
+
+def _listed(pairs: Sequence[tuple[str, str | Markup]]) -> Markup:
+    items = Markup("").join(Markup("<dt>{}</dt><dd>{}</dd>").format(*pair) for pair in pairs)
+    return Markup("<dl>{}</dl>").format(items)
+
+
+def _of_left(left: Left) -> list[tuple[str, str | Markup]]:
+    """Return what the newest checkpoint of a service says that does not go on."""
+    return [
+        ("frames", f"{left.frames:,}"),
+        ("lost", _lost(sum(left.lost.values()))),
+        ("checkpoint", _checkpoint(left.frames - 1, left.when)),
+    ]
+
+
+def _lost(count: int) -> str | Markup:
+    return Markup('<span class="bad">{}</span>').format(f"{count:,}") if count else "0"
 
 
 def _fill(share: float) -> Markup:
@@ -114,8 +141,7 @@ def _fill(share: float) -> Markup:
 def _checkpoint(offset: int, when: float) -> str:
     if offset < 0:
         return "none yet"
-    clock = f", {time.strftime('%H:%M:%S', time.localtime(when))}" if when else ""
-    return f"frame {offset + 1:,}{clock}"
+    return f"frame {offset + 1:,}" + (f", {clock(when)}" if when else "")
 
 
 def _sentence(problem: Problem) -> Markup:
@@ -131,4 +157,4 @@ def _over(lines: list[str]) -> Markup:
     if not lines:
         return Markup("")
     text = "\n".join(map(printable, lines))
-    return Markup('<h3>What came of it</h3><pre class="scroll" tabindex="0">{}</pre>').format(text)
+    return Markup('<h3>What came of it</h3><pre class="came">{}</pre>').format(text)

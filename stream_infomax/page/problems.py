@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from stream_infomax.frames.ledger import NO_WIDTH, Balance
+from stream_infomax.page.lately import Lately
 from stream_infomax.page.watched import Watched
 from stream_infomax.watch.service_row import by_reason
 
@@ -14,7 +15,8 @@ GRACE = 10.0
 # Of the rows that a place had, the share that is set aside from which a person should know; but for what somebody has
 # asked for, and for what came before a learner had a basis.
 MUCH_ASIDE = 0.01
-EXPECTED = ("paused", "thinned", NO_WIDTH)
+EXPECTED = ("paused", "held", "thinned", NO_WIDTH)
+BEGIN_AGAIN = "start it again with the command that it was begun with; this page goes on by itself."
 # What suspends learning.
 HOLDS = ("hold", "quarantine")
 
@@ -41,6 +43,8 @@ def problems(watched: Watched) -> list[Problem]:
     """Return what is wrong, in the order of the data; text from outside is as it came."""
     if watched.over:
         return []
+    if watched.stopped:
+        return [Problem("", False, "The run was stopped. To go on with it, " + BEGIN_AGAIN)]
     if not watched.statuses and not watched.unreachable:
         return _unheard(watched)
     return [one for name in watched.services for one in _of_service(watched, name)]
@@ -49,14 +53,15 @@ def problems(watched: Watched) -> list[Problem]:
 def _unheard(watched: Watched) -> list[Problem]:
     if watched.now() - watched.began < GRACE:
         return []
-    text = "Nothing is heard of this run. If it is stopped, start it again with the command that it was begun with"
-    return [Problem("", False, f"{text}; this page goes on by itself.")]
+    return [Problem("", False, f"Nothing is heard of this run. If it is stopped, {BEGIN_AGAIN}")]
 
 
 def _of_service(watched: Watched, name: str) -> list[Problem]:
     if name in watched.unreachable:
         text = f"The service {watched.unreachable[name]}. Give the page a key that is allowed (docs: Keys)."
         return [Problem(name, True, text)]
+    if name in watched.left:  # it starts again
+        return []
     status, row, silence = watched.statuses.get(name), watched.rows[name], watched.silent(name)
     found = []
     if status is None:
@@ -76,25 +81,27 @@ def _of_service(watched: Watched, name: str) -> list[Problem]:
         text = f"{status.dropped:,} frames were pushed out of its full log: what reads it is too slow."
         found.append(Problem(name, False, text))
     for balance in status.ledger:
-        found += _of_ledger(name, balance)
-    if refused := by_reason(status.refused):
-        found.append(Problem(name, False, f"Requests refused: {refused}. Somebody asks for what is not granted."))
+        found += _of_ledger(name, balance, watched.recent[name])
+    if refused := by_reason(watched.recent[name].of("refused")):
+        text = f"Requests refused in the last minute: {refused}. Somebody asks for what is not granted."
+        found.append(Problem(name, False, text))
     if row.restarts:
         text = f"It was started again {row.restarts:,}×, and went on from its checkpoint. Its log says why."
         found.append(Problem(name, False, text))
     return found + _of_learning(watched, name)
 
 
-def _of_ledger(name: str, balance: Balance) -> list[Problem]:
+def _of_ledger(name: str, balance: Balance, recent: Lately) -> list[Problem]:
     if balance.off:
         off = sum(balance.off.values())
         return [Problem(name, True, f"{balance.name} is off by {off:+,} {balance.unit}: please report this fault.")]
-    accepted = sum(balance.accepted.values())
-    reasons = {reason: sum(by.values()) for reason, by in balance.aside.items() if reason not in EXPECTED}
+    accepted = sum(recent.of("accepted", balance.place).values())
+    risen = recent.of("aside", balance.place)
+    reasons = {reason: n for reason, n in risen.items() if reason not in EXPECTED}
     aside = sum(reasons.values())
     if accepted and aside > MUCH_ASIDE * accepted and balance.part == "stage":
-        share = f"{aside / accepted:.1%} of the {balance.unit} of {balance.place!r}"
-        text = f"{share} were set aside: {by_reason(reasons)}."
+        share = f"{min(1.0, aside / accepted):.1%} of the {balance.unit} of {balance.place!r}"
+        text = f"In the last minute {share} were set aside: {by_reason(reasons)}."
         return [Problem(name, False, text)]
     return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import ClassVar
 
 from bokeh.models import Model
@@ -62,6 +63,14 @@ def nothing_yet(watched: Watched, *services: str) -> str:
     """Return that nothing has come of some services, and why, as far as that is known."""
     if watched.over:
         return "Nothing comes any more: the run has finished."
+    if watched.stopped:
+        return "Nothing comes: the run was stopped."
     waits = [name for name in services if name in watched.rows and watched.rows[name].state == "waiting"]
     why = f": {printable(waits[0])} waits for the services behind it" if waits else ""
     return f"Nothing has come since the page was opened{why}."
+
+
+def clock(when: float) -> str:
+    """Return a time of the wall clock, with its day where that is not today."""
+    then, today = time.localtime(when), time.localtime()
+    return time.strftime("%H:%M:%S" if then[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", then)

@@ -17,7 +17,9 @@ from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Kind
 from stream_infomax.page.growth import Growth, Moved
+from stream_infomax.page.lately import Counts, Lately
 from stream_infomax.page.ring import Recent, Ring
+from stream_infomax.page.told import Told, times
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.curve import BoundedCurve
 from stream_infomax.watch.history import Curves
@@ -30,6 +32,8 @@ SILENT = 5.0
 MOST_EVENTS = 256
 MOST_BASES = 64
 MOST_NAMED = 200
+# Counts of a service that are looked back at.
+MOST_COUNTS = 256
 # Bytes that the bases of all learners take, curves, labels of a segment, and letters of a text that are kept.
 MOST_BASIS_BYTES = 256 << 20
 MOST_CURVES = 1024
@@ -83,7 +87,7 @@ class Happened(NamedTuple):
     text
         One plain sentence.
     when
-        Wall clock when the page heard of it; 0 for what was before.
+        Wall clock when the command came that it is of, or when the page heard of it; 0 where nobody knows.
     """
 
     service: str
@@ -102,6 +106,15 @@ class Named(NamedTuple):
     segment: str
     labels: Mapping[str, str]
     scores: tuple[float, ...]
+
+
+class Left(NamedTuple):
+    """How a service was that does not go on, by its newest checkpoint: frames, when it was written, what was lost."""
+
+    frames: int
+    when: float
+    finished: bool
+    lost: Mapping[str, int]
 
 
 class Watched:
@@ -123,12 +136,20 @@ class Watched:
         The newest, oldest first.
     bases
         The newest basis of each learner, by its key.
+    recent
+        Of each service what it has counted of late.
     newest, named
         Of each service its newest frame with arrays, and the last ends of segments that have labels.
     latency
         Of each service the newest median and 99th percentile that are known, in seconds since the source had a frame.
     checkpoints
         Of each service how many rows it had seen, as far as measures tell, when its newest checkpoint was heard of.
+    left
+        Of services that do not go on, how they were.
+    commands
+        What each service was told before the page began to listen.
+    kept
+        Of learners the versions that lie in the run folder, oldest first, and from which frame on each holds.
     unreachable
         Of services that do not let the page in, why.
     began
@@ -151,24 +172,31 @@ class Watched:
         self.services = list(services)
         self.stages = list(stages)
         self.unreachable: dict[str, str] = {}
+        self.commands: dict[str, list[Told]] = {}
         self.began = now()
         self.over: list[str] = []
         self.version = 0
         self._now = now
+        self._began = time.time()
         self.reset()
 
     def reset(self) -> None:
         """Forget all: the run was started afresh."""
+        self.commands.clear()
         self.statuses: dict[str, Status] = {}
         self.rows = {name: ServiceRow() for name in self.services}
         self.latency: dict[str, tuple[float, float]] = {}
         self.checkpoints: dict[str, int] = {}
+        self.left: dict[str, Left] = {}
+        self.kept: dict[str, list[tuple[str, int]]] = {}
+        self.recent: dict[str, Lately] = {}
         self.curves: dict[tuple[str, str, Kind], BoundedCurve] = {}
         self.events: deque[Happened] = deque(maxlen=MOST_EVENTS)
         self.bases: OrderedDict[str, Basis] = OrderedDict()
         self.newest: dict[str, Frame] = {}
         self.named: dict[str, deque[Named]] = {}
         self._heard: dict[str, float] = {}
+        self._rests_since: float | None = None
         self._rings: dict[str, Ring] = {}
         self._growths: dict[str, Growth] = {}
         self._told: deque[Event] = deque(maxlen=4 * MOST_EVENTS)
@@ -192,12 +220,30 @@ class Watched:
         seconds = self._now() - self._heard.get(service, -math.inf)
         return seconds if seconds >= SILENT else 0.0
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the run neither goes on nor has finished."""
+        return bool(self.left) and not self.statuses and not self.over
+
+    def rest(self, left: Mapping[str, Left]) -> None:
+        """The run does not go on: take in how its services were."""
+        self.statuses.clear()
+        self.left = dict(left)
+        self._rests_since = self._now()
+        for name, one in left.items():
+            row = self.rows.setdefault(name, ServiceRow())
+            row.rest("finished" if one.finished else "stopped", one.frames - 1, one.lost)
+        self.version += 1
+
     def moved(self, key: str) -> Moved | None:
         """Return how far each component of a learner has moved; None where it has no basis."""
-        return self._growths[key].moved(self._now()) if key in self._growths else None
+        now = self._now() if self._rests_since is None else self._rests_since
+        return self._growths[key].moved(now) if key in self._growths else None
 
     def versions(self, key: str) -> list[tuple[str, int]]:
-        """Return the versions of a learner that are known, oldest first, and the frame from which on each holds."""
+        """Return the versions of a learner that can be had, oldest first, and the frame from which on each holds."""
+        if key in self.kept:
+            return self.kept[key]
         return list(self._growths[key].versions) if key in self._growths else []
 
     def ring(self, service: str) -> Recent | None:
@@ -208,6 +254,8 @@ class Watched:
         """Take in the status of a service."""
         before = self.statuses.get(service)
         self.statuses[service] = status
+        self.left.pop(service, None)
+        self._rests_since = None
         self._heard[service] = self._now()
         row = self.rows.setdefault(service, ServiceRow())
         restarted = before is not None and status.started != before.started
@@ -223,16 +271,28 @@ class Watched:
         if restarted:
             text = f"the service began again at frame {status.processed + 1:,}"
             self._happened(Happened(service, "", self.position(service), "restart", text, time.time()))
-        for event in status.events:
-            self.event(service, event, time.time())
+        self.tell(service, status.events, is_old=before is None and status.started < self._began)
+        self.recent.setdefault(service, Lately()).add(self._now(), _counted(status))
         self.version += 1
 
-    def event(self, service: str, event: Event, when: float = 0.0) -> None:
-        """Take in an event of a stage; one that is known is passed over."""
-        event = msgspec.structs.replace(event, stage=event.stage[:LONGEST], text=event.text[:LONGEST])
-        if event not in self._told:  # after a restart some come a second time
-            self._told.append(event)
-            self._happened(Happened(service, event.stage, event.position, event.kind, event.text, when))
+    def tell(self, service: str, events: Sequence[Event], *, is_old: bool) -> None:
+        """Take in events of stages; those that are known are passed over.
+
+        Parameters
+        ----------
+        service
+            Where they happened.
+        events
+            Oldest first.
+        is_old
+            Whether they happened before the page began to listen.
+        """
+        when = times(events, self.commands.get(service, ())) if is_old else [time.time()] * len(events)
+        for told, at in zip(events, when, strict=True):
+            event = msgspec.structs.replace(told, stage=told.stage[:LONGEST], text=told.text[:LONGEST])
+            if event not in self._told:  # after a restart some come a second time
+                self._told.append(event)
+                self._happened(Happened(service, event.stage, event.position, event.kind, event.text, at))
 
     def history(self, curves: Curves) -> None:
         """Take in how the run went so far."""
@@ -305,3 +365,14 @@ class Watched:
 
     def _happened(self, happened: Happened) -> None:
         self.events.append(happened)
+
+
+def _counted(status: Status) -> Counts:
+    """Return what is only of interest while it goes on: what was refused, and what stages have set aside."""
+    counts: Counts = {("refused", "", reason): n for reason, n in status.refused.items()}
+    for balance in status.ledger:
+        if balance.part == "stage":
+            counts["accepted", balance.place, ""] = sum(balance.accepted.values())
+            for reason, by in balance.aside.items():
+                counts["aside", balance.place, reason] = sum(by.values())
+    return dict(list(counts.items())[:MOST_COUNTS])

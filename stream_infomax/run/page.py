@@ -6,50 +6,35 @@ import asyncio
 import contextlib
 import io
 import signal
-import time
-from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from threading import Thread
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 
-from stream_infomax.configuration.load import Config, ConfigError
+from stream_infomax.configuration.load import ConfigError
 from stream_infomax.configuration.survey import outlines
 from stream_infomax.frames.basis import Basis
-from stream_infomax.frames.contracts import Pipeline
-from stream_infomax.learning.infomax.encoder import Encoder, Kept, kept_bases
+from stream_infomax.learning.infomax.encoder import Encoder
 from stream_infomax.page.access import Access, token_in
-from stream_infomax.page.growth import HOUR
 from stream_infomax.page.listening import Listener
 from stream_infomax.page.origin import Origin, origin
 from stream_infomax.page.sections import SECTIONS
 from stream_infomax.page.server import PageServer
 from stream_infomax.page.sound import sound_of
-from stream_infomax.page.watched import Stage, Watched
+from stream_infomax.page.watched import Watched
 from stream_infomax.run.control import Answer, control
-from stream_infomax.run.folder import IN_PROCESS, as_toml
-from stream_infomax.run.learnt import stages_in
+from stream_infomax.run.folder import as_toml
 from stream_infomax.run.place import Place
-from stream_infomax.run.summary import saved_summary
-from stream_infomax.run.summary_text import lines
-from stream_infomax.service.checkpoints import read
+from stream_infomax.run.recalled import UNKNOWN, checkpoints, come_to_rest, known, recall_versions, stages_of
 from stream_infomax.settings.extras import MissingExtraError
 from stream_infomax.settings.host_port import host_and_port
-from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.printable import printable
-from stream_infomax.settings.record import plain
-from stream_infomax.state import file
-from stream_infomax.state.error import StateFileError
-from stream_infomax.state.numbered import newest_checkpoints
 from stream_infomax.transport.keys import KeysError
-from stream_infomax.watch import history
 
-# What cannot be had of data that are not there (any more), or of packages that are not installed.
-UNKNOWN = (ConfigError, MissingExtraError, OSError, ValueError)
+# Seconds between two looks at what the folder of a run says, and until a service that has ended is heard to the end.
+LOOK, LAST_WORDS = 2.0, 1.0
 # Letters of an answer that are shown.
 LONGEST = 400
 
@@ -117,14 +102,33 @@ async def _serve(place: Place, host: str, port: int, child: bool) -> None:
     print(f"{address}?token={access.token}", flush=True)
     _survey(place, watched)
     listening = asyncio.create_task(listener.listen())
+    following = asyncio.create_task(_follow(place, watched))
     await asyncio.wait([listening, asyncio.create_task(over.wait())], return_when=asyncio.FIRST_COMPLETED)
     await page.stop(_farewell(place) if child else "The page was stopped. The run goes on without it.")
     failed = listening.done()
-    listening.cancel()
-    await asyncio.wait([listening])
+    for task in (listening, following):
+        task.cancel()
+    await asyncio.wait([listening, following])
     listener.close()
     if failed:
         listening.result()
+
+
+async def _follow(place: Place, watched: Watched) -> None:
+    """Notice when the run ends and when it goes on again, and which bases it keeps."""
+    if place.folder is None:
+        return
+    goes_on = place.folder.held
+    while True:
+        await asyncio.sleep(LOOK)
+        was, goes_on = goes_on, place.folder.held
+        with contextlib.suppress(*UNKNOWN):
+            if was and not goes_on:
+                await asyncio.sleep(LAST_WORDS)
+                come_to_rest(place, watched, await asyncio.to_thread(checkpoints, place))
+            elif goes_on:
+                watched.over = []
+                recall_versions(place, watched)
 
 
 async def _control(place: Place, action: str, stage: str, value: str) -> list[dict[str, str]]:
@@ -165,33 +169,6 @@ def _farewell(place: Place) -> str:
     return "The run was stopped. When it is resumed, this page goes on."
 
 
-def known(place: Place) -> Watched:
-    """Return what is known of a run without listening: its stages, curves, bases, and the summary of a finished one."""
-    config = place.config
-    watched = Watched(place.name, list(place.taps), stages_of(place))
-    if place.folder is None:
-        return watched
-    if place.folder.history.exists():
-        watched.history(history.read(place.folder.history))
-    for basis, ago in _kept(place.folder.path):
-        watched.basis(basis, ago)
-    if not place.folder.held:
-        for basis in _learnt(place.folder.path):
-            watched.basis(basis)
-    if place.folder.summary() is not None:
-        summary = saved_summary(place.folder)
-        watched.over = list(lines(summary))
-        for event in summary.events:
-            watched.event(_service_of(config, event.stage, place.in_process), event)
-    return watched
-
-
-def _service_of(config: Config, stage: str, in_process: bool) -> str:
-    if in_process:
-        return IN_PROCESS
-    return next((table.service_name for table in config.stage if table.name == stage), config.source.name)
-
-
 def _survey(place: Place, watched: Watched) -> None:
     """Have source and stages described as the data tell, too; a thread looks at them, which may be many files."""
     loop = asyncio.get_running_loop()
@@ -201,73 +178,6 @@ def _survey(place: Place, watched: Watched) -> None:
             loop.call_soon_threadsafe(watched.describe, stages_of(place, outlines(place.config)))
 
     Thread(target=look, daemon=True).start()
-
-
-def stages_of(place: Place, found: Mapping[str, Outline | None] = MappingProxyType({})) -> list[Stage]:
-    """Return source and stages as the configuration describes them, and as their outlines do that were found."""
-    config, in_process = place.config, place.in_process
-    tables: list[Any] = [config.source, *config.stage]
-    made = []
-    for number, table in enumerate(tables):
-        outline = found.get(table.name)
-        service = IN_PROCESS if in_process else table.service_name if number else table.name
-        made.append(
-            Stage(
-                table.name,
-                table.kind,
-                service,
-                config.input_of(table) if number else "",
-                rate=outline.rate if outline else 0.0,
-                channels=outline.channels if outline else (),
-                units=outline.units if outline else (),
-                row=outline.row if outline else None,
-                settings=plain(table.settings),
-            )
-        )
-    return made
-
-
-def _kept(folder: Path) -> list[tuple[Basis, float]]:
-    """Return of each learner the first basis that was kept and that of an hour ago, and how long ago each was."""
-    by_stage: dict[str, list[Kept]] = {}
-    for one in kept_bases(folder):
-        by_stage.setdefault(one.stage, []).append(one)
-    found = []
-    for kept in by_stage.values():
-        ages = [(one, time.time() - one.path.stat().st_mtime) for one in kept if one.path.exists()]
-        older = [pair for pair in ages if pair[1] >= HOUR]
-        for one, ago in dict([*ages[:1], *older[-1:]]).items():
-            with contextlib.suppress(StateFileError, KeyError):  # it is thinned meanwhile, or damaged
-                found.append((_basis(one), ago))
-    return found
-
-
-def _basis(kept: Kept) -> Basis:
-    tree = file.load(kept.path)
-    encoder = Encoder.from_tree(tree["encoder"])
-    stage, _, stream = str(tree["stage"]).partition("/")
-    arrays = {name: getattr(encoder, name) for name in Encoder.ARRAYS}
-    return Basis(
-        stage=stage,
-        stream=stream,
-        encoder="",
-        version=kept.version,
-        previous=str(tree["previous"]),
-        offset=kept.offset,
-        output=encoder.output,
-        amplitude=encoder.amplitude,
-        seed=encoder.seed,
-        **arrays,
-    )
-
-
-def _learnt(folder: Path) -> Sequence[Basis]:
-    """Return the bases of a run that stands still, from its newest checkpoints."""
-    found: list[Basis] = []
-    for path in newest_checkpoints(folder):
-        with contextlib.suppress(*UNKNOWN, StateFileError):
-            found += Pipeline(stages_in(read(path), str(path))).bases()
-    return found
 
 
 class _Downloads:

@@ -7,6 +7,7 @@ import numpy as np
 import zmq
 
 from stream_infomax.frames import wire
+from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.service.status import Meter
 from stream_infomax.transport import messages
@@ -20,6 +21,16 @@ LONG = 20.0
 
 def frame(offset, rows=2):
     return Frame(stream="a", offset=offset, arrays={"x": Array(np.full((rows, 3), offset, np.float32), ("time", "y"))})
+
+
+def basis(version, components, offset=0, encoder="e", stage="learner", previous=""):
+    components = np.asarray(components, np.float32)
+    ones = np.ones(len(components), np.float32)
+    return Basis(
+        stage=stage, encoder=encoder, version=version, previous=previous, offset=offset, output="potential",
+        amplitude=1.0,
+        mean=np.zeros(components.shape[1]), components=components, mixing=components.T.copy(), beta=ones, bias=ones,
+    )  # fmt: skip
 
 
 def status(newest, finished=False, **changes):

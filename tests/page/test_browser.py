@@ -138,7 +138,7 @@ def test_two_look_at_the_same_and_one_may_pause_its_view(chromium, page, tab):
     other.shown("frame 21 of", "state")
     assert tab.text("state") == before
     assert tab.ask("return document.getElementById('pause').getAttribute('aria-pressed')") == "true"
-    tab.press("Go on")
+    tab.press("Go on with the view")
     tab.shown("frame 21 of", "state")
     other.close()
 
@@ -171,8 +171,8 @@ def test_the_keyboard_is_enough_and_an_answer_is_text(chromium, page, tab):
     while "configuration" not in names and len(names) < 60:
         chromium.switch_to.active_element.send_keys(Keys.TAB)
         names.append(tab.ask("const e = document.activeElement; return e.id || e.textContent.trim().slice(0, 30)"))
-    assert {"To the content", "Steering", "pause", "Hold", "steering-stage", "steering-mark"} <= {*names}, names
-    tab.ask("document.getElementById('steering-mark').focus()")
+    assert {"To the content", "Steering", "pause", "Hold", "steering-stage", "steering-label"} <= {*names}, names
+    tab.ask("document.getElementById('steering-label').focus()")
     chromium.switch_to.active_element.send_keys("a <b>label</b>", Keys.TAB, Keys.ENTER)
     tab.shown("takes effect at frame 7", "steering-answer")
     assert page.asked[-1] == ("mark", "", "a <b>label</b>")
@@ -204,7 +204,7 @@ def test_a_press_on_a_tile_opens_its_component(chromium, page, tab):
         return ""
 
     pressed = wait(press, "the component of a tile")
-    tab.press("Next")
+    tab.press("Next in the picture")
     wait(lambda: tab.text("components-title") != pressed, "another component")
     box = chromium.find_element(By.CSS_SELECTOR, "#components input[type=number]")
     box.clear()

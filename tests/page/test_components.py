@@ -89,9 +89,11 @@ def test_each_component_can_be_opened() -> None:
     after = order[(order.index(6) + 1) % 20]
     assert wire.texts["components-title"] == f"Component {after + 1} of 20"
     assert f'data-play="sound/learner/{after + 1}.wav"' in wire.texts["components-play"]
-    wire.tell("open", "99")
+    wire.tell("open", "20")
     wire.refresh()
     assert wire.texts["components-title"] == "Component 20 of 20"
+    wire.tell("open", "99")
+    assert wire.texts["components-said"] == "Accepted is a number from 1 to 20."
     for word, value in (("open", "-1"), ("open", "x"), ("open", "9" * 99), ("step", "5"), ("learner", "x"), ("?", "")):
         wire.tell(word, value)
     wire.refresh()

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from bokeh.document import Document
 from helpers.viewers import Wire
-from helpers.wire import status
+from helpers.wire import basis, status
 
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.ledger import Balance
 from stream_infomax.frames.measure import Measure
-from stream_infomax.page.document import Viewer
+from stream_infomax.page.document import Viewer, state_html
 from stream_infomax.page.learning import BYTES_A_SECOND, LearningSection
 from stream_infomax.page.now import NowSection
 from stream_infomax.page.pipeline import BYTES_A_SECOND as PIPELINE_BYTES
 from stream_infomax.page.pipeline import PipelineSection
 from stream_infomax.page.problems import GRACE, problems
 from stream_infomax.page.steering import SteeringSection
-from stream_infomax.page.watched import SILENT, Stage, Watched
+from stream_infomax.page.watched import SILENT, Left, Stage, Watched
 
 EVIL = "<img src=x onerror=alert(1)>&\"'\x1b[2J\u202e"
 HELD = Event(stage="learner", position=7, kind="hold", text="it was told to")
@@ -89,6 +89,7 @@ def test_a_run_that_nobody_hears_of_is_said_to_be_so_after_a_while(watched, cloc
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(watched, changes, grave, words):
+    heard(watched)
     heard(watched, **changes)
     ((service, found, text),) = said(watched)
     assert (service, found) == ("learner", grave)
@@ -99,6 +100,42 @@ def test_what_is_over_is_not_said_any_more(watched):
     heard(watched, events=[HELD], counts={"learner": {"on hold": 9.0, "paused": 0.0}})
     heard(watched, events=[HELD], counts={"learner": {"on hold": 0.0, "paused": 0.0}})
     assert said(watched) == []
+
+
+def test_what_was_refused_or_set_aside_is_said_for_a_minute(watched, clock):
+    counted = {"refused": {"key": 3}, "ledger": [LEDGER]}
+    heard(watched)
+    heard(watched, **counted)
+    assert len(said(watched)) == 2
+    for _ in range(14):
+        clock.time += 5
+        heard(watched, **counted)
+    assert said(watched) == []
+
+
+def test_a_run_that_was_stopped_is_said_to_be_so_with_what_its_checkpoints_say(watched, clock):
+    watched.rest({name: Left(414, 1e9, False, {}) for name in watched.services})
+    clock.time += GRACE + 1
+    ((_, grave, text),) = said(watched)
+    assert not grave
+    assert "stopped" in text
+    assert "start it again" in text
+    flow = PipelineSection(watched).refresh()["pipeline-flow"]
+    assert flow.count("■ stopped") == 2
+    assert "frame 414, 2001-09-09" in flow
+    assert state_html(watched) == "stopped after 414 frames"
+    assert "frame 414" in LearningSection(watched).refresh()["learning-events"]
+    assert SteeringSection(watched).refresh()["steering-hold@disabled"] == "disabled"
+    heard(watched)
+    assert said(watched) == []
+    assert SteeringSection(watched).refresh()["steering-hold@disabled"] == ""
+
+
+def test_no_version_is_chosen_for_anybody_and_the_newest_is_not_offered(watched):
+    watched.basis(basis("newest", [[1.0, 0.0]], offset=9))
+    watched.kept = {"learner": [("first", 1), ("second", 5), ("newest", 9)]}
+    options = SteeringSection(watched).refresh()["steering-version"]
+    assert re.findall('value="(.*?)"', options) == ["", "second", "first"]
 
 
 def test_a_service_that_falls_silent_is_grey_and_red_until_it_speaks_again(watched, clock):

@@ -3,15 +3,15 @@
 import msgspec
 import numpy as np
 import pytest
-from helpers.wire import status
+from helpers.wire import basis, status
 
-from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
 from stream_infomax.page import growth, ring
 from stream_infomax.page import watched as watching
-from stream_infomax.page.watched import SILENT, Stage, Watched
+from stream_infomax.page.told import Told
+from stream_infomax.page.watched import SILENT, Left, Stage, Watched
 
 
 class Clock:
@@ -45,16 +45,6 @@ def frame(offset, rows=4, *, stream="a", rate=8.0, time=None, end=False, name="s
         last=end or bool(labels),
         labels=labels or {},
     )
-
-
-def basis(version, components, offset=0, encoder="e", stage="learner", previous=""):
-    components = np.asarray(components, np.float32)
-    ones = np.ones(len(components), np.float32)
-    return Basis(
-        stage=stage, encoder=encoder, version=version, previous=previous, offset=offset, output="potential",
-        amplitude=1.0,
-        mean=np.zeros(components.shape[1]), components=components, mixing=components.T.copy(), beta=ones, bias=ones,
-    )  # fmt: skip
 
 
 def test_a_service_is_silent_until_it_says_something_and_when_it_stops_to(watched, clock):
@@ -91,6 +81,24 @@ def test_an_event_that_comes_again_is_told_once(watched):
     for _ in range(3):
         watched.status("learner", status(0, events=[event]))
     assert [(one.stage, one.position, one.kind) for one in watched.events] == [("learner", 7, "hold")]
+
+
+def test_what_happened_before_the_page_has_the_time_of_its_command_or_none(watched):
+    told = [("hold", "a person asked"), ("change", "other"), ("resume", "learning goes on with"), ("hold", "by itself")]
+    events = [Event(stage="learner", position=n, kind=kind, text=text) for n, (kind, text) in enumerate(told)]
+    watched.commands = {"learner": [Told("hold", "", 3, 11.0), Told("hold", "", 5, 22.0), Told("resume", "", 7, 33.0)]}
+    watched.status("learner", status(9, events=events))
+    assert [one.when for one in watched.events] == [22.0, 0.0, 33.0, 0.0]
+    later = Event(stage="learner", position=9, kind="pause", text="")
+    watched.status("learner", status(9, events=[*events, later]))
+    assert watched.events[-1].when > 1e9
+
+
+def test_the_clock_of_a_run_that_stands_still_stands_still(watched, clock):
+    watched.basis(basis("one", [[1, 0]]), ago=600)
+    watched.rest({"learner": Left(9, 0.0, True, {})})
+    clock.time += 9000
+    assert watched.moved("learner").seconds == 600
 
 
 def test_a_ring_holds_five_seconds_and_marks_what_is_missing(watched):

@@ -53,6 +53,15 @@
     for (const node of old.slice(now.length)) node.remove();
   }
 
+  // What a person has chosen stays chosen, wherever its option is now.
+  function choose(before) {
+    for (const [select, value] of before) {
+      if (select.value === value) continue;
+      select.value = value;
+      if (select.selectedIndex < 0) select.selectedIndex = 0;
+    }
+  }
+
   function show(texts) {
     for (const [id, html] of Object.entries(texts instanceof Map ? Object.fromEntries(texts) : texts)) {
       const [name, attribute] = id.split("@");
@@ -65,7 +74,10 @@
       }
       const template = document.createElement("template");
       template.innerHTML = html;
+      const selects = element.nodeName === "SELECT" ? [element] : [];
+      const before = selects.map((select) => [select, select.value]);
       morph(element, template.content);
+      choose(before);
     }
   }
 
@@ -133,7 +145,7 @@
   pause.addEventListener("click", () => {
     const paused = pause.getAttribute("aria-pressed") === "false";
     pause.setAttribute("aria-pressed", String(paused));
-    pause.textContent = paused ? "Go on" : "Pause the view";
+    pause.textContent = paused ? "Go on with the view" : "Pause the view";
     document.body.classList.toggle("paused", paused);
     look("look");
   });
@@ -151,6 +163,12 @@
   // A command to the run: its answer is put where the button says.
   async function command(button) {
     const answer = document.getElementById(button.dataset.answer);
+    const given = document.getElementById(button.dataset.value);
+    if (given && given.nodeName === "SELECT" && !given.value) {
+      answer.textContent = "Choose first what it is about.";
+      given.focus();
+      return;
+    }
     const token = (document.cookie.match(/(?:^|; )_xsrf=([^;]*)/) || [])[1] || "";
     const asked = {
       action: button.dataset.ask,
@@ -170,10 +188,22 @@
       }
       const { answers } = await found.json();
       answer.textContent = answers.map((one) => one.text).join("\n");
+      if (given && given.nodeName === "INPUT") given.value = "";
     } catch {
       answer.textContent = "The page's server did not answer; nothing is known of this command.";
     }
   }
+
+  // Enter in a field is a press of its button.
+  document.addEventListener("keydown", (event) => {
+    const button = event.key === "Enter" && document.getElementById(event.target.dataset?.enter);
+    if (button && !button.disabled) command(button);
+  });
+
+  // Figures take their colours from the sheet when they are painted.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const view of bokeh ? Bokeh.index.roots : []) view.request_paint?.();
+  });
 
   let sound = null;
   function play(button) {
@@ -192,8 +222,10 @@
     if (button.dataset.play) play(button);
   });
   document.addEventListener("change", (event) => {
-    if (event.target.dataset.tell && event.target.nodeName !== "BUTTON") tell(event.target, event.target.value);
-    if (event.target.dataset.tell && event.target.type === "number") event.target.value = ""; // its placeholder says it
+    const { dataset, nodeName, type } = event.target;
+    if (!dataset.tell || nodeName === "BUTTON") return;
+    tell(event.target, event.target.value);
+    if (type === "number") event.target.value = ""; // its placeholder says it
   });
 
   begin();
