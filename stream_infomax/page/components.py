@@ -58,6 +58,7 @@ class ComponentsSection(Section):
         self._sorted_at = 0
         self._values = portrait.NONE
         self._pace, self._activity_pace = Pace(BASIS_PACE), Pace(ACTIVITY_PACE)
+        self._has_spectrum = False
         self._spectrum_words, self._largest, self._said = "", "", ""
         self._mosaics = {side: Tiles(self._pressed) for side in SIDES}
         self._large = {side: Large() for side in SIDES}
@@ -194,6 +195,7 @@ class ComponentsSection(Section):
             self._values = portrait.activity(recent, self._basis, self._component, sign)
         found = portrait.spectrum(self._look, self._component, self._values, rate)
         self._spectrum_words = found.words
+        self._has_spectrum = found.pixels is not None or len(found.x) > 0
         return self._spectrum.show(found) + self._activity.show(self._values, rate)
 
     def _recent(self, basis: Basis) -> Recent | None:
@@ -225,6 +227,7 @@ class ComponentsSection(Section):
             "components-number@placeholder": f"{self._component + 1}",
             "components-number@max": f"{n}",
             "components-said": self._said,
+            "components-spectrum-root@hidden": "" if self._has_spectrum else "hidden",
             "components-activity-root@hidden": "" if len(self._values) else "hidden",
             "components-title": f"Component {self._component + 1} of {n}",
             "components-facts": self._facts(of, basis),

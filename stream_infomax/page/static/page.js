@@ -104,6 +104,8 @@
         warn("");
       }
       show(texts);
+      // Keys do nothing in a figure: Tab passes it over.
+      for (const { canvas_view } of Bokeh.index.roots) if (canvas_view) canvas_view.events_el.tabIndex = -1;
     });
     bokeh.on_message("goodbye", (words) => {
       over = `${words} (${clock(Date.now())})`;
