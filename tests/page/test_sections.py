@@ -198,6 +198,7 @@ def test_text_from_outside_is_text(section):
 
 
 def test_a_curve_is_drawn_where_it_is_and_stands_beside_what_it_is_compared_with(watched):
+    watched.describe([*watched.stages, Stage("classifier", "classifier", "learner", "learner")])
     heard(
         watched,
         measures=[

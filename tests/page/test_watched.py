@@ -230,5 +230,5 @@ def test_curves_labels_and_texts_are_bounded(watched, monkeypatch):
         watched.frame("learner", late)
     (named,) = watched.named["learner"]
     assert len(named.labels) == watching.MOST_LABELS
-    watched.event("learner", Event(stage="learner", position=7, kind="hold", text="x" * 9999))
+    watched.tell("learner", [Event(stage="learner", position=7, kind="hold", text="x" * 9999)], is_old=True)
     assert len(watched.events[-1].text) == watching.LONGEST
