@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 import signal
 from functools import partial
 from threading import Thread
@@ -37,6 +38,8 @@ from stream_infomax.transport.keys import KeysError
 LOOK, LAST_WORDS = 2.0, 1.0
 # Letters of an answer that are shown.
 LONGEST = 400
+# Messages that the page writes to its log in its life: what is published, and who looks, is not to fill a disk.
+MOST_LOGGED = 1000
 
 
 def address_of(bind: str) -> tuple[str, int]:
@@ -51,6 +54,21 @@ def address_of(bind: str) -> tuple[str, int]:
         return host_and_port(bind) if bind else ("127.0.0.1", 0)
     except ValueError as error:
         raise ConfigError(f"--bind {bind!r}: accepted is {error}") from error
+
+
+class Few(logging.Filter):
+    """Lets the first messages through, and says after the last of them that there are no more."""
+
+    def __init__(self, most: int = MOST_LOGGED) -> None:
+        super().__init__()
+        self._left = most
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a message is one of the first."""
+        self._left -= 1
+        if self._left == 0:
+            record.msg, record.args = f"{record.getMessage()} (the last message: no more are written)", ()
+        return self._left >= 0
 
 
 def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
@@ -70,6 +88,9 @@ def serve(place: Place, host: str, port: int, *, child: bool = False) -> None:
     ConfigError
         Where keys cannot be used, or the address cannot be bound.
     """
+    few = Few()
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(few)
     asyncio.run(_serve(place, host, port, child))
 
 

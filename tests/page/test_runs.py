@@ -1,6 +1,7 @@
 """The page of a real run: in a browser while it goes on, and of what is left of it."""
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ from helpers.pages import fetch
 
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.configuration.survey import outlines
-from stream_infomax.run.page import _Downloads, address_of, known, stages_of
+from stream_infomax.run.page import Few, _Downloads, address_of, known, stages_of
 from stream_infomax.run.place import place_of
 
 CONFIG = """
@@ -148,3 +149,9 @@ def test_an_address_is_a_host_and_a_port() -> None:
     assert address_of("[::1]:5006") == ("::1", 5006)
     with pytest.raises(ConfigError, match="--bind 'nowhere': accepted is HOST:PORT"):
         address_of("nowhere")
+
+
+def test_the_log_of_a_page_ends_with_a_word_that_it_does():
+    few, records = Few(2), [logging.makeLogRecord({"msg": "%s", "args": ("failed",)}) for _ in range(4)]
+    assert [few.filter(record) for record in records] == [True, True, False, False]
+    assert records[1].getMessage() == "failed (the last message: no more are written)"
