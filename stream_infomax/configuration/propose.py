@@ -143,6 +143,7 @@ def _channels_of(file: Path) -> int:
 
 
 def _recordings(path: Path, files: Sequence[Path]) -> Proposal:
+    from stream_infomax.sources.recordings import slower
     from stream_infomax.sources.recordings import survey as survey_recordings
 
     recordings = survey_recordings(path, FileSettings(), 0).files
@@ -153,6 +154,7 @@ def _recordings(path: Path, files: Sequence[Path]) -> Proposal:
     if len(rates) > 1:
         source["rate"] = rate
         said.append(f"They have {len(rates)} rates, and are resampled to the most frequent one, {rate:,} a second.")
+        said += [f"Beware: {few}."] if (few := slower(recordings, rate)) else []
     length = max(16, 1 << round(np.log2(0.008 * rate)))
     hop = max(1, min(length, round(0.005 * rate)))
     source["frame"] = max(hop, round(0.1 * rate))

@@ -6,6 +6,7 @@ used. Kernels are compiled here, once: several services that write numba's cache
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from threading import Timer
@@ -18,6 +19,8 @@ from stream_infomax.service.checkpoints import Checkpoints
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.settings.printable import log_printably, printable
 from stream_infomax.state.error import fitting
+
+log = logging.getLogger(__name__)
 
 # Seconds that reading the compiled kernels takes at most; after that a person is told what takes so long.
 USUAL_WARMUP = 4.0
@@ -42,7 +45,9 @@ def try_out(config: Config) -> None:
     folder = Path(config.run.folder) / config.source.name
     saved = Checkpoints(folder).latest() if folder.is_dir() else None
     if saved is None:
-        survey(config)
+        for name, outline in survey(config).items():
+            if outline is not None and outline.warning:
+                log.warning("%s: %s", name, outline.warning)
     elif isinstance(source := source_of(config), Seekable):
         with fitting(f"the checkpoint in {folder}"):
             source.restore(saved.source)

@@ -23,7 +23,7 @@ from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.murmur import tell
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
-from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, survey
+from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, slower, survey
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +87,7 @@ class AudioSource:
         self._clipped = 0
         self._broken: set[str] = set()
         self._complained: set[str] = set()
+        self._slow = slower(self.recordings, self.rate)
         # Frames that lack rows, by reason, and why files were not read.
         self.lost: Counter[str] = Counter()
         self._unread: dict[str, str] = {}
@@ -125,7 +126,7 @@ class AudioSource:
             labels=count_values(recording.labels for recording in self.recordings),
             about=f"{len(self.recordings):,} recordings, {seconds:,.1f} s, {self.rate:,} samples a second",
             left_out=self.left_out,
-            warning=self._beside,
+            warning="; ".join(filter(None, (self._slow, self._beside))),
         )
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
@@ -135,6 +136,8 @@ class AudioSource:
         there on, which are counted in `lost`.
         """
         total = len(self)
+        if self._slow:
+            log.warning("%s: %s", self.root, self._slow)
         for recording, first, offset, played in self._playlist().places(start):
             for number, frame in enumerate(self._frames_of(recording, first, played), offset):
                 yield replace(frame, offset=number, end=number == total - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +103,18 @@ def survey(root: Path, given: FileSettings, rate: int) -> Surveyed[Recording]:
             found.left_out[LATER_PARTS] += 1
             log.warning("%s: what was put behind its end is left out", recording.path)
     return found
+
+
+def slower(recordings: Sequence[Recording], rate: int) -> str:
+    """Say which recordings have fewer samples a second than a rate, and what they lack; empty where none has."""
+    own = sorted(recording.rate for recording in recordings if recording.rate < rate)
+    if not own:
+        return ""
+    rates, halves = (" to ".join(dict.fromkeys(f"{end / by:,.0f}" for end in (own[0], own[-1]))) for by in (1, 2))
+    return (
+        f"{len(own):,} of {len(recordings):,} recordings have {rates} samples a second, fewer than rate = {rate:,}: "
+        f"above half of that, {halves} Hz, there is nothing in them"
+    )
 
 
 def _probe(place: Place, rate: int) -> Recording:

@@ -59,9 +59,12 @@ class Display:
 
     def text(self, value: float) -> str:
         """Return the value with its unit."""
-        return "–" if math.isnan(value) else f"{value:{self.form}} {self.unit}".rstrip()
+        form = ".3g" if MANY_DIGITS <= abs(value) < math.inf else self.form
+        return "–" if math.isnan(value) else f"{value:{form}} {self.unit}".rstrip()
 
 
+# Numbers from here on are written with an exponent: nobody reads so many digits.
+MANY_DIGITS = 1e6
 # The first accuracies are shares of a handful of results: before so many frames they say nothing.
 FEW_FRAMES = 20
 

@@ -198,6 +198,22 @@ def test_rates_and_channel_counts_that_differ_are_named(tmp_path: Path) -> None:
     assert len(rows_of(list(AudioSource(tmp_path, rate=8000).frames()))) == 150
 
 
+def test_recordings_with_fewer_samples_than_they_are_resampled_to_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, rate in (("a", 8000), ("b", 11025), ("c", 16000)):
+        write(tmp_path / f"{name}.wav", 100, rate=rate)
+    source = AudioSource(tmp_path, rate=16000)
+    said = (
+        "2 of 3 recordings have 8,000 to 11,025 samples a second, fewer than rate = 16,000: above half of that, 4,000 "
+        "to 5,512 Hz, there is nothing in them"
+    )
+    assert said in source.outline().warning
+    list(source.frames())
+    assert [record.message for record in caplog.records if said in record.message] == [f"{tmp_path}: {said}"]
+    assert AudioSource(tmp_path, rate=8000).outline().warning == ""
+
+
 def bad_files(folder: Path) -> list[Path]:
     """Write one file of each kind that holds nothing readable, under the suffix of a recording."""
     good = write(folder / "scratch.raw.wav", 5000).read_bytes()
