@@ -64,4 +64,4 @@ def test_a_folder_too_deep_for_its_socket_is_named_before_anything_starts(tmp_pa
         done = call("check", "words.toml", *changes, folder=tmp_path)
         assert done.code == code, done.errors
     assert "too deep for a socket" in done.errors
-    assert "receiver.devices has 108 bytes of 107" in done.errors
+    assert "receiver.control has 108 bytes of 107" in done.errors
