@@ -15,6 +15,7 @@ from stream_infomax.run.folder import IN_PROCESS, Record, RunFolder
 from stream_infomax.run.learnt import stages_in
 from stream_infomax.run.pictures import learners
 from stream_infomax.service.checkpoints import flatten, newest_before
+from stream_infomax.service.commands import given_since
 from stream_infomax.watch import history
 
 # Where a run lies says nothing of it.
@@ -74,12 +75,17 @@ class Difference:
         """Where one of them is a fork of the other, or both are forks of a third."""
         mine, its = self.one.record.origin, self.other.record.origin
         if its is not None and its.run == self.one.record.id:
-            return f"B was forked from A at frame {its.offset:,}"
+            return f"B was forked from A at frame {its.offset:,}{_later('A', self.one, its.offset, 'B')}"
         if mine is not None and mine.run == self.other.record.id:
-            return f"A was forked from B at frame {mine.offset:,}"
+            return f"A was forked from B at frame {mine.offset:,}{_later('B', self.other, mine.offset, 'A')}"
         if mine is not None and its is not None and mine.run == its.run:
             return f"both were forked from {mine.folder}: A at frame {mine.offset:,}, B at frame {its.offset:,}"
         return ""
+
+
+def _later(name: str, run: Side, offset: int, fork: str) -> str:
+    told = given_since(run.place, offset)
+    return f"; from there on {name} was told {told}, and {fork} was not" if told else ""
 
 
 def side(place: Path) -> Side:

@@ -24,7 +24,7 @@ from stream_infomax.frames.frame import Frame
 from stream_infomax.run.folder import IN_PROCESS, Origin, RunFolder
 from stream_infomax.service.bases import copy_before
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints, differences, newest_before
-from stream_infomax.service.commands import Commands, copy_until
+from stream_infomax.service.commands import Commands, copy_until, given_since
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import plain
 from stream_infomax.sinks.store import FrameStore, holds_frames, keep_before
@@ -391,5 +391,7 @@ def told(past: Past, folder: Path, moment: Moment, fates: Sequence[Fate]) -> Ite
         how = f"starts afresh: {fate.anew}" if fate.anew else "goes on"
         changes = f" with {', '.join(fate.changes)}" if fate.changes and not fate.anew else ""
         yield f"  {fate.stage.name:{width}}  {how}{changes}"
+    if later := given_since(past.folder.path, moment.offset):
+        yield f"  what the run was told from there on is not done: {later}"
     if past.config.run.policy == "drop-oldest":
         yield "  its policy is drop-oldest: frames that were dropped there are not dropped here"

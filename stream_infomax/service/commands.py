@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -172,6 +172,12 @@ def copy_until(source: Path, folder: Path, offset: int) -> int:
             shutil.copyfile(there.basis_path(number), made.basis_path(number))
         made.append(command)
     return len(made.given)
+
+
+def given_since(run: Path, offset: int) -> str:
+    """Return what the services of a run were told for frames from `offset` on, in words; empty where nothing."""
+    found = {one.id: one.action for path in run.glob(f"*/{FILE}") for one in _read(path)[0] if one.offset >= offset}
+    return ", ".join(f"{count:,}× {action}" for action, count in Counter(found.values()).items())
 
 
 def _read(path: Path) -> tuple[list[Given], int]:

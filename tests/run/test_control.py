@@ -24,7 +24,7 @@ from stream_infomax.run.control import Answer, control
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.run.one_process import whole
 from stream_infomax.run.place import place_of
-from stream_infomax.run.replay import changed, fork, past_run
+from stream_infomax.run.replay import changed, fork, past_run, told
 from stream_infomax.run.summary import summarise
 from stream_infomax.run.summary_text import lines
 from stream_infomax.run.threads import THREADS
@@ -124,8 +124,11 @@ def test_a_run_in_one_process_computed_again(config, tmp_path):
     for offset in (55, 70):
         past = past_run(run)
         forked = changed(past, tmp_path / f"fork{offset}", ())
-        moment, _ = fork(past, forked, offset, lambda _: None)
+        moment, fates = fork(past, forked, offset, lambda _: None)
         assert moment.offset == offset
+        later = " is not done: 1× undo, 1× mark, 1× hold, 1× resume"
+        said = list(told(past, tmp_path, moment, fates))
+        assert any(line.endswith(later) for line in said) == (offset == 55), said
         with life(forked) as (loop, client):
             assert loop.feed.next == offset
             given = [command.id for command in loop.steering.commands.given]

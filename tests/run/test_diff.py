@@ -9,6 +9,7 @@ from helpers.extras import extra
 extra("matplotlib")
 extra("scipy")
 from stream_infomax.run.diff import different  # noqa: E402
+from stream_infomax.service.commands import FILE  # noqa: E402
 
 CONFIG = """
 [run]
@@ -38,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ):
         done = call(*arguments, folder=folder)
         assert done.code == 0, done.errors
+    (folder / "one" / "in-process" / FILE).write_text('{"id":"1","action":"pause","offset":60}\n')
     return folder
 
 
@@ -46,7 +48,8 @@ def test_what_differs_is_shown_in_80_columns_and_drawn(folder: Path) -> None:
     assert (done.code, done.errors) == (0, "")
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
     assert max(map(len, done.output.splitlines())) <= 80
-    assert lines[:3] == ["A one", "B fork", "B was forked from A at frame 40"]
+    origin = "B was forked from A at frame 40; from there on A was told 1× pause, and B was not"
+    assert " ".join(lines).startswith(f"A one B fork {origin}")
     assert "stage.learner.block 64 32" in lines
     assert any(line.startswith("objective ↓ ") for line in lines)
     assert any(line.startswith("learner 4 4 4 0 0 0 ") for line in lines), done.output
