@@ -120,6 +120,8 @@ def ask(
     socket: zmq.Socket[bytes] = context.socket(zmq.DEALER)
     set_options(socket, 2 * messages.MAX_REQUEST_BYTES)
     socket.setsockopt(zmq.LINGER, 0)
+    # The service counts each attempt of one that it does not let in.
+    socket.setsockopt(zmq.RECONNECT_IVL, round(1000 * AGAIN))
     with socket, closing(Monitor(socket)) as monitor:
         try:
             if show is not None:

@@ -64,6 +64,17 @@ def test_who_may_steer(tmp_path, name):
             assert (answer, owners) == (Accepted("1", 7), [name])
 
 
+def test_one_call_with_the_key_of_another_run_is_a_few_attempts(tmp_path):
+    new(tmp_path / "keys")
+    other = new(tmp_path / "other")
+    with bound("tcp://127.0.0.1:*", Access(Keys(tmp_path / "keys"))) as (control, pool), zmq.Context() as context:
+        show = lambda socket, at: other.call(socket, at, other.public)  # noqa: E731
+        asking = pool.submit(ask, context, control.address, ORDER, show=show, patience=0.8)
+        with pytest.raises(StreamError):
+            served(control, asking)
+        assert 1 <= control.refusals()["handshake"] <= 2, "once a second"
+
+
 def test_who_hears_nothing_asks_again_under_the_same_id(tmp_path, monkeypatch):
     monkeypatch.setattr(transport, "AGAIN", 0.02)
     with bound(f"ipc://{tmp_path}/control") as (control, pool), zmq.Context() as context:
