@@ -21,7 +21,7 @@ from stream_infomax.learning.infomax.replay import RowMemory
 from stream_infomax.learning.infomax.rules import Rule, Step
 from stream_infomax.learning.infomax.settings import REPLAYS, Adapt
 from stream_infomax.learning.infomax.warm_up import Unit
-from stream_infomax.learning.infomax.watch import LEAST_LOSS, Watch
+from stream_infomax.learning.infomax.watch import LEAST_LOSS, RESUMED, Watch
 from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.state.kept import Kept
 
@@ -154,8 +154,9 @@ class Adapting(Kept):
         ):  # a level that has changed says nothing of the rotation
             lost = stream.loss(verdict.basis.potentials(verdict.rows), self._rule.sign, blocks)
         if verdict.kind == "none" and lost < LEAST_LOSS:
+            asked = stream.undone or examination.about == RESUMED  # then somebody waits for the answer
             stream.dismiss()
-            if examination.pauses:
+            if asked:
                 text = f"{examination.about}: {in_words(verdict)}; learning goes on"
                 self.events.add(self.n_seen, "resume", text)
             return not examination.pauses

@@ -35,6 +35,8 @@ NORMAL = math.sqrt(2 / math.pi)
 LEAST_LEVEL, LEAST_LOSS, LEAST_SPREAD = 0.4, 0.1, 0.04
 # A level that needs no reference: so far above the usual for so many blocks, or below it for so many.
 FAR, FAR_BLOCKS, SILENT_BLOCKS = 3.0, 3, 100
+# What rows are gathered about that no alarm asked for.
+RESUMED = "learning was resumed"
 # Learning waits where rows are so much longer or shorter than usual: it would learn from nothing else.
 PAUSE = 1.0
 
@@ -125,7 +127,7 @@ class Watch(Kept):
         asks = self.undone or self.held == "change"
         self.held = ""
         if asks:
-            self.ask(unit, "learning was resumed")
+            self.ask(unit, RESUMED)
 
     def ask(self, unit: Unit, about: str) -> None:
         """Gather rows although there was no alarm, in a unit to begin with; what they say is followed."""
