@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import msgspec
+
 from stream_infomax.frames.contracts import State
-from stream_infomax.frames.frame import Array
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
@@ -124,6 +126,16 @@ class CameraSource(PluggedSource[Shot]):
         """Go on counting where the life before this one ended."""
         super().restore(state)
         self._row = tuple(map(int, state["row"]))
+
+    def note(self) -> bytes:
+        """Return how much has come and until when: pictures have no rate, a frame does not say how long it lasts."""
+        return msgspec.msgpack.encode([self.cutter.given, self._until])
+
+    def recall(self, frame: Frame, note: bytes) -> None:
+        """Count what had come with a frame."""
+        super().recall(frame, note)
+        if note:
+            self._seconds, self._until = msgspec.msgpack.decode(note, type=tuple[float, float])
 
     # ------------------------------------------------------------------ the device
 

@@ -213,6 +213,7 @@ class MqttSource:
         self._topics: dict[str, _Topic] = {}
         self._streams: dict[str, _Stream] = {}
         self._frames: deque[Frame] = deque()
+        self._newest = ""  # the stream of the frame that was given last
         self._goes_on = False
 
     def open(self) -> None:
@@ -237,7 +238,9 @@ class MqttSource:
                 self._connection.check()
                 return None
             self._take(message)
-        return self._frames.popleft()
+        frame = self._frames.popleft()
+        self._newest = frame.stream
+        return frame
 
     def due(self) -> float:
         """Only messages bring frames."""
@@ -281,17 +284,21 @@ class MqttSource:
         self._connection.breaks = int(state["breaks"])
 
     def note(self) -> bytes:
-        """Return how far the counters are, where all that was counted has been given."""
-        if self._frames or not self.given.counter:
+        """Return how far the stream of the newest frame and the counters are, where all of it has been given."""
+        if self._frames:
             return b""
         counters = {name: topic.last for name, topic in self._topics.items() if topic.last is not None}
-        return msgspec.msgpack.encode(counters)
+        return msgspec.msgpack.encode([self._streams[self._newest].cutter.given, counters])
 
     def recall(self, frame: Frame, note: bytes) -> None:
         """Count what came in a frame, and go on with its counters."""
         self._goes_on = True
-        self._stream(frame.stream).cutter.given += frame.seconds
-        for name, last in msgspec.msgpack.decode(note, type=dict[str, int]).items() if note else ():
+        cutter = self._stream(frame.stream).cutter
+        if not note:
+            cutter.given += frame.seconds
+            return
+        cutter.given, counters = msgspec.msgpack.decode(note, type=tuple[float, dict[str, int]])
+        for name, last in counters.items():
             self._topics[name] = _Topic(self._stream(name), last, restored=True)
 
     def counts(self) -> Counts:

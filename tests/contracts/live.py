@@ -243,7 +243,7 @@ def frames_and_their_notes_bring_it_to_where_it_was(subject):
             pytest.skip("it has nothing to note")
         state_file.save(subject.folder / "state", source.state())
         noted = Noted(source)
-        given = arriving_while(noted, feed)
+        given = [frame for _ in range(3) for frame in arriving_while(noted, feed)]
         again = subject.make()
         again.restore(state_file.load(subject.folder / "state"))
         for frame, note in zip(given, noted.notes, strict=True):
