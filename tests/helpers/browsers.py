@@ -16,7 +16,7 @@ def is_there():
 
 
 @contextmanager
-def browser(width=1280, height=1600):
+def browser(width=1280, height=900):
     """Give a browser; each of its tabs has a size of its own."""
     from selenium import webdriver
     from selenium.webdriver.chrome.options import Options
@@ -30,6 +30,7 @@ def browser(width=1280, height=1600):
     ):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
     made = webdriver.Chrome(options=options, service=Service(str(DRIVER)))
     try:
         yield made
@@ -42,7 +43,7 @@ def wait(condition, what, patience=PATIENCE):
     until = time.monotonic() + patience
     while not (found := condition()):
         assert time.monotonic() < until, f"not within {patience} s: {what}"
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 
@@ -65,9 +66,9 @@ class Tab:
         """Return the text of the element of an id."""
         return self.ask("const e = document.getElementById(arguments[0]); return e ? e.textContent : ''", element)
 
-    def shown(self, words, element="main"):
+    def shown(self, words, element="main", patience=PATIENCE):
         """Wait until words stand in an element."""
-        wait(lambda: words in self.text(element), f"{words!r} in {element}")
+        wait(lambda: words in self.text(element), f"{words!r} in {element}", patience)
 
     def is_hidden(self, element):
         return self.ask("return document.getElementById(arguments[0]).hidden", element)

@@ -92,3 +92,27 @@ def fetch(url, *, data=None, method=None, **headers):
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.headers, error.read()
+
+
+CONFIG = """
+[run]
+folder = "run"
+checkpoint_every = 8
+[source]
+kind = "synthetic"
+n_sources = 4
+rows = 64
+frames = {frames}
+pace = "{pace}"
+[[stage]]
+name = "learner"
+kind = "learner"
+block = 16
+warmup = 64
+"""
+
+
+def config(folder, frames, pace="fast"):
+    path = folder / "pipeline.toml"
+    path.write_text(CONFIG.format(frames=frames, pace=pace))
+    return path

@@ -1,12 +1,16 @@
 """The page in a browser: it shows what comes, acts, comes back by itself, and asks nobody else for anything."""
 
+import os
+import re
+import signal
 import time
 
 import numpy as np
 import pytest
 from helpers.browsers import MISSING, Tab, browser, complaints, is_there, requests, wait
+from helpers.commands import child_of, ended, started
 from helpers.extras import extra
-from helpers.pages import Served
+from helpers.pages import Served, config
 from helpers.wire import status
 
 from stream_infomax.frames.basis import Basis
@@ -264,6 +268,46 @@ def test_the_page_comes_back_by_itself_when_the_server_does(chromium):
         made.shown("frame 51 of", "state")
         assert made.is_hidden("banner")
         second.do(second.page.viewers.clear)  # it goes without a word
-    made.shown("No connection since", "banner")
+    made.shown("No connection since", "banner", patience=50)  # the page itself waits for twenty seconds
     made.close()
     complaints(chromium)
+
+
+def numbers(tab):
+    """Return the numbers of which the components of a run are drawn."""
+    script = "return JSON.stringify(model.renderers.map(r => Object.values(r.data_source.data).map(v => [...v])))"
+    return tab.model("components-filters", script)
+
+
+def test_a_run_is_seen_steered_and_mended_and_its_page_ends_with_it(chromium, tmp_path):
+    path = config(tmp_path, 100_000, "live")
+    with started("run", path, "--plain", "--page", folder=tmp_path) as (process, output):
+        url = output.readline().split()[1]
+        tab = Tab(chromium, url)
+        wait(lambda: "[" in (numbers(tab) or ""), "a mosaic")
+        tab.shown("learner: 4 components", "components-about")
+        before = numbers(tab)
+        wait(lambda: numbers(tab) != before, "the mosaic changes as it learns")
+
+        tab.press("Pause learning")
+        tab.shown("learner: pause takes effect at frame", "steering-answer")
+        offset = int(re.search(r"frame ([\d,]+)", tab.text("steering-answer"))[1].replace(",", ""))
+        assert (tmp_path / "run" / "learner" / "commands.jsonl").read_text().count("pause") == 1
+        tab.shown("pause", "learning-events")
+        tab.shown("learner is paused", "pipeline-problems")
+        assert offset > 0
+        tab.press("Resume learning")
+        tab.shown("learner: resume takes effect at frame", "steering-answer")
+        wait(lambda: "is paused" not in tab.text("pipeline-problems"), "it learns again")
+
+        os.kill(child_of(process.pid, "learner"), signal.SIGKILL)
+        tab.shown("started again 1×", "pipeline-problems")
+        tab.shown("restart", "learning-events")
+
+        process.send_signal(signal.SIGINT)
+        tab.shown("The run was stopped", "banner")
+        done = ended(process)
+    tab.close()
+    complaints(chromium)
+    assert done.code == 0, done.errors
+    assert not (tmp_path / "run" / "page.log").read_text()

@@ -1,93 +1,28 @@
-"""The page of a real run: in a browser while it goes on, and of what is left of it."""
+"""The page of a real run, without a browser: beside it while it goes on, and of what is left of it."""
 
 import asyncio
 import logging
 import os
-import re
 import signal
 from pathlib import Path
 
 import pytest
-from helpers.browsers import MISSING, Tab, browser, is_there, wait
-from helpers.commands import call, child_of, ended, started
+from helpers.commands import child_of, ended, started
 from helpers.extras import needs
-from helpers.pages import fetch
+from helpers.pages import config, fetch
 
+from stream_infomax.cli.run import run
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.configuration.survey import outlines
 from stream_infomax.run.page import Few, _Downloads, address_of, known, stages_of
 from stream_infomax.run.place import place_of
 
-CONFIG = """
-[run]
-folder = "run"
-checkpoint_every = 8
-[source]
-kind = "synthetic"
-n_sources = 4
-rows = 64
-frames = {frames}
-pace = "{pace}"
-[[stage]]
-name = "learner"
-kind = "learner"
-block = 16
-warmup = 64
-"""
-
-
-def config(folder, frames, pace="fast"):
-    path = folder / "pipeline.toml"
-    path.write_text(CONFIG.format(frames=frames, pace=pace))
-    return path
-
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
-    done = call("run", config(folder, 60), "--in-process", folder=folder)
-    assert done.code == 0, done.errors
+    assert run(config(folder, 60), set=[f"run.folder={folder}/run"], in_process=True) == 0
     return place_of(folder / "run")
-
-
-def mosaic(tab):
-    """Return the numbers of which the first mosaic of the components is drawn."""
-    script = "return JSON.stringify(model.renderers.map(r => Object.values(r.data_source.data).map(v => [...v])))"
-    return tab.model("components-filters", script)
-
-
-@needs("bokeh", "selenium")
-@pytest.mark.skipif(not is_there(), reason=MISSING)
-def test_a_run_is_seen_steered_and_mended_and_its_page_ends_with_it(tmp_path: Path) -> None:
-    path = config(tmp_path, 100_000, "live")
-    with started("run", path, "--plain", "--page", folder=tmp_path) as (process, output), browser() as chromium:
-        url = output.readline().split()[1]
-        tab = Tab(chromium, url)
-        wait(lambda: "[" in (mosaic(tab) or ""), "a mosaic")
-        tab.shown("learner: 4 components", "components-about")
-        before = mosaic(tab)
-        wait(lambda: mosaic(tab) != before, "the mosaic changes as it learns")
-
-        tab.press("Pause learning")
-        tab.shown("learner: pause takes effect at frame", "steering-answer")
-        offset = int(re.search(r"frame ([\d,]+)", tab.text("steering-answer"))[1].replace(",", ""))
-        assert (tmp_path / "run" / "learner" / "commands.jsonl").read_text().count("pause") == 1
-        tab.shown("pause", "learning-events")
-        tab.shown("learner is paused", "pipeline-problems")
-        assert offset > 0
-        tab.press("Resume learning")
-        tab.shown("learner: resume takes effect at frame", "steering-answer")
-        wait(lambda: "is paused" not in tab.text("pipeline-problems"), "it learns again")
-
-        os.kill(child_of(process.pid, "learner"), signal.SIGKILL)
-        tab.shown("started again 1×", "pipeline-problems")
-        tab.shown("restart", "learning-events")
-
-        process.send_signal(signal.SIGINT)
-        tab.shown("The run was stopped", "banner")
-        done = ended(process)
-    assert done.code == 0, done.errors
-    assert not (tmp_path / "run" / "page.log").read_text()
 
 
 @needs("bokeh")
