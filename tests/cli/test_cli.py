@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -212,9 +213,11 @@ class TestDeath:
             for line in output:
                 lines.append(line)
                 if line == "learner: running\n" and "learner: restarting (restart 1)\n" not in lines:
+                    learner = child_of(process.pid, "--service\0learner")
                     while not list((tmp_path / "run" / "learner").glob("checkpoint-*-at-[1-9]*")):
                         assert process.poll() is None
-                    os.kill(child_of(process.pid, "--service\0learner"), signal.SIGKILL)
+                        time.sleep(0.005)
+                    os.kill(learner, signal.SIGKILL)
             assert process.wait(60) == 0
         assert "learner: restarting (restart 1)\n" in lines
         assert any("60 frames, none lost" in line for line in lines)

@@ -171,6 +171,8 @@ def test_a_session_that_a_browser_makes_up_needs_room_like_all_others():
         finally:
             for line in lines:
                 line.close()
+                while await line.read_message() is not None:  # until the other end has closed it, too
+                    pass
 
     with served(Watched(SECRET, ["source"]), sections=()) as page:
         _, headers, _ = fetch(page.url)

@@ -14,6 +14,7 @@ from helpers.pages import config, fetch
 from stream_infomax.cli.run import run
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.configuration.survey import outlines
+from stream_infomax.run.control import control
 from stream_infomax.run.page import Few, _Downloads, address_of, known, stages_of
 from stream_infomax.run.place import place_of
 
@@ -55,6 +56,8 @@ def test_the_page_of_a_finished_run_knows_how_it_went(finished) -> None:
     moved = watched.moved("learner")
     assert len(moved.born_offset) == 4
     assert len(watched.versions("learner")) >= 1
+    with pytest.raises(ConfigError, match="this run has finished"):
+        control(finished, "pause")
 
 
 @needs("bokeh", "matplotlib")

@@ -50,7 +50,7 @@ n_sources = 4
 rows = 40
 frames = {frames}
 pace = "{pace}"
-speed = 10.0
+speed = 4.0
 log.frames = 64
 
 [[stage]]
@@ -182,7 +182,7 @@ def test_a_run_whose_commands_are_damaged_does_not_go_on(config, tmp_path):
 
 
 def test_a_run_of_several_processes_that_lose_one(tmp_path):
-    (tmp_path / "run.toml").write_text(CONFIG.format(folder=tmp_path / "run", frames=900, pace="live"))
+    (tmp_path / "run.toml").write_text(CONFIG.format(folder=tmp_path / "run", frames=100_000, pace="live"))
     with started("run", "run.toml", "--plain", folder=tmp_path) as (process, _):
         with TapReader(f"ipc://{tmp_path}/run/second.tap", topics=(FRAME, BASIS)) as tap:
             until(tap, 40)
@@ -205,9 +205,10 @@ def test_a_run_of_several_processes_that_lose_one(tmp_path):
             assert source == Answer("source", problem="no stage here takes undo")
             for answer in learners:
                 assert re.match(r"no basis 'ffffffffffff' is kept here; .*: [0-9a-f]{12} \(frame ", answer.problem)
+        process.send_signal(signal.SIGINT)
         end = ended(process)
         assert end.code == 0, end.errors
-    with pytest.raises(ConfigError, match="this run has finished"):
+    with pytest.raises(ConfigError, match="this run does not go on"):
         control(where, "pause")
     verdict = verify(tmp_path / "run", lambda *_: None)
     assert verdict.same, [one.difference for one in verdict.compared]

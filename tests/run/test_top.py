@@ -13,6 +13,7 @@ from helpers.commands import call, started
 from helpers.terminals import terminal
 from helpers.wire import status as said
 
+from stream_infomax.cli.run import run
 from stream_infomax.cli.top import top
 from stream_infomax.configuration.load import ConfigError, load
 from stream_infomax.frames.event import Event
@@ -146,7 +147,8 @@ def test_finished_runs_are_told_once_and_a_folder_without_a_run_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     written(tmp_path, frames=200, pace="fast")
-    assert call("run", "pipeline.toml", "--in-process", folder=tmp_path).code == 0
+    assert run(tmp_path / "pipeline.toml", set=[f"run.folder={tmp_path}/run"], in_process=True) == 0
+    capsys.readouterr()
     plain = call("top", "run", "run", folder=tmp_path)
     assert (plain.code, plain.errors) == (0, "")
     assert [line.partition("  learner")[0] for line in plain.output.splitlines()] == ["run: finished  frame 200"] * 2
