@@ -80,7 +80,7 @@ def test_a_run_is_followed_over_its_end_and_its_next_start(
                 while run.board.last.newest != 6:  # of one that hangs, too, it is known how far it was
                     await asyncio.sleep(0.01)
             taps = {name: Tap(context, config.addresses(name)[1]) for name in ("source", "learner")}
-            await heard(taps, folder.id, lambda: run.state == "running")
+            await heard(taps, folder.id, lambda: run.state == run.board.last.state == "running")
             await heard(taps, folder.id, lambda: run.board.last.restarts == 1, started=1.0)
             assert run.board.curves()["learner", "", "objective"].values == [5.0]
         async with asyncio.timeout(30):
