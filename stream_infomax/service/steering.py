@@ -217,11 +217,12 @@ class Steering:
         """Return why `pause` or `resume` would change nothing, in words; empty where it may, and for all else."""
         if action not in ("pause", "resume"):
             return ""
+        which = f"{', '.join(stages)}: " if len(stages) > 1 else ""
         if action == "pause":
-            return f"{', '.join(stages)}: paused already" if all(self._paused(name) for name in stages) else ""
+            return f"{which}paused already" if all(self._paused(name) for name in stages) else ""
         if any(self._paused(name) or self._on_hold(name) for name in stages):
             return ""
-        return f"{', '.join(stages)}: neither paused nor on hold"
+        return f"{which}neither paused nor on hold"
 
     def _paused(self, stage: str) -> bool:
         """Return whether a stage is paused when all is done that was accepted."""

@@ -164,6 +164,10 @@ def test_kept_bases_of_a_run_turn_smoothly(run_folder: Path) -> None:
 def test_what_cannot_be_shown_is_said(run_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"growing\.mp4: accepted are files that end in \.gif or \.webp"):
         show(run_folder, animate=tmp_path / "growing.mp4")
+    with pytest.raises(ConfigError, match="there is no folder nowhere"):
+        show(run_folder, animate=Path("nowhere/growing.gif"))
+    with pytest.raises(ConfigError, match="nowhere: there is no such checkpoint or folder"):
+        show(Path("nowhere"))
     with pytest.raises(ConfigError, match="--out"):
         show(run_folder, out=tmp_path, animate=tmp_path / "growing.gif")
     first, *others = kept_bases(run_folder)

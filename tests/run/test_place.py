@@ -57,7 +57,7 @@ def test_a_configuration_names_its_folder_or_has_addresses_of_its_own(config: Pa
 def test_without_a_run_or_with_half_the_keys_it_says_what_is_missing(config: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no run in this folder"):
         place_of(tmp_path)
-    with pytest.raises(ConfigError, match=r"no configuration file nowhere"):
+    with pytest.raises(ConfigError, match=r"nowhere: there is no such folder of a run, and no configuration file"):
         place_of(Path("nowhere"))
     new(tmp_path / "keys")
     with pytest.raises(ConfigError, match=r"a folder with one's own keys is needed too"):

@@ -106,13 +106,13 @@ def test_the_same_id_is_the_same_command(tmp_path):
 def test_what_would_change_nothing_is_refused_at_once(tmp_path):
     """What was accepted counts, also before its frame has come."""
     with Steerable(tmp_path).life() as (loop, client):
-        assert ask(loop, client, "resume", name="1").text == "sum: neither paused nor on hold"
+        assert ask(loop, client, "resume", name="1").text == "neither paused nor on hold"
         assert ask(loop, client, "pause", name="2") == Accepted("2", 0)
         for frames in (0, 3):
             step(loop, frames)
-            assert ask(loop, client, "pause", name=f"again {frames}").text == "sum: paused already"
+            assert ask(loop, client, "pause", name=f"again {frames}").text == "paused already"
         assert ask(loop, client, "resume", name="3") == Accepted("3", 3)
-        assert ask(loop, client, "resume", name="4").text == "sum: neither paused nor on hold"
+        assert ask(loop, client, "resume", name="4").text == "neither paused nor on hold"
         assert ask(loop, client, "hold", name="5") == Accepted("5", 3)
         assert ask(loop, client, "resume", name="6") == Accepted("6", 3)
         assert ask(loop, client, "pause", name="2") == Accepted("2", 0), "asked again, as nobody heard the answer"
