@@ -21,6 +21,8 @@ CLEAR = "#00000000"
 MOST_TICKS = 5
 # Bytes of words around the numbers of a source.
 AROUND = 500
+# Of a tile, what the frame around it takes: of a line that leaves the figure, something would stay.
+INSIDE = 0.92
 
 NO_COLOURS: Colours = np.zeros((1, 1), np.uint32)
 
@@ -214,7 +216,9 @@ class Tiles:
         cells = self.figure.rect("x", "y", 1, 1, source=self._tiles, fill_alpha=0, line_alpha=0)
         self._cell = cells.glyph
         self._chosen = ColumnDataSource({"x": none, "y": none})
-        frame = self.figure.rect("x", "y", 1, 1, source=self._chosen, fill_alpha=0, line_color=ORANGE, line_width=3)
+        frame = self.figure.rect(
+            "x", "y", INSIDE, INSIDE, source=self._chosen, fill_alpha=0, line_color=ORANGE, line_width=3
+        )
         self._frame = frame.glyph
         for renderer in (cells, frame):  # as it is, pressed or not
             renderer.nonselection_glyph = renderer.selection_glyph = None
@@ -233,8 +237,7 @@ class Tiles:
         self._stroke.renderer.glyph.line_color = GREY if look.kind == "head" else BLUE
         sent += self._stroke.show(mosaic.x, mosaic.y)
         places = np.array([look.corner(place) for place in range(len(look.chosen))], np.float32)
-        for glyph in (self._cell, self._frame):
-            glyph.height = look.height
+        self._cell.height, self._frame.height = look.height, INSIDE * look.height
         x, y = places[:, 0] + 0.5, places[:, 1] + look.height / 2
         shares = 100 * look.shares[look.chosen]
         return sent + replaced(self._tiles, {"x": x, "y": y, "number": look.chosen + 1, "share": shares})

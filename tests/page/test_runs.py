@@ -55,7 +55,9 @@ def test_the_page_of_a_finished_run_knows_how_it_went(finished) -> None:
     assert (described[0].rate, described[0].row) == (1000.0, (4,))
     moved = watched.moved("learner")
     assert len(moved.born_offset) == 4
-    assert len(watched.versions("learner")) >= 1
+    kept = [(one.version, one.offset) for one in kept_bases(finished.folder.path)]
+    assert watched.versions("learner") == kept
+    assert (basis.version, basis.offset) == kept[-1]
     with pytest.raises(ConfigError, match="this run has finished"):
         control(finished, "pause")
 
