@@ -14,6 +14,7 @@ from helpers.pages import config, fetch
 from stream_infomax.cli.run import run
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.configuration.survey import outlines
+from stream_infomax.learning.infomax.encoder import kept_bases
 from stream_infomax.run.control import control
 from stream_infomax.run.page import Few, _Downloads, address_of, known, stages_of
 from stream_infomax.run.place import place_of
