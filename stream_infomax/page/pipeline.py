@@ -99,7 +99,7 @@ class PipelineSection(Section):
         if status is None:
             return _listed(_of_left(self.watched.left[name])) if name in self.watched.left else Markup("")
         frames, rows = self.watched.rows[name].throughput()
-        p50, p99 = self.watched.latency.get(name, (None, None))
+        p50, p99 = self.watched.rows[name].total
         lost = sum(status.lost.values())
         pairs: list[tuple[str, str | Markup]] = [
             ("frames", f"{status.newest + 1:,}"),

@@ -23,11 +23,9 @@ from stream_infomax.page.told import Told, times
 from stream_infomax.transport.messages import Status
 from stream_infomax.watch.curve import BoundedCurve
 from stream_infomax.watch.history import Curves
-from stream_infomax.watch.kinds import FEW_FRAMES, KINDS
-from stream_infomax.watch.service_row import ServiceRow
+from stream_infomax.watch.kinds import KINDS, worth_showing
+from stream_infomax.watch.service_row import SILENT_AFTER, ServiceRow
 
-# Seconds of silence after which a service counts as silent.
-SILENT = 5.0
 # Events, learners with their bases, and named segments of a service that are kept.
 MOST_EVENTS = 256
 MOST_BASES = 64
@@ -129,7 +127,8 @@ class Watched:
     stages
         The source, then the stages.
     statuses, rows
-        Of each service its newest status, and its throughput; services that have said nothing are not in `statuses`.
+        Of each service its newest status, and its throughput and latency; services that have said nothing are not in
+        `statuses`.
     curves
         By stage, level and kind, over the whole run.
     events
@@ -140,10 +139,8 @@ class Watched:
         Of each service what it has counted of late.
     newest, named
         Of each service its newest frame with arrays, and the last ends of segments that have labels.
-    latency
-        Of each service the newest median and 99th percentile that are known, in seconds since the source had a frame.
     checkpoints
-        Of each service how many rows it had seen, as far as measures tell, when its newest checkpoint was heard of.
+        Of each service how many rows it had seen, as far as measures tell, when word of its newest checkpoint came.
     left
         Of services that do not go on, how they were.
     commands
@@ -185,7 +182,6 @@ class Watched:
         self.commands.clear()
         self.statuses: dict[str, Status] = {}
         self.rows = {name: ServiceRow() for name in self.services}
-        self.latency: dict[str, tuple[float, float]] = {}
         self.checkpoints: dict[str, int] = {}
         self.left: dict[str, Left] = {}
         self.kept: dict[str, list[tuple[str, int]]] = {}
@@ -216,9 +212,9 @@ class Watched:
         return not self.stages or any(stage.name == name for stage in self.stages)
 
     def silent(self, service: str) -> float:
-        """Return for how many seconds a service has said nothing, infinite where it never did; 0 below `SILENT`."""
+        """Return how many seconds a service has said nothing, infinite where it never did; 0 while it is short."""
         seconds = self._now() - self._heard.get(service, -math.inf)
-        return seconds if seconds >= SILENT else 0.0
+        return seconds if seconds >= SILENT_AFTER else 0.0
 
     @property
     def stopped(self) -> bool:
@@ -258,19 +254,16 @@ class Watched:
         self._rests_since = None
         self._heard[service] = self._now()
         row = self.rows.setdefault(service, ServiceRow())
-        restarted = before is not None and status.started != before.started
+        restarts = row.restarts
         row.hear(status)
-        if status.total_p50 is not None and status.total_p99 is not None:
-            self.latency[service] = (status.total_p50, status.total_p99)
         for measure in status.measures:
-            few = KINDS[measure.kind].is_share and measure.position < FEW_FRAMES
             if (curve := self._curve(measure.curve)) is not None:
-                curve.add(measure.position, math.nan if few else measure.value)
+                curve.add(measure.position, worth_showing(measure.kind, measure.position, measure.value))
         if before is not None and status.checkpoint > before.checkpoint:
             self.checkpoints[service] = self.position(service)
-        if restarted:
+        if row.restarts > restarts:
             text = f"the service began again at frame {status.processed + 1:,}"
-            self._happened(Happened(service, "", self.position(service), "restart", text, time.time()))
+            self.events.append(Happened(service, "", self.position(service), "restart", text, time.time()))
         self.tell(service, status.events, is_old=before is None and status.started < self._began)
         self.recent.setdefault(service, Lately()).add(self._now(), _counted(status))
         self.version += 1
@@ -292,7 +285,7 @@ class Watched:
             event = msgspec.structs.replace(told, stage=told.stage[:LONGEST], text=told.text[:LONGEST])
             if event not in self._told:  # after a restart some come a second time
                 self._told.append(event)
-                self._happened(Happened(service, event.stage, event.position, event.kind, event.text, at))
+                self.events.append(Happened(service, event.stage, event.position, event.kind, event.text, at))
 
     def history(self, curves: Curves) -> None:
         """Take in how the run went so far."""
@@ -300,8 +293,7 @@ class Watched:
             if (curve := self._curve(name)) is None:
                 continue
             for position, value in zip(columns["position"], columns["value"], strict=True):
-                few = KINDS[name[2]].is_share and position < FEW_FRAMES
-                curve.add(int(position), math.nan if few else value)
+                curve.add(int(position), worth_showing(name[2], int(position), value))
         self.version += 1
 
     def basis(self, basis: Basis, ago: float = 0.0) -> None:
@@ -362,9 +354,6 @@ class Watched:
         while len(self.bases) > 1 and (len(self.bases) > MOST_BASES or taken > MOST_BASIS_BYTES):
             oldest, _ = self.bases.popitem(last=False)
             taken -= self._growths.pop(oldest).nbytes
-
-    def _happened(self, happened: Happened) -> None:
-        self.events.append(happened)
 
 
 def _counted(status: Status) -> Counts:

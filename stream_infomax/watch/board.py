@@ -19,7 +19,7 @@ from stream_infomax.transport.messages import Status
 from stream_infomax.watch.columns import GAP, height, table
 from stream_infomax.watch.curve import BoundedCurve
 from stream_infomax.watch.history import Curve, Curves
-from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display
+from stream_infomax.watch.kinds import FEW_FRAMES, KINDS, Display, worth_showing
 from stream_infomax.watch.learning_table import learning
 from stream_infomax.watch.service_row import COLUMNS, ServiceRow
 
@@ -98,8 +98,7 @@ class Board:
         self._untold += new
 
     def _add(self, name: Curve, position: int, value: float) -> None:
-        few = KINDS[name[2]].is_share and position < FEW_FRAMES
-        self._curves.setdefault(name, BoundedCurve()).add(position, math.nan if few else value)
+        self._curves.setdefault(name, BoundedCurve()).add(position, worth_showing(name[2], position, value))
 
     def untold(self) -> list[Event]:
         """Return the events that have come since the last time."""

@@ -80,3 +80,8 @@ KINDS: dict[Kind, Display] = {
     ),
     "baseline": Display("baseline", "", "", "frames", ".1%", beside="accuracy"),
 }
+
+
+def worth_showing(kind: Kind, position: int, value: float) -> float:
+    """Return a value of a curve; NaN where too few results are behind it to say anything."""
+    return math.nan if KINDS[kind].is_share and position < FEW_FRAMES else value

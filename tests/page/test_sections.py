@@ -20,7 +20,8 @@ from stream_infomax.page.pipeline import BYTES_A_SECOND as PIPELINE_BYTES
 from stream_infomax.page.pipeline import PipelineSection
 from stream_infomax.page.problems import GRACE, problems
 from stream_infomax.page.steering import SteeringSection
-from stream_infomax.page.watched import SILENT, Left, Stage, Watched
+from stream_infomax.page.watched import Left, Stage, Watched
+from stream_infomax.watch.service_row import SILENT_AFTER
 
 EVIL = "<img src=x onerror=alert(1)>&\"'\x1b[2J\u202e"
 HELD = Event(stage="learner", position=7, kind="hold", text="it was told to")
@@ -28,24 +29,6 @@ LEDGER = Balance(
     place="learner", part="stage", unit="rows", accepted={"a": 100}, processed={"a": 90}, in_flight={},
     aside={"not finite": {"a": 10}}, dropped={},
 )  # fmt: skip
-
-
-class Clock:
-    time = 100.0
-
-    def __call__(self):
-        return self.time
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def watched(clock):
-    stages = [Stage("source", "audio", "source"), Stage("learner", "learner", "learner", "source")]
-    return Watched("run", ["source", "learner"], stages, now=clock)
 
 
 def said(watched):
@@ -142,7 +125,7 @@ def test_a_service_that_falls_silent_is_grey_and_red_until_it_speaks_again(watch
     heard(watched)
     section = PipelineSection(watched)
     assert "is-silent" not in section.refresh()["pipeline-flow"]
-    clock.time += SILENT + 1
+    clock.time += SILENT_AFTER + 1
     watched.status("source", status(9, name="source"))
     texts = section.refresh()
     source, learner = texts["pipeline-flow"].split("<li")[1:]

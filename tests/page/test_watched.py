@@ -11,26 +11,8 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.page import growth, ring
 from stream_infomax.page import watched as watching
 from stream_infomax.page.told import Told
-from stream_infomax.page.watched import SILENT, Left, Stage, Watched
-
-
-class Clock:
-    def __init__(self):
-        self.time = 100.0
-
-    def __call__(self):
-        return self.time
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def watched(clock):
-    stages = [Stage("source", "audio", "source"), Stage("learner", "learner", "learner", "source")]
-    return Watched("run", ["source", "learner"], stages, now=clock)
+from stream_infomax.page.watched import Left
+from stream_infomax.watch.service_row import SILENT_AFTER
 
 
 def frame(offset, rows=4, *, stream="a", rate=8.0, time=None, end=False, name="source", columns=2, labels=None):
@@ -48,13 +30,13 @@ def frame(offset, rows=4, *, stream="a", rate=8.0, time=None, end=False, name="s
 
 
 def test_a_service_is_silent_until_it_says_something_and_when_it_stops_to(watched, clock):
-    assert watched.silent("learner") > SILENT
+    assert watched.silent("learner") > SILENT_AFTER
     watched.status("learner", status(0))
     assert watched.silent("learner") == 0
-    clock.time += SILENT - 0.1
+    clock.time += SILENT_AFTER - 0.1
     assert watched.silent("learner") == 0
     clock.time += 0.2
-    assert watched.silent("learner") == pytest.approx(SILENT + 0.1)
+    assert watched.silent("learner") == pytest.approx(SILENT_AFTER + 0.1)
 
 
 def test_a_curve_goes_on_where_the_history_ends(watched):
