@@ -217,6 +217,7 @@ def test_messages_that_wait_for_a_busy_source_are_not_taken_for_one_without_end(
     with Raw(made.address, "PUSH") as raw:
         one = message(bytes(1000))
         raw.send(one * 900)
+        until(lambda: made.guard.connections)
         (connection,) = made.guard.connections.values()
         until(lambda: connection.received > 900_000)
         made.guard._look()
