@@ -10,7 +10,7 @@ from stream_infomax.settings.sink import SinkSettings
 from stream_infomax.settings.words import one_of
 
 # A service's folder has its name; these are taken in a run's folder.
-RESERVED = (RECORDER, "in-process", "lock", "page")
+RESERVED = (RECORDER, "in-process", "lock", "page", "shards", "rounds", "coordinator")
 
 
 def check(config: Config) -> None:
@@ -77,7 +77,8 @@ def _check_reach(config: Config) -> None:
     source, given = config.source, config.run
     logs = {"source": source.log, **{f"stage.{stage.name}": stage.log for stage in config.stage}}
     found = {f"{name}.log.{key}": getattr(log, key) for name, log in logs.items() for key in ("bind", "tap", "control")}
-    for key, address in {**found, "source.label_bind": source.label_bind}.items():
+    found |= {"source.label_bind": source.label_bind, "fleet.bind": config.fleet.bind if config.fleet else ""}
+    for key, address in found.items():
         check_reach(key, address, given.keys, given.insecure)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MAY_CHANGE = (
     *("run.folder", "run.keep", "run.checkpoint_every", "run.record", "run.keys", "run.insecure", "run.metrics"),
     *("pace", "source.speed", "log.*", "source.journal.*", "label_bind", "bind"),
+    *("stage.*.node", "fleet.workers", "fleet.bind", "fleet.patience"),
     *("half_life", "adapt", "false_alarm_rows", "budget_ms", "device"),
     *("sink.*.path", "sink.*.part", "sink.*.part_seconds", "sink.*.keep", "sink.*.keep_seconds"),
     # Who is connected to which broker, and how.

@@ -16,6 +16,7 @@ from stream_infomax.configuration.tables import (
     RECORDER,
     Config,
     ConfigError,
+    Fleet,
     Run,
     SinkTable,
     SourceTable,
@@ -30,6 +31,7 @@ from stream_infomax.settings.words import one_of
 __all__ = ["RECORDER", "Config", "ConfigError", "convert", "load", "to_builtins"]
 
 AnyTable = TypeVar("AnyTable", bound=Table)
+Whole = TypeVar("Whole", Run, Fleet)
 
 # A kind's settings that `[run]` has for all.
 OF_RUN = ("seed", "keys", "insecure")
@@ -78,11 +80,13 @@ def convert(raw: Mapping[str, Any], origin: str = "configuration") -> Config:
 
 def to_builtins(config: Config) -> dict[str, Any]:
     """Return the configuration as plain values, as TOML, JSON and checkpoints keep it."""
+    fleet = {} if config.fleet is None else {"fleet": plain(config.fleet)}
     return {
         "run": plain(config.run),
         "source": _flat(config.source),
         "stage": [_flat(stage) for stage in config.stage],
         "sink": [_flat(sink) for sink in config.sink],
+        **fleet,
     }
 
 
@@ -101,10 +105,7 @@ def _config(raw: Mapping[str, Any]) -> Config:
         listed = key in ("stage", "sink")
         if not isinstance(value, list if listed else Mapping):
             raise SettingError(key, value, f"tables [[{key}]]" if listed else f"a table [{key}]")
-    try:
-        run = make(Run, raw.get("run", {}))
-    except SettingError as error:
-        raise error.under("run") from None
+    run = _whole(Run, raw.get("run", {}), "run")
     if "source" not in raw:
         raise SettingError("source", MISSING, "a table [source]")
     return Config(
@@ -112,7 +113,15 @@ def _config(raw: Mapping[str, Any]) -> Config:
         source=_table(SourceTable, kinds.SOURCES, raw["source"], "source", run),
         stage=tuple(_listed(StageTable, kinds.STAGES, raw.get("stage", []), "stage", run)),
         sink=tuple(_listed(SinkTable, kinds.SINKS, raw.get("sink", []), "sink", run)),
+        fleet=_whole(Fleet, raw["fleet"], "fleet") if "fleet" in raw else None,
     )
+
+
+def _whole(record: type[Whole], raw: Mapping[str, Any], key: str) -> Whole:
+    try:
+        return make(record, raw)
+    except SettingError as error:
+        raise error.under(key) from None
 
 
 def _listed(record: type[AnyTable], of: Kinds, tables: Sequence[Any], key: str, run: Run) -> list[AnyTable]:

@@ -9,7 +9,7 @@ import msgspec
 
 from stream_infomax.configuration.kinds import SINKS, SOURCES, STAGES, Kinds
 from stream_infomax.configuration.load import own_keys
-from stream_infomax.configuration.tables import Log, Run, SinkTable, SourceTable, StageTable
+from stream_infomax.configuration.tables import Fleet, Log, Run, SinkTable, SourceTable, StageTable
 from stream_infomax.journal.settings import JournalSettings
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.record import Settings
@@ -36,6 +36,7 @@ def markdown() -> str:
         _section("`[[stage]]`", StageTable),
         *_kinds("stage", STAGES),
         *([_section("`[[sink]]`", SinkTable), *_kinds("sink", SINKS)] if SINKS.names() else []),
+        _section("`[fleet]`", Fleet),
         _section("`[source.log]`, `[stage.log]`", Log),
         _section("`[source.journal]`", JournalSettings),
     ]

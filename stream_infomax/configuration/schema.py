@@ -8,7 +8,7 @@ import msgspec
 
 from stream_infomax.configuration.kinds import SINKS, SOURCES, STAGES, Kinds
 from stream_infomax.configuration.load import own_keys
-from stream_infomax.configuration.tables import Run, SinkTable, SourceTable, StageTable, Table
+from stream_infomax.configuration.tables import Fleet, Run, SinkTable, SourceTable, StageTable, Table
 from stream_infomax.settings.memory import LARGEST, PATTERN, Memory
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.words import bare, doc_of
@@ -28,6 +28,7 @@ def schema() -> dict[str, Any]:
             "source": _any_of(SourceTable, SOURCES),
             "stage": {"type": "array", "items": _any_of(StageTable, STAGES)},
             "sink": {"type": "array", "items": sinks} if sinks["anyOf"] else {"type": "array", "maxItems": 0},
+            "fleet": _table(Fleet),
         },
         "required": ["run", "source"],
         "additionalProperties": False,

@@ -21,11 +21,15 @@ from stream_infomax.settings.types import (
     KeysFolder,
     Name,
     NameOrNothing,
+    NotNegative,
+    NotNegativeFloat,
     Positive,
     PositiveFloat,
     SeedNumber,
 )
 
+# Stands for the number of the shard, in texts of a fleet's configuration.
+SHARD = "{shard}"
 # The sink that keeps what is published, for ``--save-features``.
 RECORDER = "recorder"
 
@@ -47,7 +51,7 @@ class Log(Settings, frozen=True, kw_only=True):
         if not self.memory:
             raise SettingError("memory", self.memory, "more than 0 B")
         for key, address in (("bind", self.bind), ("tap", self.tap), ("control", self.control)):
-            port = address.rpartition(":")[2]
+            port = address.rpartition(":")[2].replace(SHARD, "00")
             if address.startswith("tcp://") and port != "*" and not (port.isdecimal() and 1 <= int(port) <= 65535):
                 raise SettingError(key, address, "a port from 1 to 65535, or *")
 
@@ -101,6 +105,28 @@ class Run(Settings, frozen=True, kw_only=True):
         return ("prometheus_client",) if self.metrics else ()
 
 
+class Fleet(Settings, frozen=True, kw_only=True):
+    """How a fleet runs the pipeline: on shards of the data at once, whose learners learn one basis."""
+
+    workers: Annotated[Positive, Doc("Processes that the shards are divided among. They change no bit.")] = 1
+    shards: Annotated[NotNegative, Doc("Parts of the data, each with a learner; 0: as many as workers.")] = 0
+    round: Annotated[
+        NotNegative,
+        Doc("Rows that each learner learns between two merges; 0: merged when 5 % more rows have come in all."),
+    ] = 0
+    bind: Annotated[
+        str,
+        Doc(
+            "Address where the learners hand in what they learnt, for example `tcp://*:5700`; empty: a Unix socket in "
+            "the run folder."
+        ),
+    ] = ""
+    patience: Annotated[
+        NotNegativeFloat,
+        Doc("Seconds after the first delta of a round until it is merged without those that are missing; 0: never."),
+    ] = 0.0
+
+
 class Table(Settings, frozen=True, kw_only=True):
     """What a source, a stage and a sink have: a kind and the settings of that kind."""
 
@@ -141,6 +167,10 @@ class StageTable(Table, frozen=True, kw_only=True):
         NameOrNothing,
         Doc("Stages with the same service share a process; empty: one of its own, called like the stage."),
     ] = ""
+    node: Annotated[
+        NameOrNothing,
+        Doc("In a fleet, the node that its service runs on: a Ray resource of that name; empty: any."),
+    ] = ""
     input: Annotated[str, Doc("The array that it reads; empty: that of the stage before it.")] = ""
     carry: Annotated[tuple[str, ...], Doc("Arrays of the incoming frame that are passed on.")] = ()
     log: Annotated[Log, Doc("The output log of its service; that of the service's last stage counts.")] = Log()
@@ -178,6 +208,7 @@ class Config(Settings, frozen=True, kw_only=True):
     source: SourceTable
     stage: tuple[StageTable, ...] = ()
     sink: tuple[SinkTable, ...] = ()
+    fleet: Fleet | None = None
 
     def services(self) -> list[str]:
         """Return the names of the processes in the order of the data, the source's first."""

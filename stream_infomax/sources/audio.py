@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from msgspec.structs import replace
@@ -23,13 +23,15 @@ from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.murmur import tell
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
-from stream_infomax.sources.recordings import ACCEPTED, Recording, Samples, decode, resample, slower, survey
+from stream_infomax.sources.recordings import ACCEPTED, SUFFIXES, Recording, Samples, decode, resample, slower, survey
 
 log = logging.getLogger(__name__)
 
 
 class AudioSettings(FileSettings, frozen=True, kw_only=True):
     """A file or folder of recordings."""
+
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
 
     path: Annotated[
         str,

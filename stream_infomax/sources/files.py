@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -12,6 +13,8 @@ from typing import NamedTuple
 
 from stream_infomax.frames.contracts import LEFT_OUT
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.shards import shard_of
+from stream_infomax.settings.words import one_of
 from stream_infomax.sources.inventory import listed
 
 log = logging.getLogger(__name__)
@@ -92,6 +95,13 @@ def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None
     for kind, names in odd.items():
         log.warning("left out %s below %s: %s", kind, root, listed(names))
     return Found(sorted(files, key=lambda file: file.parts), root, left_out)
+
+
+def counted_files(path: str, suffixes: Collection[str], include: str, used: str, shard: str) -> int:
+    """Return how many of the files at a path are of a shard; see `find` and the settings of these names."""
+    found = find(Path(path), suffixes, one_of(suffixes), Path(used) if used else Path(path) / "labels.csv")
+    wanted = [key_of(file, found.folder) for file in found.files if re.search(include, name_of(file, found.folder))]
+    return sum(map(shard_of(shard).has, wanted))
 
 
 def _walk(root: Path, odd: dict[str, list[str]]) -> Iterator[tuple[os.DirEntry[str], str]]:

@@ -18,9 +18,10 @@ from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.outline import Outline, count_values
 from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.shards import WHOLE, ShardText, shard_of
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import counted
+from stream_infomax.sources.files import counted, counted_files, key_of
 from stream_infomax.sources.labels import beside, compile_pattern
 
 if TYPE_CHECKING:  # Pillow is an extra, and whoever reads a configuration does not need it
@@ -84,14 +85,27 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
         Literal["sorted", "shuffled"],
         Doc("Of tiles: `sorted` by picture and place, or `shuffled`, differently in each repetition."),
     ] = "sorted"
+    shard: ShardText = ""
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        shard_of(self.shard)
         if self.labels and not compile_pattern("labels", self.labels).groupindex:
             raise SettingError("labels", self.labels, "a pattern like '(?P<texture>[a-z]+)_'", "names no group")
         if self.frames == 0 and self.mode != "tiles":
             raise SettingError("frames", 0, "1 or more", f"mode = {self.mode!r} never ends")
         compile_pattern("include", self.include)
+
+    def holds(self) -> int:
+        """Return how many frames the shard has, or, where each tile is one, how many files."""
+        if self.frames:
+            return len(shard_of(self.shard).stretch(self.frames))
+        if self.path.startswith("skimage:"):
+            from stream_infomax.sources.pictures import natural_pictures
+
+            found = natural_pictures(self.path)
+            return sum(shard_of(self.shard).has(key_of(file, found.folder)) for file in found.files)
+        return counted_files(self.path, SUFFIXES, "", self.labels_csv, self.shard)
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the source needs."""
@@ -133,7 +147,12 @@ class ImageSource:
         self.shuffled = given.order == "shuffled"
         self.seed = given.seed
         self.path = given.path
-        self._frames = given.frames
+        # What is drawn is divided by frames, and tiles, each of which is one, by files.
+        self._shard = WHOLE if given.frames else shard_of(given.shard)
+        stretch = shard_of(given.shard).stretch(given.frames)
+        self._first, self._frames = stretch.start, len(stretch)
+        if given.frames and not self._frames:
+            raise SettingError("shard", given.shard, "a shard with data", f"none of {given.frames:,} frames is in it")
         self._include = given.include
         self._labelled = given.labels, given.labels_csv
         is_bundled = self.path.startswith("skimage:")
@@ -144,7 +163,7 @@ class ImageSource:
         """Take in the pictures, or only those from some of the files."""
         from stream_infomax.sources.pictures import Wanted, read
 
-        wanted = Wanted(self.colour, compile_pattern("include", self._include), self.crop, *self._labelled)
+        wanted = Wanted(self.colour, compile_pattern("include", self._include), self.crop, *self._labelled, self._shard)
         self.pictures: Collection = read(self.path, wanted, only)
         # Places where a crop can begin, and tiles, as running totals over the pictures.
         heights, widths = self.pictures.heights, self.pictures.widths
@@ -202,7 +221,7 @@ class ImageSource:
         }
 
     def _patches(self, offset: int) -> Frame:
-        generator = np.random.default_rng([self.seed, offset])
+        generator = np.random.default_rng([self.seed, self._first + offset])
         place = generator.integers(self._places[-1], size=self.items)
         picture = np.searchsorted(self._places, place, side="right")
         within = place - np.concatenate([[0], self._places])[picture]
@@ -211,7 +230,7 @@ class ImageSource:
         return Frame(stream=self.name, offset=offset, arrays=self._cut(picture, y, x), last=end, end=end)
 
     def _single(self, offset: int) -> Frame:
-        picture, y, x = self._random_crop(offset) if self.mode == "crops" else self._tile(offset)
+        picture, y, x = (self._random_crop if self.mode == "crops" else self._tile)(self._first + offset)
         return Frame(
             stream=self.name,
             offset=offset,

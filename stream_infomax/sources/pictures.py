@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
+from stream_infomax.settings.shards import WHOLE, Shard
 from stream_infomax.sources.files import UNREADABLE, Found, find, key_of, name_of
 from stream_infomax.sources.images import SUFFIXES
 from stream_infomax.sources.inventory import LATER, Inventory, entry
@@ -136,6 +137,8 @@ class Wanted(NamedTuple):
         What they are at least as large as.
     labels, labels_csv
         A pattern and a CSV file; empty for none.
+    shard
+        Whose files are used.
     """
 
     colour: bool
@@ -143,6 +146,7 @@ class Wanted(NamedTuple):
     crop: tuple[int, int]
     labels: str
     labels_csv: str
+    shard: Shard = WHOLE
 
 
 def read(path: str, wanted: Wanted, only: Container[bytes] | None = None) -> Collection:
@@ -158,6 +162,8 @@ def read(path: str, wanted: Wanted, only: Container[bytes] | None = None) -> Col
     reader = Reader(wanted.colour, wanted.include)
     for file in found.files:
         key = key_of(file, found.folder)
+        if not wanted.shard.has(key):
+            continue
         if only is not None and key not in only:
             collection.left_out[LATER] += 1
             continue

@@ -8,19 +8,29 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
-from typing import Annotated, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.record import Settings
+from stream_infomax.settings.shards import ShardText, shard_of
 from stream_infomax.settings.types import Doc, Positive, Seed
+from stream_infomax.sources.files import counted_files
 from stream_infomax.sources.labels import compile_pattern
 
 
 class FileSettings(Settings, frozen=True, kw_only=True):
-    """What sources of files have in common."""
+    """What sources of files have in common.
+
+    Attributes
+    ----------
+    suffixes
+        Of the files.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = ()
 
     labels: Annotated[
         str,
@@ -45,14 +55,20 @@ class FileSettings(Settings, frozen=True, kw_only=True):
     ] = "sorted"
     repeat: Annotated[Positive, Doc("How often the files are gone through.")] = 1
     start_time: Annotated[float, Doc("Seconds of the first row.")] = 0.0
+    shard: ShardText = ""
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        shard_of(self.shard)
         compile_pattern("include", self.include)
         if self.labels and not compile_pattern("labels", self.labels).groupindex:
             raise SettingError(
                 "labels", self.labels, "a pattern like '(?P<digit>[0-9])_(?P<speaker>[a-z]+)_'", "names no group"
             )
+
+    def holds(self) -> int:
+        """Return how many files the shard has, readable or not. Raises SettingError where nothing is at the path."""
+        return counted_files(getattr(self, "path", ""), self.suffixes, self.include, self.labels_csv, self.shard)
 
 
 class Piece(Protocol):

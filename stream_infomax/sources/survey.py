@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.shards import shard_of
 from stream_infomax.sources.files import NOT_INCLUDED, UNREADABLE, find, key_of, name_of
 from stream_infomax.sources.labels import Labels, compile_pattern
 from stream_infomax.sources.playlist import FileSettings
@@ -97,11 +98,13 @@ def survey(
     labels = Labels(given.labels, given.labels_csv, root, what)
     names = {file: name_of(file, found.folder) for file in found.files}
     wanted = [file for file in found.files if include.search(names[file])]
+    shard = shard_of(given.shard)
+    here = [file for file in wanted if shard.has(key_of(file, found.folder))]
     left_out = found.left_out
     left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
     files: list[F] = []
     passed_over: list[str] = []
-    for file in wanted:
+    for file in here:
         try:
             files.append(probe(Place(file, names[file], key_of(file, found.folder), labels)))
         except SettingError:  # of the settings, not of the file
@@ -112,6 +115,7 @@ def survey(
         reasons = "; ".join(passed_over[:3])
         if not reasons:
             reasons = f"include = {include.pattern!r} fits none" if found.files else found.nothing()
+            reasons = f"none of {len(wanted):,} files is of shard {given.shard}" if wanted else reasons
         raise SettingError("path", str(root), accepted, f"no {usable} there ({reasons})")
     for sentence in passed_over:
         log.warning("passed over %s", sentence)

@@ -15,6 +15,7 @@ from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import Settings, make
+from stream_infomax.settings.shards import ShardText, shard_of
 from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, Seed
 
 # The ratio of the largest to the smallest singular value of the mixing.
@@ -40,11 +41,17 @@ class SyntheticSettings(Settings, frozen=True, kw_only=True):
     drift: Annotated[
         float, Doc("Radians a second by which the mixing turns, in every plane of a random set of orthogonal planes.")
     ] = 0.0
+    shard: ShardText = ""
     seed: Seed = 0
 
     def __post_init__(self) -> None:
+        shard_of(self.shard)
         if self.drift and not self.rate:
             raise SettingError("drift", self.drift, "0 without a rate", "it is per second, and rate = 0")
+
+    def holds(self) -> int:
+        """Return how many frames the shard has."""
+        return len(shard_of(self.shard).stretch(self.frames))
 
 
 @configured_by(SyntheticSettings)
@@ -70,7 +77,10 @@ class SyntheticSource:
         self.n_sources = given.n_sources
         self.density = given.density
         self.n_rows = given.rows
-        self.n_frames = given.frames
+        stretch = shard_of(given.shard).stretch(given.frames)
+        if not stretch:
+            raise SettingError("shard", given.shard, "a shard with data", f"none of {given.frames:,} frames is in it")
+        self._first, self.n_frames = stretch.start, len(stretch)
         self.rate = given.rate
         self.drift = given.drift
         self.seed = given.seed
@@ -96,7 +106,7 @@ class SyntheticSource:
 
     def sources(self, offset: int) -> Matrix:
         """Return the sources behind frame `offset`, of shape (rows, n_sources)."""
-        generator = np.random.default_rng([self.seed, offset])
+        generator = np.random.default_rng([self.seed, self._first + offset])
         shape = (self.n_rows, self.n_sources)
         if self.density == "laplace":
             return generator.laplace(scale=math.sqrt(0.5), size=shape)
@@ -147,7 +157,7 @@ class SyntheticSource:
         return {}
 
     def _time(self, offset: int) -> float:
-        return offset * self.n_rows / self.rate if self.rate else 0.0
+        return (self._first + offset) * self.n_rows / self.rate if self.rate else 0.0
 
 
 def _orthogonal(size: int, generator: np.random.Generator) -> Matrix:

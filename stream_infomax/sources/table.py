@@ -6,7 +6,7 @@ import logging
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist, cut
 from stream_infomax.sources.table_columns import check_missing, shown
-from stream_infomax.sources.table_files import ACCEPTED, UNUSABLE, Stretch, Table, left_out, stretches, survey
+from stream_infomax.sources.table_files import ACCEPTED, SUFFIXES, UNUSABLE, Stretch, Table, left_out, stretches, survey
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ TIMES = ("time", "timestamp", "datetime", "date", "seconds")
 
 class TableSettings(FileSettings, frozen=True, kw_only=True):
     """A file or folder of tables: rows of numbers."""
+
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
 
     path: Annotated[
         str,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from stream_infomax.frames.contracts import Counts, State
 from stream_infomax.frames.frame import Frame
@@ -21,7 +21,7 @@ from stream_infomax.sources import inventory, views
 from stream_infomax.sources.files import counted
 from stream_infomax.sources.labels import beside
 from stream_infomax.sources.playlist import FileSettings, Playlist
-from stream_infomax.sources.video_files import ACCEPTED, Video, pictures, survey
+from stream_infomax.sources.video_files import ACCEPTED, SUFFIXES, Video, pictures, survey
 from stream_infomax.sources.views import View, upright
 
 if TYPE_CHECKING:  # PyAV is an extra
@@ -38,6 +38,8 @@ MENDED = "pictures that their decoder mended"
 
 class VideoSettings(FileSettings, frozen=True, kw_only=True):
     """A video or a folder of videos."""
+
+    suffixes: ClassVar[tuple[str, ...]] = SUFFIXES
 
     path: Annotated[
         str,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ ACCEPTED = "an XDF file (.xdf, .xdfz)"
 
 class XdfSettings(FileSettings, frozen=True, kw_only=True):
     """Recordings of the lab streaming layer: one stream of each XDF file."""
+
+    suffixes: ClassVar[tuple[str, ...]] = (".xdf", ".xdfz")
 
     path: Annotated[str, Doc("An XDF file, or a folder that is searched with its subfolders.")]
     stream: Annotated[str, Doc("Name of the stream; empty: any.")] = ""
@@ -183,14 +185,12 @@ class XdfSource:
 
     def _survey(self) -> Surveyed[Recording]:
         """Return the recordings at the path."""
-        from stream_infomax.sources import xdf_file
-
         root = Path(self.given.path)
         found = survey(
             root,
             self.given,
             self._probe,
-            suffixes=xdf_file.SUFFIXES,
+            suffixes=self.given.suffixes,
             accepted=ACCEPTED,
             what="recording",
             usable="usable recording",

@@ -23,7 +23,6 @@ from stream_infomax.sources.inventory import Entry
 with optional():
     import pyxdf
 
-SUFFIXES = (".xdf", ".xdfz")
 # Seconds by which a row may come late before rows are missing, beside one and a half rows.
 LATE = 0.1
 DAMAGED = "damaged parts of files"
