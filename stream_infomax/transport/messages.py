@@ -2,7 +2,8 @@
 
 Words are told apart by their key ``kind``. A reader says `Fetch` and `Commit`; an outlet answers `Sent` (with a
 frame's parts behind it), `Gone`, `Full`, `Alive` and `Refused`. To an `Order` on a control socket the answer is
-`Accepted` or `Refused`. docs/protocol.md describes them for writers of clients.
+`Accepted` or `Refused`. Members of a fleet say `Ask` and `HandIn`, and hear `Common`, `Heard` or `Refused`.
+docs/protocol.md describes them for writers of clients.
 """
 
 from __future__ import annotations
@@ -99,10 +100,11 @@ class Alive(Message, frozen=True, tag="alive"):
 class Refused(Message, frozen=True, tag="error"):
     """A request was not understood or not granted.
 
-    To a command: `command` where it cannot be carried out, `elsewhere` where nothing that it is about is here.
+    To a command: `command` where it cannot be carried out, `elsewhere` where nothing that it is about is here. To a
+    member of a fleet: `fleet` where it is of another one, `round` where what it hands in does not fit.
     """
 
-    reason: Literal["request", "reader", "log", "taken", "commit", "key", "command", "elsewhere"]
+    reason: Literal["request", "reader", "log", "taken", "commit", "key", "command", "elsewhere", "fleet", "round"]
     text: str
 
 
@@ -120,6 +122,66 @@ class Accepted(Message, frozen=True, tag="accepted"):
 
     id: str
     offset: Offset
+
+
+class Ask(Message, frozen=True, tag="ask"):
+    """A member of a fleet wants what all have in common.
+
+    Attributes
+    ----------
+    member
+        Its name.
+    number
+        The least round that it can begin with.
+    since
+        The round that it may have to begin with once more after a restart; what is older may be forgotten.
+    fleet
+        The id of the fleet that it learns with; empty while it knows none.
+    guest
+        Whether nobody waits for it.
+    """
+
+    member: Name
+    number: Offset
+    since: Offset = 0
+    fleet: LogId = ""
+    guest: bool = False
+
+
+class HandIn(Message, frozen=True, tag="hand in"):
+    """A member of a fleet hands in what it has learnt; its bytes are the next part.
+
+    Attributes
+    ----------
+    what
+        ``share`` is what a fleet begins with, ``delta`` what was learnt since a round began.
+    number
+        The round that it began with.
+    last
+        Whether its stream is over: nobody waits for it in later rounds.
+    """
+
+    member: Name
+    what: Literal["share", "delta"]
+    number: Offset
+    last: bool = False
+    since: Offset = 0
+    fleet: LogId = ""
+    guest: bool = False
+
+
+class Common(Message, frozen=True, tag="shared"):
+    """What all members go on from in round `number`; its bytes are the next part."""
+
+    fleet: LogId
+    number: Offset
+
+
+class Heard(Message, frozen=True, tag="heard"):
+    """The request is understood, and answered when others have handed in; `number` is the newest round."""
+
+    fleet: LogId
+    number: Offset
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +259,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Request: TypeAlias = Fetch | Commit
+FromMember: TypeAlias = Ask | HandIn
+ToMember: TypeAlias = Common | Heard | Refused
 Answer: TypeAlias = Sent | Gone | Full | Alive | Refused
 
 T = TypeVar("T")
@@ -224,5 +288,7 @@ decode_status: Callable[[bytes], Status] = _only(msgspec.msgpack.Decoder(Status)
 decode_request: Callable[[bytes], Request] = _only(msgspec.msgpack.Decoder(Fetch | Commit).decode)
 decode_order: Callable[[bytes], Order] = _only(msgspec.msgpack.Decoder(Order).decode)
 decode_reply: Callable[[bytes], Accepted | Refused] = _only(msgspec.msgpack.Decoder(Accepted | Refused).decode)
+decode_from_member: Callable[[bytes], FromMember] = _only(msgspec.msgpack.Decoder(Ask | HandIn).decode)
+decode_to_member: Callable[[bytes], ToMember] = _only(msgspec.msgpack.Decoder(Common | Heard | Refused).decode)
 decode_sent: Callable[[bytes], Sent] = _only(msgspec.msgpack.Decoder(Sent).decode)
 decode_answer: Callable[[bytes], Answer] = _only(msgspec.msgpack.Decoder(Sent | Gone | Full | Alive | Refused).decode)
