@@ -36,7 +36,7 @@ ROUNDS = (256, 1024, 4096, 0)  # rows of each learner; 0: when 5 % more rows hav
 LONG_ROWS, LONG_LEARNERS, LONG_ROUNDS = 300_000, (16,), (1024, 4096, 0)
 JUDGES = 3  # pictures of the training's that judge constants
 FRAME = 4096
-FEATURES, REPEATS = (64, 144, 512), 5
+FEATURES, REPEATS = (64, 144, 512), 10
 
 Merge = Callable[[Shared, Sequence[Delta]], Shared]
 
@@ -145,9 +145,10 @@ def costs() -> list[dict[str, str]]:
                 deltas = [shard.delta(f"{i}") for i, shard in enumerate(shards)]
             with clock(spent["merge"]):
                 base = OnlineInfomax.merge(base, deltas)
+            received = [Shared.of(base.tree(), base.digest) for _ in shards]
             with clock(spent["take"]):
-                for shard in shards:
-                    shard.take(base)
+                for shard, shared in zip(shards, received, strict=True):
+                    shard.take(shared)
         ms = {name: 1000 * min(times) / (1 if name == "merge" else 2) for name, times in spent.items()}
         own = ms["delta"] + ms["take"]
         table.append(

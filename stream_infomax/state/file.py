@@ -23,7 +23,18 @@ from stream_infomax.state.pages import LARGE, Paged, PageStore, paged, read_page
 from stream_infomax.state.regular import open_regular
 from stream_infomax.state.replacing import replacing, sync_folder
 
-__all__ = ["StateFileError", "Tree", "copied", "load", "pages_of", "replacing", "save", "sync_folder"]
+__all__ = [
+    "StateFileError",
+    "Tree",
+    "copied",
+    "digest_of",
+    "load",
+    "load_with_digest",
+    "pages_of",
+    "replacing",
+    "save",
+    "sync_folder",
+]
 
 FORMAT = 1
 _ARRAY, _PAGES = "$array", "$pages"
@@ -85,8 +96,19 @@ def _type_of(array: npt.NDArray[Any]) -> str:
     return {"b1": "BOOL", "c8": "C64"}.get(kind, f"{kind[0].upper()}{8 * array.itemsize}")
 
 
+def digest_of(tree: Tree) -> str:
+    """Return the digest that a file of `tree` has when it has no pages: 32 hexadecimal digits of all its content."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    return _digest(json.dumps(_split(tree, "", arrays, None)), arrays)
+
+
 def load(path: Path) -> Tree:
-    """Return the tree that `save` wrote.
+    """Return the tree that `save` wrote; raises StateFileError as `load_with_digest`."""
+    return load_with_digest(path)[0]
+
+
+def load_with_digest(path: Path) -> tuple[Tree, str]:
+    """Return the tree that `save` wrote, and the digest that was found right.
 
     Raises
     ------
@@ -115,7 +137,7 @@ def load(path: Path) -> Tree:
         raise StateFileError(f"{path}: its tree makes no sense ({error}): damaged") from error
     if not isinstance(tree, dict):
         raise StateFileError(f"{path}: its tree is a {type(tree).__name__}; accepted is a map: damaged")
-    return tree
+    return tree, metadata["digest"]
 
 
 def _metadata(path: Path, file: Any) -> dict[str, str]:

@@ -128,6 +128,8 @@ def text(value: Any, key: str) -> str:
 
 def _array(current: np.ndarray[Any, Any], value: Any, key: str, free: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return `value` as an array like `current`, whose `free` axes may be of another length."""
+    if isinstance(value, np.ndarray) and value.shape == current.shape and value.dtype == current.dtype:
+        return np.array(value, order="C")  # as nearly always, and there are many
     accepted = tuple("any" if axis in free else n for axis, n in enumerate(current.shape))
     value = np.asarray(value)
     lengths = tuple("any" if axis in free else n for axis, n in enumerate(value.shape))

@@ -59,7 +59,9 @@ class CompleteRule(Rule):
 
     def __init__(self, whiten: Floats, dewhiten: Floats, seed: int | None, horizon: Horizon) -> None:
         super().__init__(whiten, dewhiten, whiten.shape[1], horizon)
-        self.filters: Floats = self.whiten @ random_rotation(self.n_rank, self.n_rank, seed)
+        self.filters: Floats = np.zeros_like(self.whiten)
+        if seed is not None:
+            np.matmul(self.whiten, random_rotation(self.n_rank, self.n_rank, seed), out=self.filters)
         self.average = self.filters.copy()
         self.means: Floats = np.repeat([[1.5], [1.0], [1.0]], self.n_rank, axis=1)
         self.drift = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -22,7 +21,7 @@ from stream_infomax.state.file import Tree
 Floats = NDArray[np.floating[Any]]
 
 # Of what `save` writes; raised when keys or their meaning change.
-FORMAT = 1
+FORMAT = 2
 LONGEST_NAME = 64
 MOST_ROWS = 1 << 53
 # Of a round: the share of rows that have come until it ends, and the fewest rows of each learner.
@@ -44,8 +43,15 @@ class Record:
         return {"kind": self.kind, "format": FORMAT, **{one.name: getattr(self, one.name) for one in fields(self)}}
 
     @classmethod
-    def of(cls, tree: Mapping[str, Any]) -> Self:
+    def of(cls, tree: Mapping[str, Any], digest: str | None = None) -> Self:
         """Return the record that `tree` gave.
+
+        Parameters
+        ----------
+        tree
+            Of `tree`.
+        digest
+            Of the file that it came in, where that was found right: what is hashed once is not hashed again.
 
         Raises
         ------
@@ -59,7 +65,10 @@ class Record:
         names = [one.name for one in fields(cls)]
         if missing := [name for name in names if name not in tree]:
             raise MergeError(f"{missing[0]}: missing in the record of a {cls.kind}")
-        return cls(**{name: tree[name] for name in names})
+        made = cls(**{name: tree[name] for name in names})
+        if digest is not None:
+            made._digests[""] = digest
+        return made
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as safetensors, whole or not at all. Raises StateFileError where the disk does not take it."""
@@ -74,35 +83,33 @@ class Record:
         StateFileError
             Where it is damaged, another kind of record, or of another version; names the file.
         """
-        tree = file.load(Path(path))
+        tree, digest = file.load_with_digest(Path(path))
         with readable(Path(path)):
-            return cls.of(tree)
+            return cls.of(tree, digest)
 
     def check(self, name: str) -> None:
         """Raise MergeError, which begins with `name`, where a number is not finite."""
         for key, value in _leaves(self.tree(), ""):
             if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
-                bad = int(np.count_nonzero(~np.isfinite(value)))
-                if bad:
+                finite = np.isfinite(value)
+                if not finite.all():
+                    bad = int(np.count_nonzero(~finite))
                     raise MergeError(f"{name}: {key} has {bad} numbers that are not finite; accepted are finite ones")
             elif isinstance(value, float) and not math.isfinite(value):
                 raise MergeError(f"{name}: {key} = {value}; accepted are finite numbers")
 
     @property
     def digest(self) -> str:
-        """32 hexadecimal digits that stand for all that it holds."""
-        known: dict[str, str] = vars(self).setdefault("_digests", {})
+        """32 hexadecimal digits that stand for all that it holds: the digest of its file."""
+        known = self._digests
         if "" not in known:
-            made = hashlib.blake2b(digest_size=16)
-            for key, value in sorted(_leaves(self.tree(), "")):
-                made.update(f"\n{key} ".encode())
-                if isinstance(value, np.ndarray):
-                    made.update(f"{value.dtype.str} {value.shape}\n".encode())
-                    made.update(np.ascontiguousarray(value).data)
-                else:
-                    made.update(repr(value).encode())
-            known[""] = made.hexdigest()
+            known[""] = file.digest_of(self.tree())
         return known[""]
+
+    @property
+    def _digests(self) -> dict[str, str]:
+        known: dict[str, str] = vars(self).setdefault("_known", {})
+        return known
 
     @property
     def nbytes(self) -> int:
@@ -139,6 +146,8 @@ class Shared(Record):
         The states of whitening and learning rule; Σ as its upper triangle.
     way
         What the mean filters moved by in the last rounds, faded; as `learnt` of a delta.
+    rotation
+        The C that is published, (K0, K1) float32: the nearest one to the average, found once for all learners.
     """
 
     kind: ClassVar[str] = "shared"
@@ -157,6 +166,7 @@ class Shared(Record):
     whitening: Tree
     rule: Tree
     way: Floats
+    rotation: Floats
 
     def check(self, name: str) -> None:
         """Raise MergeError, which begins with `name`, where something is not what it can be."""

@@ -48,6 +48,7 @@ def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) ->
     parts = (base.rule[learnt_of(base.rule)], total.means["learnt"], total.means["average"])
     before, mean, average = (rotation_of(whitener, base.rule, one) for one in parts)
     led = lead(before, mean, base.way, *manner(base.learners, is_complete="filters" in base.rule))
+    after["rotation"] = nearest_rotation(average)
     rule = with_means(base.rule, total.means) | placed(whitener, base.rule, led.rotation, average)
     rule["tuning"]["n"] += total.tuned
     if "statistics_rows" in rule:
@@ -147,15 +148,19 @@ def agreed(mean: Floats) -> float:
     return min(1.0, float(np.linalg.norm(mean)) / math.sqrt(len(mean)))
 
 
-def renewed(whitener: StreamingWhitener, rule: Tree, dewhiten: Floats) -> dict[str, Tree]:
-    """Return the states of a whitening, renewed, and of a rule that stood on Σ V (K, K0) until now."""
+def renewed(whitener: StreamingWhitener, rule: Tree, dewhiten: Floats) -> dict[str, Any]:
+    """Return whitening, renewed, rule and rotation of Shared, of a rule that stood on Σ V (K, K0) until now."""
     learnt, average = (
         dewhiten.T @ rule[key] if "filters" in rule else rule[key] for key in (learnt_of(rule), "average")
     )
     whitener.renew()
     now = placed(whitener, rule, nearest_rotation(learnt.astype(np.float32)), average)
     reach = {**rule["reach"], "n_shortened": 0}
-    return {"whitening": whitener.compact(), "rule": {**rule, **now, "reach": reach}}
+    return {
+        "whitening": whitener.compact(),
+        "rule": {**rule, **now, "reach": reach},
+        "rotation": nearest_rotation(average.astype(np.float32)),
+    }
 
 
 def whitener_of(shared: Shared) -> StreamingWhitener:

@@ -104,7 +104,7 @@ class Rounds(Steering):
             rule.reach.n_shortened = self._rule.reach.n_shortened
         before, self._whitener, self._rule = self._unit(), whitener, rule
         self._settle_in(before, shared)
-        self._publish(Published.of(whitener, rule))
+        self._publish(Published.of(whitener, rule, np.array(shared.rotation, np.float32)))
         self._round = Round(whitener.reference, shared.digest, shared.number, shared.learners)
         self._round.before = self._counts(rule) | {"tuned": rule.tuning.n}
         self._enter(self._round)

@@ -78,6 +78,7 @@ class Together(Fitted, Estimator):
             n_features, n_rank = np.shape(shared.whitening["whiten"])
             n_components = len(shared.rule["tuning"]["beta"])
             _check(settings, shared, n_rank, n_components)
+            must_be("shared", "the shape of rotation", np.shape(shared.rotation), (n_rank, n_components))
             if self._learner is not None:
                 self._check_here(self._learner, (n_features, n_rank, n_components))
                 must_be("shared", "columns", shared.names, self._names())

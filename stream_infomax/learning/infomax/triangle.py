@@ -24,7 +24,8 @@ def unpacked(triangle: Floats) -> Floats:
     matrix.reshape(-1)[_places(K)] = triangle
     below = matrix.T.copy()
     np.fill_diagonal(below, 0)
-    return np.asarray(matrix + below)
+    below += matrix
+    return below
 
 
 @lru_cache(maxsize=4)

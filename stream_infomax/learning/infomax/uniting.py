@@ -60,6 +60,7 @@ def unite(shares: Mapping[str, Shared]) -> United:
         whitening=whitener.compact(),
         rule=rule,
         way=np.zeros_like(first.way),
+        rotation=nearest_rotation(found.means["average"].astype(np.float32)),
     )
     return United(shared, dict(zip(names, found.cosines, strict=True)))
 

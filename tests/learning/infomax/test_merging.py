@@ -389,7 +389,7 @@ def test_records_of_another_kind_or_version_are_refused(tmp_path):
     with pytest.raises(StateFileError, match="base: kind: 'shared'; accepted is 'delta'"):
         Delta.load(tmp_path / "base")
     delta = deltas_of(shards)[0].tree()
-    with pytest.raises(MergeError, match="format: 99; this version reads 1"):
+    with pytest.raises(MergeError, match="format: 99; this version reads 2"):
         Delta.of({**delta, "format": 99})
     del delta["means"]
     with pytest.raises(MergeError, match="means: missing in the record of a delta"):
