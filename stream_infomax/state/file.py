@@ -8,6 +8,7 @@ in pages beside it, which the tree names.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import IO, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as arrays_of
 
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.nesting import check_json
@@ -28,8 +30,10 @@ __all__ = [
     "Tree",
     "copied",
     "digest_of",
+    "dumped",
     "load",
     "load_with_digest",
+    "loaded_with_digest",
     "pages_of",
     "replacing",
     "save",
@@ -64,11 +68,23 @@ def save(path: Path, tree: Tree, pages: PageStore | None = None) -> None:
     TypeError
         Where the tree holds something that is neither an array nor a JSON value; names the key.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    text = json.dumps(_split(tree, "", arrays, pages))
-    metadata = {"format": str(FORMAT), "tree": text, "digest": _digest(text, arrays)}
+    arrays, metadata = _parts(tree, pages)
     with replacing(path) as file:
         _write(file, arrays, metadata)
+
+
+def dumped(tree: Tree) -> bytes:
+    """Return the bytes that `save` writes for `tree`. Raises TypeError as it does."""
+    file = io.BytesIO()
+    _write(file, *_parts(tree, None))
+    return file.getvalue()
+
+
+def _parts(tree: Tree, pages: PageStore | None) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
+    """Return the arrays of a file, and its metadata."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    text = json.dumps(_split(tree, "", arrays, pages))
+    return arrays, {"format": str(FORMAT), "tree": text, "digest": _digest(text, arrays)}
 
 
 def _write(file: IO[bytes], arrays: Mapping[str, npt.NDArray[Any]], metadata: Mapping[str, str]) -> None:
@@ -117,7 +133,7 @@ def load_with_digest(path: Path) -> tuple[Tree, str]:
     """
     try:
         with open_regular(path), safe_open(str(path), framework="numpy") as file:
-            metadata = _metadata(path, file)
+            metadata = _metadata(path, file.metadata() or {})
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise StateFileError(f"{path}: not readable: {error}") from error
@@ -125,23 +141,52 @@ def load_with_digest(path: Path) -> tuple[Tree, str]:
         raise StateFileError(f"{path}: not readable, perhaps truncated: {error}") from error
     except (TypeError, AttributeError) as error:  # what numpy does not have: bfloat16, numbers of 8 bits or fewer
         raise StateFileError(f"{path}: it has arrays of a type that numpy does not know: {error}") from error
+    return _tree(str(path), metadata, arrays, path.parent)
+
+
+def loaded_with_digest(content: bytes, name: str) -> tuple[Tree, str]:
+    """Return the tree that `dumped` wrote, and its digest; it names no files.
+
+    Raises
+    ------
+    StateFileError
+        Where it is truncated, damaged, of a newer format or no state at all; begins with `name`.
+    """
+    try:
+        end = 8 + int.from_bytes(content[:8], "little")
+        check_json(content[8:end])
+        header = json.loads(content[8:end])
+        found = header.get("__metadata__") if isinstance(header, dict) else None
+        metadata = _metadata(name, found if isinstance(found, dict) else {})
+        arrays = arrays_of(content)
+    except StateFileError:
+        raise
+    except (SafetensorError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise StateFileError(f"{name}: not readable, perhaps truncated: {error}") from error
+    return _tree(name, metadata, arrays, None)
+
+
+def _tree(
+    name: str, metadata: dict[str, str], arrays: dict[str, npt.NDArray[Any]], folder: Path | None
+) -> tuple[Tree, str]:
+    """Return the tree of a file's parts, and its digest, whose pages lie in a folder; None: it has none."""
     text = metadata.get("tree", "")
     if metadata.get("digest") != _digest(text, arrays):
-        raise StateFileError(f"{path}: its content does not match its digest: damaged")
+        raise StateFileError(f"{name}: its content does not match its digest: damaged")
     try:
         check_json(text.encode())
-        tree = _join(json.loads(text), arrays, path.parent)
+        tree = _join(json.loads(text), arrays, folder)
     except StateFileError as error:  # of a page
-        raise StateFileError(f"{path}: {error}") from error
+        raise StateFileError(f"{name}: {error}") from error
     except (ValueError, KeyError, TypeError) as error:  # no JSON, or an array that is not there
-        raise StateFileError(f"{path}: its tree makes no sense ({error}): damaged") from error
+        raise StateFileError(f"{name}: its tree makes no sense ({error}): damaged") from error
     if not isinstance(tree, dict):
-        raise StateFileError(f"{path}: its tree is a {type(tree).__name__}; accepted is a map: damaged")
+        raise StateFileError(f"{name}: its tree is a {type(tree).__name__}; accepted is a map: damaged")
     return tree, metadata["digest"]
 
 
-def _metadata(path: Path, file: Any) -> dict[str, str]:
-    metadata: dict[str, str] = file.metadata() or {}
+def _metadata(path: Path | str, metadata: dict[str, str]) -> dict[str, str]:
+    """Return what a file says of itself, of the format that is read here."""
     version = metadata.get("format", "")
     if version != str(FORMAT):
         what = f"format {version}" if version else "no format named"
@@ -153,7 +198,7 @@ def pages_of(path: Path) -> set[str]:
     """Return the names of the pages that a file needs; raises StateFileError where it is not readable."""
     try:
         with open_regular(path), safe_open(str(path), framework="numpy") as file:
-            text = _metadata(path, file).get("tree", "")
+            text = _metadata(path, file.metadata() or {}).get("tree", "")
         check_json(text.encode())
         return set(_named(json.loads(text)))
     except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
@@ -232,11 +277,13 @@ def _escaped(key: str) -> str:
     return f"${key}" if key.startswith("$") else key
 
 
-def _join(value: Any, arrays: Mapping[str, npt.NDArray[Any]], folder: Path) -> Any:
+def _join(value: Any, arrays: Mapping[str, npt.NDArray[Any]], folder: Path | None) -> Any:
     if isinstance(value, dict):
         if value.keys() == {_ARRAY}:
             return arrays[value[_ARRAY]]
         if value.keys() == {_PAGES}:
+            if folder is None:
+                raise ValueError("it names pages in a folder")
             return read_pages(folder, **value[_PAGES])
         return {
             key.removeprefix("$") if key.startswith("$$") else key: _join(child, arrays, folder)

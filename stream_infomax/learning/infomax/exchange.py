@@ -87,10 +87,33 @@ class Record:
         with readable(Path(path)):
             return cls.of(tree, digest)
 
+    def to_bytes(self) -> bytes:
+        """Return what `save` writes."""
+        return file.dumped(self.tree())
+
+    @classmethod
+    def from_bytes(cls, content: bytes, name: str) -> Self:
+        """Return the record that `to_bytes` gave.
+
+        Raises
+        ------
+        MergeError
+            Where it is damaged, another kind of record, or of another version; begins with `name`.
+        """
+        with about(name):
+            try:
+                return cls.of(*file.loaded_with_digest(content, name))
+            except file.StateFileError as error:
+                raise MergeError(str(error)) from error
+            except MergeError as error:
+                raise MergeError(f"{name}: {error}") from error
+
     def check(self, name: str) -> None:
         """Raise MergeError, which begins with `name`, where a number is not finite."""
         for key, value in _leaves(self.tree(), ""):
-            if isinstance(value, np.ndarray) and value.dtype.kind in "fc":
+            if isinstance(value, np.ndarray):
+                if value.dtype.kind != "f":
+                    raise MergeError(f"{name}: {key} has numbers of {value.dtype}; accepted are floats")
                 finite = np.isfinite(value)
                 if not finite.all():
                     bad = int(np.count_nonzero(~finite))
