@@ -61,6 +61,8 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     )
     if kept:
         yield from _entry("", "kept for learning at most " + ", ".join(f"{n} ({name})" for name, n in kept.items()))
+    if config.fleet is not None:
+        yield from _entry("fleet", _fleet(config))
     if config.sink:
         yield from _entry("sinks", ", ".join(f"{sink.service_name} ({sink.kind})" for sink in config.sink))
     for stage in config.stage:
@@ -71,6 +73,18 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     for name, outline in outlines.items():
         if outline is not None and outline.warning:
             yield from _entry("warning", f"{name}: {outline.warning}")
+
+
+def _fleet(config: Config) -> str:
+    """Return how the data are divided. Raises ConfigError where they cannot be."""
+    from stream_infomax.fleet.layout import divided, empty, fleet_of, shards
+
+    found, fleet = shards(config), fleet_of(config)
+    numbers = [shard.files for shard in found]
+    has = f", {min(numbers):,} to {max(numbers):,} files or frames each" if min(numbers) >= 0 else ""
+    without = f"; without data: {', '.join(names)}" if (names := empty(config, found)) else ""
+    rhythm = f"every {fleet.round:,} rows of each" if fleet.round else "when 5 % more rows have come"
+    return f"{len(found)} shards{has}{without}, in {len(divided(found, fleet.workers))} processes; merged {rhythm}"
 
 
 def _journal(given: JournalSettings) -> str:

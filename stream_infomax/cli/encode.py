@@ -31,7 +31,7 @@ def encode(
     ----------
     checkpoint
         What `OnlineInfomax.save` or `Encoder.save` wrote; or, of a run, a checkpoint, a service's folder or the run's
-        folder, of which the newest checkpoint is taken.
+        folder, of which the newest checkpoint is taken; of a fleet that of the shard with the newest round.
     source
         A file or folder of what the run was fed with, sound or pictures; its frames go through the run's stages before
         the learner. Or a file of the learner's rows: .npy, .npz (one array, or one called rows), .csv.
@@ -43,12 +43,13 @@ def encode(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.fleet.folder import newest_of
     from stream_infomax.run.encode import Encoded, learnt
     from stream_infomax.run.feature_files import SUFFIXES, try_out, write
     from stream_infomax.settings.printable import printable
 
     try_out("--to", to, (*SUFFIXES, ".csv"))
-    one = learnt(checkpoint, stage or None)
+    one = learnt(newest_of(checkpoint), stage or None)
     encoded = Encoded(one, source, set)
     write(to, _shown(encoded), one.name, one.encoder.width, about=encoded.of_run)
     aside = f", {encoded.n_aside:,} of them not finite" if encoded.n_aside else ""

@@ -34,7 +34,8 @@ def export(
     ----------
     checkpoint
         What `OnlineInfomax.save` or `Encoder.save` wrote; or, of a run, a checkpoint, a service's folder or the run's
-        folder, of which the newest checkpoint is taken. Or a journal.
+        folder, of which the newest checkpoint is taken; of a fleet that of the shard with the newest round. Or a
+        journal.
     to
         c: a header in C99 that needs nothing. npz: arrays for NumPy; the documentation has the formula. onnx: a model
         (with onnx). wav: of a journal, a file for each stream.
@@ -65,11 +66,12 @@ def export(
     from stream_infomax.export.c_text import check_name, identifier
     from stream_infomax.export.formats import FORMATS
     from stream_infomax.export.subject import subject
+    from stream_infomax.fleet.folder import newest_of
     from stream_infomax.settings.printable import printable
     from stream_infomax.state.file import replacing
     from stream_infomax.state.private import private
 
-    one = subject(checkpoint, stage, rows=rows)
+    one = subject(newest_of(checkpoint), stage, rows=rows)
     called = check_name(name or identifier(one.name))
     place = out or _new(Path(f"{called}.{'h' if to == 'c' else to}"))
     content = FORMATS[to](one, called, weights)

@@ -14,13 +14,15 @@ def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = No
     Parameters
     ----------
     checkpoint
-        A checkpoint of a learner's service, the folder of such (the newest is taken), or a run's folder.
+        A checkpoint of a learner's service, the folder of such (the newest is taken), or a run's folder. Of a fleet
+        that of the shard whose learner has the newest round is taken.
     out
         The folder for the pictures; by default the checkpoint's own.
     animate
         Draw instead how the basis grew, from the bases that a run has kept: a file that ends in .gif or .webp, of at
         most 1.5 MB.
     """
+    from stream_infomax.fleet.folder import newest_of
     from stream_infomax.run.learnt import stages_in
     from stream_infomax.run.pictures import draw_learners
     from stream_infomax.service.checkpoints import read
@@ -30,6 +32,7 @@ def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = No
 
     if not checkpoint.exists():
         raise ConfigError(f"{checkpoint}: there is no such checkpoint or folder")
+    checkpoint = newest_of(checkpoint)
     paths = newest_checkpoints(checkpoint) if checkpoint.is_dir() else [checkpoint]
     if not paths:
         raise ConfigError(f"no checkpoint in the folder {checkpoint}")

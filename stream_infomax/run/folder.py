@@ -182,7 +182,7 @@ class RunFolder:
                 f"run.folder = {str(self.path)!r} holds files but no run (run.json); choose an empty or a new one"
             )
         if fresh:
-            self._clear(self._names())
+            self.clear()
         record = self._read()
         if record is not None:
             different = _different(record, config, in_process)
@@ -251,6 +251,10 @@ class RunFolder:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Note that the run has finished, and its summary."""
         self._write(msgspec.structs.replace(self.record, summary=dict(summary)))
+
+    def clear(self) -> None:
+        """Remove what a run left behind, and nothing else."""
+        self._clear(self._names())
 
     def _names(self) -> set[str]:
         """Return the names under which the run writes, from the record or, where that is damaged, pipeline.toml."""

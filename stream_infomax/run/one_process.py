@@ -14,7 +14,6 @@ from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.learning.kernels import compile_used
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.service.loop import Loop
-from stream_infomax.service.parent import belong_to
 from stream_infomax.service.process import FromSource, opened
 from stream_infomax.service.signals import Signals
 from stream_infomax.transport.messages import Status
@@ -89,9 +88,9 @@ def whole(config: Config, folder: RunFolder, signals: Signals, *beside: Observer
         tap=last.tap,
         control=last.control,
         readers=(),
+        run=folder.id,
         folder=folder.path / IN_PROCESS,
     )
-    belong_to(folder.id)
     compile_used()
     with opened(
         service,

@@ -294,7 +294,7 @@ class Loop:
         held = _together([sink.held() for sink in self.sinks])
         return Status(
             name=self.service.name,
-            run=run_id(),
+            run=self.service.run or run_id(),
             log=self.feed.log_id,
             processed=self.feed.next - 1,
             newest=self.feed.next - 1 if self.finished else self.newest,

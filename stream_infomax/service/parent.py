@@ -19,11 +19,6 @@ def run_id() -> str:
     return os.environ.get(RUN, "")
 
 
-def belong_to(run: str) -> None:
-    """Make this process part of the run of an id."""
-    os.environ[RUN] = run
-
-
 def end_with_parent() -> None:
     """Have the kernel kill this process when its supervisor is gone; nothing happens where there is none.
 

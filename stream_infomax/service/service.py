@@ -45,6 +45,8 @@ class Service:
         Whether, and how, a live source keeps a journal.
     access
         Who gets in at addresses that others can reach; its keys are shown to other services, too.
+    run
+        Id of the run that it belongs to; empty: that of its process.
     may_change
         Patterns of keys that may differ all the same: see `checkpoint.differences`.
     """
@@ -64,4 +66,5 @@ class Service:
     config: Mapping[str, Any] = field(default_factory=dict)
     journal: JournalSettings = field(default_factory=JournalSettings)
     access: Access = LOCAL
+    run: str = ""
     may_change: tuple[str, ...] = ()

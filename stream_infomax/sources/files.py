@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from stream_infomax.frames.contracts import LEFT_OUT
 from stream_infomax.settings.error import SettingError
-from stream_infomax.settings.shards import shard_of
+from stream_infomax.settings.shards import WHOLE, Shard, shard_of
 from stream_infomax.settings.words import one_of
 from stream_infomax.sources.inventory import listed
 
@@ -54,7 +54,7 @@ class Found(NamedTuple):
         return "nothing there has their suffix" + (f"; left out: {words}" if words else "")
 
 
-def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None = None) -> Found:
+def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None = None, shard: Shard = WHOLE) -> Found:
     """Return the file at `root`, or those of the folder and its subfolders that have one of these suffixes.
 
     Hidden files and folders are left out, and linked folders, which may lead in circles. What a person hardly expects
@@ -66,6 +66,8 @@ def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None
         What `path` may be, in words.
     used
         A file in the folder that is used otherwise: the table of labels.
+    shard
+        Where what is left out is counted.
 
     Raises
     ------
@@ -85,13 +87,13 @@ def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None
     files = []
     for entry, kind in _walk(root, odd):
         if kind:
-            left_out[kind] += 1
+            left_out[kind] += shard.has(key_of(Path(entry.path), root))
         elif used is not None and used.exists() and used.samefile(entry.path):
             continue
         elif Path(entry.path).suffix.lower() in suffixes:
             files.append(Path(entry.path))
         else:
-            left_out[SUFFIX] += 1
+            left_out[SUFFIX] += shard.has(key_of(Path(entry.path), root))
     for kind, names in odd.items():
         log.warning("left out %s below %s: %s", kind, root, listed(names))
     return Found(sorted(files, key=lambda file: file.parts), root, left_out)

@@ -156,7 +156,7 @@ def read(path: str, wanted: Wanted, only: Container[bytes] | None = None) -> Col
     """
     bundled = path.startswith("skimage:")
     table = Path(wanted.labels_csv) if wanted.labels_csv else None
-    found = natural_pictures(path) if bundled else find(Path(path), SUFFIXES, ACCEPTED, table)
+    found = natural_pictures(path) if bundled else find(Path(path), SUFFIXES, ACCEPTED, table, wanted.shard)
     labels = Labels(wanted.labels, wanted.labels_csv, None if bundled else Path(path), "picture")
     collection = Collection(left_out=found.left_out)
     reader = Reader(wanted.colour, wanted.include)

@@ -93,15 +93,15 @@ def survey(
     SettingError
         There is nothing at `root`, no readable file; labels that fit none; or what `probe` says of its settings.
     """
-    found = find(root, suffixes, accepted, Path(given.labels_csv) if given.labels_csv else beside)
+    shard = shard_of(given.shard)
+    found = find(root, suffixes, accepted, Path(given.labels_csv) if given.labels_csv else beside, shard)
     include = compile_pattern("include", given.include)
     labels = Labels(given.labels, given.labels_csv, root, what)
     names = {file: name_of(file, found.folder) for file in found.files}
     wanted = [file for file in found.files if include.search(names[file])]
-    shard = shard_of(given.shard)
     here = [file for file in wanted if shard.has(key_of(file, found.folder))]
     left_out = found.left_out
-    left_out[NOT_INCLUDED] += len(found.files) - len(wanted)
+    left_out[NOT_INCLUDED] += sum(shard.has(key_of(file, found.folder)) for file in found.files) - len(here)
     files: list[F] = []
     passed_over: list[str] = []
     for file in here:

@@ -8,7 +8,7 @@ import pytest
 from helpers.mixtures import mixed_sources
 
 from stream_infomax import OnlineInfomax
-from stream_infomax.learning.infomax.exchange import Delta, MergeError, Shared
+from stream_infomax.learning.infomax.exchange import FORMAT, Delta, MergeError, Shared
 from stream_infomax.state import file
 
 ROWS, _ = mixed_sources(2000, 5)
@@ -48,7 +48,7 @@ def test_another_kind_and_another_version_are_refused(sent, monkeypatch):
     with pytest.raises(MergeError, match="delta of 00: kind: 'shared'; accepted is 'delta'"):
         Delta.from_bytes(sent[0].to_bytes(), "delta of 00")
     newer = {**sent[0].tree(), "format": 9}
-    with pytest.raises(MergeError, match="shared: format: 9; this version reads 1"):
+    with pytest.raises(MergeError, match=f"shared: format: 9; this version reads {FORMAT}"):
         Shared.from_bytes(file.dumped(newer), "shared")
 
 
