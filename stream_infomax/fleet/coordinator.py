@@ -125,17 +125,22 @@ class Coordinator:
 
     def answer(self, request: FromMember) -> int | None:
         """Return the round that a member goes on with, None where it has to wait."""
-        known = self._answers.get((request.member, request.number)) if isinstance(request, HandIn) else None
-        if self.newest < 0 or (isinstance(request, HandIn) and request.what == "delta" and known is None):
+        number = self._answer(request) if self.newest >= 0 else None
+        if number is not None and request.guest and self._guests.get(request.member) != number:
+            # It is needed again when what was learnt from it comes.
+            self._guests[request.member] = number
+            self.archive.keep_guests(self._guests)
+        return number
+
+    def _answer(self, request: FromMember) -> int | None:
+        if isinstance(request, Ask):
+            return self.newest if request.guest else request.number
+        if request.what == "share":
+            return self.newest if request.guest else 0
+        known = self._answers.get((request.member, request.number))
+        if known is None:
             return None
-        number = request.number if isinstance(request, Ask) and not request.guest else self.newest
-        if known is not None and request.what == "delta" and self.archive.holds(known[0]):
-            number = known[0]
-        elif isinstance(request, HandIn) and request.what == "share" and not request.guest:
-            number = 0
-        if request.guest:
-            self._note_guest(request.member, number)
-        return number if number <= self.newest else None
+        return known[0] if not request.guest or self.archive.holds(known[0]) else self.newest
 
     def due(self) -> float | None:
         """Return the seconds until a round is merged without those that are missing; None where nothing is waited for.
@@ -200,19 +205,7 @@ class Coordinator:
         if line.late:
             _log.warning("round %d did not wait for %s", line.number, ", ".join(line.late))
         if all(name in self._since for name in self.shards):
-            least = min((*self._since.values(), *self._bases()), default=self.newest)
-            self.archive.prune(least, set(self._guests.values()))
-
-    def _bases(self) -> list[int]:
-        """Return the rounds that shards stand on by now."""
-        return [self._answers[name, number][0] for name, number in self._latest().items()]
-
-    def _latest(self) -> dict[str, int]:
-        latest: dict[str, int] = {}
-        for name, number in self._answers:
-            if name in self.shards:
-                latest[name] = max(number, latest.get(name, 0))
-        return latest
+            self.archive.prune(min(self._since.values(), default=self.newest), set(self._guests.values()))
 
     def _remember(self, line: Merged) -> None:
         for name, digest in line.digests.items():
@@ -291,6 +284,9 @@ class Coordinator:
         known = self._answers.get((name, number))
         if known is not None and request.guest:  # what it has learnt after that is given up
             return
+        if known is not None and not self.archive.holds(known[0]):
+            text = f"delta of {name}: of round {number}; what followed, round {known[0]}, is not kept any more"
+            raise UnfitError("old", text)
         if number > self.newest:
             raise UnfitError("round", f"delta of {name}: of round {number}; the newest is {self.newest}")
         delta = self._delta(request, payload)
@@ -343,9 +339,3 @@ class Coordinator:
         """Raise MergeError where a guest's delta, alone, leads to something that is not sound."""
         with about(name), np.errstate(over="raise", invalid="raise", divide="raise"):
             self._merged([delta])
-
-    def _note_guest(self, name: str, number: int) -> None:
-        """Keep the round that a guest goes on with: it is needed when its delta comes."""
-        if self._guests.get(name) != number:
-            self._guests[name] = number
-            self.archive.keep_guests(self._guests)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.infomax.exchange import LONGEST_NAME, Delta, MergeError, Shared, about, must_be
 from stream_infomax.learning.infomax.fitted import Fitted
+from stream_infomax.learning.infomax.late import moved
 from stream_infomax.learning.infomax.learner import BlockLearner
 from stream_infomax.learning.infomax.merging import join, merge
 from stream_infomax.learning.infomax.settings import EstimatorSettings
@@ -113,7 +114,12 @@ class Together(Fitted, Estimator):
         return found
 
     @staticmethod
-    def merge(base: Shared, deltas: Sequence[Delta], learners: int | None = None) -> Shared:
+    def merge(
+        base: Shared,
+        deltas: Sequence[Delta],
+        learners: int | None = None,
+        late: Sequence[tuple[Shared, Delta]] = (),
+    ) -> Shared:
         """Return what all learners go on from after a round; the next `take` begins another.
 
         The order of the deltas changes no bit: they are summed in the order of their names.
@@ -126,6 +132,9 @@ class Together(Fitted, Estimator):
             One of each learner that has learnt in it.
         learners
             How many will learn in the next round; without it as many as have learnt in this one.
+        late
+            Deltas of rounds before, each behind what it began with. Their moments count as all others; their filters
+            for ½ⁿ after n rounds, the rest being those of `base`.
 
         Raises
         ------
@@ -134,7 +143,7 @@ class Together(Fitted, Estimator):
             finite; names it. Nothing is merged then.
         """
         with one_thread():
-            return merge(base, deltas, learners)
+            return merge(base, [*deltas, *(moved(one, old, base) for old, one in late)], learners)
 
     @staticmethod
     def join(base: Shared, deltas: Sequence[Delta]) -> Delta:
