@@ -1,11 +1,12 @@
 """Archive: what a coordinator keeps on disk, so that every answer is the same when it is given again.
 
 rounds.jsonl        a line for each round: what was merged into it
-rounds/NNNNNN.safetensors   what all learners went on from in it
-rounds/fleet        the id of the fleet
+rounds/NNNNNN.safetensors
+                    what all learners went on from in it
 rounds/guests.json  with which round each guest went on
-rounds/lock         held by the one coordinator
+rounds.lock         held by the one coordinator
 rounds.address      where the coordinator is
+fleet.id            the id of the fleet
 basis.safetensors   what all have learnt, once the streams are over
 """
 
@@ -189,7 +190,7 @@ class Archive:
 
     def _fleet(self) -> str:
         """Return the id of the fleet, made at its first start."""
-        path = self.folder / "fleet"
+        path = self.run / "fleet.id"
         if not path.exists():
             with replacing(path) as file:
                 file.write(f"{secrets.token_hex(8)}\n".encode())
@@ -228,9 +229,8 @@ def held(run: Path) -> Iterator[None]:
     RefusedError
         Where another coordinator has them; names its process.
     """
-    folder = run / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    number = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    run.mkdir(parents=True, exist_ok=True)
+    number = os.open(run / "rounds.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(number, "r+", encoding="ascii", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -26,7 +26,7 @@ ROUNDS = "rounds"
 OF_FLEET = re.compile(
     r"(rounds\.(jsonl|address|lock)|fleet\.id|basis\.safetensors)(\.tmp)?|(coordinator|worker-[0-9]+)\.log"
 )
-OF_ROUNDS = re.compile(r"[0-9]+\.safetensors(\.tmp)?")
+OF_ROUNDS = re.compile(r"([0-9]+\.safetensors|guests\.json)(\.tmp)?|socket(\.lock)?")
 OF_SHARD = re.compile(r"[0-9]{2,}")
 
 
