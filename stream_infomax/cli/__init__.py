@@ -19,6 +19,7 @@ from stream_infomax.cli.diff import diff
 from stream_infomax.cli.doctor import doctor
 from stream_infomax.cli.encode import encode
 from stream_infomax.cli.export import export
+from stream_infomax.cli.fleet import fleet
 from stream_infomax.cli.init import init
 from stream_infomax.cli.keys import keys
 from stream_infomax.cli.label import label
@@ -59,7 +60,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, page, top, status, record, replay, verify, diff, encode, export, show, probe),
+    *(run, fleet, page, top, status, record, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, control, keys, doctor, warmup),
 ):
     app.command(command)

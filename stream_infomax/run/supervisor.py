@@ -139,15 +139,15 @@ class Supervisor:
         self._failure = self._failure or error
         self._end()
 
-    async def run(self, *beside: Coroutine[Any, Any, None]) -> bool:
+    async def run(self, *beside: Coroutine[Any, Any, None], signals: bool = True) -> bool:
         """Keep the programs alive until all that nobody reads have finished (True) or `stop` was called (False).
-
-        SIGINT, SIGTERM and SIGHUP call `stop`.
 
         Parameters
         ----------
         beside
             What is done meanwhile; one that fails ends the run.
+        signals
+            Whether SIGINT, SIGTERM and SIGHUP call `stop`; only a main thread can hear them.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Supervisor:
             been stopped.
         """
         loop = asyncio.get_running_loop()
-        numbers = stop_signals()
+        numbers = stop_signals() if signals else []
         for number in numbers:
             loop.add_signal_handler(number, self.stop)
         keepers = [self._task(self._keep(process)) for process in self._processes]

@@ -21,6 +21,7 @@ EXTRAS = {
     "pyarrow": "tables",
     "pylsl": "lsl",
     "pyxdf": "lsl",
+    "ray": "fleet",
     "scipy": "probe",
     "skimage": "images",
     "sounddevice": "microphone",
