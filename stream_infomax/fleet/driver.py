@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -26,7 +27,8 @@ LOOK = 0.25
 SILENT = 2.0
 
 
-class Patience(NamedTuple):
+@dataclass(frozen=True)
+class Patience:
     """When the driver gives up; times in seconds.
 
     Attributes
