@@ -15,6 +15,7 @@ from stream_infomax.learning.kernels import compile_used
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.service.loop import Loop
 from stream_infomax.service.process import FromSource, opened
+from stream_infomax.service.rounds import Joining
 from stream_infomax.service.signals import Signals
 from stream_infomax.transport.messages import Status
 from stream_infomax.transport.observer import Observer
@@ -70,13 +71,17 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
 
 
 @contextmanager
-def whole(config: Config, folder: RunFolder, signals: Signals, *beside: Observer) -> Iterator[Loop]:
+def whole(
+    config: Config, folder: RunFolder, signals: Signals, *beside: Observer, joining: Joining | None = None
+) -> Iterator[Loop]:
     """Give the loop over source, stages and sinks, set to the newest checkpoint.
 
     Parameters
     ----------
     beside
         Who watches beside the tap, which is that of the last service.
+    joining
+        How it learns with others; None: it learns alone.
     """
     pipeline = pipeline_of(config)
     last = service_of(config, config.services()[-1])
@@ -100,6 +105,7 @@ def whole(config: Config, folder: RunFolder, signals: Signals, *beside: Observer
         signals,
         beside=beside,
         start=lambda: take_over(config, pipeline),
+        joining=joining,
     ) as loop:
         gc.collect()
         gc.freeze()  # what is there now stays

@@ -17,6 +17,7 @@ from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
 from stream_infomax.service.parent import run_id
+from stream_infomax.service.rounds import Taking
 from stream_infomax.service.saving import Saving
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
@@ -56,6 +57,13 @@ class Loop:
         Counts what becomes of the frames.
     steering
         What it is told while it runs.
+    taking
+        What it takes from others that learn the same basis; None: it learns alone.
+
+    Attributes
+    ----------
+    moved
+        Whether the last turn has processed something.
     """
 
     def __init__(
@@ -70,6 +78,7 @@ class Loop:
         saved: Checkpoint | None,
         ledger: Ledger,
         steering: Steering,
+        taking: Taking | None = None,
     ) -> None:
         self.service = service
         self.feed = feed
@@ -80,6 +89,8 @@ class Loop:
         self.signals = signals
         self.ledger = ledger
         self.steering = steering
+        self.taking = taking
+        self.moved = False
         self.meter = Meter()
         self.finished = saved is not None and saved.finished
         # The last offset that was handed on, the last that upstream may forget, and the frames since a checkpoint.
@@ -91,20 +102,42 @@ class Loop:
         self._asking = {socket for sink in sinks for socket in sink.sockets}
         self._watching = {socket for observer in observers for socket in observer.sockets}
         always = [*self._asking, *self._watching, *steering.sockets, signals.wakeup.fileno(), self.saving.bell.fileno()]
+        self._always = always
         self._blocked = _poller(always)
         self._busy = _poller([*always, *feed.sockets])
         self.announce(self.newest + 1)
 
     def run(self) -> bool:
         """Work until the stream has ended and everybody has everything (True), or a signal comes (False)."""
+        self.start()
+        while self.once():
+            pass
+        return self.stop()
+
+    def start(self) -> None:
+        """Begin to work; where the stream was over in a life before, say so once more."""
         if self.finished:
             self.end()
-        while not (done := self.done()) and not self.signals.stop:
-            if self.turn():
-                self.attend()
-            self.tend()
-            if self.meter.due():
-                self.report()
+
+    def once(self, longest: float = math.inf) -> bool:
+        """Work for a moment; where there is nothing to do, sleep, for so many seconds at most.
+
+        Returns
+        -------
+        False where nobody needs this loop any more, or a signal has come.
+        """
+        if self.done() or self.signals.stop:
+            return False
+        if self.turn(longest):
+            self.attend()
+        self.tend()
+        if self.meter.due():
+            self.report()
+        return True
+
+    def stop(self) -> bool:
+        """Save what is not saved. Returns whether the work is done."""
+        done = self.done()
         self.settle(wait=True)
         if self.since:
             self.save()
@@ -124,11 +157,13 @@ class Loop:
             return False
         return self.feed.settled or time.monotonic() > self.deadline
 
-    def turn(self) -> bool:
+    def turn(self, longest: float = math.inf) -> bool:
         """Process a few frames, or sleep until something can be done. Returns whether a sink may be asked something."""
+        self.moved = False
         for _ in range(FRAMES_A_TURN):
             if not self.advance():
-                return self.wait()
+                return self.wait(longest)
+            self.moved = True
             if self.signals.stop or self.meter.due():
                 break
         return True
@@ -137,6 +172,8 @@ class Loop:
         """Process a frame if there is one and room for it. Returns whether something happened."""
         if self.finished or any(sink.full for sink in self.sinks):
             return False
+        if self._waits_for_others():
+            return self._begun_where_wanted()
         try:
             arrival = self.feed.receive()
         except OSError:  # a device has gone: the next life is to know exactly what it missed
@@ -146,14 +183,35 @@ class Loop:
             self.ledger.input.accept(arrival.frame.stream)
             self.step(arrival)
         elif self.feed.finished:
-            self.finished = True
-            self.save()
-            self.end()
-        elif self._wanted() and not self.saving.busy:
-            self.begin()
+            self._finish()
         else:
-            return False
+            return self._begun_where_wanted()
         return True
+
+    def _finish(self) -> None:
+        """Take note that the stream is over; a learner of a fleet takes part in the round under way before."""
+        if self.taking is not None and not self.taking.rounds.over:
+            self.taking.rounds.end()
+            return
+        self.finished = True
+        self.save()
+        self.end()
+
+    def _begun_where_wanted(self) -> bool:
+        """Begin a checkpoint where somebody waits for one. Returns whether it was begun."""
+        if not self._wanted() or self.saving.busy:
+            return False
+        self.begin()
+        return True
+
+    def _waits_for_others(self) -> bool:
+        """Whether no frame may be processed, because others have not learnt so far."""
+        if self.taking is None or not self.taking.rounds.waiting:
+            return False
+        if self.taking.blocks():
+            return True
+        self.announce(self.feed.next)
+        return False
 
     def _wanted(self) -> bool:
         """Whether somebody waits for a checkpoint: upstream, or who else does."""
@@ -246,6 +304,8 @@ class Loop:
         mark = Mark(self.feed.log_id, self.feed.next, self.finished)
         kept = {sink.name: sink.save(mark) for sink in self.sinks}
         self.steering.begin(mark.next)
+        if self.taking is not None:
+            self.taking.begin()
         checkpoint = Checkpoint(
             log=mark.log,
             processed=mark.next - 1,
@@ -271,10 +331,14 @@ class Loop:
         for sink in self.sinks:
             sink.committed()
         self.steering.saved()
+        if self.taking is not None:
+            self.taking.saved()
 
     def close(self) -> None:
         """End the thread that writes."""
         self.saving.close()
+        if self.taking is not None:
+            self.taking.close()
 
     def sink_counts(self) -> dict[str, Counts]:
         """Return what the sinks count, under their names."""
@@ -326,12 +390,15 @@ class Loop:
         marks = self.steering.events()
         return [*marks, *self.stages.events()[len(marks) - MAX_EVENTS :]]
 
-    def wait(self) -> bool:
+    def wait(self, longest: float = math.inf) -> bool:
         """Sleep until something can be done. Returns whether somebody has asked a sink for something."""
         if self.meter.welcome():
             self.report()
-        seconds, begin = self.meter.remaining(), time.perf_counter()
-        if not self.finished and any(sink.full for sink in self.sinks):
+        seconds, begin = min(longest, self.meter.remaining()), time.perf_counter()
+        if self.taking is not None and self.taking.rounds.waiting:
+            poller = _poller([*self._always, *self.taking.sockets])
+            ready = dict(poller.poll(math.ceil(1000 * min(seconds, self.taking.due()))))
+        elif not self.finished and any(sink.full for sink in self.sinks):
             ready = dict(self._blocked.poll(math.ceil(1000 * seconds)))
         else:
             ready = dict(self._busy.poll(math.ceil(1000 * min(seconds, self.feed.due()))))

@@ -26,6 +26,7 @@ from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
+from stream_infomax.service.rounds import Joining
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.steering import Steering
@@ -167,6 +168,7 @@ def opened(
     *,
     beside: Sequence[Observer] = (),
     start: Callable[[], None] | None = None,
+    joining: Joining | None = None,
 ) -> Iterator[Loop]:
     """Set everything to what the newest checkpoint says, open the sockets, and give the loop.
 
@@ -174,6 +176,8 @@ def opened(
     ----------
     beside
         Who watches beside the service's tap.
+    joining
+        How it learns with others; None: it learns alone.
 
     Raises
     ------
@@ -184,6 +188,8 @@ def opened(
     """
     checkpoints = Checkpoints(service.folder, service.keep)
     saved = checkpoints.latest()
+    if joining is not None:
+        joining.prepare(stages)
     if saved is not None:
         _restore(stages, saved, service)
     elif start:
@@ -224,7 +230,8 @@ def opened(
         steering = _steering(context, service, feed, stages, saved)
         stack.callback(steering.close)
         reserved.callback(steering.release)
-        loop = Loop(service, feed, stages, ends, checkpoints, observers, signals, saved, ledger, steering)
+        taking = joining.open(context, stages, service.keep) if joining is not None else None
+        loop = Loop(service, feed, stages, ends, checkpoints, observers, signals, saved, ledger, steering, taking)
         stack.callback(loop.close)
         further = min((sink.next for sink in ends), default=0)
         if saved is not None and not stages.stages and further > feed.next:

@@ -32,6 +32,7 @@ from stream_infomax.stages.booking import Booking
 from stream_infomax.stages.learner_settings import LearnerSettings
 from stream_infomax.stages.observed import Observed, Rows
 from stream_infomax.stages.own_learners import DRIFT, EXAMINING, HELD, OwnLearners, Shared
+from stream_infomax.stages.rounds import Rounds
 from stream_infomax.stages.steering import LEARNERS_ACTIONS, PAUSED, Steering, logged, renamed
 from stream_infomax.stages.thinning import Thinning
 from stream_infomax.state.kept import counted, text, within
@@ -109,6 +110,20 @@ class LearnerStage(Accounting):
         self._booking = Booking(self.learner)
         self._n_asked = 0  # events of the learner by commands that no frame has taken along
         self._passed = Counter({"thinned": 0, PAUSED: 0})  # rows that the learner was not given, by reason
+        self.rounds: Rounds | None = None
+
+    def begin_rounds(self, name: str, rows: int, learners: int, begins: bool) -> None:
+        """Learn in rounds with others, from the first frame on; see `Rounds`.
+
+        Raises
+        ------
+        ValueError
+            Where it only encodes, or follows changes of its own stream.
+        """
+        for key, value, accepted in (("learn", self.learn, True), ("adapt", self.learner.adapt, "fixed")):
+            if value != accepted:
+                raise ValueError(f"stage {self.name!r}: {key} = {value!r}; accepted in a fleet is {accepted!r}")
+        self.rounds = Rounds(self.learner, name, rows, learners, begins)
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
@@ -130,6 +145,8 @@ class LearnerStage(Accounting):
         thinned = self.thinning.begin(frame.offset, self.learner.n_rows_seen_) if learns else None
         features = self._features(frame, rows)
         self._booking.book(self.account, frame.stream)
+        if self.rounds is not None:
+            self.rounds.count(len(rows))
         return frame.extend(
             {self.name: array.replace_rows(features)},
             self.carry,
@@ -296,6 +313,7 @@ class LearnerStage(Accounting):
     def state(self) -> State:
         """Return the learner, what is measured of it, the geometry of a row, and what was not learnt from."""
         own = {} if self.stream else {"thinning": self.thinning.state(), "steering": self.steering.state()}
+        own |= {"rounds": self.rounds.state()} if self.rounds is not None else {}
         return {
             **own,
             "passed": dict(self._passed),
@@ -322,6 +340,9 @@ class LearnerStage(Accounting):
         for name, shared in () if self.stream else (("thinning", self.thinning), ("steering", self.steering)):
             with within(name):
                 shared.restore(state[name])
+        if self.rounds is not None:
+            with within("rounds"):
+                self.rounds.restore(state["rounds"])
         self.encoder = text(state["encoder"], "encoder")
         self.row_axes = tuple(state["row_axes"])
         self.row_shape = tuple(state["row_shape"])
@@ -401,6 +422,7 @@ class LearnerStage(Accounting):
             counts["frame information"] = self.observed.frame_information
         counts["shortened"] = learner.n_shortened_
         counts[DRIFT] = learner.drift_
+        counts |= {"round": self.rounds.number} if self.rounds is not None else {}
         counts |= {HELD: 1} if learner.held_ else {EXAMINING: 1} if learner.examining_ else {}
         counts |= {} if self.stream else self.steering.counts()
         aside = {**learner.n_set_aside_, **{reason: n for reason, n in self._passed.items() if n}}
