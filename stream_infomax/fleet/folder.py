@@ -21,7 +21,7 @@ from stream_infomax.service.checkpoints import differences, read
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import CHECKPOINT, numbered
 
-ROUNDS = "rounds"
+ROUNDS, ADDRESS = "rounds", "rounds.address"
 # What is the fleet's own, beside what every run has.
 OF_FLEET = re.compile(
     r"(rounds\.(jsonl|address|lock)|fleet\.id|basis\.safetensors)(\.tmp)?|(coordinator|worker-[0-9]+)\.log"
@@ -63,6 +63,14 @@ def shard_folders(run: Path) -> dict[str, RunFolder]:
     place = run / SHARDS
     names = sorted(path.name for path in place.iterdir() if OF_SHARD.fullmatch(path.name)) if place.is_dir() else []
     return {name: RunFolder(place / name) for name in names if (place / name / "run.json").is_file()}
+
+
+def address_in(run: Path) -> str:
+    """Return where deltas are handed in; empty while nobody knows."""
+    try:
+        return (run / ADDRESS).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 def newest_of(run: Path) -> Path:

@@ -1,0 +1,55 @@
+"""A whole fleet without Ray: the same bits whatever workers there are, and whoever is killed."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from helpers.fleets import Fleet, basis, fleet
+
+from stream_infomax.fleet.archive import Merged
+from stream_infomax.fleet.folder import newest_of, round_of
+from stream_infomax.fleet.summary import summarise_fleet
+from stream_infomax.run.folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fleet")
+    asyncio.run(Fleet(fleet(folder, workers=1)).run())
+    return folder
+
+
+def test_all_rows_are_learnt_once_and_all_end_with_the_same_basis(undisturbed: Path) -> None:
+    import msgspec
+
+    lines = [
+        msgspec.json.decode(line, type=Merged) for line in (undisturbed / "rounds.jsonl").read_bytes().splitlines()
+    ]
+    assert sum(sum(line.parts.values()) for line in lines) == 60 * 64
+    summary = summarise_fleet(undisturbed, 1.0)
+    (learner,) = (balance for balance in summary.ledger if balance.place == "learner")
+    assert sum(learner.processed.values()) == 60 * 64
+    assert not learner.off
+    assert {round_of(RunFolder(undisturbed / "shards" / f"0{number}")) for number in range(4)} == {lines[-1].number}
+    assert newest_of(undisturbed).name == "00"
+
+
+def test_workers_change_no_bit(undisturbed: Path, tmp_path: Path) -> None:
+    assert asyncio.run(Fleet(fleet(tmp_path, workers=4)).run()) == basis(undisturbed)
+
+
+def test_whoever_is_killed_comes_back_and_no_bit_changes(undisturbed: Path, tmp_path: Path) -> None:
+    async def disturbed() -> bytes:
+        going = Fleet(fleet(tmp_path, workers=2, pace="live", speed=16.0))
+        task = asyncio.create_task(going.run())
+        for rounds, killed in ((1, "worker-1"), (2, "coordinator"), (3, "worker-0")):
+            await going.rounds(rounds)
+            os.kill(going.supervisor.pids()[killed], signal.SIGKILL)
+        found = await task
+        restarted = {name for name, state, _ in going.changes if state == "restarting"}
+        assert restarted == {"coordinator", "worker-0", "worker-1"}
+        return found
+
+    assert asyncio.run(disturbed()) == basis(undisturbed)
