@@ -54,6 +54,8 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         What the filters of a member counted for that began with an older round; 1 for all others.
     done
         Members whose stream is over.
+    since
+        The rounds that shards may have to begin with once more.
     refused
         What was refused until then, by reason.
     seconds
@@ -71,6 +73,7 @@ class Merged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     late: list[str] = []
     discount: dict[str, float] = {}
     done: list[str] = []
+    since: dict[str, int] = {}
     refused: dict[str, int] = {}
     seconds: float = 0.0
 

@@ -56,7 +56,7 @@ class Coordinator:
     archive
         What it has said before, and where it goes on.
     shards
-        The names of the members that are waited for; the first of them begins.
+        The names of the members that are waited for, at least one; the first of them begins.
     patience
         Seconds after the first of these has handed in until it is merged without the others; 0: never.
     clock
@@ -82,7 +82,7 @@ class Coordinator:
         self._clock = clock
         self._handed: dict[str, Handed] = {}
         self._first: float | None = None
-        self._since: dict[str, int] = {}
+        self._since = dict(archive.lines[-1].since) if archive.lines else {}
         self._guests = archive.guests()
         self._answers: dict[tuple[str, int], tuple[int, str]] = {}
         for line in archive.lines:
@@ -98,7 +98,7 @@ class Coordinator:
     @property
     def over(self) -> bool:
         """Whether the streams of all shards are over."""
-        return bool(self.shards) and self.done >= set(self.shards)
+        return self.done >= set(self.shards)
 
     def take(self, request: FromMember, payload: bytes = b"") -> None:
         """Take what a member hands in; the same again changes nothing.
@@ -136,7 +136,7 @@ class Coordinator:
         if isinstance(request, Ask):
             return self.newest if request.guest else request.number
         if request.what == "share":
-            return self.newest if request.guest else 0
+            return 0
         known = self._answers.get((request.member, request.number))
         if known is None:
             return None
@@ -149,9 +149,9 @@ class Coordinator:
         """
         if self.newest < 0 or not self._handed or self.over:
             return None
-        if self.shards and not self._missing():
+        if not self._missing():
             return 0.0
-        if self._first is None or (self.shards and not self.patience):
+        if self._first is None or not self.patience:
             return None
         return max(0.0, self._first + self.patience - self._clock())
 
@@ -181,6 +181,7 @@ class Coordinator:
             late=sorted(self._missing()),
             discount={name: discount(self.newest - n[name]) for name in sorted(handed) if n[name] < self.newest},
             done=sorted(done),
+            since=dict(self._since),
             refused=dict(self.refused),
             seconds=round(time.perf_counter() - began, 6),
         )
@@ -224,8 +225,8 @@ class Coordinator:
         if request.guest and name in self.shards:
             raise UnfitError("member", f"guest {name!r} has the name of a shard; choose another one")
         if not request.guest and name not in self.shards:
-            known = f"{self.shards[0]} to {self.shards[-1]}" if self.shards else "none, only guests"
-            raise UnfitError("member", f"member {name!r} is no shard of this fleet; accepted: {known}")
+            text = f"member {name!r} is no shard of this fleet; accepted: {self.shards[0]} to {self.shards[-1]}"
+            raise UnfitError("member", text)
         if request.guest and name not in self._guests and len(self._guests) >= MOST_GUESTS:
             raise UnfitError("guests", f"guest {name!r}: there are {MOST_GUESTS} already, and no more are accepted")
 
@@ -242,13 +243,13 @@ class Coordinator:
     def _begin(self, request: HandIn, payload: bytes) -> None:
         """Begin with what the first has learnt alone."""
         name = request.member
-        if self.newest >= 0:
-            if not request.guest and self._share(name, payload).digest != self.archive.lines[0].digests.get(name):
-                raise UnfitError("otherwise", f"member {name!r} began otherwise than before")
-            return
-        if self.shards and name != self.shards[0]:
+        if name != self.shards[0]:
             raise UnfitError("member", f"member {name!r} is not the one that begins; that is {self.shards[0]!r}")
         shared = self._share(name, payload)
+        if self.newest >= 0:
+            if shared.digest != self.archive.lines[0].digest:
+                raise UnfitError("otherwise", f"member {name!r} began otherwise than before")
+            return
         line = Merged(
             number=0,
             digest=shared.digest,
@@ -258,6 +259,7 @@ class Coordinator:
             parts={name: int(shared.rows + shared.first)},
             bases={name: 0},
             digests={name: shared.digest},
+            since=dict(self._since),
             refused=dict(self.refused),
         )
         self._keep(shared, line)
@@ -272,7 +274,7 @@ class Coordinator:
                 shared.check(f"share of {name}")
         except MergeError as error:
             raise UnfitError("values", str(error)) from error
-        learners = max(1, len(self.shards))
+        learners = len(self.shards)
         if (shared.number, shared.learners) != (0, learners):
             text = f"share of {name}: of round {shared.number} for {shared.learners} learners"
             raise UnfitError("round", f"{text}; accepted is 0 for {learners}")
@@ -290,15 +292,17 @@ class Coordinator:
         if number > self.newest:
             raise UnfitError("round", f"delta of {name}: of round {number}; the newest is {self.newest}")
         delta = self._delta(request, payload)
-        before = known[1] if known is not None else None
-        if not request.guest and name in self._handed:
+        before = None
+        if known is not None:
+            before = known[1]
+        elif not request.guest and name in self._handed:
             before = self._handed[name].delta.digest
         if before not in (None, delta.digest):
             text = f"delta of {name}: it has learnt otherwise in round {number} than before"
             raise UnfitError("otherwise", f"{text}; accepted is the same delta again")
         if known is None:
             self._handed[name] = Handed(delta, request.last, request.guest)
-            if self._first is None and (name in self.shards or not self.shards):
+            if self._first is None and not request.guest:
                 self._first = self._clock()
 
     def _delta(self, request: HandIn, payload: bytes) -> Delta:
@@ -320,7 +324,8 @@ class Coordinator:
                     f"{name}: began with base {printable(str(delta.base))} of round {delta.number!r}; accepted is "
                     f"{digest} of round {number}"
                 )
-            if (request.member, number) in self._answers:
+            handed = self._handed.get(request.member)
+            if (request.member, number) in self._answers or (handed and handed.delta.digest == delta.digest):
                 return delta
             reason = "old"
             if not self.archive.holds(number):

@@ -59,11 +59,8 @@ class Desk:
 
     def turn(self) -> None:
         """Take all that has come, merge what is due, and answer."""
-        came = list(self.rendezvous.asked())
-        while came:
-            for asked in came:
-                self._take(asked)
-            came = list(self.rendezvous.asked())
+        for asked in self.rendezvous.asked():
+            self._take(asked)
         self._answer()
         while (line := self.coordinator.merge()) is not None:
             _log.info("round %d: %g rows, %d learners, agreement %.3f", *_of(line))

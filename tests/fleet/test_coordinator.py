@@ -136,6 +136,45 @@ def test_a_coordinator_that_was_killed_goes_on_with_the_same_bits(tmp_path):
     assert digests[:3] == digests[3:]
 
 
+def test_any_order_any_repeats_and_any_restarts_lead_to_the_same_bits(tmp_path):
+    """Requests of a fleet of three, as they were in a plain run, come as chance will have it."""
+    plain = Fleet(tmp_path / "plain")
+    share = plain.learners["00"].partial_fit(ROWS[:600]).share(3).to_bytes()
+    plain.coordinator.take(HandIn("00", "share", 0), share)
+    said = {"00": [(HandIn("00", "share", 0), share)], "01": [(Ask("01", 0), b"")], "02": [(Ask("02", 0), b"")]}
+    for name in SHARDS:
+        plain.go_on(Ask(name, 0))
+    ends = {"00": 3, "01": 1, "02": 2}  # the round in which each stream is over
+    for number in range(4):
+        for name in (there := [name for name in SHARDS if number <= ends[name]]):
+            request = HandIn(name, "delta", number, number == ends[name])
+            said[name].append((request, plain.learn(name)))
+            plain.coordinator.take(*said[name][-1])
+        plain.coordinator.merge()
+        for name in there:
+            plain.go_on(said[name][-1][0])
+    expected = plain.coordinator.archive.lines[-1].digest
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        fleet = Fleet(tmp_path / str(seed))
+        at = dict.fromkeys(SHARDS, 0)
+        while any(at[name] < len(said[name]) for name in SHARDS):
+            name = str(rng.choice(SHARDS))
+            if rng.random() < 0.1:
+                fleet.again()
+            # a member that was restored says once more what it has said
+            request, payload = said[name][min(at[name], rng.integers(len(said[name])))] if at[name] else said[name][0]
+            if at[name] < len(said[name]) and rng.random() < 0.7:
+                request, payload = said[name][at[name]]
+            fleet.coordinator.take(request, payload)
+            if rng.random() < 0.8:
+                fleet.coordinator.merge()
+            if fleet.coordinator.answer(request) is not None and at[name] < len(said[name]):
+                at[name] += request == said[name][at[name]][0]
+        assert fleet.coordinator.over
+        assert fleet.coordinator.archive.lines[-1].digest == expected
+
+
 def test_a_round_that_nobody_heard_of_is_forgotten(fleet):
     (fleet.run / "rounds" / "000001.safetensors").write_bytes(b"half")
     with (fleet.run / "rounds.jsonl").open("ab") as file:
@@ -188,7 +227,9 @@ def test_bad_deltas_are_refused_by_reason_and_change_nothing(fleet):
     assert refused(fleet, HandIn("00", "delta", 1, fleet="0" * 16), delta.to_bytes()) == "fleet"
     assert refused(fleet, HandIn("07", "delta", 1), delta.to_bytes()) == "member"
     assert refused(fleet, HandIn("00", "delta", 1, guest=True), delta.to_bytes()) == "member"
-    assert refused(fleet, HandIn("01", "share", 0), fleet.coordinator.archive.content(0)) == "otherwise"
+    share = fleet.learners["00"].partial_fit(ROWS[:20]).share(3)
+    assert refused(fleet, HandIn("00", "share", 0), share.to_bytes()) == "otherwise"
+    assert refused(fleet, HandIn("01", "share", 0), fleet.coordinator.archive.content(0)) == "member"
     assert refused(fleet, Ask("01", 9)) == "round"
     fleet.hand_in("00", 1, delta.to_bytes())
     fleet.hand_in("01", 1)
