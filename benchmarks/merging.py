@@ -8,7 +8,7 @@ averaged, nothing is matched, and each learner steps as if it were alone. The co
 first 11 photographs, judged by three more of the training's.
 
     python benchmarks/merging.py                     100,000 rows in all
-    python benchmarks/merging.py --rows 1000000      as many more: 16 learners, rounds of 1,024 and 4,096 rows and 5 %
+    python benchmarks/merging.py --rows 1000000      as many more: 16 learners, rounds of 1,024 and 4,096 rows and 5 %, no average
     python benchmarks/merging.py --cost              what a round costs
     python benchmarks/merging.py --validate          on the pictures that the constants were chosen with; no table
 """
@@ -110,8 +110,9 @@ def compare(task: Task, learners: Sequence[int], rounds: Sequence[int], seeds: S
             row = {"learners": f"{n}", "rows of a round": f"{of_each:,}" if of_each else "5 % more"}
             found = [learn_together(task.rows, n, of_each, seed, plain=False) for seed in seeds]
             row |= {"share of the gain": spread([task.share(filters) for filters, _, _ in found])}
-            plain = [learn_together(task.rows, n, of_each, seed, plain=True) for seed in seeds]
-            row |= {"plain average": spread([task.share(filters) for filters, _, _ in plain])}
+            if len(task.rows) <= LONG_ROWS:
+                plain = [learn_together(task.rows, n, of_each, seed, plain=True) for seed in seeds]
+                row |= {"plain average": spread([task.share(filters) for filters, _, _ in plain])}
             row |= {
                 "rounds": f"{found[0][1]}",
                 "agreement at the end": f"{np.median([one for _, _, one in found]):.3f}",
@@ -179,13 +180,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--learners", type=int, nargs="*")
+    parser.add_argument("--beside", default="", help="what else ran on this machine, for the note")
     parser.add_argument("--cost", action="store_true")
     parser.add_argument("--validate", action="store_true")
     given = parser.parse_args()
     compile_kernels()
     if given.cost:
         note = f"{common.machine()}. CPU time of one learner, the least of {REPEATS}."
-        common.write_table("merging_cost", "What a round of learning together costs", costs(), note)
+        common.write_table("merging_cost", "What a round of learning together costs", costs(), f"{note} {given.beside}".rstrip())
         return
     task = Task(given.rows, given.validate)
     long = given.rows > LONG_ROWS
@@ -194,7 +196,7 @@ def main() -> None:
     if not given.validate and not given.learners:
         note = (
             f"{common.machine()}. {given.rows:,} rows in all. Random start {task.random:.3f} nats, optimum "
-            f"{task.best:.3f} (that of 100,000 rows). Median (range) of {given.seeds} seeds."
+            f"{task.best:.3f} (that of 100,000 rows). Median (range) of {given.seeds} seeds. {given.beside}"
         )
         common.write_table("merging_long" if long else "merging", "Several learners learn one basis", table, note)
 
