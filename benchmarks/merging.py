@@ -8,7 +8,7 @@ averaged, nothing is matched, and each learner steps as if it were alone. The co
 first 11 photographs, judged by three more of the training's.
 
     python benchmarks/merging.py                     100,000 rows in all
-    python benchmarks/merging.py --rows 1000000      as many more: 16 learners, rounds of 1,024 and 4,096 rows and 5 %, no average
+    python benchmarks/merging.py --rows 1000000      as many more: 16 learners, no average
     python benchmarks/merging.py --cost              what a round costs
     python benchmarks/merging.py --validate          on the pictures that the constants were chosen with; no table
 """
@@ -42,15 +42,15 @@ Merge = Callable[[Shared, Sequence[Delta]], Shared]
 
 
 def learn_together(
-    rows: np.ndarray, learners: int, of_each: int, seed: int, plain: bool
+    first: np.ndarray, shares: Sequence[np.ndarray], of_each: int, seed: int, plain: bool = False
 ) -> tuple[np.ndarray, int, float]:
-    """Share rows out and merge after every round; returns the filters, the rounds, and the last agreement."""
+    """Begin with the first rows, then merge after every round of shares; returns filters, rounds, last agreement."""
     merge: Merge = averaged if plain else OnlineInfomax.merge
-    base = OnlineInfomax(random_state=seed).partial_fit(rows[:START]).share(1 if plain else learners)
+    learners = len(shares)
+    base = OnlineInfomax(random_state=seed).partial_fit(first).share(1 if plain else learners)
     shards = [OnlineInfomax(random_state=1000 * seed + i).take(base) for i in range(learners)]
-    shares = np.array_split(rows[START:], learners)
     at, rounds = 0, 0
-    while at < len(shares[0]):
+    while at < max(map(len, shares)):
         until = at + (of_each or base.rows_of_round(learners))
         for shard, share in zip(shards, shares, strict=True):
             for first in range(at, min(until, len(share)), FRAME):
@@ -108,10 +108,11 @@ def compare(task: Task, learners: Sequence[int], rounds: Sequence[int], seeds: S
     for n in learners:
         for of_each in rounds:
             row = {"learners": f"{n}", "rows of a round": f"{of_each:,}" if of_each else "5 % more"}
-            found = [learn_together(task.rows, n, of_each, seed, plain=False) for seed in seeds]
+            shares = np.array_split(task.rows[START:], n)
+            found = [learn_together(task.rows[:START], shares, of_each, seed) for seed in seeds]
             row |= {"share of the gain": spread([task.share(filters) for filters, _, _ in found])}
             if len(task.rows) <= LONG_ROWS:
-                plain = [learn_together(task.rows, n, of_each, seed, plain=True) for seed in seeds]
+                plain = [learn_together(task.rows[:START], shares, of_each, seed, plain=True) for seed in seeds]
                 row |= {"plain average": spread([task.share(filters) for filters, _, _ in plain])}
             row |= {
                 "rounds": f"{found[0][1]}",
@@ -187,7 +188,9 @@ def main() -> None:
     compile_kernels()
     if given.cost:
         note = f"{common.machine()}. CPU time of one learner, the least of {REPEATS}."
-        common.write_table("merging_cost", "What a round of learning together costs", costs(), f"{note} {given.beside}".rstrip())
+        common.write_table(
+            "merging_cost", "What a round of learning together costs", costs(), f"{note} {given.beside}".rstrip()
+        )
         return
     task = Task(given.rows, given.validate)
     long = given.rows > LONG_ROWS
