@@ -7,9 +7,9 @@ merge and write. A model adds them up:
     tree    d levels of B children: each B · max((D + names) / link, a + c · names) + j, then m, then d · B · S / link
 
 plus what the last and slowest device takes to send D and to hear S. N devices, D and S bytes of a delta and of what is
-shared, a seconds of a delta, c of a name, j and m of a join and of a merge. It is checked twice: by real trees of joins against
-the costs, and by a simulation of every delta on its way (links and processors as queues; devices are done at other
-times and each has a link of its own speed).
+shared, a seconds of a delta, c of a name, j and m of a join and of a merge. It is checked twice: by real trees of joins
+against the costs, and by a simulation of every delta on its way (links and processors as queues; devices are done at
+other times and each has a link of its own speed).
 
     python benchmarks/fleet_model.py
 """
