@@ -146,7 +146,7 @@ def test_killed_at_any_moment_it_leads_to_the_same_bits(fleet):
     alone = learn(fleet)
     (fleet / "run").rename(fleet / "run-before")
     assert len(alone) == 4
-    assert learn(fleet, {"share", (0, "00"), (1, "answered"), (2, "01")}) == alone
+    assert learn(fleet, {(0, "00"), (1, "answered")}) == alone
 
 
 def test_a_second_process_is_refused_and_a_signal_ends_the_first(fleet):
