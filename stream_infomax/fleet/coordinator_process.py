@@ -73,7 +73,7 @@ class Desk:
             reason: Any = "fleet" if error.reason == "fleet" else "round"
             self.rendezvous.answer(asked, Refused(reason, str(error)))
             return
-        self._waiting[asked.request.member] = asked
+        self._waiting[asked.request.member] = asked._replace(payload=b"")
         if self.coordinator.answer(asked.request) is None and self.coordinator.due() != 0.0:
             self.rendezvous.answer(asked, Heard(self.coordinator.archive.fleet, max(0, self.coordinator.newest)))
 

@@ -1,6 +1,8 @@
 """The coordinator: what it merges, what it refuses, and that it says the same again after it was killed."""
 
+import errno
 import json
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +184,31 @@ def test_a_round_that_nobody_heard_of_is_forgotten(fleet):
     fleet.again()
     assert fleet.coordinator.newest == 0
     assert fleet.round(0).number == 1
+
+
+@pytest.mark.parametrize("call", range(3))
+def test_where_the_disk_is_full_nothing_has_happened(fleet, monkeypatch, call):
+    for name in SHARDS:
+        fleet.hand_in(name, 0)
+    real, calls = os.fsync, []
+
+    def fsync(number):
+        calls.append(number)
+        if len(calls) == call + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(number)
+
+    before = (fleet.run / "rounds.jsonl").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        with pytest.raises(StateFileError, match="not written: No space left"):
+            fleet.coordinator.merge()
+    assert (fleet.run / "rounds.jsonl").read_bytes() == before
+    assert fleet.coordinator.newest == 0
+    line = fleet.coordinator.merge()
+    assert line.number == 1
+    fleet.again()
+    assert fleet.coordinator.archive.shared(1).digest == line.digest
 
 
 def test_a_damaged_record_is_refused_by_name(fleet):
