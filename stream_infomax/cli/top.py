@@ -34,9 +34,10 @@ def top(
     server
         The file with the runs' public key; without it they have the keys of the same folder.
     """
+    from stream_infomax.fleet.folder import runs_in
     from stream_infomax.run.followed import Followed
     from stream_infomax.run.top import watch
 
-    runs = [Followed(path, keys, server) for path in (run, *others)]
+    runs = [Followed(path, keys, server) for place in (run, *others) for path in runs_in(place)]
     watch(runs, json=json, plain=plain or not sys.stdout.isatty())
     return 0

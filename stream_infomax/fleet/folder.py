@@ -65,6 +65,11 @@ def shard_folders(run: Path) -> dict[str, RunFolder]:
     return {name: RunFolder(place / name) for name in names if (place / name / "run.json").is_file()}
 
 
+def runs_in(place: Path) -> list[Path]:
+    """Return the run folders of a fleet's shards; of what is no fleet the path itself."""
+    return [folder.path for folder in shard_folders(place).values()] or [place]
+
+
 def address_in(run: Path) -> str:
     """Return where deltas are handed in; empty while nobody knows."""
     try:
