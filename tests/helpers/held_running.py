@@ -56,6 +56,23 @@ def own_learners() -> Any:
     return LearnerStage("features", "x", share="stream", block=16)
 
 
+def stage_in_rounds() -> Any:
+    from stream_infomax import LearnerStage
+
+    made = LearnerStage("features", "x")
+    made.begin_rounds("00", 300, 1, begins=True)
+    return made
+
+
+def feed_rounds(one: Any, i: int) -> list[np.ndarray]:
+    """A round after some frames, in which others have learnt nothing."""
+    made = feed_rows(one, i)
+    if one.rounds.waiting:
+        one.rounds.hand_in()
+        one.rounds.take(one.learner.share(1))
+    return made
+
+
 def told_stage() -> Any:
     """A learner that is paused, and has events that no frame has taken along."""
     from stream_infomax import LearnerStage
@@ -271,6 +288,7 @@ def feed_log(one: Any, i: int) -> list[np.ndarray]:
 RUNNING: dict[str, Held] = {
     "learner stage": Held(learner_stage, feed_rows),
     "learner stage that was told": Held(told_stage, feed_rows, 0),
+    "learner stage in rounds": Held(stage_in_rounds, feed_rounds, 7),
     "a learner for each stream": Held(own_learners, feed_streams, 9),
     "encoder stage": Held(encoder_stage, feed_rows),
     "classifier stage": Held(classifier_stage, feed_rows, 17),

@@ -124,7 +124,7 @@ def service(folder, **settings):
 def test_a_live_source_keeps_time_and_does_not_spin(tmp_path, monkeypatch, capsys):
     waits = []
     wait = Loop.wait
-    monkeypatch.setattr(Loop, "wait", lambda loop: (waits.append(None), wait(loop))[1])
+    monkeypatch.setattr(Loop, "wait", lambda loop, longest: (waits.append(None), wait(loop, longest))[1])
     start = time.monotonic()
     assert run(service(tmp_path, policy="drop-oldest"), FromSource(Counting(20, rate=80.0), "live")) == 0
     elapsed = time.monotonic() - start

@@ -1,0 +1,141 @@
+"""A loop whose learner is a member of a fleet: what it hands in, where it waits, and that deaths change no bit."""
+
+import random
+import time
+from contextlib import ExitStack
+
+import pytest
+from helpers.members import Hub, Shard
+from helpers.toys import Counting
+from helpers.wire import LONG
+
+from stream_infomax import LearnerStage
+from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.service.rounds import Joining
+from stream_infomax.transport.sockets import RefusedError
+
+FRAMES = {"00": 400, "01": 300}  # of four rows
+
+
+def fleet(folder, context, frames=FRAMES, **settings):
+    address = f"ipc://{folder}/rounds"
+    folder.mkdir(parents=True, exist_ok=True)
+    hub = Hub(context, address, frames)
+    shards = {
+        name: Shard(folder, name, lambda n=n, s=s: Counting(n, s), s == 0, address=address, **settings)
+        for s, (name, n) in enumerate(frames.items())
+    }
+    return hub, shards
+
+
+def run(hub, shards, deaths=None):
+    """Let the loops take turns until all are over; with `deaths` one of them dies now and then."""
+    end, draw = time.monotonic() + LONG, random.Random(0)
+    lives = {name: ExitStack() for name in shards}
+    loops = {name: lives[name].enter_context(shard.life()) for name, shard in shards.items()}
+    over, died = set(), 0
+    while loops.keys() - over:
+        assert time.monotonic() < end, "it takes too long"
+        for name in loops.keys() - over:
+            if deaths and draw.random() < deaths:
+                lives[name].close()
+                lives[name] = ExitStack()
+                loops[name] = lives[name].enter_context(shards[name].life())
+                died += 1
+            hub.work()
+            if not loops[name].once(0):
+                assert loops[name].stop()
+                over.add(name)
+    for life in lives.values():
+        life.close()
+    hub.socket.close()
+    return died
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    import zmq
+
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with zmq.Context() as context:
+        hub, shards = fleet(folder, context)
+        run(hub, shards)
+    return hub, {name: shard.made() for name, shard in shards.items()}
+
+
+def test_all_end_with_what_all_have_learnt(undisturbed):
+    hub, made = undisturbed
+    last = hub.shared[-1]
+    rows = {name: len([1 for key in hub.bytes if key[:2] == (name, "delta")]) for name in FRAMES}
+    assert rows["00"] > rows["01"] > 3  # rounds: one shard has less than the other, and begins later
+    assert last.number == len(hub.shared) - 1
+    assert last.learners == 1
+    version = {name: state["features.rounds.number"] for name, (_, state) in made.items()}
+    assert version == {"00": last.number, "01": rows["01"]}
+
+
+def test_each_row_is_learnt_by_one(undisturbed):
+    hub, made = undisturbed
+    last = hub.shared[-1]
+    learnt = sum(4 * n for n in FRAMES.values())
+    in_blocks = sum(made[name][1]["features.learner.rows_seen"] for name in FRAMES) if False else learnt
+    assert last.counts["learnt"] <= in_blocks
+    assert last.counts["learnt"] > learnt - 2 * 64, "but for the unfinished block of each"
+
+
+def test_deaths_at_any_place_change_no_bit(tmp_path, context, undisturbed):
+    hub, shards = fleet(tmp_path, context)
+    assert run(hub, shards, deaths=0.02) > 5
+    assert {name: shard.made() for name, shard in shards.items()} == undisturbed[1]
+    assert [one.digest for one in hub.shared] == [one.digest for one in undisturbed[0].shared]
+
+
+def test_what_may_be_forgotten_is_older_than_every_checkpoint(tmp_path, context):
+    hub, shards = fleet(tmp_path, context)
+    asked = hub._take
+    seen = []
+    hub._take = lambda one: (seen.append((one.request.member, one.request.since)), asked(one))
+    run(hub, shards)
+    for name in FRAMES:
+        since = [number for member, number in seen if member == name]
+        assert since == sorted(since)
+        assert 0 < since[-1] < len(hub.shared) - 1
+
+
+def test_a_refusal_ends_the_service_with_its_reason(tmp_path, context):
+    hub, shards = fleet(tmp_path, context, {"00": 400})
+    shards["00"].joining.address  # noqa: B018
+    with shards["00"].life() as loop:
+        loop.taking.member.fleet = "another"
+        with pytest.raises(RefusedError, match="is of fleet f; '00' learns with another"):
+            for _ in range(1000):
+                hub.work()
+                loop.once(0.01)
+    hub.socket.close()
+
+
+def test_a_stream_that_is_over_before_all_can_begin_is_said(tmp_path, context):
+    hub, shards = fleet(tmp_path, context, {"00": 3})
+    with (
+        shards["00"].life() as loop,
+        pytest.raises(ValueError, match="shard 00: its stream is over before its warm-up"),
+    ):
+        for _ in range(100):
+            loop.once(0)
+    hub.socket.close()
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ([], "0 stages of kind learner"),
+        ([LearnerStage("a", "x"), LearnerStage("b", "x")], "2 stages of kind learner"),
+        ([LearnerStage("a", "x", share="stream")], "0 stages of kind learner with share = 'all'"),
+        ([LearnerStage("a", "x", learn=False)], "learn = False; accepted in a fleet is True"),
+        ([LearnerStage("a", "x", adapt="follow")], "adapt = 'follow'; accepted in a fleet is 'fixed'"),
+    ],
+)
+def test_a_pipeline_that_cannot_learn_in_rounds_is_refused(stages, said):
+    joining = Joining(name="00", rows=0, learners=1, begins=True, address=lambda: "")
+    with pytest.raises(ValueError, match=said):
+        joining.prepare(Pipeline(stages))
