@@ -33,7 +33,7 @@ class Hub:
             if asked not in self.waiting:
                 self.waiting.append(asked)
                 self._take(asked)
-        if self.shared and self.handed_in.keys() == self.left:
+        if self.shared and self.left and self.handed_in.keys() == self.left:
             deltas = [delta for delta, _ in self.handed_in.values()]
             self.left -= {name for name, (_, last) in self.handed_in.items() if last}
             self.shared.append(OnlineInfomax.merge(self.shared[-1], deltas, max(1, len(self.left))))
@@ -90,4 +90,4 @@ class Shard:
         """Return every bit of the frames that were kept, and of the last state."""
         kept = [wire.encode(frame) for frame in FrameStore(self.folder / "kept").frames()]
         (checkpoint,) = [Checkpoints(self.service.folder, 3).latest()]
-        return kept, {key: value for key, value in leaves(checkpoint.stages) if "fleet" not in key}
+        return kept, leaves(checkpoint.stages)

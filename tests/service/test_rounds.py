@@ -57,35 +57,33 @@ def undisturbed(tmp_path_factory):
     import zmq
 
     folder = tmp_path_factory.mktemp("undisturbed")
-    with zmq.Context() as context:
-        hub, shards = fleet(folder, context)
+    context = zmq.Context()
+    hub, shards = fleet(folder, context)
+    try:
         run(hub, shards)
+    finally:
+        context.destroy(linger=0)
     return hub, {name: shard.made() for name, shard in shards.items()}
 
 
 def test_all_end_with_what_all_have_learnt(undisturbed):
-    hub, made = undisturbed
+    hub = undisturbed[0]
     last = hub.shared[-1]
-    rows = {name: len([1 for key in hub.bytes if key[:2] == (name, "delta")]) for name in FRAMES}
-    assert rows["00"] > rows["01"] > 3  # rounds: one shard has less than the other, and begins later
-    assert last.number == len(hub.shared) - 1
-    assert last.learners == 1
-    version = {name: state["features.rounds.number"] for name, (_, state) in made.items()}
-    assert version == {"00": last.number, "01": rows["01"]}
+    handed_in = {name: sum(key[:2] == (name, "delta") for key in hub.bytes) for name in FRAMES}
+    assert handed_in["00"] > handed_in["01"] > 3, "one has less than the other"
+    assert (last.number, last.learners) == (len(hub.shared) - 1, 1)
+    assert handed_in["00"] == last.number
 
 
-def test_each_row_is_learnt_by_one(undisturbed):
-    hub, made = undisturbed
-    last = hub.shared[-1]
-    learnt = sum(4 * n for n in FRAMES.values())
-    in_blocks = sum(made[name][1]["features.learner.rows_seen"] for name in FRAMES) if False else learnt
-    assert last.counts["learnt"] <= in_blocks
-    assert last.counts["learnt"] > learnt - 2 * 64, "but for the unfinished block of each"
+def test_each_row_is_learnt_once(undisturbed):
+    last = undisturbed[0].shared[-1]
+    rows = sum(4 * n for n in FRAMES.values())
+    assert rows - 2 * 64 < last.counts["learnt"] <= rows, "all but the unfinished block of each"
 
 
 def test_deaths_at_any_place_change_no_bit(tmp_path, context, undisturbed):
     hub, shards = fleet(tmp_path, context)
-    assert run(hub, shards, deaths=0.02) > 5
+    assert run(hub, shards, deaths=0.04) > 3
     assert {name: shard.made() for name, shard in shards.items()} == undisturbed[1]
     assert [one.digest for one in hub.shared] == [one.digest for one in undisturbed[0].shared]
 
@@ -104,7 +102,6 @@ def test_what_may_be_forgotten_is_older_than_every_checkpoint(tmp_path, context)
 
 def test_a_refusal_ends_the_service_with_its_reason(tmp_path, context):
     hub, shards = fleet(tmp_path, context, {"00": 400})
-    shards["00"].joining.address  # noqa: B018
     with shards["00"].life() as loop:
         loop.taking.member.fleet = "another"
         with pytest.raises(RefusedError, match="is of fleet f; '00' learns with another"):
