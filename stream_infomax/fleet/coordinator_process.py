@@ -10,6 +10,7 @@ import argparse
 import logging
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -56,11 +57,16 @@ class Desk:
         self.coordinator, self.rendezvous = coordinator, rendezvous
         self.address = published(rendezvous.address)
         self._waiting: dict[str, Asked] = {}
+        self._turned: Counter[str] = Counter()
 
     def turn(self) -> None:
         """Take all that has come, merge what is due, and answer."""
         for asked in self.rendezvous.asked():
             self._take(asked)
+        # Those that were turned away at the door count with the others.
+        turned = Counter({why: n for why, n in self.rendezvous.refusals().items() if why not in ("fleet", "round")})
+        self.coordinator.refused.update(turned - self._turned)
+        self._turned = turned
         self._answer()
         while (line := self.coordinator.merge()) is not None:
             _log.info("round %d: %g rows, %d learners, agreement %.3f", *_of(line))

@@ -92,6 +92,7 @@ def test_members_with_keys_of_their_own_take_part_and_nobody_else(folder):
                 polled(other)
         assert desk.rendezvous.refused["key"] == 2
         assert desk.coordinator.newest == 0
+    assert desk.coordinator.refused["key"] == 2
 
 
 def test_without_keys_an_address_beyond_this_machine_is_refused(folder):
