@@ -11,7 +11,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,14 +85,14 @@ def run(config: Config, wanted: Sequence[Shard], signals: Signals, name: str) ->
             folder.open(shard.config, in_process=True, fresh=False)
         unfinished = [pair for pair in zip(wanted, folders, strict=True) if pair[1].summary() is None]
         with ExitStack() as stack:
-            loops = [
-                stack.enter_context(_loop(config, shard, folder, signals))
-                for shard, folder in unfinished
-                if not is_over(shard, folder)
-            ]
+            loops: dict[str, Loop] = {}
+            for shard, folder in unfinished:
+                with of_shard(shard.name):
+                    if not is_over(shard, folder):
+                        loops[shard.name] = stack.enter_context(_loop(config, shard, folder, signals))
             print(f"READY {name} {','.join(shard.name for shard in wanted)}", flush=True)
             _turn(loops)
-            done = [loop.stop() for loop in loops]
+            done = [loop.stop() for loop in loops.values()]
         if not all(done):
             return False
         for shard, folder in unfinished:
@@ -151,13 +151,30 @@ def noted(history: History) -> Observer:
     return Noted()
 
 
-def _turn(loops: list[Loop]) -> None:
-    """Let loops work in turn, each until nobody needs it any more."""
-    for loop in loops:
+def _turn(loops: Mapping[str, Loop]) -> None:
+    """Let the loops of shards work in turn, each until nobody needs it any more."""
+    for loop in loops.values():
         loop.start()
-    longest = 0.0
-    while loops := [loop for loop in loops if loop.once(longest)]:
-        longest = 0.0 if any(loop.moved for loop in loops) else MOMENT
+    going, longest = dict(loops), 0.0
+    while going:
+        for name, loop in loops.items():
+            with of_shard(name):
+                if name in going and not loop.once(longest):
+                    del going[name]
+        longest = 0.0 if any(loop.moved for loop in going.values()) else MOMENT
+
+
+@contextmanager
+def of_shard(name: str) -> Iterator[None]:
+    """Say in an error that a person can mend which shard it is of."""
+    from stream_infomax.state.error import StateFileError
+
+    try:
+        yield
+    except StateFileError:  # it names the file, and another start may help
+        raise
+    except ValueError as error:
+        raise ValueError(f"shard {name}: {error}") from error
 
 
 def _finish(shard: Shard, folder: RunFolder) -> None:

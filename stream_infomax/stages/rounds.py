@@ -96,7 +96,7 @@ class Rounds(Kept):
             return
         if self.number < 0:
             raise ValueError(
-                f"shard {self.name}: its stream is over before its warm-up, with which all others begin; accepted are "
-                "more rows, a smaller `warmup`, or fewer shards"
+                "its stream is over before its warm-up, with which all others begin; accepted are more rows, a smaller "
+                "`warmup`, or fewer shards"
             )
         self.last, self.waiting = True, "next"

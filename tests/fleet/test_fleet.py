@@ -3,15 +3,19 @@
 import asyncio
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from helpers.fleets import Fleet, basis, fleet
 
+from stream_infomax.configuration.load import ConfigError
 from stream_infomax.fleet.archive import Merged
-from stream_infomax.fleet.folder import newest_of, round_of
+from stream_infomax.fleet.folder import newest_of, open_fleet, round_of
 from stream_infomax.fleet.summary import summarise_fleet
+from stream_infomax.fleet.worker import chosen
 from stream_infomax.run.folder import RunFolder
+from stream_infomax.run.program import module
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +57,17 @@ def test_whoever_is_killed_comes_back_and_no_bit_changes(undisturbed: Path, tmp_
         return found
 
     assert asyncio.run(disturbed()) == basis(undisturbed)
+
+
+def test_a_shard_that_cannot_begin_is_named_and_is_not_tried_again(tmp_path: Path) -> None:
+    config = fleet(tmp_path, workers=1, frames=4)
+    folder = RunFolder(tmp_path)
+    with folder.lock():
+        open_fleet(config, folder, fresh=False)
+    command = module("stream_infomax.fleet.worker", "--config", str(folder.pipeline), "--shards")
+    ended = subprocess.run([*command, "0,1"], capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 2
+    assert "READY worker-0 00,01" in ended.stdout
+    assert "worker-0: shard 00: its stream is over before its warm-up" in ended.stderr
+    with pytest.raises(ConfigError, match=r"--shards 1,7: no shard '7' with data; accepted are 0, 1, 2, 3"):
+        chosen(config, "1,7")

@@ -113,7 +113,7 @@ def test_a_stream_that_is_over_before_all_can_begin_is_said(tmp_path, context):
     hub, shards = fleet(tmp_path, context, {"00": 3})
     with (
         shards["00"].life() as loop,
-        pytest.raises(ValueError, match="shard 00: its stream is over before its warm-up"),
+        pytest.raises(ValueError, match="its stream is over before its warm-up"),
     ):
         for _ in range(100):
             loop.once(0)
