@@ -26,7 +26,7 @@ from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.kernels import compile_kernels
 
 ROWS, JUDGING, PASSES = 100_000, 20_000, 10
-ROUNDS = (1024, 0)  # rows of each learner; 0: when 5 % more rows have come
+ROUNDS = (64, 1024, 0)  # rows of each learner; 0: when 5 % more rows have come
 SHARDS = (2, 4, 14)
 
 

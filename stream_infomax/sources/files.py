@@ -102,6 +102,11 @@ def find(root: Path, suffixes: Collection[str], accepted: str, used: Path | None
 def counted_files(path: str, suffixes: Collection[str], include: str, used: str, shard: str) -> int:
     """Return how many of the files at a path are of a shard; see `find` and the settings of these names."""
     found = find(Path(path), suffixes, one_of(suffixes), Path(used) if used else Path(path) / "labels.csv")
+    return counted_of(found, include, shard)
+
+
+def counted_of(found: Found, include: str, shard: str) -> int:
+    """Return how many files that include fits are of a shard."""
     wanted = [key_of(file, found.folder) for file in found.files if re.search(include, name_of(file, found.folder))]
     return sum(map(shard_of(shard).has, wanted))
 

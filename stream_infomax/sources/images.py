@@ -21,13 +21,15 @@ from stream_infomax.settings.record import Settings, make
 from stream_infomax.settings.shards import WHOLE, ShardText, shard_of
 from stream_infomax.settings.types import Doc, NotNegative, Positive, Seed
 from stream_infomax.sources import inventory
-from stream_infomax.sources.files import counted, counted_files, key_of
+from stream_infomax.sources.files import counted, counted_files, counted_of
 from stream_infomax.sources.labels import beside, compile_pattern
 
 if TYPE_CHECKING:  # Pillow is an extra, and whoever reads a configuration does not need it
     from stream_infomax.sources.pictures import Collection
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm", ".npz")
+# Files that may hold several pictures.
+SEVERAL = r"\.(tiff?|gif|webp|npz|TIFF?|GIF|WEBP|NPZ)$"
 
 log = logging.getLogger(__name__)
 
@@ -100,12 +102,13 @@ class ImageSettings(Settings, frozen=True, kw_only=True):
         """Return how many frames the shard has, or, where each tile is one, how many files."""
         if self.frames:
             return len(shard_of(self.shard).stretch(self.frames))
+        # The pictures of a file of several have names that only the file tells.
+        include = f"{self.include}|{SEVERAL}" if self.include else ""
         if self.path.startswith("skimage:"):
             from stream_infomax.sources.pictures import natural_pictures
 
-            found = natural_pictures(self.path)
-            return sum(shard_of(self.shard).has(key_of(file, found.folder)) for file in found.files)
-        return counted_files(self.path, SUFFIXES, "", self.labels_csv, self.shard)
+            return counted_of(natural_pictures(self.path), include, self.shard)
+        return counted_files(self.path, SUFFIXES, include, self.labels_csv, self.shard)
 
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the source needs."""

@@ -177,7 +177,9 @@ def read(path: str, wanted: Wanted, only: Container[bytes] | None = None) -> Col
     if not collection.names:
         reasons = "; ".join(collection.refused[:3])
         if not reasons:
+            here = [file for file in found.files if wanted.shard.has(key_of(file, found.folder))]
             reasons = f"include = {wanted.include.pattern!r} fits none" if found.files else found.nothing()
+            reasons = f"none of {len(found.files):,} files is of its shard" if found.files and not here else reasons
         raise SettingError("path", path, f"{ACCEPTED}, or a folder of them", f"no usable picture ({reasons})")
     for sentence in collection.refused:
         log.warning("passed over %s", sentence)

@@ -131,3 +131,24 @@ def test_workers_change_nothing_but_who_does_what() -> None:
     alone = resolved(fleet({"kind": "synthetic"}, 0))
     assert alone.fleet is not None
     assert alone.fleet.shards == 2
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_what_is_left_out_is_counted_in_one_shard(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("PIL")
+    from PIL import Image
+
+    tables(tmp_path, 20)
+    for number in range(20):
+        Image.fromarray(np.full((24, 24), 10 * number, np.uint8)).save(tmp_path / f"picture-{number}.png")
+        (tmp_path / f".hidden-{number}").touch()
+    (tmp_path / "bad.png").write_bytes(b"none")
+    (tmp_path / "bad.npy").write_bytes(b"none")
+    source = {"kind": kind, "path": str(tmp_path), "include": r"(table|picture)-1?[0-7]|bad"}
+    if kind == "images":
+        source |= {"mode": "tiles", "crop": [12, 12]}
+    alone = source_of(convert({"run": {"folder": "x"}, "source": source})).counts()
+    found = laid(source, 3)
+    together = sum((Counter(source_of(shard.config).counts()) for shard in found), Counter())
+    assert together == Counter({key: count for key, count in alone.items() if count})
+    assert len(found) == 3  # what is left out of a shard without data is not counted
