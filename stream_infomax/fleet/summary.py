@@ -17,6 +17,21 @@ from stream_infomax.run.summary import Summary, has_begun, saved_summary, summar
 
 # The name under which what all shards have done stands.
 ALL = "all shards"
+# Of a fleet of which no shard has begun.
+NOTHING = Summary(
+    seconds=0.0,
+    frames=0,
+    lost={},
+    left_out={},
+    set_aside={},
+    measures=[],
+    scores={},
+    unlabelled={},
+    warming_up={},
+    pictures=[],
+    checkpoints=[],
+    undrawn="",
+)
 
 
 def summarise_fleet(run: Path, seconds: float) -> Summary:
@@ -27,7 +42,7 @@ def summarise_fleet(run: Path, seconds: float) -> Summary:
     """
     found = {name: _of_shard(folder) for name, folder in shard_folders(run).items()}
     begun = {name: summary for name, summary in found.items() if summary is not None}
-    newest = begun.get(newest_of(run).name) or next(iter(begun.values()))
+    newest = begun.get(newest_of(run).name) or next(iter(begun.values()), NOTHING)
     every = [*begun.values()]
     scores = {
         f"{stage}, shard {name}": levels for name, summary in begun.items() for stage, levels in summary.scores.items()
@@ -113,5 +128,4 @@ def _sums(tables: Iterable[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[s
 
 
 def _in_all(tables: list[dict[str, str]]) -> dict[str, str]:
-    first, *others = tables
-    return {key: text for key, text in first.items() if all(key in other for other in others)}
+    return {key: text for table in tables[:1] for key, text in table.items() if all(key in other for other in tables)}

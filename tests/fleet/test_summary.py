@@ -43,6 +43,7 @@ def ran(tmp_path: Path) -> Path:
     with folder.lock():
         assert open_fleet(config, folder, fresh=False) == "new"
     assert not is_fleet(tmp_path)
+    assert summarise_fleet(tmp_path, 0.5).frames == 0
     run_shards(config)
     return tmp_path
 
