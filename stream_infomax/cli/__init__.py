@@ -21,6 +21,7 @@ from stream_infomax.cli.encode import encode
 from stream_infomax.cli.export import export
 from stream_infomax.cli.fleet import fleet
 from stream_infomax.cli.init import init
+from stream_infomax.cli.join import join
 from stream_infomax.cli.keys import keys
 from stream_infomax.cli.label import label
 from stream_infomax.cli.page import page
@@ -60,7 +61,7 @@ app = App(
     print_error=False,
 )
 for command in (
-    *(run, fleet, page, top, status, record, replay, verify, diff, encode, export, show, probe),
+    *(run, fleet, join, page, top, status, record, replay, verify, diff, encode, export, show, probe),
     *(check, devices, init, schema, conform, tap, label, control, keys, doctor, warmup),
 ):
     app.command(command)

@@ -32,7 +32,7 @@ from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
 from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
-from stream_infomax.state.numbered import PAGE, PAGES
+from stream_infomax.state.numbered import PAGE, PAGES, ROUNDS
 from stream_infomax.state.private import private
 from stream_infomax.state.regular import open_regular
 
@@ -51,6 +51,8 @@ PARTS = "parts"
 OF_PARTS = re.compile(r"part-[0-9]+\.(npz|parquet)|\.part-[0-9]+\.(npz|parquet)\.tmp|\.parts\.json(\.tmp)?")
 # What a live source accepted, in the folder JOURNAL in its own.
 OF_JOURNAL = re.compile(r"part-[0-9]+\.mcap(\.damaged)?|\.part-[0-9]+\.tmp|reserved\.json(\.tmp)?")
+# What a guest of a fleet went on from, in the folder ROUNDS in the service's.
+OF_ROUNDS = re.compile(r"[0-9]+\.(safetensors|json)(\.tmp)?|furthest")
 # Pages of the checkpoints, in the folder PAGES in the service's.
 OF_PAGES = re.compile(rf"{PAGE.pattern}(\.tmp)?")
 BESIDE = (
@@ -284,7 +286,12 @@ class RunFolder:
             if folder.is_symlink():
                 raise ConfigError(f"{folder} is a symbolic link; nothing is removed through one, do it yourself")
             parts = folder / PARTS
-            below = (parts, OF_PARTS), (folder / JOURNAL, OF_JOURNAL), (folder / PAGES, OF_PAGES)
+            below = (
+                (parts, OF_PARTS),
+                (folder / JOURNAL, OF_JOURNAL),
+                (folder / PAGES, OF_PAGES),
+                (folder / ROUNDS, OF_ROUNDS),
+            )
             for place, pattern in (*below, (folder, OF_COMMANDS), (folder, KEPT)):
                 if not place.is_symlink():
                     for kept in filter(pattern.fullmatch, _listed(place)):

@@ -36,8 +36,8 @@ class _Shown(Observer):
         self._watch.refresh()
 
 
-def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
-    """Run source, stages and sinks here.
+def run(config: Config, folder: RunFolder, watch: Monitor, joining: Joining | None = None) -> bool:
+    """Run source, stages and sinks here, with `joining` together with others.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def run(config: Config, folder: RunFolder, watch: Monitor) -> bool:
     with ExitStack() as stack:
         signals = stack.enter_context(closing(Signals()))
         try:
-            loop = stack.enter_context(whole(config, folder, signals, _Shown(watch)))
+            loop = stack.enter_context(whole(config, folder, signals, _Shown(watch), joining=joining))
         except (ValueError, OSError) as error:
             raise ConfigError(str(error)) from error
         if watch.tally:

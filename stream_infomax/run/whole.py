@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +23,9 @@ from stream_infomax.watch.history import History
 from stream_infomax.watch.http import Server
 from stream_infomax.watch.monitor import Monitor
 
+if TYPE_CHECKING:
+    from stream_infomax.service.rounds import Joining
+
 # The exit code of a run that lost what its policy does not allow.
 LOSSES = 3
 
@@ -35,6 +41,7 @@ def carry_on(
     begun: str = "",
     save_features: Path | None = None,
     server: Server | None = None,
+    joining: Joining | None = None,
 ) -> int:
     """Run what is in a folder, which is locked, to its end or to a signal, and say what came of it.
 
@@ -52,6 +59,8 @@ def carry_on(
         Where the features go.
     server
         Where the metrics are served while it runs; None: nowhere.
+    joining
+        How it learns with others, in one process; None: it learns alone.
 
     Returns
     -------
@@ -63,7 +72,9 @@ def carry_on(
         Where it cannot be run, or cannot go on.
     """
     if in_process:
-        from stream_infomax.run.one_process import run
+        from stream_infomax.run.one_process import run as run_here
+
+        run: Callable[[Config, RunFolder, Monitor], bool] = partial(run_here, joining=joining)
     else:
         from stream_infomax.run.processes import run
     names = [IN_PROCESS] if in_process else [*config.services(), *config.sinks()]

@@ -206,11 +206,13 @@ class Loop:
 
     def _waits_for_others(self) -> bool:
         """Whether no frame may be processed, because others have not learnt so far."""
-        if self.taking is None or not self.taking.rounds.waiting:
+        if self.taking is None:
             return False
-        if self.taking.blocks():
+        taken = self.taking.rounds.taken
+        if self.taking.blocks(self.feed.next):
             return True
-        self.announce(self.feed.next)
+        if self.taking.rounds.taken != taken:
+            self.announce(self.feed.next)
         return False
 
     def _wanted(self) -> bool:
@@ -224,6 +226,8 @@ class Loop:
     def step(self, arrival: Arrival) -> None:
         """Make the output frame of a frame, and hand it on."""
         frame = self.steering.apply(arrival.frame)
+        if self.taking is not None:
+            self.taking.note(frame.offset)
         arrived = Output(frame, self.feed.log_id, arrival.origin)
         for observer in self.observers:
             observer.input(arrived)
@@ -395,7 +399,7 @@ class Loop:
         if self.meter.welcome():
             self.report()
         seconds, begin = min(longest, self.meter.remaining()), time.perf_counter()
-        if self.taking is not None and self.taking.rounds.waiting:
+        if self.taking is not None and self.taking.blocking:
             poller = _poller([*self._always, *self.taking.sockets])
             ready = dict(poller.poll(math.ceil(1000 * min(seconds, self.taking.due()))))
         elif not self.finished and any(sink.full for sink in self.sinks):

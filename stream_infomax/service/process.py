@@ -230,7 +230,7 @@ def opened(
         steering = _steering(context, service, feed, stages, saved)
         stack.callback(steering.close)
         reserved.callback(steering.release)
-        taking = joining.open(context, stages, service.keep) if joining is not None else None
+        taking = joining.open(context, stages, service) if joining is not None else None
         loop = Loop(service, feed, stages, ends, checkpoints, observers, signals, saved, ledger, steering, taking)
         stack.callback(loop.close)
         further = min((sink.next for sink in ends), default=0)

@@ -11,6 +11,7 @@ from typing import Any
 import zmq
 
 from stream_infomax.frames.contracts import Pipeline
+from stream_infomax.service.service import Service
 from stream_infomax.stages.learner import LearnerStage
 from stream_infomax.stages.rounds import Rounds
 from stream_infomax.transport.keys import Keys
@@ -63,8 +64,11 @@ class Joining:
             raise ValueError(f"{len(learners)} stages of kind learner with share = 'all'; a fleet has one")
         learners[0].begin_rounds(self.name, self.rows, self.learners, self.begins)
 
-    def open(self, context: zmq.Context[Any], stages: Pipeline, keep: int) -> Taking:
+    def open(self, context: zmq.Context[Any], stages: Pipeline, service: Service) -> Taking:
         """Return the way to the coordinator, for stages that are prepared and restored."""
+        return Taking(*self._ends(context, stages), service.keep)
+
+    def _ends(self, context: zmq.Context[Any], stages: Pipeline) -> tuple[Rounds, Member]:
         (rounds,) = (stage.rounds for stage in stages.stages if isinstance(stage, LearnerStage) and stage.rounds)
         member = Member(
             context,
@@ -75,7 +79,7 @@ class Joining:
             guest=self.guest,
             fleet=rounds.fleet,
         )
-        return Taking(rounds, member, keep)
+        return rounds, member
 
 
 class Taking:
@@ -101,14 +105,19 @@ class Taking:
     @property
     def sockets(self) -> Sequence[Any]:
         """What becomes readable when there may be an answer."""
-        return self.member.sockets if self.rounds.waiting else ()
+        return self.member.sockets if self.blocking else ()
 
     def due(self) -> float:
         """Return the seconds until the coordinator is to be asked again."""
-        return self.member.due() if self.rounds.waiting else float("inf")
+        return self.member.due() if self.blocking else float("inf")
 
-    def blocks(self) -> bool:
-        """Return whether no frame may be processed yet; takes what has come.
+    @property
+    def blocking(self) -> bool:
+        """Whether no frame may be processed before an answer has come."""
+        return bool(self.rounds.waiting)
+
+    def blocks(self, offset: int) -> bool:
+        """Return whether the frame at `offset` may not be processed yet; takes what has come.
 
         Raises
         ------
@@ -138,6 +147,9 @@ class Taking:
             return
         what, number = ("share", 0) if rounds.number < 0 else ("delta", rounds.number)
         self.member.hand_in(what, number, rounds.hand_in().to_bytes(), last=rounds.last)
+
+    def note(self, offset: int) -> None:
+        """Take note that a frame is processed."""
 
     def begin(self) -> None:
         """Take note that a checkpoint is being written."""

@@ -422,7 +422,7 @@ class LearnerStage(Accounting):
             counts["frame information"] = self.observed.frame_information
         counts["shortened"] = learner.n_shortened_
         counts[DRIFT] = learner.drift_
-        counts |= {"round": self.rounds.number} if self.rounds is not None else {}
+        counts |= self.rounds.counts() if self.rounds is not None else {}
         counts |= {HELD: 1} if learner.held_ else {EXAMINING: 1} if learner.examining_ else {}
         counts |= {} if self.stream else self.steering.counts()
         aside = {**learner.n_set_aside_, **{reason: n for reason, n in self._passed.items() if n}}

@@ -43,9 +43,13 @@ class Rounds(Kept):
         What has to come before the next frame: what all begin with (``first``), or go on from (``next``).
     last
         Whether the stream is over.
+    taken
+        How often it took what all go on from.
+    given_up
+        Rows that it had learnt from and gave up when it did.
     """
 
-    kept: ClassVar[tuple[str, ...]] = ("fleet", "number", "given", "until", "waiting", "last")
+    kept: ClassVar[tuple[str, ...]] = ("fleet", "number", "given", "until", "waiting", "last", "taken", "given_up")
 
     def __init__(self, learner: OnlineInfomax, name: str, rows: int, learners: int, begins: bool) -> None:
         self.learner, self.name, self.rows = learner, name, rows
@@ -55,6 +59,7 @@ class Rounds(Kept):
         self.given = self.until = 0
         self.waiting: Literal["", "first", "next"] = "" if begins else "first"
         self.last = False
+        self.taken = self.given_up = 0
 
     @property
     def hands_in(self) -> bool:
@@ -65,6 +70,10 @@ class Rounds(Kept):
     def over(self) -> bool:
         """Whether the last round has ended, too."""
         return self.last and not self.waiting
+
+    def counts(self) -> dict[str, int]:
+        """Return the round under way, and what was given up."""
+        return {"round": self.number, **({"rows given up": self.given_up} if self.given_up else {})}
 
     def count(self, n_rows: int) -> None:
         """Take note of the rows of a frame, which the learner has been given."""
@@ -83,6 +92,7 @@ class Rounds(Kept):
         self.learner.take(shared)
         self.number, self.given, self.waiting = shared.number, 0, ""
         self.until = self.rows or shared.rows_of_round()
+        self.taken += 1
 
     def end(self) -> None:
         """Take note that the stream is over: what was learnt since the round began is still to be handed in.

@@ -11,6 +11,9 @@ from pathlib import Path
 # A checkpoint of a service: its number, and after how many frames it was written.
 CHECKPOINT = re.compile(r"checkpoint-([0-9]+)-at-([0-9]+)\.safetensors")
 
+# Where a service keeps what it went on from as a guest of a fleet: see service/guests.py.
+ROUNDS = "rounds"
+
 # Where pages of large arrays lie beside the checkpoints, and what they are called: see pages.py.
 PAGES = "pages"
 PAGE = re.compile(r"[01]-[0-9a-f]{32}")

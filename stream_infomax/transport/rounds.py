@@ -27,8 +27,14 @@ MOST_BYTES = 1 << 28
 MAX_REQUESTS = 64
 # Seconds without a word after which a request is repeated; after `Heard` it may take longer.
 SILENCE, HEARD = 1.0, 10.0
+# Seconds after which a connection that is new takes something, which one with keys does not at once.
+SETTLED = 0.05
 # A member connects once; what it hands in is one message.
 LIMITS = Limits(connections=4096, unfinished=2 * MOST_BYTES, behind=1 << 30)
+
+
+class DeclinedError(RefusedError):
+    """What a member hands in does not fit, or is not asked for any more; the member itself is welcome."""
 
 
 class Asked(NamedTuple):
@@ -165,7 +171,7 @@ class Member:
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: Monitor | None = None
         self._request: FromMember | None = None
-        self._payload = b""
+        self._payload: Callable[[], bytes] = bytes
         self._again = 0.0
 
     @property
@@ -182,22 +188,28 @@ class Member:
         """Ask for what all have in common, of a round that is not before `number`."""
         self._say(Ask(self.name, number, self.since, self.fleet, self.guest))
 
-    def hand_in(self, what: str, number: int, payload: bytes, *, last: bool = False) -> None:
-        """Hand in what was learnt since round `number` began, and ask for what follows."""
+    def hand_in(self, what: str, number: int, payload: bytes | Callable[[], bytes], *, last: bool = False) -> None:
+        """Hand in what was learnt since round `number` began, and ask for what follows.
+
+        Where `payload` can be called, that gives the bytes whenever they are sent: of one that learns on meanwhile.
+        """
         kind: Any = what
-        self._say(HandIn(self.name, kind, number, last, self.since, self.fleet, self.guest), payload)
+        content = payload if callable(payload) else lambda: payload
+        self._say(HandIn(self.name, kind, number, last, self.since, self.fleet, self.guest), content)
 
     def cancel(self) -> None:
         """Want nothing any more; an answer that comes all the same is passed over."""
-        self._request, self._payload, self.heard = None, b"", False
+        self._request, self._payload, self.heard = None, bytes, False
 
     def poll(self) -> Got | None:
         """Return the answer to the present request, None where there is none yet; repeats the request where it is due.
 
         Raises
         ------
+        DeclinedError
+            Where what is handed in does not fit, or is not asked for any more.
         RefusedError
-            Where the coordinator refuses it, or this member's keys.
+            Where the coordinator refuses this member, or its keys.
         StreamError
             Where the answer is not in the words of the protocol, or the address is none.
         """
@@ -223,7 +235,7 @@ class Member:
             self._socket.close(0)
         self._socket = self._monitor = None
 
-    def _say(self, request: FromMember, payload: bytes = b"") -> None:
+    def _say(self, request: FromMember, payload: Callable[[], bytes] = bytes) -> None:
         self._request, self._payload, self.heard = request, payload, False
         self._move()
         self._repeat()
@@ -231,18 +243,18 @@ class Member:
     def _repeat(self) -> None:
         assert self._request is not None
         self._again = time.monotonic() + SILENCE
-        if self._socket is None:
-            return
+        if self._socket is None or not self._socket.poll(0, zmq.POLLOUT):
+            return  # there is no connection
         self._request = replace(self._request, fleet=self.fleet, since=self.since)
-        parts = [messages.encode(self._request), *([self._payload] if isinstance(self._request, HandIn) else [])]
+        parts = [messages.encode(self._request), *([self._payload()] if isinstance(self._request, HandIn) else [])]
         with suppress(zmq.Again):
             send(self._socket, parts)
 
     def _receive(self) -> Got | None:
         """Return what has come, if it is an answer to the present request."""
         while self._socket is not None and self._monitor is not None:
-            if self._monitor.look():  # another connection: what was said before may be lost
-                self._again = min(self._again, time.monotonic() + 0.05 if self.heard else self._again)
+            if self._monitor.look():  # another connection: what was said before is lost
+                self._again = min(self._again, time.monotonic() + SETTLED)
             if self._monitor.refused:
                 raise RefusedError(f"{self.address} {self._monitor.refused}")
             try:
@@ -254,7 +266,8 @@ class Member:
             except MessageError as error:
                 raise StreamError(f"{self.address}: not an answer: {error}") from error
             if isinstance(answer, Refused):
-                raise RefusedError(f"{self.address} refuses {self.name!r}: {answer.text}")
+                kind = DeclinedError if answer.reason == "round" else RefusedError
+                raise kind(f"{self.address} refuses {self.name!r}: {answer.text}")
             if self.fleet and answer.fleet != self.fleet:
                 raise RefusedError(f"{self.address} is of fleet {answer.fleet}; {self.name!r} learns with {self.fleet}")
             if isinstance(answer, Heard):
@@ -280,6 +293,7 @@ class Member:
         socket: zmq.Socket[bytes] = self._context.socket(zmq.DEALER)
         set_options(socket, MOST_BYTES)
         socket.setsockopt(zmq.RECONNECT_IVL, round(1000 * SILENCE))
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for one that may be away for days
         if self._keys is not None:
             self._keys.call(socket, address, self._server)
         self._socket, self._monitor, self.address = socket, Monitor(socket), address
