@@ -42,6 +42,8 @@ def run(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there
+    from stream_infomax.configuration.load import ConfigError
+    from stream_infomax.fleet.folder import is_fleet
     from stream_infomax.run.beside import page_beside
     from stream_infomax.run.feature_files import try_out
     from stream_infomax.run.features import save_features as write_features
@@ -62,6 +64,9 @@ def run(
     folder = RunFolder(Path(settings.run.folder))
     shown = printable(str(folder.path))
     with folder.lock(), served(settings) as server:
+        if is_fleet(folder.path):
+            problem = "holds a fleet; choose another folder, or go on with stream-infomax fleet"
+            raise ConfigError(f"run.folder = {str(folder.path)!r} {problem}")
         found = folder.open(settings, in_process, fresh)
         if found == "finished":
             print(f"{shown}: this run has finished; --fresh starts over")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from stream_infomax.cli.encode import encode
+from stream_infomax.cli.run import run
 from stream_infomax.cli.status import status
 from stream_infomax.configuration.load import Config, ConfigError, convert
 from stream_infomax.fleet.folder import is_fleet, newest_of, open_fleet, shard_folders
@@ -92,3 +93,9 @@ def test_a_fresh_start_removes_the_shards_and_nothing_else(ran: Path) -> None:
         assert open_fleet(fleet(ran, shards=2), folder, fresh=True) == "new"
     assert shard_folders(ran) == {}
     assert sorted(path.name for path in ran.iterdir()) == ["lock", "mine.txt", "pipeline.toml", "run.json"]
+
+
+def test_a_run_leaves_the_folder_of_a_fleet_alone(ran: Path) -> None:
+    with pytest.raises(ConfigError, match="holds a fleet"):
+        run(ran / "pipeline.toml", fresh=True)
+    assert is_fleet(ran)
