@@ -28,6 +28,8 @@ from photographs import HELD_OUT_ROWS, SIDE, Whitening, judge, pictures, random_
 from stream_infomax.learning.infomax import alignment, merging
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.exchange import Delta, Shared
+from stream_infomax.learning.infomax.moments import Moments
+from stream_infomax.learning.infomax.whitening import StreamingWhitener
 from stream_infomax.learning.kernels import compile_kernels
 
 START = 1792
@@ -35,7 +37,7 @@ LEARNERS = (2, 4, 16)
 ROUNDS = (256, 1024, 4096, 0)  # rows of each learner; 0: when 5 % more rows have come
 LONG_ROWS, LONG_LEARNERS, LONG_ROUNDS = 300_000, (16,), (1024, 4096, 0)
 JUDGES = 3  # pictures of the training's that judge constants
-FRAME = 4096
+FRAME, BLOCK = 4096, 64
 FEATURES, REPEATS = (64, 144, 512), 10
 
 Merge = Callable[[Shared, Sequence[Delta]], Shared]
@@ -137,7 +139,7 @@ def costs() -> list[dict[str, str]]:
         rows = rng.laplace(size=(20 * n_features, n_features)).astype(np.float32) @ mixing
         base = OnlineInfomax().partial_fit(rows).share(2)
         shards = [OnlineInfomax().take(base) for _ in range(2)]
-        spent: dict[str, list[float]] = {"learn": [], "delta": [], "merge": [], "take": []}
+        spent: dict[str, list[float]] = {"learn": [], "delta": [], "merge": [], "take": [], "travel": []}
         for _ in range(REPEATS):
             parts = [rng.laplace(size=(4096, n_features)).astype(np.float32) @ mixing for _ in shards]
             with clock(spent["learn"]):
@@ -147,7 +149,11 @@ def costs() -> list[dict[str, str]]:
                 deltas = [shard.delta(f"{i}") for i, shard in enumerate(shards)]
             with clock(spent["merge"]):
                 base = OnlineInfomax.merge(base, deltas)
-            received = [Shared.of(base.tree(), base.digest) for _ in shards]
+            sent = base.to_bytes()
+            with clock(spent["travel"]):
+                for delta in deltas:
+                    delta.to_bytes()
+                received = [Shared.from_bytes(sent, "shared") for _ in shards]
             with clock(spent["take"]):
                 for shard, shared in zip(shards, received, strict=True):
                     shard.take(shared)
@@ -158,13 +164,31 @@ def costs() -> list[dict[str, str]]:
                 "K": f"{n_features}",
                 "4,096 rows, ms": f"{ms['learn']:.1f}",
                 "delta and take, ms": f"{own:.2f} ({own / ms['learn']:.1%})",
+                "to bytes and from them, ms": f"{ms['travel']:.2f} ({ms['travel'] / ms['learn']:.1%})",
                 "merge of 2, once for all, ms": f"{ms['merge']:.2f}",
                 "delta, kB": f"{deltas[0].nbytes / 1e3:.0f}",
                 "shared, kB": f"{base.nbytes / 1e3:.0f}",
                 "4,096 rows, kB": f"{4096 * n_features * 4 / 1e3:,.0f}",
+                "moments of 3 against one": f"{moments_apart(rows):.0e}",
             }
         )
     return table
+
+
+def moments_apart(rows: np.ndarray, learners: int = 3) -> float:
+    """Return how far the covariance of several learners' sums is from that of one that has all blocks, relatively."""
+    point = rows[0].astype(np.float64)
+    one, *others = [StreamingWhitener(point) for _ in range(learners + 1)]
+    for other in others:
+        other.since = Moments(point)
+    for number in range(len(rows) // BLOCK):
+        block = (rows[number * BLOCK : (number + 1) * BLOCK] - point).astype(np.float32)
+        for whitener in (one, others[number % learners]):
+            whitener.add(block)
+    parts = [other.since for other in others]
+    weight, total, products = (sum(getattr(part, key) for part in parts) for key in ("weight", "sum", "scatter"))
+    merged = products / weight - np.outer(total, total) / weight**2
+    return float(np.abs(merged - one.covariance()).max() / np.abs(one.covariance()).max())
 
 
 @contextmanager
