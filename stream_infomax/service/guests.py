@@ -107,8 +107,8 @@ class Visit(Taking):
         folder.mkdir(parents=True, exist_ok=True)
         self._patience, self._clock = patience, clock
         self._until = 0.0
-        # Rows of what was handed in last.
-        self._handed = 0
+        # Rows of what was handed in last, and whether it was said that no more come.
+        self._handed, self._ended = 0, False
         self._marks: deque[int] = deque(maxlen=keep)
         self._marking = 0
         self._again = deque(number for number, _ in numbered(folder, TAKEN) if number > rounds.taken)
@@ -148,7 +148,8 @@ class Visit(Taking):
         self._repeats = bool(self._again) or offset <= self._known
         if self._repeats or not self.rounds.waiting:
             return False
-        if not self.member.waits:
+        if not self.member.waits or (self.rounds.last and not self._ended):  # also what it learnt since it asked
+            self._ended = self.rounds.last
             self._ask()
             self._until = self._clock() + self._patience
         try:

@@ -140,6 +140,19 @@ def test_a_stream_that_is_over_waits_until_its_last_is_merged(tmp_path, fleet):
         assert loop.stop()
 
 
+def test_what_is_handed_in_is_what_it_has_learnt_by_the_end(tmp_path, fleet):
+    box = Box(tmp_path, fleet, n_frames=60)
+    with box.life() as loop, fleet.desk() as desk:
+        fleet.begin()
+        until(loop, lambda: rounds(loop).number == 0, desk)
+        until(loop, handed_in(fleet), desk)  # the first round's, which nobody merges
+        before = fleet.coordinator._handed["box"].delta.rows
+        until(loop, lambda: fleet.coordinator._handed["box"].last, desk)
+        assert before < fleet.go_on().parts["box"]
+        until(loop, lambda: loop.finished, desk)
+        assert rounds(loop).given_up == 0
+
+
 def test_deaths_at_any_place_change_nothing_of_what_was_said(tmp_path, fleet):
     box, draw, deaths, taken = Box(tmp_path, fleet, n_frames=100_000, every=30), random.Random(0), 0, 0
     again = 0
