@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +68,8 @@ class Coordinator:
         Members whose stream is over.
     refused
         What was refused, by reason.
+    spoilt
+        What is wrong with what guests have handed in that could not be merged, by their names.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Coordinator:
         self._first: float | None = None
         self._since = dict(archive.lines[-1].since) if archive.lines else {}
         self._guests = archive.guests()
+        self._unkept = False
+        self.spoilt: dict[str, str] = {}
         self._answers: dict[tuple[str, int], tuple[int, str]] = {}
         for line in archive.lines:
             self._remember(line)
@@ -129,8 +133,14 @@ class Coordinator:
         if number is not None and request.guest and self._guests.get(request.member) != number:
             # It is needed again when what was learnt from it comes.
             self._guests[request.member] = number
-            self.archive.keep_guests(self._guests)
+            self._unkept = True
         return number
+
+    def keep_guests(self) -> None:
+        """Have on disk with which rounds guests go on, before they hear of it."""
+        if self._unkept:
+            self.archive.keep_guests(self._guests)
+            self._unkept = False
 
     def _answer(self, request: FromMember) -> int | None:
         if isinstance(request, Ask):
@@ -163,11 +173,9 @@ class Coordinator:
         if self.due() != 0.0:
             return None
         began = time.perf_counter()
+        shared = self._sound()
         handed = self._handed
-        done = self.done | {name for name, one in handed.items() if one.last and not one.guest}
-        awaited = [name for name in self.shards if name not in done]
-        learners = max(1, len(awaited) + sum(one.guest for one in handed.values()))
-        shared = self._merged([one.delta for one in handed.values()], learners)
+        done = self._over()
         n = {name: one.delta.number for name, one in handed.items()}
         line = Merged(
             number=shared.number,
@@ -191,8 +199,34 @@ class Coordinator:
             self.archive.finish()
         return line
 
-    def _merged(self, deltas: Sequence[Delta], learners: int | None = None) -> Shared:
+    def _over(self) -> set[str]:
+        """Return the shards whose stream is over once what they have handed in is merged."""
+        return self.done | {name for name, one in self._handed.items() if one.last and not one.guest}
+
+    def _sound(self) -> Shared:
+        """Return what all go on from; guests with whom that would not be sound are left out, and refused."""
+        try:
+            return self._tried(self._handed)
+        except MergeError:
+            for name in [name for name, one in self._handed.items() if one.guest]:
+                try:
+                    self._tried({name: self._handed[name]})
+                except MergeError as error:
+                    self.spoilt[name] = f"delta of {name}: {error}"
+                    self.refused["values"] += 1
+                    _log.warning("%s (values)", printable(self.spoilt[name]))
+                    del self._handed[name]
+        return self._merged(self._handed)
+
+    def _tried(self, handed: Mapping[str, Handed]) -> Shared:
+        """Return what comes of deltas. Raises MergeError where numbers leave what floats can hold."""
+        with about("merging"), np.errstate(over="raise", invalid="raise", divide="raise"):
+            return self._merged(handed)
+
+    def _merged(self, handed: Mapping[str, Handed]) -> Shared:
         """Return what all go on from after these deltas, late ones among them."""
+        learners = max(1, len(set(self.shards) - self._over()) + sum(one.guest for one in handed.values()))
+        deltas = [one.delta for one in handed.values()]
         base = self.archive.shared(self.newest)
         now = [one for one in deltas if one.number == base.number]
         late = [(self.archive.shared(one.number), one) for one in deltas if one.number != base.number]
@@ -333,14 +367,6 @@ class Coordinator:
             reason = "size"
             with about(name):
                 must_belong(delta, self.archive.shared(number))
-            reason = "values"
-            if request.guest:
-                self._try(delta, name)
         except MergeError as error:
             raise UnfitError(reason, str(error)) from error
         return delta
-
-    def _try(self, delta: Delta, name: str) -> None:
-        """Raise MergeError where a guest's delta, alone, leads to something that is not sound."""
-        with about(name), np.errstate(over="raise", invalid="raise", divide="raise"):
-            self._merged([delta])

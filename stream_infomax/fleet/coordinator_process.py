@@ -85,14 +85,17 @@ class Desk:
 
     def _answer(self) -> None:
         archive = self.coordinator.archive
-        contents: dict[int, bytes] = {}
-        for name, asked in list(self._waiting.items()):
-            number = self.coordinator.answer(asked.request)
+        numbers = {name: self.coordinator.answer(asked.request) for name, asked in self._waiting.items()}
+        self.coordinator.keep_guests()
+        contents = {number: archive.content(number) for number in set(numbers.values()) if number is not None}
+        for name, number in numbers.items():
             if number is not None:
-                if number not in contents:
-                    contents[number] = archive.content(number)
+                asked = self._waiting.pop(name)
                 self.rendezvous.answer(asked, Common(archive.fleet, number), contents[number])
-                del self._waiting[name]
+        for name, text in self.coordinator.spoilt.items():
+            if name in self._waiting:
+                self.rendezvous.answer(self._waiting.pop(name), Refused("round", text))
+        self.coordinator.spoilt.clear()
 
 
 @contextmanager

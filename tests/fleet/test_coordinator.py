@@ -50,6 +50,7 @@ class Fleet:
 
     def go_on(self, request):
         number = self.coordinator.answer(request)
+        self.coordinator.keep_guests()
         content = self.coordinator.archive.content(number)
         self.learners[request.member].take(Shared.from_bytes(content, "shared"))
         return number
@@ -340,8 +341,14 @@ def test_a_guest_that_would_spoil_the_basis_is_refused(fleet):
     fleet.go_on(ask)
     delta = Delta.from_bytes(fleet.learn("box"), "delta")
     huge = replace(delta, scatter=np.full_like(delta.scatter, 1e300))
-    assert refused(fleet, HandIn("box", "delta", 0, guest=True), huge.to_bytes()) == "values"
-    assert fleet.round(0).parts.keys() == set(SHARDS)
+    fleet.hand_in("box", 0, huge.to_bytes())
+    line = fleet.round(0)
+    assert line.parts.keys() == set(SHARDS)
+    assert line.refused == {"values": 1}
+    assert line.learners == 3
+    assert fleet.coordinator.spoilt["box"].startswith("delta of box: merging: ")
+    fleet.hand_in("box", 0, delta.to_bytes())
+    assert "box" in fleet.round(1).parts
 
 
 def test_a_second_coordinator_is_refused_and_names_the_first(tmp_path):
