@@ -39,7 +39,7 @@ def serve(description: str) -> int:
     try:
         config = load(arguments.config)
         name = arguments.service or config.source.name
-        upstream, stages, sinks = _parts(config, name)
+        upstream, stages, sinks = parts_of(config, name)
         service = service_of(config, name)
     except (ValueError, MissingExtraError) as error:
         print(printable(f"{name}: {error}"), file=sys.stderr)
@@ -54,7 +54,7 @@ def serve(description: str) -> int:
     )
 
 
-def _parts(config: Config, name: str) -> tuple[Upstream, Pipeline, list[Sink]]:
+def parts_of(config: Config, name: str) -> tuple[Upstream, Pipeline, list[Sink]]:
     """Return where the frames of a service come from, its stages, and its sinks beside its log."""
     if name == config.source.name:
         return FromSource(source_of(config), config.source.pace, config.source.speed), Pipeline([]), []

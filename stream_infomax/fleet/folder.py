@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from stream_infomax.configuration.compose import MAY_CHANGE
-from stream_infomax.configuration.load import Config, ConfigError, to_builtins
+from stream_infomax.configuration.load import Config, ConfigError, convert, to_builtins
 from stream_infomax.fleet.layout import SHARDS, resolved
 from stream_infomax.run.folder import IN_PROCESS, Found, RunFolder
 from stream_infomax.service.checkpoints import differences, read
@@ -24,7 +24,7 @@ from stream_infomax.state.numbered import CHECKPOINT, numbered
 ROUNDS, ADDRESS = "rounds", "rounds.address"
 # What is the fleet's own, beside what every run has.
 OF_FLEET = re.compile(
-    r"(rounds\.(jsonl|address|lock)|fleet\.id|basis\.safetensors)(\.tmp)?|(coordinator|worker-[0-9]+)\.log"
+    r"(rounds\.(jsonl|address|lock)|fleet\.id|basis\.safetensors)(\.tmp)?|(coordinator|worker-[0-9]+|[0-9]{2,}-\S+)\.log"
 )
 OF_ROUNDS = re.compile(r"([0-9]+\.safetensors|guests\.json)(\.tmp)?|socket(\.lock)?")
 OF_SHARD = re.compile(r"[0-9]{2,}")
@@ -86,7 +86,16 @@ def newest_of(run: Path) -> Path:
 
 def round_of(folder: RunFolder) -> int:
     """Return the newest round that a shard has taken, by its newest readable checkpoint; -1 before the first."""
-    place = folder.path / IN_PROCESS
+    return max(_round_in(folder.path / name) for name in services_of(folder))
+
+
+def services_of(folder: RunFolder) -> list[str]:
+    """Return the names of a run's processes, in the order of the data."""
+    record = folder.record
+    return [IN_PROCESS] if record.in_process else convert(record.config, str(folder.path)).services()
+
+
+def _round_in(place: Path) -> int:
     for _, path in reversed(numbered(place, CHECKPOINT) if place.is_dir() else []):
         try:
             stages = read(path).stages

@@ -9,9 +9,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from stream_infomax.configuration.load import convert
-from stream_infomax.fleet.folder import newest_of, shard_folders
+from stream_infomax.fleet.folder import newest_of, services_of, shard_folders
 from stream_infomax.frames.ledger import Balance, ByStream
-from stream_infomax.run.folder import IN_PROCESS, RunFolder
+from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.standing import Standing, saved, standing
 from stream_infomax.run.summary import Summary, has_begun, saved_summary, summarise
 
@@ -69,9 +69,11 @@ def standings(run: Path) -> tuple[bool, dict[str, Standing]]:
     """Return whether a fleet goes on, and how each shard is; under `ALL`, the last, how all are together."""
     going_on, found = False, {}
     for name, folder in shard_folders(run).items():
-        goes_on, services = standing(folder) if folder.held else (False, {IN_PROCESS: saved(folder, IN_PROCESS)})
+        saved_ones = {service: saved(folder, service) for service in services_of(folder)}
+        goes_on, services = standing(folder) if folder.held else (False, saved_ones)
         going_on |= goes_on
-        found[f"shard {name}"] = next(iter(services.values()))
+        ledger = [balance for one in services.values() for balance in one.ledger]
+        found[f"shard {name}"] = replace([*services.values()][-1], ledger=ledger)
     every = [*found.values()]
     together = Standing(
         from_="status" if going_on else "checkpoint",
@@ -98,7 +100,8 @@ def _of_shard(folder: RunFolder) -> Summary | None:
     if folder.summary() is not None:
         return saved_summary(folder)
     config = convert(folder.record.config, str(folder.path))
-    return summarise(config, folder, 0.0, in_process=True) if has_begun(config, folder, in_process=True) else None
+    alone = folder.record.in_process
+    return summarise(config, folder, 0.0, alone) if has_begun(config, folder, alone) else None
 
 
 def _added(one: Balance, other: Balance) -> Balance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,8 @@ import msgspec
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.fleet.driver import Driver, Placing, connected
 from stream_infomax.fleet.folder import open_fleet
-from stream_infomax.fleet.layout import divided, empty, fleet_of, resolved, shards
+from stream_infomax.fleet.layout import Shard, divided, empty, fleet_of, resolved, shards
+from stream_infomax.fleet.nodes import are_placed, nodes
 from stream_infomax.fleet.summary import summarise_fleet
 from stream_infomax.fleet.view import View
 from stream_infomax.run.folder import RunFolder
@@ -79,6 +81,8 @@ def placed(config: Config, folder: RunFolder) -> list[Placing]:
         print(f"no data, left out: shard {', '.join(without)}")
     place = ("--config", str(folder.pipeline.resolve()))
     first = Placing(COORDINATOR, ("-m", "stream_infomax.fleet.coordinator_process", *place), cpus=0.0)
+    if are_placed(config):
+        return [first, *(one for shard in found for one in services(shard, place))]
     workers = [
         Placing(
             f"worker-{number}",
@@ -87,3 +91,12 @@ def placed(config: Config, folder: RunFolder) -> list[Placing]:
         for number, mine in enumerate(divided(found, fleet_of(config).workers))
     ]
     return [first, *workers]
+
+
+def services(shard: Shard, place: Sequence[str]) -> list[Placing]:
+    """Return the processes of a shard, each on the node that its stages name, and make its folder ready for them."""
+    folder, where = RunFolder(Path(shard.config.run.folder)), nodes(shard.config)
+    with folder.lock():
+        folder.open(shard.config, in_process=False, fresh=False)
+    module = ("-m", "stream_infomax.fleet.service", *place, "--shard", str(shard.number), "--service")
+    return [Placing(f"{shard.name}-{name}", (*module, name), cpus=0.0, node=node) for name, node in where.items()]

@@ -96,7 +96,7 @@ def run(config: Config, wanted: Sequence[Shard], signals: Signals, name: str) ->
         if not all(done):
             return False
         for shard, folder in unfinished:
-            _finish(shard, folder)
+            finish(shard, folder)
     return True
 
 
@@ -177,7 +177,7 @@ def of_shard(name: str) -> Iterator[None]:
         raise ValueError(f"shard {name}: {error}") from error
 
 
-def _finish(shard: Shard, folder: RunFolder) -> None:
+def finish(shard: Shard, folder: RunFolder) -> None:
     """Note what came of a shard."""
     from msgspec import to_builtins
 
@@ -186,7 +186,7 @@ def _finish(shard: Shard, folder: RunFolder) -> None:
 
     with closing(History(folder.history)) as history:
         seconds = history.seconds
-    folder.finish(to_builtins(summarise(shard.config, folder, seconds, in_process=True)))
+    folder.finish(to_builtins(summarise(shard.config, folder, seconds, folder.record.in_process)))
 
 
 if __name__ == "__main__":

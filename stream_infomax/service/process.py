@@ -124,6 +124,7 @@ def run(
     *,
     compile_kernels: Callable[[], None] | None = None,
     start: Callable[[], None] | None = None,
+    joining: Joining | None = None,
 ) -> int:
     """Be a service until its stream ends or a signal comes. Returns the exit code.
 
@@ -141,12 +142,14 @@ def run(
         Called before READY.
     start
         Called before READY where there is no checkpoint yet: takes over another run's state, for example.
+    joining
+        How it learns with others; None: it learns alone.
     """
 
     def work(signals: Signals) -> bool:
         if compile_kernels:
             compile_kernels()
-        with opened(service, upstream, stages or Pipeline([]), sinks, signals, start=start) as loop:
+        with opened(service, upstream, stages or Pipeline([]), sinks, signals, start=start, joining=joining) as loop:
             address = next((sink.address for sink in loop.sinks if sink.address), service.tap)
             # What is there now stays: the garbage collector need not look at it again and again, some ms each time.
             gc.collect()
