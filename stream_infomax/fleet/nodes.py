@@ -20,16 +20,17 @@ def nodes(config: Config) -> dict[str, str]:
     ConfigError
         Where stages of one service name different nodes, or a service could not be reached from the next one's node.
     """
-    found = {config.source.name: config.stage[0].node if config.stage else ""}
-    here = found[config.source.name]
-    for service in config.services()[1:]:
+    first, *following = config.services()
+    found, here = {first: ""}, ""
+    for service in following:
         named = {stage.name: stage.node for stage in config.stages_of(service) if stage.node}
         if len(set(named.values())) > 1:
-            raise ConfigError(
-                f"stage.{[*named][1]}.node = {[*named.values()][1]!r}: service {service!r} is one process"
-            )
+            stage, node = [*named.items()][1]
+            raise ConfigError(f"stage.{stage}.node = {node!r}: service {service!r} is one process")
         before, here = here, next(iter(named.values()), here)
-        if here != before:
+        if service == following[0]:
+            found[first] = here
+        elif here != before:
             _check_reached(config, config.upstream_of(service), before, here)
         found[service] = here
     return found | dict.fromkeys(config.sinks(), here)
@@ -37,9 +38,9 @@ def nodes(config: Config) -> dict[str, str]:
 
 def _check_reached(config: Config, service: str, before: str, here: str) -> None:
     """Check that a service on one node can be read from another."""
-    if config.addresses(service)[0].startswith("ipc:"):
-        of = "source" if service == config.source.name else f"stage.{config.stages_of(service)[-1].name}"
+    if not config.log_of(service).bind:
         raise ConfigError(
-            f"{of}.log.bind: empty, a Unix socket; service {service!r} on node {before or 'any'!r} is read on "
-            f"{here!r}, and accepted is an address that is reached from there, for example tcp://10.0.0.5:5600"
+            f"stage.{config.stages_of(service)[-1].name}.log.bind: empty, a Unix socket; service {service!r} on node "
+            f"{before or 'any'!r} is read on {here!r}, and accepted is an address that is reached from there, for "
+            "example tcp://10.0.0.5:5600"
         )
