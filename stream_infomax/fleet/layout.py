@@ -100,7 +100,9 @@ def _shard(config: Config, number: int, n_shards: int) -> Shard:
 
 def _take_part(source: dict[str, Any], config: Config, part: parts.Shard) -> int:
     """Leave in a source's table what belongs to a shard; return how many inputs that is, -1 where nobody knows."""
-    if part.shards == 1 or _has_shard(to_builtins(config)["source"]):
+    # What names a shard in an address of its log or of its labels says nothing about what it reads.
+    own = to_builtins(config)["source"]
+    if part.shards == 1 or any(_has_shard(own[key]) for key in config.source.settings.__struct_fields__ if key in own):
         return -1
     if "inputs" in source:
         source["inputs"] = [table for table in source["inputs"] if part.has(table["name"].encode())]
