@@ -89,7 +89,7 @@ class View:
         if not newest:
             return "no round yet"
         learners = newest.get("learners", 0)
-        said = [f"round {newest.get('number', 0):,}", f"{newest.get('rows', 0):,} rows"]
+        said = [f"round {newest.get('number', 0):,}", f"{newest.get('rows', 0):,.0f} rows"]
         said.append(f"{learners:,} learner{'s' if learners != 1 else ''}")
         if isinstance(agreement := newest.get("agreement"), float):
             said.append(f"agreement {agreement:.3f}")
