@@ -1,8 +1,6 @@
 """A loop that learns with a fleet as its guest: what it takes and gives, alone and connected, and across deaths."""
 
-import random
 import time
-from contextlib import ExitStack
 
 import pytest
 from helpers.guests import ROUND, Box, Fleet
@@ -154,32 +152,24 @@ def test_what_is_handed_in_is_what_it_has_learnt_by_the_end(tmp_path, fleet):
 
 
 def test_deaths_at_any_place_change_nothing_of_what_was_said(tmp_path, fleet):
-    box, draw, deaths, taken = Box(tmp_path, fleet, n_frames=100_000, every=30), random.Random(0), 0, 0
-    again = 0
-    end = time.monotonic() + LONG
-    with ExitStack() as lives:
-        desk = lives.enter_context(fleet.desk())
+    box, again, taken = Box(tmp_path, fleet, n_frames=100_000, every=30), 0, [0]
+    with fleet.desk() as desk:
         fleet.begin()
-        life = lives.enter_context(ExitStack())
-        loop = life.enter_context(box.life())
-        while deaths < 6 or taken < 4 or not again:  # lives that take again what the one before had taken
-            assert time.monotonic() < end, "it takes too long"
-            if draw.random() < 0.03:
-                life.close()
-                loop = life.enter_context(box.life())
-                deaths += 1
+        for number in range(6):
+            with box.life() as loop:
                 again += bool(loop.taking._again)
-            loop.once(0)
-            if draw.random() < 0.2:
-                desk.turn()
-            if draw.random() < 0.02:
-                fleet.go_on(64)
-            taken = max(taken, rounds(loop).taken)
-        until(loop, lambda: rounds(loop).taken >= taken, desk)  # also where the last death was just now
-        taken = rounds(loop).taken
-    assert box.twice > 3 * deaths
+                until(loop, lambda: rounds(loop).taken >= taken[-1], desk)  # what the life before had taken
+                if number:
+                    until(loop, handed_in(fleet), desk)
+                    fleet.go_on(64)
+                until(loop, lambda: rounds(loop).taken > taken[-1], desk)
+                for _ in range(number):
+                    loop.once(0)
+                taken.append(rounds(loop).taken)
+    assert again
+    assert box.twice > 30
     kept = sorted(path.name for path in (box.service.folder / ROUNDS).iterdir())
-    assert len(kept) <= 2 * taken + 1
+    assert len(kept) <= 2 * taken[-1] + 1
 
 
 def test_what_is_declined_is_given_up_and_the_newest_taken(tmp_path, fleet):
