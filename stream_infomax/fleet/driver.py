@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -81,8 +82,8 @@ def connected(address: str, cpus: int) -> Iterator[None]:
         Where there is none at the address, or none can be started.
     """
     os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-    if not address and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-        # What is ours alone needs no token that lies in a file.
+    if not address and "ray" not in sys.modules and not any(name.startswith("RAY_AUTH") for name in os.environ):
+        # What is ours alone needs no token that lies in a file; Ray reads this once.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     import ray
 
@@ -267,10 +268,12 @@ class _Watched:
         try:
             if self._ask is not None and _is_there(self._ask):
                 ask, self._ask = self._ask, None
-                self._take(Standing(*ray.get(ask)), progress, patience)
+                self._take(ray.get(ask), progress, patience)
             if self._run is not None and _is_there(self._run):
                 run, self._run = self._run, None
-                self._over(End(*ray.get(run)))
+                end, standing = ray.get(run)
+                self._take(standing, progress, patience)
+                self._over(end)
                 return
         except ray.exceptions.RayError as error:
             text = " ".join(str(error).split())[:300]

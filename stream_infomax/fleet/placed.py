@@ -80,15 +80,21 @@ class Placed:
         program = Program(name, [sys.executable, "-P", *arguments], run)
         self._supervisor = Supervisor([program], self._folder, self._change)
 
-    async def standing(self) -> tuple[str, str, bool, str, int]:
-        """Return the fields of a `Standing`."""
+    async def standing(self) -> Standing:
+        """Return how the program does."""
+        return self._standing()
+
+    def _standing(self) -> Standing:
         import ray
 
         host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         return Standing(self._life, host, self._folder.is_dir(), self._state, self._restarts)
 
-    async def run(self) -> tuple[str, str, bool]:
-        """Keep the program alive until it has finished, was stopped or cannot go on; return the fields of an `End`."""
+    async def run(self) -> tuple[End, Standing]:
+        """Keep the program alive until it has finished, was stopped or cannot go on; return how that was."""
+        return await self._end(), self._standing()
+
+    async def _end(self) -> End:
         try:
             finished = await self._supervisor.run(self._progress(), signals=False)
         except ServiceError as error:
