@@ -83,14 +83,13 @@ def placed(config: Config, folder: RunFolder) -> list[Placing]:
     first = Placing(COORDINATOR, ("-m", "stream_infomax.fleet.coordinator_process", *place), cpus=0.0)
     if are_placed(config):
         return [first, *(one for shard in found for one in services(shard, place))]
-    workers = [
-        Placing(
-            f"worker-{number}",
-            ("-m", "stream_infomax.fleet.worker", *place, "--shards", ",".join(str(one.number) for one in mine)),
-        )
-        for number, mine in enumerate(divided(found, fleet_of(config).workers))
-    ]
-    return [first, *workers]
+    workers = enumerate(divided(found, fleet_of(config).workers))
+    return [first, *(_worker(f"worker-{number}", mine, place) for number, mine in workers)]
+
+
+def _worker(name: str, mine: Sequence[Shard], place: Sequence[str]) -> Placing:
+    numbers = ",".join(str(shard.number) for shard in mine)
+    return Placing(name, ("-m", "stream_infomax.fleet.worker", *place, "--name", name, "--shards", numbers))
 
 
 def services(shard: Shard, place: Sequence[str]) -> list[Placing]:

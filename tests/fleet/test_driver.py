@@ -1,8 +1,10 @@
 """Ray places the processes of a fleet on several machines; what dies is there again, and nothing is left behind."""
 
+import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -14,9 +16,16 @@ import psutil
 import pytest
 from helpers import counting_program
 from helpers.extras import needs
+from helpers.fleets import Fleet, basis, fleet
 
+from stream_infomax.configuration.load import convert, to_builtins
 from stream_infomax.fleet.driver import Driver, Patience, Placing, connected
+from stream_infomax.fleet.summary import summarise_fleet
+from stream_infomax.run.folder import as_toml
+from stream_infomax.run.program import module
 from stream_infomax.run.settings import RunError
+
+LONG = 60.0
 
 # Ray is imported where its settings are: it reads them once.
 pytestmark = [
@@ -159,3 +168,53 @@ def test_no_place_is_said_with_what_was_asked_for(machines: Machines, tmp_path: 
 def test_a_run_folder_that_is_not_there_is_named(machines: Machines, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"the run folder .*elsewhere is not there; accepted is a folder that all"):
         Driver([counting(tmp_path, "worker-0", 10**9)], tmp_path / "elsewhere", "a-run").run()
+
+
+def process_of(folder: Path, module: str) -> psutil.Process:
+    """Return the process of a fleet that runs a module, as soon as it is there."""
+    end = time.monotonic() + LONG
+    while time.monotonic() < end:
+        for one in psutil.process_iter(["cmdline"]):
+            words = one.info["cmdline"] or []
+            if module in words and str(folder / "pipeline.toml") in words:
+                return one
+        time.sleep(0.01)
+    raise AssertionError(f"no {module}")
+
+
+def merged(folder: Path, more: int = 1) -> None:
+    """Wait until so many more rounds are merged."""
+
+    def lines() -> int:
+        path = folder / "rounds.jsonl"
+        return path.read_text(encoding="utf-8").count("\n") if path.exists() else 0
+
+    end, wanted = time.monotonic() + LONG, lines() + more
+    while lines() < wanted:
+        assert time.monotonic() < end, "the fleet does not go on"
+        time.sleep(0.005)
+
+
+def test_whatever_dies_the_basis_has_the_same_bits(machines: Machines, tmp_path: Path) -> None:
+    """A worker, the coordinator, a machine and the driver are killed, one after another."""
+    asyncio.run(Fleet(fleet(tmp_path / "undisturbed", workers=1, frames=800)).run())
+    folder, file = tmp_path / "many", tmp_path / "fleet.toml"
+    raw = to_builtins(fleet(folder, workers=2, frames=800, pace="live", speed=16.0))
+    raw["fleet"]["bind"] = "tcp://127.0.0.1:*"
+    file.write_text(as_toml(convert(raw)), encoding="utf-8")
+    command = [*module("stream_infomax.cli", "fleet", str(file), "--address", machines.cluster.address, "--plain")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        merged(folder)
+        process_of(folder, "stream_infomax.fleet.worker").kill()
+        merged(folder)
+        process_of(folder, "stream_infomax.fleet.coordinator_process").kill()
+        merged(folder)
+        machines.add()
+        machines.remove(process_of(folder, "stream_infomax.fleet.worker"))
+        merged(folder)
+        driver.kill()
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=LONG, check=False)
+    assert ended.returncode == 0, ended.stdout
+    assert "resuming" in ended.stdout
+    assert basis(folder) == basis(tmp_path / "undisturbed")
+    assert not any(balance.off for balance in summarise_fleet(folder, 1.0).ledger)
