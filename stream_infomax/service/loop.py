@@ -208,6 +208,9 @@ class Loop:
         """Whether no frame may be processed, because others have not learnt so far."""
         if self.taking is None:
             return False
+        # Where a life after a death would learn from other frames, what is handed in has to be on disk.
+        if self.taking.hands_in and (self.taking.rounds.timed or not self.steering.again):
+            self.save()
         taken = self.taking.rounds.taken
         if self.taking.blocks(self.feed.next):
             return True

@@ -116,6 +116,11 @@ class Taking:
         """Whether no frame may be processed before an answer has come."""
         return bool(self.rounds.waiting)
 
+    @property
+    def hands_in(self) -> bool:
+        """Whether it is about to hand in what was learnt."""
+        return bool(self.rounds.waiting) and self.rounds.hands_in and not self.member.waits
+
     def blocks(self, offset: int) -> bool:
         """Return whether the frame at `offset` may not be processed yet; takes what has come.
 

@@ -66,6 +66,7 @@ class Steering:
         self.control = control
         self.sockets: Sequence[Any] = (control.socket,) if control is not None else ()
         self._furthest = Furthest(commands.folder) if control is not None else None
+        self.again = again
         if not again:
             commands.gone = self.furthest
         self._ids = {one.id: one for one in commands.given}

@@ -124,6 +124,7 @@ class LearnerStage(Accounting):
             if value != accepted:
                 raise ValueError(f"stage {self.name!r}: {key} = {value!r}; accepted in a fleet is {accepted!r}")
         self.rounds = Rounds(self.learner, name, rows, learners, begins)
+        self.rounds.timed = self.thinning.budget > 0
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the features of its rows; raises ValueError where the rows change their size."""
@@ -285,6 +286,8 @@ class LearnerStage(Accounting):
         """Have the learner go back to a basis; return why it cannot, in words."""
         if why := self._unsteerable():
             return why
+        if self.rounds is not None:
+            return "it learns one basis with others, and would leave them"
         if basis is None:
             return "the basis is not there any more"
         try:

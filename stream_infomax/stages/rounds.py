@@ -31,6 +31,8 @@ class Rounds(Kept):
 
     Attributes
     ----------
+    timed
+        Whether a clock may decide what is learnt from: then a later life may learn otherwise.
     fleet
         The id of the fleet; empty before the first round.
     number
@@ -54,6 +56,7 @@ class Rounds(Kept):
     def __init__(self, learner: OnlineInfomax, name: str, rows: int, learners: int, begins: bool) -> None:
         self.learner, self.name, self.rows = learner, name, rows
         self.learners, self.begins = learners, begins
+        self.timed = False
         self.fleet = ""
         self.number = -1
         self.given = self.until = 0

@@ -27,20 +27,35 @@ def fleet(folder, context, frames=FRAMES, **settings):
     return hub, shards
 
 
-def run(hub, shards, deaths=None):
-    """Let the loops take turns until all are over; `deaths` are the frames after which each dies."""
+def run(hub, shards, deaths=None, again=None):
+    """Let the loops take turns until all are over; `deaths` are the frames after which each dies.
+
+    With `again`, whether frames come again, each dies also when it has handed in something. Returns how often.
+    """
     end, left = time.monotonic() + LONG, {name: sorted(deaths or ()) for name in shards}
-    lives = {name: ExitStack() for name in shards}
-    loops = {name: lives[name].enter_context(shard.life()) for name, shard in shards.items()}
-    over = set()
+    lives, loops = {}, {}
+
+    def live(name):
+        if name in lives:
+            lives[name].close()
+        lives[name] = ExitStack()
+        loops[name] = lives[name].enter_context(shards[name].life())
+        loops[name].steering.again = again is not False
+
+    for name in shards:
+        live(name)
+    over, died = set(), set()
     while loops.keys() - over:
         assert time.monotonic() < end, "it takes too long"
         for name in loops.keys() - over:
+            taking = loops[name].taking
             if left[name] and loops[name].newest >= left[name][0]:
                 left[name] = [frame for frame in left[name] if frame > loops[name].newest]
-                lives[name].close()
-                lives[name] = ExitStack()
-                loops[name] = lives[name].enter_context(shards[name].life())
+                live(name)
+            elif again is not None and taking.member.waits and (name, taking.rounds.number) not in died:
+                hub.work()
+                died.add((name, taking.rounds.number))
+                live(name)
             hub.work()
             if not loops[name].once(0):
                 assert loops[name].stop()
@@ -48,6 +63,7 @@ def run(hub, shards, deaths=None):
     for life in lives.values():
         life.close()
     hub.socket.close()
+    return len(died)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +100,32 @@ def test_deaths_at_any_place_change_no_bit(tmp_path, context, undisturbed):
     run(hub, shards, deaths=[30, 163, 164, 165, 200, 250, 299, 398])
     assert {name: shard.made() for name, shard in shards.items()} == undisturbed[1]
     assert [one.digest for one in hub.shared] == [one.digest for one in undisturbed[0].shared]
+
+
+@pytest.mark.parametrize("clock", [False, True], ids=["frames that do not come again", "a clock decides"])
+def test_what_is_handed_in_is_on_disk_where_another_life_would_learn_otherwise(tmp_path, context, clock):
+    hub, shards = fleet(tmp_path, context, **({"budget_ms": 1e6} if clock else {}))
+    lives = dict.fromkeys(FRAMES, 0)
+
+    def other(name):
+        lives[name] += 1
+        return Counting(FRAMES[name], lives[name])
+
+    for name, shard in shards.items():
+        shard.source = lambda name=name: other(name)
+    assert run(hub, shards, again=clock) > 6
+
+
+def test_an_undo_does_not_end_a_round(tmp_path, context):
+    hub, shards = fleet(tmp_path, context, {"00": 400})
+    with shards["00"].life() as loop:
+        (stage,) = loop.stages.stages
+        while loop.newest < 200:
+            hub.work()
+            loop.once(0.01)
+        assert stage.undo(stage.basis()) == "it learns one basis with others, and would leave them"
+        assert stage.rounds.hand_in().number == stage.rounds.number
+    hub.socket.close()
 
 
 def test_what_may_be_forgotten_is_older_than_every_checkpoint(tmp_path, context):
