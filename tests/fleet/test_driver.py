@@ -197,9 +197,9 @@ def merged(folder: Path, more: int = 1) -> None:
 
 def test_whatever_dies_the_basis_has_the_same_bits(machines: Machines, tmp_path: Path) -> None:
     """A worker, the coordinator, a machine and the driver are killed, one after another."""
-    asyncio.run(Fleet(fleet(tmp_path / "undisturbed", workers=1, frames=800)).run())
+    asyncio.run(Fleet(fleet(tmp_path / "undisturbed", workers=1, frames=1200)).run())
     folder, file = tmp_path / "many", tmp_path / "fleet.toml"
-    raw = to_builtins(fleet(folder, workers=2, frames=800, pace="live", speed=16.0))
+    raw = to_builtins(fleet(folder, workers=2, frames=1200))
     raw["fleet"]["bind"] = "tcp://127.0.0.1:*"
     file.write_text(as_toml(convert(raw)), encoding="utf-8")
     command = [*module("stream_infomax.cli", "fleet", str(file), "--address", machines.cluster.address, "--plain")]
