@@ -31,7 +31,7 @@ def test_a_status_is_welcome_before_it_is_due(clock):
 def test_a_loop_reports_before_it_sleeps_and_not_when_a_frame_may_come(welcome):
     told = []
     loop = Loop.__new__(Loop)
-    loop.finished, loop.sinks, loop._asking = False, [], set()
+    loop.finished, loop.sinks, loop._asking, loop.taking = False, [], set(), None
     loop.meter = SimpleNamespace(welcome=lambda: welcome, remaining=lambda: 0.1)
     loop.report = lambda: told.append("status")
     loop._busy = SimpleNamespace(poll=lambda _: told.append("sleep") or [])
