@@ -15,12 +15,12 @@ from stream_infomax.learning.kernels import compile_used
 from stream_infomax.run.folder import IN_PROCESS, RunFolder
 from stream_infomax.service.loop import Loop
 from stream_infomax.service.process import FromSource, opened
-from stream_infomax.service.rounds import Joining
 from stream_infomax.service.signals import Signals
 from stream_infomax.transport.messages import Status
 from stream_infomax.transport.observer import Observer
 
 if TYPE_CHECKING:
+    from stream_infomax.service.rounds import Joining
     from stream_infomax.watch.monitor import Monitor
 
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
@@ -17,7 +17,6 @@ from stream_infomax.service.bases import Bases
 from stream_infomax.service.checkpoints import Checkpoint, Checkpoints
 from stream_infomax.service.feeds import Feed
 from stream_infomax.service.parent import run_id
-from stream_infomax.service.rounds import Taking
 from stream_infomax.service.saving import Saving
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
@@ -25,6 +24,9 @@ from stream_infomax.service.status import Meter, plain_counts
 from stream_infomax.service.steering import Steering
 from stream_infomax.transport.messages import MAX_EVENTS, Status
 from stream_infomax.transport.observer import Observer
+
+if TYPE_CHECKING:
+    from stream_infomax.service.rounds import Taking
 
 # Seconds that a finished reader waits for upstream to confirm its last commit. Upstream may be gone for good.
 FAREWELL = 5.0

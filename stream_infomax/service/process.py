@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import zmq
 
@@ -26,7 +26,6 @@ from stream_infomax.service.late_labels import LateLabels
 from stream_infomax.service.loop import Loop
 from stream_infomax.service.parent import end_with_parent
 from stream_infomax.service.published import Published
-from stream_infomax.service.rounds import Joining
 from stream_infomax.service.service import Service
 from stream_infomax.service.signals import Signals
 from stream_infomax.service.steering import Steering
@@ -39,6 +38,9 @@ from stream_infomax.transport.inlet import Inlet
 from stream_infomax.transport.observer import Observer
 from stream_infomax.transport.sockets import LINGER_MS, RefusedError, StreamError
 from stream_infomax.transport.tap import Tap
+
+if TYPE_CHECKING:  # whoever learns with others brings the learner, which no other service is to wait for
+    from stream_infomax.service.rounds import Joining
 
 __all__ = ["FromLog", "FromSource", "Service", "guard", "opened", "run"]
 
