@@ -14,7 +14,7 @@ from stream_infomax.transport.guard import Connection, Limits
 from stream_infomax.transport.keys import LOCAL, OWN, Access
 from stream_infomax.transport.messages import Accepted, MessageError, Order, Refused
 from stream_infomax.transport.monitor import Monitor
-from stream_infomax.transport.sockets import Bound, StreamError, send, set_options, wait
+from stream_infomax.transport.sockets import Bound, StreamError, router, set_options, wait
 
 # Requests taken in one go: each may wait for the disk, and frames for it.
 MAX_REQUESTS = 16
@@ -50,11 +50,7 @@ class Control(Bound):
     """
 
     def __init__(self, context: zmq.Context[Any], address: str, access: Access = LOCAL) -> None:
-        router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        set_options(router, 2 * messages.MAX_REQUEST_BYTES)
-        router.setsockopt(zmq.RCVHWM, 0)  # as of an outlet
-        super().__init__(router, address, access, LIMITS)
+        super().__init__(router(context, 2 * messages.MAX_REQUEST_BYTES), address, access, LIMITS)
 
     def asked(self) -> Iterator[Asked]:
         """Yield what has come; what is no request, or may not be made with its key, is refused and counted."""
@@ -88,11 +84,7 @@ class Control(Bound):
             self.refused[answer.reason] += 1
             if self.guard is not None:
                 self.guard.strike(connection)
-        content = messages.encode(answer)
-        with suppress(zmq.ZMQError):  # it has gone, or takes nothing
-            send(self.socket, (peer, content))
-            if self.guard is not None:
-                self.guard.note_sent((connection,), len(content))
+        self.reply(peer, connection, messages.encode(answer))
 
 
 def ask(

@@ -19,7 +19,7 @@ from stream_infomax.transport.guard import Connection, Limits
 from stream_infomax.transport.keys import LOCAL, OWN, Access
 from stream_infomax.transport.log import OutputLog
 from stream_infomax.transport.messages import Alive, Commit, Fetch, Full, Gone, Refused, Sent
-from stream_infomax.transport.sockets import MAX_CREDIT, Bound, send, set_options
+from stream_infomax.transport.sockets import MAX_CREDIT, Bound, router, send
 
 # Requests taken in one go; the others wait for the next.
 MAX_REQUESTS = 256
@@ -88,12 +88,6 @@ class Outlet(Bound):
         self.owed: set[str] = set()
         self._asking: Connection | None = None  # which connection the request came by
         self._readers = {name: _Reader(name) for name in log.readers}
-        router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        set_options(router, 2 * messages.MAX_REQUEST_BYTES)
-        # A full queue and a lost connection together end the process at the next heartbeat (libzmq #4767): the queue is
-        # never full. Its guard bounds it in bytes.
-        router.setsockopt(zmq.RCVHWM, 0)
         limits = Limits(
             connections=STRANGERS + len(log.readers),
             unfinished=16 * messages.MAX_REQUEST_BYTES,
@@ -101,7 +95,7 @@ class Outlet(Bound):
             spared=16 * messages.MAX_REQUEST_BYTES,
             behind=2 * log.max_bytes * max(1, len(log.readers)),
         )
-        super().__init__(router, address, access, limits)
+        super().__init__(router(context, 2 * messages.MAX_REQUEST_BYTES), address, access, limits)
 
     def answer(self) -> None:
         """Take in the waiting requests, then send what the readers may have."""

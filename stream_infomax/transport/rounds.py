@@ -19,7 +19,7 @@ from stream_infomax.transport.guard import Connection, Limits
 from stream_infomax.transport.keys import LOCAL, OWN, Access, Keys
 from stream_infomax.transport.messages import Ask, Common, FromMember, HandIn, Heard, MessageError, Refused, ToMember
 from stream_infomax.transport.monitor import Monitor
-from stream_infomax.transport.sockets import Bound, RefusedError, StreamError, receive, send, set_options
+from stream_infomax.transport.sockets import Bound, RefusedError, StreamError, receive, router, send, set_options
 
 # Bytes of what is handed in or shared: of 2,048 components some 100 MB.
 MOST_BYTES = 1 << 28
@@ -56,11 +56,7 @@ class Rendezvous(Bound):
     """
 
     def __init__(self, context: zmq.Context[Any], address: str, access: Access = LOCAL) -> None:
-        router: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
-        router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        set_options(router, MOST_BYTES)
-        router.setsockopt(zmq.RCVHWM, 0)  # as of an outlet
-        super().__init__(router, address, access, LIMITS)
+        super().__init__(router(context, MOST_BYTES), address, access, LIMITS)
 
     def asked(self) -> Iterator[Asked]:
         """Yield what has come; what is no request, or of a name that belongs to another key, is refused and counted."""
@@ -96,11 +92,7 @@ class Rendezvous(Bound):
         self._send(peer, connection, answer)
 
     def _send(self, peer: bytes, connection: Connection | None, answer: ToMember, payload: bytes = b"") -> None:
-        parts = (messages.encode(answer), *([payload] if isinstance(answer, Common) else []))
-        with suppress(zmq.ZMQError):  # it has gone, or takes nothing, and asks again
-            send(self.socket, (peer, *parts))
-            if self.guard is not None:
-                self.guard.note_sent((connection,), sum(map(len, parts)))
+        self.reply(peer, connection, messages.encode(answer), *([payload] if isinstance(answer, Common) else []))
 
 
 def _request(parts: list[bytes]) -> tuple[FromMember, bytes]:

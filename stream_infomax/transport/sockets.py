@@ -9,6 +9,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import zmq
@@ -55,6 +56,17 @@ def set_options(socket: zmq.Socket[Any], max_part_bytes: int = MAX_PART_BYTES) -
     socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+
+
+def router(context: zmq.Context[Any], max_part_bytes: int) -> zmq.Socket[bytes]:
+    """Return a ROUTER socket that answers who asks, or says that it has gone."""
+    made: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+    made.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    set_options(made, max_part_bytes)
+    # A full queue and a lost connection together end the process at the next heartbeat (libzmq #4767): the queue is
+    # never full. Its guard bounds it in bytes.
+    made.setsockopt(zmq.RCVHWM, 0)
+    return made
 
 
 def without_heartbeats(socket: zmq.Socket[Any]) -> None:
@@ -175,6 +187,13 @@ class Bound:
             return *receive_from(self.socket, guarded), None
         parts, part, connection = self.guard.receive()
         return parts, str(part.get("User-Id")) if guarded else "", connection
+
+    def reply(self, peer: bytes, connection: Connection | None, *parts: bytes) -> None:
+        """Answer whoever asked; where that one has gone, or takes nothing, nobody."""
+        with suppress(zmq.ZMQError):
+            send(self.socket, (peer, *parts))
+            if self.guard is not None:
+                self.guard.note_sent((connection,), sum(map(len, parts)))
 
     def refusals(self, prefix: str = "") -> dict[str, int]:
         """Return what was refused, by reason: connections that were cut off, and requests."""
