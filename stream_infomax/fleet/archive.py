@@ -12,23 +12,23 @@ basis.safetensors   what all have learnt, once the streams are over
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
+from stream_infomax.fleet.names import ADDRESS, BASIS, LINES, ROUNDS
 from stream_infomax.learning.infomax.exchange import Shared
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.file import replacing
+from stream_infomax.state.lock import HeldError, exclusive, open_lock
 from stream_infomax.state.numbered import numbered
 from stream_infomax.transport.sockets import RefusedError
 
-LINES, FOLDER, ADDRESS, BASIS = "rounds.jsonl", "rounds", "rounds.address", "basis.safetensors"
 SHARED = re.compile(r"([0-9]+)\.safetensors")
 ID = re.compile(r"[0-9a-f]{16}")
 
@@ -101,7 +101,7 @@ class Archive:
 
     def __init__(self, run: Path) -> None:
         self.run = run
-        self.folder = run / FOLDER
+        self.folder = run / ROUNDS
         self.folder.mkdir(parents=True, exist_ok=True)
         self.fleet = self._fleet()
         self.lines = self._read()
@@ -233,15 +233,9 @@ def held(run: Path) -> Iterator[None]:
         Where another coordinator has them; names its process.
     """
     run.mkdir(parents=True, exist_ok=True)
-    number = os.open(run / "rounds.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(number, "r+", encoding="ascii", errors="replace") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            text = file.read(20).strip()
-            holder = text if text.isdecimal() else "unknown"
-            raise RefusedError(f"{run}: this fleet has a coordinator, process {holder}") from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+            stack.enter_context(exclusive(open_lock(run / "rounds.lock")))
+        except HeldError as error:
+            raise RefusedError(f"{run}: this fleet has a coordinator, process {error.holder}") from error
         yield

@@ -20,9 +20,10 @@ import zmq
 
 from stream_infomax.configuration.compose import access_of
 from stream_infomax.configuration.load import Config, load
-from stream_infomax.fleet.archive import FOLDER, Archive, held
+from stream_infomax.fleet.archive import Archive, held
 from stream_infomax.fleet.coordinator import Coordinator, UnfitError
 from stream_infomax.fleet.layout import fleet_of, shards
+from stream_infomax.fleet.names import ROUNDS
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.service.process import guard
 from stream_infomax.service.signals import Signals
@@ -134,7 +135,7 @@ def coordinate(desk: Desk, signals: Signals, finished: Callable[[], bool]) -> bo
 
 def address_of(config: Config) -> str:
     """Return where the coordinator of a fleet binds."""
-    return fleet_of(config).bind or f"ipc://{Path(config.run.folder).resolve() / FOLDER / 'socket'}"
+    return fleet_of(config).bind or f"ipc://{Path(config.run.folder).resolve() / ROUNDS / 'socket'}"
 
 
 def published(bound: str) -> str:

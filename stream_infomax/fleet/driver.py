@@ -15,7 +15,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from stream_infomax.fleet.placed import PROGRESS, End, Placed, Standing
+from stream_infomax.fleet.names import LINES
+from stream_infomax.fleet.placed import End, Placed, Standing
 from stream_infomax.run.settings import RunError
 from stream_infomax.service.signals import stop_signals
 
@@ -88,7 +89,7 @@ def connected(address: str, cpus: int) -> Iterator[None]:
     import ray
 
     own = {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECTS}
-    options = {"address": address} if address else {"address": "local", "_node_ip_address": "127.0.0.1", **own}
+    options = {"address": address} if address else {"address": "local", **own}
     try:
         ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
     except Exception as error:
@@ -192,7 +193,7 @@ class Driver:
 
     def _progress(self) -> int:
         with suppress(FileNotFoundError):
-            return (self._folder / PROGRESS).stat().st_size
+            return (self._folder / LINES).stat().st_size
         return 0
 
     def _tell(self, one: _Watched) -> None:

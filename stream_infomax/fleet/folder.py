@@ -16,12 +16,12 @@ from pathlib import Path
 from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import Config, ConfigError, convert, to_builtins
 from stream_infomax.fleet.layout import SHARDS, resolved
+from stream_infomax.fleet.names import ADDRESS, ROUNDS
 from stream_infomax.run.folder import IN_PROCESS, Found, RunFolder
 from stream_infomax.service.checkpoints import differences, read
 from stream_infomax.state.error import StateFileError
 from stream_infomax.state.numbered import CHECKPOINT, numbered
 
-ROUNDS, ADDRESS = "rounds", "rounds.address"
 # What is the fleet's own, beside what every run has.
 OF_FLEET = re.compile(
     r"(rounds\.(jsonl|address|lock)|fleet\.id|basis\.safetensors)(\.tmp)?|(coordinator|worker-[0-9]+|[0-9]{2,}-\S+)\.log"

@@ -14,14 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
+from stream_infomax.fleet.names import LINES
 from stream_infomax.run.program import Program
 from stream_infomax.run.supervisor import ServiceError, Supervisor
 
 Outcome: TypeAlias = Literal["finished", "stopped", "failed"]
 # Seconds between two looks whether the fleet has got any further.
 LOOK = 1.0
-# What grows with each round of a fleet.
-PROGRESS = "rounds.jsonl"
 
 
 class Standing(NamedTuple):
@@ -116,7 +115,7 @@ class Placed:
         """Tell the supervisor how far the fleet has come: deaths between which it came further are no crash loop."""
         while True:
             with suppress(FileNotFoundError):  # before the first round
-                self._supervisor.progress(self._name, (self._folder / PROGRESS).stat().st_size)
+                self._supervisor.progress(self._name, (self._folder / LINES).stat().st_size)
             await asyncio.sleep(LOOK)
 
     def _change(self, _: str, state: str, restarts: int) -> None:

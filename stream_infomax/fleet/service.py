@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from stream_infomax.configuration.compose import service_of, take_over
 from stream_infomax.configuration.load import Config, load
 from stream_infomax.configuration.serving import parts_of
-from stream_infomax.fleet.layout import Shard
+from stream_infomax.fleet.layout import Shard, shards
 from stream_infomax.fleet.worker import chosen, finish, joining
 from stream_infomax.frames.contracts import Pipeline
 from stream_infomax.learning.kernels import compile_used
@@ -29,7 +30,7 @@ from stream_infomax.stages.learner import LearnerStage
 PATIENCE = 60.0
 
 
-def serve(config: Config, shard: Shard, name: str) -> int:
+def serve(config: Config, every: Sequence[Shard], shard: Shard, name: str) -> int:
     """Be a service of a shard until its stream ends or a signal comes; return the exit code."""
     folder = RunFolder(Path(shard.config.run.folder))
     upstream, stages, sinks = parts_of(shard.config, name)
@@ -40,7 +41,7 @@ def serve(config: Config, shard: Shard, name: str) -> int:
         sinks,
         compile_kernels=compile_used,
         start=lambda: take_over(shard.config, stages),
-        joining=joining(config, shard) if _learns(stages) else None,
+        joining=joining(config, every, shard) if _learns(stages) else None,
     )
     if code == 0:
         _note_end(shard, folder)
@@ -75,8 +76,9 @@ def main() -> int:
     given = parser.parse_args()
     try:
         config = load(given.config)
-        (shard,) = chosen(config, given.shard)
-        return serve(config, shard, given.service)
+        every = shards(config)
+        (shard,) = chosen(every, given.shard)
+        return serve(config, every, shard, given.service)
     except (ValueError, OSError) as error:
         print(printable(f"{given.shard}-{given.service}: {error}"), file=sys.stderr)
         return 2

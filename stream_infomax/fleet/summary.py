@@ -69,8 +69,10 @@ def standings(run: Path) -> tuple[bool, dict[str, Standing]]:
     """Return whether a fleet goes on, and how each shard is; under `ALL`, the last, how all are together."""
     going_on, found = False, {}
     for name, folder in shard_folders(run).items():
-        saved_ones = {service: saved(folder, service) for service in services_of(folder)}
-        goes_on, services = standing(folder) if folder.held else (False, saved_ones)
+        if folder.held:
+            goes_on, services = standing(folder)
+        else:
+            goes_on, services = False, {service: saved(folder, service) for service in services_of(folder)}
         going_on |= goes_on
         ledger = [balance for one in services.values() for balance in one.ledger]
         found[f"shard {name}"] = replace([*services.values()][-1], ledger=ledger)

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from stream_infomax.fleet.placed import PROGRESS
+from stream_infomax.fleet.names import LINES
 from stream_infomax.settings.printable import printable
 
 # Seconds between two plain lines.
@@ -40,7 +40,7 @@ class View:
 
     def __init__(self, title: str, names: Sequence[str], folder: Path, plain: bool) -> None:
         self._title = title
-        self._rounds = folder / PROGRESS
+        self._rounds = folder / LINES
         self._rows = dict.fromkeys(names, ("placing", 0, ""))
         self._start = time.monotonic()
         self._line_due = self._start + LINE_EVERY

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     os.environ.update(THREADS)  # before numpy is there
     from stream_infomax.configuration.load import load
+    from stream_infomax.fleet.layout import shards
     from stream_infomax.service.process import guard
     from stream_infomax.settings.printable import log_printably
 
@@ -49,18 +50,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work(signals: Signals) -> bool:
         config = load(given.config)
-        return run(config, chosen(config, given.shards), signals, name)
+        every = shards(config)
+        return run(config, every, chosen(every, given.shards), signals, name)
 
     return guard(name, work)
 
 
-def chosen(config: Config, numbers: str) -> list[Shard]:
+def chosen(every: Sequence[Shard], numbers: str) -> list[Shard]:
     """Return the shards of these numbers. Raises ConfigError where one is none, or has no data."""
     from stream_infomax.configuration.load import ConfigError
-    from stream_infomax.fleet.layout import shards
     from stream_infomax.settings.words import one_of
 
-    found = {str(shard.number): shard for shard in shards(config)}
+    found = {str(shard.number): shard for shard in every}
     wanted = numbers.split(",")
     for number in wanted:
         if number not in found:
@@ -68,7 +69,7 @@ def chosen(config: Config, numbers: str) -> list[Shard]:
     return [found[number] for number in dict.fromkeys(wanted)]
 
 
-def run(config: Config, wanted: Sequence[Shard], signals: Signals, name: str) -> bool:
+def run(config: Config, every: Sequence[Shard], wanted: Sequence[Shard], signals: Signals, name: str) -> bool:
     """Run shards until their streams are over (True), or a signal comes (False).
 
     Raises
@@ -89,7 +90,9 @@ def run(config: Config, wanted: Sequence[Shard], signals: Signals, name: str) ->
             for shard, folder in unfinished:
                 with of_shard(shard.name):
                     if not is_over(shard, folder):
-                        loops[shard.name] = stack.enter_context(_loop(config, shard, folder, signals))
+                        loops[shard.name] = stack.enter_context(
+                            _loop(joining(config, every, shard), shard, folder, signals)
+                        )
             print(f"READY {name} {','.join(shard.name for shard in wanted)}", flush=True)
             _turn(loops)
             done = [loop.stop() for loop in loops.values()]
@@ -100,14 +103,14 @@ def run(config: Config, wanted: Sequence[Shard], signals: Signals, name: str) ->
     return True
 
 
-def joining(config: Config, shard: Shard) -> Joining:
+def joining(config: Config, every: Sequence[Shard], shard: Shard) -> Joining:
     """Return how a shard learns with the others."""
     from stream_infomax.configuration.compose import access_of
     from stream_infomax.fleet.folder import address_in
-    from stream_infomax.fleet.layout import fleet_of, shards
+    from stream_infomax.fleet.layout import fleet_of
     from stream_infomax.service.rounds import Joining
 
-    every, run = shards(config), Path(config.run.folder)
+    run = Path(config.run.folder)
     return Joining(
         name=shard.name,
         rows=fleet_of(config).round,
@@ -126,13 +129,13 @@ def is_over(shard: Shard, folder: RunFolder) -> bool:
 
 
 @contextmanager
-def _loop(config: Config, shard: Shard, folder: RunFolder, signals: Signals) -> Iterator[Loop]:
+def _loop(joining: Joining, shard: Shard, folder: RunFolder, signals: Signals) -> Iterator[Loop]:
     from stream_infomax.run.one_process import whole
     from stream_infomax.watch.history import History
 
     with (
         closing(History(folder.history)) as history,
-        whole(shard.config, folder, signals, noted(history), joining=joining(config, shard)) as loop,
+        whole(shard.config, folder, signals, noted(history), joining=joining) as loop,
     ):
         yield loop
 

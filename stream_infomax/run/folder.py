@@ -21,7 +21,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -32,6 +32,7 @@ from stream_infomax.configuration.compose import MAY_CHANGE
 from stream_infomax.configuration.load import RECORDER, Config, ConfigError, to_builtins
 from stream_infomax.journal.settings import JOURNAL
 from stream_infomax.settings.types import NAME_PATTERN
+from stream_infomax.state.lock import HeldError, exclusive, open_lock
 from stream_infomax.state.numbered import PAGE, PAGES, ROUNDS
 from stream_infomax.state.private import private
 from stream_infomax.state.regular import open_regular
@@ -143,22 +144,17 @@ class RunFolder:
     def _locked(self) -> Iterator[None]:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            number = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            number = open_lock(self.path / "lock")
             self.path.chmod(0o700)
         except OSError as error:
             raise ConfigError(f"run.folder = {str(self.path)!r}: {error.strerror}") from error
         except ValueError as error:  # a zero byte
             raise ConfigError(f"run.folder = {str(self.path)!r}: {error}") from error
-        with os.fdopen(number, "r+", encoding="ascii", errors="replace") as file:
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                text = file.read(20).strip()
-                holder = text if text.isdecimal() else "unknown"
-                raise ConfigError(f"run.folder = {str(self.path)!r} is in use by process {holder}") from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
+                stack.enter_context(exclusive(number))
+            except HeldError as error:
+                raise ConfigError(f"run.folder = {str(self.path)!r} is in use by process {error.holder}") from error
             yield
 
     def open(self, config: Config, in_process: bool, fresh: bool) -> Found:

@@ -12,6 +12,7 @@ from helpers.fleets import Fleet, basis, fleet
 from stream_infomax.configuration.load import ConfigError
 from stream_infomax.fleet.archive import Merged
 from stream_infomax.fleet.folder import newest_of, open_fleet, round_of
+from stream_infomax.fleet.layout import shards
 from stream_infomax.fleet.summary import summarise_fleet
 from stream_infomax.fleet.worker import chosen
 from stream_infomax.run.folder import RunFolder
@@ -70,4 +71,4 @@ def test_a_shard_that_cannot_begin_is_named_and_is_not_tried_again(tmp_path: Pat
     assert "READY worker-0 00,01" in ended.stdout
     assert "worker-0: shard 00: its stream is over before its warm-up" in ended.stderr
     with pytest.raises(ConfigError, match=r"--shards 1,7: no shard '7' with data; accepted are 0, 1, 2, 3"):
-        chosen(config, "1,7")
+        chosen(shards(config), "1,7")
