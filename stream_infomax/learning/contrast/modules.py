@@ -5,7 +5,7 @@ Representations", NeurIPS 2019 (GIM), after A. van den Oord, Y. Li, O. Vinyals, 
 Contrastive Predictive Coding", 2018 (CPC). The file reads from a layer to the stack:
 
     layers    ``Conv`` (causal) and ``Recurrent`` (GRU), named by ``layout``
-    modules   ``ContrastModule``: layers and their own InfoNCE loss
+    modules   ``ContrastModule``: layers and their own loss, ``InfoNCE``
     stack     ``GreedyInfoMax``: modules in a row, each blind to what the ones above want
 
 Shapes: B excerpts, T rows of an excerpt, C channels, A anchors, K steps ahead, N negatives. An excerpt is a run of
@@ -24,146 +24,8 @@ with optional():
     from torch import Tensor, nn
     from torch.nn import functional
 
+from stream_infomax.learning.contrast.infonce import InfoNCE, Prediction
 from stream_infomax.learning.contrast.layouts import Conv, Layer, Layout, layout, steps_ahead
-
-
-class Prediction(NamedTuple):
-    """How well a module tells the rows that follow from rows that don't.
-
-    Attributes
-    ----------
-    loss : Tensor
-        Nats, the mean over anchors, then over steps; ln(1 + N) is chance.
-    accuracy : Tensor
-        Share of anchors whose true row scores highest; 1 / (1 + N) is chance.
-    pairs : int
-        Pairs of anchor and step that the means are over.
-    """
-
-    loss: Tensor
-    accuracy: Tensor
-    pairs: int
-
-
-class InfoNCE(nn.Module):
-    """Tell the row that follows after k steps from N others (CPC, equation 4; GIM, equation 3).
-
-    s_k(z, c) = zᵀ W_k c without temperature or normalisation, and
-
-        L_k = -mean over anchors of [ s_k(z_{t+k}, c_t) - logsumexp of s_k over {z_{t+k}} and the negatives ],
-        L = mean of L_k over k = 1 … K.
-
-    Gradients flow through positives, negatives and contexts. Of the negatives three quarters are a pool that
-    all anchors and steps share, drawn from all rows of the batch, and a quarter is a pool of the anchor's own
-    excerpt or image (a group; G of them are in a batch). Where a negative is the positive itself it is left out.
-
-    Parameters
-    ----------
-    context, target
-        Channels of c and of z.
-    steps
-        K, how many steps ahead to predict.
-    negatives
-        N, negatives of an anchor.
-    anchors
-        So many anchors are drawn from a batch, equally many (rounded up) from each group.
-    skip
-        The first step predicted is 1 + skip: on grids of overlapping patches the rows that share pixels with the
-        context are skipped.
-    columns
-        So many consecutive sequences are the columns of one image, and "own" means of that image. 1 for sounds.
-    """
-
-    def __init__(
-        self,
-        context: int,
-        target: int,
-        steps: int,
-        *,
-        negatives: int = 64,
-        anchors: int = 256,
-        skip: int = 0,
-        columns: int = 1,
-    ) -> None:
-        super().__init__()
-        if min(steps, anchors, columns) < 1 or negatives < 2 or skip < 0:
-            raise ValueError(
-                f"steps, anchors and columns are at least 1, negatives 2, skip 0; received steps={steps}, "
-                f"anchors={anchors}, columns={columns}, negatives={negatives}, skip={skip}"
-            )
-        self.steps, self.negatives, self.anchors, self.skip, self.columns = steps, negatives, anchors, skip, columns
-        self.predict = nn.Linear(context, steps * target, bias=False)  # W_1 … W_K
-
-    def forward(self, z: Tensor, c: Tensor, lengths: Tensor, generator: torch.Generator) -> Prediction | None:
-        """Return loss and accuracy, or None where no row of the batch has a row that far ahead.
-
-        Parameters
-        ----------
-        z, c
-            Targets (B, T, C) and contexts (B, T, Cc).
-        lengths
-            Rows of each sequence (B,), on the CPU.
-        generator
-            Draws anchors and negatives, on the CPU: every device draws alike.
-        """
-        total, width = z.shape[1:]
-        z, c = z.flatten(0, 1), c.flatten(0, 1)
-        anchors, ends = self._draw_anchors(lengths, total, generator)  # (G, A)
-        positives = anchors[..., None] + self.skip + torch.arange(1, self.steps + 1)  # (G, A, K)
-        valid = positives < ends[..., None]
-        pairs = int(valid.sum())
-        if pairs == 0:
-            return None
-        positives = torch.where(valid, positives, anchors[..., None])
-        shared, own = self._draw_negatives(lengths, total, generator)
-
-        predicted = self.predict(_take(c, anchors)).view(len(anchors), -1, width)  # (G, A·K, C)
-        positive = (predicted * _take(z, positives.flatten(1))).sum(-1, keepdim=True)  # (G, A·K, 1)
-        negative = torch.cat([predicted @ _take(z, shared).T, predicted @ _take(z, own).transpose(1, 2)], -1)
-        drawn = torch.cat([shared.expand(len(own), -1), own], -1)  # (G, N)
-        is_positive = (drawn[:, None] == positives.flatten(1)[..., None]).to(z.device)
-        scores = torch.cat([positive, negative.masked_fill(is_positive, -math.inf)], -1)  # (G, A·K, 1 + N)
-
-        weight = valid.to(z)
-        weight = weight / weight.sum((0, 1)).clamp(min=1)  # mean over anchors …
-        weight = (weight / weight.sum()).flatten(1)  # … then over the steps that any anchor reaches
-        surprise = torch.logsumexp(scores, -1) - scores[..., 0]
-        right = scores[..., 0] > scores[..., 1:].amax(-1)
-        return Prediction((weight * surprise).sum(), (weight * right).sum().detach(), pairs)
-
-    def _draw_anchors(self, lengths: Tensor, total: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the flat indices (G, A) of rows with a row to predict, and where their sequences end.
-
-        They are spread evenly over each excerpt or image. A group without such a row gets ends that leave no pair.
-        """
-        able = torch.arange(total) + 1 + self.skip < lengths[:, None]
-        rows, first, count = _by_group(able, self.columns)
-        each = -(-self.anchors // len(count))
-        part = (torch.arange(each) + torch.rand(len(count), each, generator=generator, dtype=torch.float64)) / each
-        anchors = rows[first[:, None] + (part * count[:, None]).long()]
-        sequence = anchors // total
-        ends = sequence * total + lengths[sequence]
-        return anchors, torch.where(count[:, None] > 0, ends, 0)
-
-    def _draw_negatives(self, lengths: Tensor, total: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the flat indices of the pool (N - N/4,) and of each group's own negatives (G, N/4)."""
-        quarter = self.negatives // 4
-        rows, first, count = _by_group(torch.arange(total) < lengths[:, None], self.columns)
-        shared = rows[torch.randint(int(count.sum()), (self.negatives - quarter,), generator=generator)]
-        part = torch.rand(len(count), quarter, generator=generator, dtype=torch.float64)
-        return shared, rows[first[:, None] + (part * count[:, None]).long()]
-
-
-def _by_group(chosen: Tensor, columns: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the flat indices of the chosen rows (B, T) and one more; where each group begins in them, its number."""
-    count = chosen.sum(1).view(-1, columns).sum(1)
-    rows = chosen.flatten().nonzero().squeeze(1)
-    return torch.cat([rows, rows.new_zeros(1)]), count.cumsum(0) - count, count
-
-
-def _take(rows: Tensor, index: Tensor) -> Tensor:
-    """Return rows[index]; the backward pass of index_select is the fast one."""
-    return rows.index_select(0, index.flatten().to(rows.device)).view(*index.shape, rows.shape[-1])
 
 
 class ContrastModule(nn.Module):

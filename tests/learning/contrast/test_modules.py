@@ -1,6 +1,5 @@
-"""InfoNCE against a naive twin, causal modules, and the isolation of one module from another."""
+"""Causal modules, and the isolation of one module from another."""
 
-import math
 import pickle
 from copy import deepcopy
 
@@ -13,122 +12,7 @@ from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, st
 from stream_infomax.learning.contrast.modules import (  # noqa: E402
     ContrastModule,
     GreedyInfoMax,
-    InfoNCE,
 )
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def naive_info_nce(loss, z, c, lengths, draws):
-    """Equation by equation, one anchor, step and negative at a time."""
-    batch, total, width = z.shape
-    anchors, _ = loss._draw_anchors(lengths, total, draws)
-    shared, own = loss._draw_negatives(lengths, total, draws)
-    weights = loss.predict.weight.view(loss.steps, width, c.shape[2])
-    z_flat, c_flat = z.reshape(batch * total, width), c.reshape(batch * total, -1)
-    losses, accuracies = [], []
-    for k in range(1, loss.steps + 1):
-        per_anchor, hits = [], []
-        for group in range(batch // loss.columns):
-            for anchor in anchors[group].tolist():
-                b, t = divmod(anchor, total)
-                if b // loss.columns != group or t + loss.skip + k >= lengths[b]:
-                    continue
-                positive = anchor + loss.skip + k
-                negatives = [j for j in [*shared.tolist(), *own[group].tolist()] if j != positive]
-                scores = [z_flat[j] @ weights[k - 1] @ c_flat[anchor] for j in [positive, *negatives]]
-                per_anchor.append(torch.logsumexp(torch.stack(scores), 0) - scores[0])
-                hits.append(float(scores[0] > max(scores[1:])))
-        if per_anchor:
-            losses.append(sum(per_anchor) / len(per_anchor))
-            accuracies.append(sum(hits) / len(hits))
-    return sum(losses) / len(losses), sum(accuracies) / len(accuracies)
-
-
-@pytest.mark.parametrize(
-    ("skip", "columns", "lengths", "anchors"),
-    [(0, 1, [9, 4, 7], 100), (0, 1, [9, 1, 2], 5), (2, 3, [9, 9, 9], 30)],
-)
-def test_info_nce_is_the_written_equation(skip, columns, lengths, anchors):
-    torch.manual_seed(0)
-    loss = InfoNCE(5, 4, 3, negatives=12, anchors=anchors, skip=skip, columns=columns).double()
-    z, c = torch.randn(3, 9, 4, dtype=torch.float64), torch.randn(3, 9, 5, dtype=torch.float64)
-    lengths = torch.tensor(lengths)
-    score = loss(z, c, lengths, generator())
-    expected, accuracy = naive_info_nce(loss, z, c, lengths, generator())
-    assert float(score.loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-10)
-    assert float(score.accuracy) == pytest.approx(accuracy)
-
-
-def test_gradient_of_info_nce_is_its_derivative():
-    torch.manual_seed(1)
-    loss = InfoNCE(3, 3, 2, negatives=8).double()
-    z = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
-    c = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
-    lengths = torch.tensor([6, 5])
-    assert torch.autograd.gradcheck(lambda z, c: loss(z, c, lengths, generator()).loss, (z, c))
-
-
-def test_untrained_loss_of_small_scores_is_ln_of_one_plus_n():
-    loss = InfoNCE(4, 4, 2, negatives=16)
-    z = 1e-3 * torch.randn(4, 50, 4)
-    score = loss(z, z, torch.full((4,), 50), generator())
-    # A negative that happens to be the positive is left out, which costs a little below ln 17.
-    assert float(score.loss.detach()) == pytest.approx(math.log(17), abs=0.02)
-
-
-def test_the_positive_is_never_its_own_negative():
-    loss = InfoNCE(2, 2, 1, negatives=8)
-    z = torch.ones(1, 2, 2)
-    score = loss(z, z, torch.tensor([2]), generator())
-    # Candidates are the positive and copies of the anchor with the same score: chance among 1 + the anchors drawn.
-    shared, own = loss._draw_negatives(torch.tensor([2]), 2, _after_anchors(loss))
-    others = int((shared == 0).sum() + (own == 0).sum())
-    assert float(score.loss.detach()) == pytest.approx(math.log(1 + others), abs=1e-5)
-    assert others < 8
-
-
-def _after_anchors(loss):
-    draws = generator()
-    loss._draw_anchors(torch.tensor([2]), 2, draws)
-    return draws
-
-
-def test_pairs_never_reach_into_padding_or_the_next_excerpt():
-    loss = InfoNCE(2, 2, 4, negatives=4)
-    z = torch.randn(3, 6, 2)
-    poisoned = z.clone()
-    poisoned[0, 4:] = torch.nan
-    poisoned[2, 1:] = torch.nan
-    lengths = torch.tensor([4, 6, 1])
-    score = loss(poisoned, poisoned, lengths, generator())
-    assert torch.isfinite(score.loss)
-    anchors, ends = loss._draw_anchors(lengths, 6, generator())
-    assert ends[:2].tolist() == [[4] * 86, [12] * 86]
-    assert ends[2].tolist() == [0] * 86
-    assert set(anchors[0].tolist()) == {0, 1, 2}
-    assert set(anchors[1].tolist()) == {6, 7, 8, 9, 10}
-
-
-def test_no_pair_at_all_gives_no_score():
-    assert InfoNCE(2, 2, 2)(torch.ones(3, 4, 2), torch.ones(3, 4, 2), torch.tensor([1, 0, 1]), generator()) is None
-
-
-def test_a_quarter_of_the_negatives_is_of_the_own_excerpt_or_image():
-    loss = InfoNCE(2, 2, 2, negatives=64)
-    lengths = torch.tensor([5, 9, 7])
-    shared, own = loss._draw_negatives(lengths, 9, generator())
-    assert own.shape == (3, 16)
-    assert shared.shape == (48,)
-    assert torch.equal(own // 9, torch.arange(3)[:, None].expand(3, 16))
-    assert (own % 9 < lengths[own // 9]).all()
-    assert set((shared // 9).tolist()) == {0, 1, 2}
-    grids = InfoNCE(2, 2, 2, negatives=64, columns=3)
-    _, own = grids._draw_negatives(torch.full((6,), 4), 4, generator())
-    assert torch.equal(own // 12, torch.arange(2)[:, None].expand(2, 16))
-    assert len(set((own[0] // 4).tolist())) == 3
 
 
 @pytest.mark.parametrize("name", ["fine", "paired", "paper", "patches"])
@@ -266,8 +150,6 @@ def test_steps_ahead():
     ("make", "names"),
     [
         (lambda: layout("deep"), "'deep'.*fine, paired, paper, patches"),
-        (lambda: InfoNCE(2, 2, 0), "steps=0"),
-        (lambda: InfoNCE(2, 2, 1, negatives=1), "negatives=1"),
         (lambda: ContrastModule(2, (Recurrent(4), Conv(2, 1, 4)), 1), "must be the last"),
         (lambda: ContrastModule(2, (Conv(2, 3, 4),), 1), "stride"),
     ],
