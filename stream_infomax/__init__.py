@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from stream_infomax.frames.contracts import Pipeline
     from stream_infomax.frames.frame import Array, Frame
     from stream_infomax.learning.classifier.classifier import OnlineClassifier
-    from stream_infomax.learning.contrast.modules import GreedyInfoMax, InfoNCE
+    from stream_infomax.learning.contrast.infonce import InfoNCE
+    from stream_infomax.learning.contrast.modules import GreedyInfoMax
     from stream_infomax.learning.infomax.encoder import Encoder
     from stream_infomax.learning.infomax.estimator import OnlineInfomax
     from stream_infomax.learning.infomax.translate import translate
@@ -44,7 +45,7 @@ _HOMES = {
     "Frame": "frames.frame",
     "GreedyInfoMax": "learning.contrast.modules",
     "ImageSource": "sources.images",
-    "InfoNCE": "learning.contrast.modules",
+    "InfoNCE": "learning.contrast.infonce",
     "JournalSource": "sources.journal",
     "LearnerStage": "stages.learner",
     "OnlineClassifier": "learning.classifier.classifier",

@@ -36,14 +36,14 @@ class RowEncoder(Kept):
         self.tails: list[Rows] | None = None
 
     def encode(self, rows: Rows) -> tuple[Rows, Rows]:
-        """Return z and c, of shapes (m, width) and (m, context), for the next rows (n, channels) of the segment."""
+        """Return z and c, of shapes (m, output) and (m, context), for the next rows (n, channels) of the segment."""
         stride = self.module.module.stride
         rows = np.concatenate([self.rest, rows])
         count = len(rows) // stride
         self.rest = rows[count * stride :].copy()
         blocks = rows[: count * stride].reshape(count, stride, rows.shape[1])
         finite: NDArray[np.bool_] = np.asarray(np.isfinite(blocks.reshape(count, stride * rows.shape[1])).all(1))
-        z = np.full((count, self.module.module.width), np.nan, np.float32)
+        z = np.full((count, self.module.module.output), np.nan, np.float32)
         c = np.full((count, self.module.module.context), np.nan, np.float32)
         borders = [0, *(np.flatnonzero(np.diff(finite.astype(np.int8))) + 1), count]
         for start, stop in pairwise(borders):

@@ -26,10 +26,16 @@ class Batch(NamedTuple):
     rows : (B, T, C) array
     lengths : (B,) array
         Rows of each excerpt.
+    past : (B, T, C) array or None
+        Other rows for the same excerpts, such as an augmented copy: contexts are computed from these.
+    streams : (B,) array or None
+        A number for the stream of each excerpt; None: all are of one.
     """
 
     rows: Rows
     lengths: NDArray[np.int64]
+    past: Rows | None = None
+    streams: NDArray[np.int64] | None = None
 
 
 def pad(excerpts: list[Rows]) -> Batch:

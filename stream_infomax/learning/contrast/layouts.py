@@ -56,3 +56,9 @@ def layout(name: str, width: int = 128) -> Layout:
 def steps_ahead(horizon: float, rate: float) -> int:
     """Return the steps that a horizon (s) is at a rate (rows/s), between 1 and 12."""
     return max(1, min(MOST_STEPS, round(horizon * rate)))
+
+
+def output_width(channels: int, layers: tuple[Layer, ...], residual: bool) -> int:
+    """Return the channels of what a module of these layers passes on: z, or what came in and z beside it."""
+    widths = [layer.width for layer in layers if isinstance(layer, Conv)]
+    return (channels if residual or not widths else 0) + (widths[-1] if widths else 0)

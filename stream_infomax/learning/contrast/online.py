@@ -37,19 +37,23 @@ class OnlineModule(Kept):
 
     Parameters
     ----------
-    channels, layers, steps, **loss
+    channels, layers, steps, **module
         As for ``ContrastModule``.
     seed, index
         The weights and every draw depend on (seed, index of the module, number of the update) only.
     learning_rate
         Of Adam.
+    warmup_rows
+        It rises from nothing to this while so many rows are learnt from; 0: it starts there.
+    decay_rows
+        After so many rows it is a half of it, after twice as many a third; 0: it stays.
     clip
         The gradient's norm is cut to this.
     device
         ``cpu``, ``cuda``, or ``auto`` for a GPU where there is one.
     """
 
-    kept = ("updates", "raised", "stuck", "score", "accuracy", "skipped")
+    kept = ("updates", "rows", "raised", "stuck", "score", "accuracy", "skipped")
 
     def __init__(
         self,
@@ -60,21 +64,25 @@ class OnlineModule(Kept):
         seed: int = 0,
         index: int = 0,
         learning_rate: float = 1e-3,
+        warmup_rows: int = 0,
+        decay_rows: int = 0,
         clip: float = 5.0,
         device: str = "cpu",
-        **loss: int,
+        **module: float,
     ) -> None:
         torch.set_num_threads(1)  # the order of additions, and so the bits, would depend on their number
         self.seed, self.index = seed, index
         self.learning_rate, self.clip = learning_rate, clip
+        self.warmup_rows, self.decay_rows = warmup_rows, decay_rows
         name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self.device = torch.device(name)
-        self.module = seeded_module(channels, layers, steps, seed=seed, index=index, **loss).to(self.device)
+        self.module = seeded_module(channels, layers, steps, seed=seed, index=index, **module).to(self.device)
         self.optimiser = torch.optim.Adam(self.module.parameters(), lr=learning_rate)
         self.published = copy.deepcopy(self.module).requires_grad_(False)
         del self.published.loss
         self.best_score = math.log1p(self.module.loss.negatives)
         self.updates = 0
+        self.rows = 0  # learnt from, of what comes in
         self.raised = 0  # updates that are left at the raised learning rate
         self.stuck = 0  # updates in a row at the score of chance
         self.score = self.accuracy = math.nan
@@ -99,12 +107,12 @@ class OnlineModule(Kept):
         Parameters
         ----------
         batch
-            Excerpts (B, T, channels) and their lengths (B,).
+            Excerpts (B, T, channels), their lengths (B,), and their past and streams where there are any.
 
         Returns
         -------
         Batch or None
-            The module's output for it from before the step: (B, T / stride, width). None for a batch that is skipped,
+            The module's output for it from before the step: (B, T / stride, output). None for a batch that is skipped,
             and counted under ``skipped``: one that is not finite, constant, of fewer than two excerpts, or too short
             for one prediction.
         """
@@ -115,23 +123,34 @@ class OnlineModule(Kept):
         generator = torch.Generator()
         generator.manual_seed(_seed(self.seed, self.index, self.updates))
         x = torch.from_numpy(batch.rows).to(self.device)
-        z, _, lengths, prediction = self.module(x, torch.from_numpy(batch.lengths), generator)
-        if prediction is None:
+        past = None if batch.past is None else torch.from_numpy(batch.past).to(self.device)
+        streams = None if batch.streams is None else torch.from_numpy(batch.streams)
+        level = self.module(x, torch.from_numpy(batch.lengths), generator, past, streams)
+        if level.prediction is None:
             self.skipped["short"] += 1
             return None
-        if not self._step(prediction.loss):
+        count = int(batch.lengths.sum())
+        if not self._step(level.prediction.loss, self._rate(self.rows + count)):
             self.skipped["not_finite"] += 1
             return None
+        self.rows += count
         self._average()
-        self._watch(self.best_score - float(prediction.loss.detach()), float(prediction.accuracy))
-        return Batch(z.detach().cpu().numpy(), lengths.numpy())
+        self._watch(self.best_score - float(level.prediction.loss.detach()), float(level.prediction.accuracy))
+        past_output = None if level.past is None else level.past.detach().cpu().numpy()
+        return Batch(level.z.detach().cpu().numpy(), level.lengths.numpy(), past_output, batch.streams)
 
-    def _step(self, loss: torch.Tensor) -> bool:
+    def _rate(self, rows: int) -> float:
+        """Return the learning rate when so many rows have been learnt from."""
+        rise = min(1.0, rows / self.warmup_rows) if self.warmup_rows else 1.0
+        fall = 1 + rows / self.decay_rows if self.decay_rows else 1.0
+        return self.learning_rate * rise / fall * (RISE if self.raised else 1.0)
+
+    def _step(self, loss: torch.Tensor, rate: float) -> bool:
         """Take one step down the gradient; False, and no step, where loss or gradient are not finite."""
         if not math.isfinite(float(loss.detach())):
             return False
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * (RISE if self.raised else 1.0)
+            group["lr"] = rate
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if not torch.isfinite(torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.clip)):
@@ -172,7 +191,7 @@ class OnlineModule(Kept):
         Returns
         -------
         z, c, tails
-            Outputs (B, T / stride, width), contexts (B, T / stride, context), and the tails to continue with.
+            Outputs (B, T / stride, output), contexts (B, T / stride, context), and the tails to continue with.
         """
         old = None if tails is None else [torch.from_numpy(tail).to(self.device) for tail in tails]
         with torch.no_grad():
@@ -221,8 +240,9 @@ def _unusable(batch: Batch, columns: int) -> str:
     """Return why a batch is skipped, an empty text where it is not."""
     if len(batch.lengths) <= columns:
         return "one_excerpt"
-    used = batch.rows[np.arange(batch.rows.shape[1]) < batch.lengths[:, None]]
-    if not np.isfinite(used).all():
+    is_there = np.arange(batch.rows.shape[1]) < batch.lengths[:, None]
+    used = batch.rows[is_there]
+    if not (np.isfinite(used).all() and (batch.past is None or np.isfinite(batch.past[is_there]).all())):
         return "not_finite"
     if len(used) == 0:
         return "short"

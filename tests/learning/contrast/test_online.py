@@ -50,7 +50,7 @@ def test_modules_in_a_row_are_joint_training():
         x, lengths, losses = torch.from_numpy(whole.rows), torch.from_numpy(whole.lengths), []
         for index, (module, online) in enumerate(zip(joint.stack, row, strict=True)):
             draws = torch.Generator().manual_seed(greedy._seed(0, index, online.updates))
-            z, _, lengths, score = module(x.detach(), lengths, draws)
+            z, _, lengths, score, _ = module(x.detach(), lengths, draws)
             losses.append(score.loss)
             x = z
         for online in row:
