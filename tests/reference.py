@@ -294,3 +294,12 @@ def assignment(first, other):
     cosines = np.abs((first / np.linalg.norm(first, axis=0)).T @ (other / np.linalg.norm(other, axis=0)))
     orders = itertools.permutations(range(other.shape[1]))
     return np.array(max(orders, key=lambda order: sum(cosines[k, at] for k, at in enumerate(order))))
+
+
+def blend(probabilities, weights):
+    """Each class's probabilities at all levels, to the power of the level's weight, multiplied: (classes,)."""
+    products = [
+        math.prod((levels[k] + 1e-9) ** weights[i] for i, levels in enumerate(probabilities))
+        for k in range(len(probabilities[0]))
+    ]
+    return np.array(products) / sum(products)

@@ -17,6 +17,7 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting, rows_read
 from stream_infomax.frames.measure import Kind, Measure
+from stream_infomax.learning.classifier.blend import Blend
 from stream_infomax.learning.classifier.examiner import Examiner
 from stream_infomax.learning.classifier.pooling import Pooling
 from stream_infomax.learning.classifier.scores import Score
@@ -41,7 +42,7 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
         tuple[str, ...],
         Doc(
             "What they read: arrays, several joined by `+`; one classifier each, and the last one's output is "
-            "published. Where none is listed, the input."
+            "published. Arrays that are joined have learnt weights. Where none is listed, the input."
         ),
     ] = ()
     waiting: Annotated[Positive, Doc("Segments without a label that are kept for labels that come late.")] = 1000
@@ -72,7 +73,7 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
 
 @configured_by(ClassifierSettings)
 class ClassifierStage(Accounting):
-    """One linear classifier a level, on mean and deviation of each segment's rows.
+    """One linear classifier a level, on mean and deviation of each segment's rows; a `Blend` where arrays are joined.
 
     When a segment ends, every level predicts it; the label, in the segment's last frame or in a later frame without
     arrays, scores the prediction and is learnt from. The frame that ends a segment carries one row: the
@@ -195,13 +196,15 @@ class ClassifierStage(Accounting):
         for level, arrays in self.levels.items():
             if any(array not in pools for array in arrays):
                 continue
-            features = np.concatenate([pools[array].result() for array in arrays])
+            parts = [pools[array].result() for array in arrays]
+            features, widths = np.concatenate(parts), [len(part) for part in parts]
             examiner = self.examiners.get(level)
             if examiner is None:
-                examiner = self.examiners[level] = self._new_examiner(len(features))
-            if examiner.classifier.width != len(features):
+                examiner = self.examiners[level] = self._new_examiner(widths)
+            if examiner.classifier.widths != widths:
+                known, now = ("+".join(map(str, numbers)) for numbers in (examiner.classifier.widths, widths))
                 raise ValueError(
-                    f"stage {self.name!r}: level {level!r} changed from {examiner.classifier.width} to {len(features)} "
+                    f"stage {self.name!r}: level {level!r} changed from {known} to {now} "
                     f"features at offset {frame.offset}; a classifier keeps its width"
                 )
             if segment.paused:
@@ -213,9 +216,12 @@ class ClassifierStage(Accounting):
                 probabilities = answer
         return probabilities
 
-    def _new_examiner(self, width: int) -> Examiner:
-        classifier = SoftmaxRegression(
-            width, learning_rate=self.learning_rate, penalty=self.penalty, half_life=self.half_life
+    def _new_examiner(self, widths: list[int]) -> Examiner:
+        rate, penalty, half_life = self.learning_rate, self.penalty, self.half_life
+        classifier = (
+            Blend(widths, learning_rate=rate, penalty=penalty, half_life=half_life)
+            if len(widths) > 1
+            else SoftmaxRegression(widths[0], learning_rate=rate, penalty=penalty, half_life=half_life)
         )
         return Examiner(classifier, self.waiting)
 
@@ -233,7 +239,7 @@ class ClassifierStage(Accounting):
             "levels": list(self.levels),
             "target": self.target,
             "skipped": dict(self.skipped),
-            "widths": {level: examiner.classifier.width for level, examiner in self.examiners.items()},
+            "widths": {level: examiner.classifier.widths for level, examiner in self.examiners.items()},
             "examiners": {level: examiner.state() for level, examiner in self.examiners.items()},
             "steering": self.steering.state(),
             **self.streams.state(),
@@ -249,7 +255,7 @@ class ClassifierStage(Accounting):
         self.skipped.update(skipped)
         self.examiners = {}
         for level, saved_examiner in state["examiners"].items():
-            self.examiners[level] = self._new_examiner(int(state["widths"][level]))
+            self.examiners[level] = self._new_examiner([int(width) for width in state["widths"][level]])
             self.examiners[level].restore(saved_examiner)
         with within("steering"):
             self.steering.restore(state["steering"])
@@ -276,10 +282,13 @@ class ClassifierStage(Accounting):
         return self.steering.events()
 
     def counts(self) -> Counts:
-        """Return what each level has scored, and what was skipped, waits or was given up, by reason."""
+        """Return what each level has scored and the weights of what it joins; what was skipped, by reason."""
         counts: dict[str, float] = {f"skipped: {reason}": count for reason, count in self.skipped.items()}
         for level, examiner in self.examiners.items():
-            own = {"scored": examiner.score.n, "waiting": len(examiner.waiting), **examiner.counts}
+            own: dict[str, float] = {"scored": examiner.score.n, "waiting": len(examiner.waiting), **examiner.counts}
+            if isinstance(examiner.classifier, Blend):
+                weights = zip(self.levels[level], examiner.classifier.weights, strict=True)
+                own |= {f"weight of {array}": float(weight) for array, weight in weights}
             counts |= {f"{level}: {name}": count for name, count in own.items()}
         return counts | self.steering.counts()
 

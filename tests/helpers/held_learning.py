@@ -104,6 +104,12 @@ def softmax() -> Any:
     return SoftmaxRegression(6, half_life=100.0)
 
 
+def blend() -> Any:
+    from stream_infomax.learning.classifier.blend import Blend
+
+    return Blend([2, 4], half_life=100.0)
+
+
 def feed_softmax(one: Any, i: int) -> list[np.ndarray]:
     features = rows_of(i, 1)[0].astype(np.float64)
     made = one.probabilities(features)
@@ -272,6 +278,8 @@ LEARNING: dict[str, Held] = {
     "classifier": Held(classifier, feed_classifier),
     "classifier before its first label": Held(classifier, feed_classifier, 0),
     "softmax regression": Held(softmax, feed_softmax),
+    "blend": Held(blend, feed_softmax),
+    "blend before its first label": Held(blend, feed_softmax, 0),
     "softmax regression before its first label": Held(softmax, feed_softmax, 0),
     "score": Held(score, feed_score, 7),
     "examiner": Held(examiner, feed_examiner, 9),

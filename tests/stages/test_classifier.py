@@ -71,6 +71,7 @@ def test_levels_are_scored_beside_each_other():
     assert baselines["no change"] == scores["z"].recent.no_change < 0.5
     assert baselines["majority class"] == scores["z"].recent.majority < 0.6
     assert classifier.examiners["raw+z"].classifier.width == 12
+    assert counts["raw+z: weight of z"] > 2 * counts["raw+z: weight of raw"] >= 0
 
 
 @pytest.mark.parametrize("loudness", [1e2, 1e3, 1e6])

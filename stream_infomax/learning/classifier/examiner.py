@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stream_infomax.learning.classifier.blend import Blend
 from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.learning.classifier.softmax import SoftmaxRegression, Vector
 from stream_infomax.learning.threads import one_thread
@@ -35,7 +36,7 @@ class Examiner(Kept):
 
     kept = ("classifier", "score", "counts")
 
-    def __init__(self, classifier: SoftmaxRegression, waiting: int = 1000) -> None:
+    def __init__(self, classifier: SoftmaxRegression | Blend, waiting: int = 1000) -> None:
         self.classifier = classifier
         self.score = Score()
         self.limit = waiting

@@ -11,7 +11,9 @@ from stream_infomax.settings.types import Doc, NotNegativeFloat, PositiveFloat
 class SoftmaxSettings(Settings, frozen=True, kw_only=True):
     """Multinomial logistic regression, one step of Adam for each labelled vector."""
 
-    learning_rate: Annotated[PositiveFloat, Doc("Of Adam.")] = 2e-3
+    learning_rate: Annotated[
+        PositiveFloat, Doc("Of Adam, for up to 100 features; of n more it is the root of 100 / n of it.")
+    ] = 2e-3
     penalty: Annotated[NotNegativeFloat, Doc("Of the squared weights.")] = 1e-4
     half_life: Annotated[
         PositiveFloat | None,

@@ -13,6 +13,7 @@ from stream_infomax.state.kept import Kept
 
 Vector = NDArray[np.float64]
 
+NARROW = 100  # features up to which the rate of Adam is taken as it is given
 RENEW = 128  # vectors of a much smaller scale after which the scale is taken to have changed for good
 
 
@@ -27,7 +28,8 @@ class SoftmaxRegression(Kept):
     width
         Numbers of a feature vector.
     learning_rate
-        Of Adam (D. Kingma, J. Ba 2015; moments 0.9 and 0.999).
+        Of Adam (D. Kingma, J. Ba 2015; moments 0.9 and 0.999). From more than 100 features it learns by the root of
+        100 / width slower: each step moves every weight, and so the answer by more, the more weights there are.
     penalty
         L2 on the weights.
     half_life
@@ -50,7 +52,8 @@ class SoftmaxRegression(Kept):
         self, width: int, *, learning_rate: float = 2e-3, penalty: float = 1e-4, half_life: float | None = None
     ) -> None:
         self.width = width
-        self.learning_rate, self.penalty = learning_rate, penalty
+        self.rate = learning_rate * min(1.0, float(np.sqrt(NARROW / max(width, 1))))
+        self.penalty = penalty
         self.keep = 1.0 if half_life is None else 0.5 ** (1 / half_life)
         self.moments = RobustMoments(width, half_life, RENEW)
         self.classes: list[str] = []
@@ -58,6 +61,11 @@ class SoftmaxRegression(Kept):
         self.weights: Vector = np.zeros((0, width + 1))
         self.moment: Vector = np.zeros((0, width + 1))
         self.square: Vector = np.zeros((0, width + 1))
+
+    @property
+    def widths(self) -> list[int]:
+        """The width, in a list as a `Blend` has several."""
+        return [self.width]
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned; raises KeyError, ValueError as `Kept`."""
@@ -68,7 +76,7 @@ class SoftmaxRegression(Kept):
 
     def probabilities(self, features: Vector) -> Vector:
         """Return the probability of each of ``classes``, in the order in which they came, for vectors (…, width)."""
-        return _softmax(self._standardised(features) @ self.weights.T)
+        return softmax(self._standardised(features) @ self.weights.T)
 
     def predict(self, features: Vector) -> str:
         """Return the likeliest class, an empty text before the first label."""
@@ -84,10 +92,7 @@ class SoftmaxRegression(Kept):
         ValueError
             Where the vector has another width or is not finite.
         """
-        if not isinstance(label, str):
-            raise TypeError(f"a label is a text; received {label!r} of type {type(label).__name__}")
-        if features.shape != (self.width,) or not np.isfinite(features).all():
-            raise ValueError(f"features must be {self.width} finite numbers; received shape {features.shape}")
+        check(features, label, self.width)
         if label not in self.classes:
             self.classes.append(label)
             row = np.zeros((1, self.width + 1))
@@ -96,21 +101,30 @@ class SoftmaxRegression(Kept):
             )
         self.moments.update(features[None])
         x = self._standardised(features)
-        error = _softmax(x @ self.weights.T)
+        error = softmax(x @ self.weights.T)
         error[self.classes.index(label)] -= 1
         gradient = error[:, None] * x + self.penalty * self.weights
         self.steps += 1
         self.moment += 0.1 * (gradient - self.moment)
         self.square += 0.001 * (gradient**2 - self.square)
         step = (self.moment / (1 - 0.9**self.steps)) / (np.sqrt(self.square / (1 - 0.999**self.steps)) + 1e-8)
-        self.weights = self.keep * self.weights - self.learning_rate * step
+        self.weights = self.keep * self.weights - self.rate * step
 
     def _standardised(self, features: Vector) -> Vector:
         one = np.ones((*features.shape[:-1], 1))
         return np.concatenate([self.moments.standardised(features).astype(np.float64), one], axis=-1)
 
 
-def _softmax(logits: Vector) -> Vector:
+def check(features: Vector, label: str, width: int) -> None:
+    """Raise where a vector is not of this width or not finite (ValueError), or its label no text (TypeError)."""
+    if not isinstance(label, str):
+        raise TypeError(f"a label is a text; received {label!r} of type {type(label).__name__}")
+    if features.shape != (width,) or not np.isfinite(features).all():
+        raise ValueError(f"features must be {width} finite numbers; received shape {features.shape}")
+
+
+def softmax(logits: Vector) -> Vector:
+    """Return the probabilities (…, classes) whose logarithms are these but for a constant."""
     if logits.shape[-1] == 0:
         return logits
     exponential = np.exp(logits - logits.max(axis=-1, keepdims=True))
