@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from stream_infomax.configuration.load import ConfigError
 
+if TYPE_CHECKING:
+    from stream_infomax.frames.contracts import Stage
+
 
 def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = None) -> int:
-    """Draw the filters and the basis of every learner in a checkpoint.
+    """Draw the filters and the basis of every learner in a checkpoint, and what its contrastive modules hear.
+
+    What drives the units of a module most is found in the beginning of the run's source, which is read again: pictures,
+    and of sound WAV files in a folder beside them.
 
     Parameters
     ----------
@@ -38,21 +46,39 @@ def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = No
         raise ConfigError(f"no checkpoint in the folder {checkpoint}")
     if animate is not None:
         return _animated(checkpoint, paths, animate, out)
-    pictures = []
+    pictures: list[Path] = []
+    stages: list[Stage] = []
+    config: Mapping[str, Any] = {}
     for path in paths:
         try:
             found = read(path)
-            pictures += draw_learners(stages_in(found, str(path)), found.config, out or path.parent)
+            own = stages_in(found, str(path))
+            pictures += draw_learners(own, found.config, out or path.parent)
+            stages, config = stages + own, found.config
         except StateFileError as error:
             raise ConfigError(str(error)) from error
         except ValueError as error:
             raise ConfigError(f"{path}: {error}") from error
+    pictures += _heard(config, stages, out or paths[-1].parent)
     if not pictures:
         names = ", ".join(map(str, paths))
         raise ConfigError(f"no learner that has learnt a basis yet in {names}; give a later one, or a learner's")
     for picture in pictures:
         print(printable(str(picture)))
     return 0
+
+
+def _heard(config: Mapping[str, Any], stages: list[Stage], folder: Path) -> list[Path]:
+    """Draw what the modules hear; where the source cannot be read again, say so."""
+    from stream_infomax.configuration.load import convert
+    from stream_infomax.run.hearing import draw_hearing
+    from stream_infomax.settings.printable import printable
+
+    try:
+        return draw_hearing(convert(dict(config), "checkpoint"), stages, folder)
+    except ConfigError as error:
+        print(printable(f"left out: what the modules hear: {error}"), file=sys.stderr)
+        return []
 
 
 def _animated(place: Path, checkpoints: list[Path], path: Path, out: Path | None) -> int:

@@ -1,0 +1,107 @@
+"""What modules hear: for each unit the excerpts that drive it most, as spectrograms, waveforms or patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stream_infomax.plots.style import BLUE, INK, LINES, QUIET, bare, drawable, new_figure, panel
+from stream_infomax.watch.hearing import SOUND
+
+Samples = npt.NDArray[np.float32]
+# Decibels below the loudest that are drawn black.
+RANGE = 60.0
+# Inches of a panel and between two: of stretches of a signal, of patches.
+WIDE, HIGH, PATCH, GAP = 1.25, 0.7, 0.8, 0.12
+
+
+def hearing(
+    module: str,
+    units: Mapping[int, Sequence[tuple[str, Samples]]],
+    rate: float = 0.0,
+    note: str = "",
+) -> Figure:
+    """Draw what drives the units of a module: a row of panels for each.
+
+    Parameters
+    ----------
+    module
+        Its name.
+    units
+        By index (from 0; the picture counts from 1) the excerpts, the strongest first: where each comes from, and its
+        samples (n, channels), or pixels (y, x) or (y, x, colour).
+    rate
+        Samples per second; 0 for pixels.
+    note
+        Stands under the title.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ValueError
+        Where there is no unit.
+    """
+    if not units:
+        raise ValueError(f"no unit of {module!r} to draw; at least one is accepted")
+    width, height = (WIDE, HIGH) if rate else (PATCH, PATCH)
+    below = 0.22 if rate else GAP
+    columns = max(len(excerpts) for excerpts in units.values())
+    longest = max((len(data) for excerpts in units.values() for _, data in excerpts), default=1)
+    left, bottom = 0.85, 0.45
+    total = bottom + len(units) * (height + below) + 1.0
+    across = max(left + columns * (width + GAP) + 0.3, 6.9)
+    figure = new_figure(across, total, f"What drives the units of {drawable(module)}", note)
+    for row, (unit, excerpts) in enumerate(units.items()):
+        y = total - 1.0 - (row + 1) * (height + below) + below
+        place = y / total + height / total / 2
+        figure.text((left - 0.12) / across, place, f"unit {unit + 1}", ha="right", va="center", fontsize=9.5, color=INK)
+        for column, (origin, data) in enumerate(excerpts):
+            axes = bare(panel(figure, left + column * (width + GAP), y, width, height))
+            if not rate:
+                _patch(axes, data)
+                continue
+            (_spectrogram if rate >= SOUND else _waveform)(axes, data, longest, rate)
+            axes.set_xlabel(_name(origin), fontsize=7, color=QUIET, labelpad=1.5)
+    return figure
+
+
+def _spectrogram(axes: Axes, samples: Samples, longest: int, rate: float) -> None:
+    """Draw power over time and frequency, in decibels below the loudest; stretches end at the right edge."""
+    length = max(16, round(0.025 * rate))
+    step = max(1, round(0.005 * rate))
+    sound = np.nan_to_num(samples.mean(axis=1, dtype=np.float64))
+    sound = np.concatenate([np.zeros(max(longest, length) - len(sound)), sound])
+    windows = np.lib.stride_tricks.sliding_window_view(sound, length)[::step] * np.hanning(length)
+    power = np.abs(np.fft.rfft(windows, 2 * length, axis=1)) ** 2
+    decibels = 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 10 ** (-RANGE / 10)))
+    axes.imshow(decibels.T, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE, vmax=0)
+
+
+def _waveform(axes: Axes, samples: Samples, longest: int, rate: float) -> None:
+    """Draw each channel over time; stretches end at the right edge."""
+    time = (np.arange(len(samples)) - len(samples) + 1) / rate
+    shown = samples[:, : len(LINES)] if samples.shape[1] > 1 else samples
+    for channel, line in enumerate(shown.T):
+        axes.plot(time, line, color=LINES[channel] if len(shown.T) > 1 else BLUE, linewidth=0.8)
+    axes.set_xlim(-longest / rate, 0)
+
+
+def _patch(axes: Axes, pixels: Samples) -> None:
+    """Draw pixels, from the darkest to the brightest of each patch."""
+    low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
+    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] != 3 else pixels
+    axes.imshow((pixels - low) / max(high - low, 1e-12), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+
+
+def _name(origin: str) -> str:
+    """Return the end of where an excerpt comes from, as far as there is room."""
+    name = PurePath(origin).name
+    return drawable(name if len(name) <= 24 else f"…{name[-23:]}")
