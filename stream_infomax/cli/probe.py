@@ -81,21 +81,21 @@ def _shown(run: Probed, other: Probed | None, target: str, leave_out: str, folds
     from stream_infomax.run import probe_text as text
     from stream_infomax.run.probing import chosen, encode, read_off
 
+    runs = [run] if other is None else [run, other]
     one, two = encode(run), encode(run, untrained=True) if other is None else encode(other)
     test = chosen((one, two), target, leave_out, folds)
     print(text.heading(test, target, leave_out or f"{folds} folds"))
-    for line in text.legend(*(side for side in (run, other) if side is not None)):
-        print(line)
     names = ("learnt", "untrained") if other is None else ("A", "B")
-    for line in text.columns(run, other):
-        print(line)
+    for line in (text.legend(*runs), *text.columns(run, other)):
+        if line:
+            print(line)
     print(f"{'the most frequent':{text.WIDTH}}{text.most_frequent(test):{10 if other is None else 8}.1f}")
     tables = []
     for level, mine, its in read_off(one, two, test):
         print(text.alone(level, mine, its) if other is None else text.beside(level, mine, its, test), flush=True)
         tables.append(text.as_table(level, mine, its, test, names))
     return {
-        "runs": [str(side.place) for side in (run, other) if side is not None],
+        "runs": [str(side.place) for side in runs],
         "target": target,
         "tested by": leave_out or f"{folds} folds",
         "segments": len(test.segments),

@@ -24,15 +24,11 @@ def most_frequent(test: Test) -> float:
     return 100 * Counter(test.classes).most_common(1)[0][1] / len(test.classes)
 
 
-def legend(*runs: Probed) -> list[str]:
-    """Return what the levels are that have names of their own; nothing for runs without contrastive modules."""
-    inputs = dict.fromkeys(run.input for run in runs if run.input)
-    if not inputs:
-        return []
-    return [
-        printable(f"{INPUT}: {', '.join(inputs)}, which the modules are given; {LAST}: beside the last module;"),
-        f"{ALL}: beside all modules",
-    ]
+def legend(*runs: Probed) -> str:
+    """Return what the levels are that have names of their own; empty for runs without contrastive modules."""
+    inputs = ", ".join(dict.fromkeys(run.input for run in runs if run.input))
+    line = f"{INPUT}: {inputs}; {LAST}: beside the last module; {ALL}: beside all modules"
+    return printable(line) if inputs else ""
 
 
 def columns(one: Probed, other: Probed | None) -> list[str]:

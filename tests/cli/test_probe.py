@@ -118,7 +118,7 @@ def test_every_level_beside_its_untrained_twin(finished, sounds, capsys):
         "windows", "input", "module1", "module2", "module2.context",
         "module2+module2.context", "input+last", "input+all",
     ]  # fmt: skip
-    assert "input: learner, which the modules are given" in text
+    assert "input: learner; input+last: beside the last module" in text
     assert len(levels["windows"]) == len(levels["input"]) == 1
     assert all(len(levels[name]) == 2 for name in ("module1", "module2", "module2.context", "input+last", "input+all"))
     assert levels["input"][0] > 90
