@@ -303,3 +303,13 @@ def blend(probabilities, weights):
         for k in range(len(probabilities[0]))
     ]
     return np.array(products) / sum(products)
+
+
+def thirds(rows):
+    """Deviation, and the means of the three thirds of a segment; rows across a border count to both by their share."""
+    n = len(rows)
+    means = []
+    for i in range(3):
+        shares = [max(0.0, min(t + 1, n * (i + 1) / 3) - max(t, n * i / 3)) for t in range(n)]
+        means.append(sum(share * row for share, row in zip(shares, rows, strict=True)) / sum(shares))
+    return np.concatenate([rows.std(0), *means])

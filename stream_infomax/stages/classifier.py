@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from msgspec.structs import replace
@@ -19,7 +19,7 @@ from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounti
 from stream_infomax.frames.measure import Kind, Measure
 from stream_infomax.learning.classifier.blend import Blend
 from stream_infomax.learning.classifier.examiner import Examiner
-from stream_infomax.learning.classifier.pooling import Pooling
+from stream_infomax.learning.classifier.pooling import POOLINGS, Pooling
 from stream_infomax.learning.classifier.scores import Score
 from stream_infomax.learning.classifier.settings import SoftmaxSettings
 from stream_infomax.learning.classifier.softmax import SoftmaxRegression
@@ -45,6 +45,13 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
             "published. Arrays that are joined have learnt weights. Where none is listed, the input."
         ),
     ] = ()
+    pooling: Annotated[
+        Literal["moments", "thirds"],
+        Doc(
+            "What is read of a segment's rows: their mean and deviation; `thirds`: their deviation and the means of "
+            "beginning, middle and end, where what a segment is called depends on the order in it."
+        ),
+    ] = "moments"
     waiting: Annotated[Positive, Doc("Segments without a label that are kept for labels that come late.")] = 1000
     learn: Annotated[bool, Doc("False: predict only; no label is used.")] = True
 
@@ -73,7 +80,7 @@ class ClassifierSettings(SoftmaxSettings, StageSettings, frozen=True, kw_only=Tr
 
 @configured_by(ClassifierSettings)
 class ClassifierStage(Accounting):
-    """One linear classifier a level, on mean and deviation of each segment's rows; a `Blend` where arrays are joined.
+    """One linear classifier a level, on what is pooled of each segment's rows; a `Blend` where arrays are joined.
 
     When a segment ends, every level predicts it; the label, in the segment's last frame or in a later frame without
     arrays, scores the prediction and is learnt from. The frame that ends a segment carries one row: the
@@ -99,6 +106,7 @@ class ClassifierStage(Accounting):
         self.name, self.input, self.carry, self.target = name, input, tuple(carry), given.target
         self.levels = {level: tuple(level.split("+")) for level in given.levels or (input,)}
         self.learning_rate, self.penalty, self.half_life = given.learning_rate, given.penalty, given.half_life
+        self.pooling = given.pooling
         self.waiting, self.learn = given.waiting, given.learn
         self.examiners: dict[str, Examiner] = {}
         self.streams: Streams[_Segment] = Streams()
@@ -160,7 +168,7 @@ class ClassifierStage(Accounting):
         return self.learn and bool(examiners) and not labelled
 
     def _new_segment(self) -> _Segment:
-        return _Segment(self.skipped)
+        return _Segment(self.skipped, POOLINGS[self.pooling])
 
     def _pool(self, frame: Frame, pools: dict[str, Pooling]) -> None:
         """Add the frame's rows to what is pooled of its segment."""
@@ -179,7 +187,7 @@ class ClassifierStage(Accounting):
             rows = rows[finite]
             if rows.size == 0:  # before a learner's first row its width may not have settled either
                 continue
-            pool = pools.setdefault(name, Pooling(rows.shape[1]))
+            pool = pools.setdefault(name, POOLINGS[self.pooling](rows.shape[1]))
             if len(pool.mean) != rows.shape[1]:
                 raise ValueError(
                     f"stage {self.name!r}: {name!r} changed its width from {len(pool.mean)} to {rows.shape[1]} "
@@ -238,6 +246,7 @@ class ClassifierStage(Accounting):
         return {
             "levels": list(self.levels),
             "target": self.target,
+            "pooling": self.pooling,
             "skipped": dict(self.skipped),
             "widths": {level: examiner.classifier.widths for level, examiner in self.examiners.items()},
             "examiners": {level: examiner.state() for level, examiner in self.examiners.items()},
@@ -246,10 +255,12 @@ class ClassifierStage(Accounting):
         }
 
     def restore(self, state: State) -> None:
-        """Take over what `state()` returned; ValueError where it is of other levels or another target."""
-        here, saved = (list(self.levels), self.target), (state["levels"], state["target"])
+        """Take over what `state()` returned; ValueError where it is of other levels, target or pooling."""
+        here = (list(self.levels), self.target, self.pooling)
+        saved = (state["levels"], state["target"], state["pooling"])
         if here != saved:
-            raise ValueError(f"stage {self.name!r}: the state is of (levels, target) {saved}, this stage has {here}")
+            text = f"the state is of (levels, target, pooling) {saved}, this stage has {here}"
+            raise ValueError(f"stage {self.name!r}: {text}")
         skipped = counted(state["skipped"], "skipped")
         self.skipped.clear()  # and stays the object in which the segments count
         self.skipped.update(skipped)
@@ -296,8 +307,8 @@ class ClassifierStage(Accounting):
 class _Segment:
     """What is pooled of the open segment of one stream, as long as none of its frames is lost."""
 
-    def __init__(self, skipped: Counter[str]) -> None:
-        self.skipped = skipped
+    def __init__(self, skipped: Counter[str], pooling: type[Pooling]) -> None:
+        self.skipped, self.pooling = skipped, pooling
         self.pools: dict[str, Pooling] = {}
         self.is_whole = True
         self.paused = False  # whether a part of it came in a pause
@@ -316,7 +327,7 @@ class _Segment:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self.is_whole, self.paused = bool(state["is_whole"]), bool(state["paused"])
-        self.pools = {name: Pooling(len(saved["mean"])) for name, saved in state["pools"].items()}
+        self.pools = {name: self.pooling(len(saved["mean"])) for name, saved in state["pools"].items()}
         for name, pool in self.pools.items():
             pool.restore(state["pools"][name])
 

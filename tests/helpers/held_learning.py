@@ -208,6 +208,12 @@ def pooling() -> Any:
     return Pooling(6)
 
 
+def thirds() -> Any:
+    from stream_infomax.learning.classifier.pooling import Thirds
+
+    return Thirds(6)
+
+
 def feed_pooling(one: Any, i: int) -> list[np.ndarray]:
     one.add(rows_of(i, 31))
     return [one.result()]
@@ -291,6 +297,7 @@ LEARNING: dict[str, Held] = {
     "panel before its first row": Held(panel, feed_panel, 0),
     "panel": Held(panel, feed_panel),
     "pooling": Held(pooling, feed_pooling),
+    "thirds": Held(thirds, feed_pooling),
     "excerpts": Held(excerpts, feed_excerpts, 12),
 }
 if HAS_TORCH:

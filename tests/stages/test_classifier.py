@@ -206,3 +206,37 @@ def test_a_state_of_other_levels_is_refused():
     classifier = stage(levels=("raw", "z"))
     with pytest.raises(ValueError, match="levels"):
         stage().restore(classifier.state())
+
+
+def rising(n):
+    """Segments whose rows rise or fall: mean and deviation are the same."""
+    rng = np.random.default_rng(0)
+    for number in range(n):
+        falls = int(rng.integers(2))
+        rows = (1 - 2 * falls) * np.linspace(-1, 1, 30)[:, None] + 0.1 * rng.standard_normal((30, 2))
+        for part in range(3):
+            array = Array(rows[10 * part : 10 * part + 10].astype(np.float32), ("time", "component"))
+            yield Frame(
+                stream="a",
+                offset=3 * number + part,
+                segment=str(number),
+                arrays={"z": array},
+                last=part == 2,
+                labels={"word": "falls" if falls else "rises"},
+            )
+
+
+def test_thirds_name_what_mean_and_deviation_cannot_and_a_restart_in_a_segment_changes_nothing():
+    frames = list(rising(150))
+    moments, thirds, halted = stage(), stage(pooling="thirds"), stage(pooling="thirds")
+    for position, frame in enumerate(frames):
+        moments.process(frame)
+        if position == 301:
+            state, halted = halted.state(), stage(pooling="thirds")
+            halted.restore(state)
+        named, again = thirds.process(frame), halted.process(frame)
+        assert np.array_equal(named.arrays["named"].data, again.arrays["named"].data)
+    assert thirds.scores()["z"].overall.accuracy > 0.95
+    assert moments.scores()["z"].overall.accuracy < 0.65
+    with pytest.raises(ValueError, match=r"'thirds'.*this stage has.*'moments'"):
+        stage().restore(thirds.state())
