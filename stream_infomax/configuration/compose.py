@@ -45,7 +45,9 @@ def source_of(config: Config) -> Seekable | Live:
 def stage_of(config: Config, table: StageTable) -> Stage:
     """Return the stage that one of the tables of `config` describes."""
     make = kinds.STAGES.load(table.kind)
-    stage: Stage = make(table.name, config.input_of(table), config.carry_of(table), **asdict(table.settings))
+    place = config.stage.index(table)
+    settings = table.settings.settled({one.name: one.settings for one in config.stage[:place]})
+    stage: Stage = make(table.name, config.input_of(table), config.carry_of(table), **asdict(settings))
     return stage
 
 

@@ -21,7 +21,7 @@ from stream_infomax.service import checkpoints
 from stream_infomax.service.checkpoints import flatten
 from stream_infomax.settings.record import plain
 from stream_infomax.stages.classifier import ClassifierSettings
-from stream_infomax.stages.contrast import ContrastSettings
+from stream_infomax.stages.contrast_settings import ContrastSettings
 from stream_infomax.state.error import fitting
 from stream_infomax.state.file import StateFileError
 from stream_infomax.state.numbered import newest_checkpoints

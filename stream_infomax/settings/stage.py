@@ -41,6 +41,10 @@ class StageSettings(Settings, frozen=True, kw_only=True):
             Where it cannot stand there.
         """
 
+    def settled(self, below: Mapping[str, Settings]) -> Settings:
+        """Return the settings with what follows from those of the stages below."""
+        return self
+
     def outline(self, incoming: Outline) -> Outline | None:
         """Return what the stage makes of what comes in; None where only the data tell.
 

@@ -12,14 +12,11 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from msgspec import Meta
-from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.command import Action, Command
@@ -30,21 +27,16 @@ from stream_infomax.frames.gaps import Streams, incoming
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.contrast.excerpts import Batch, ExcerptMemory
-from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout
+from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, output_width
 from stream_infomax.learning.contrast.shapes import Shape, restored, shape_of
 from stream_infomax.settings.configured import configured_by
-from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
-from stream_infomax.settings.memory import Memory
-from stream_infomax.settings.outline import Outline
-from stream_infomax.settings.record import Settings, make
-from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, NotNegative, Positive, PositiveFloat, Seed, Share
+from stream_infomax.settings.record import make
 from stream_infomax.stages.batches import to_arrays
+from stream_infomax.stages.contrast_settings import ContrastSettings
 from stream_infomax.stages.pupil import Pupil, StreamMemory
 from stream_infomax.stages.steering import ACTIONS, PAUSED, Steering, logged
 from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
-from stream_infomax.stages.windows import WindowsSettings
 from stream_infomax.state.kept import text, within
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
@@ -55,95 +47,6 @@ Rows = npt.NDArray[np.float32]
 log = logging.getLogger(__name__)
 
 
-class ContrastSettings(StageSettings, frozen=True, kw_only=True):
-    """One gradient-isolated contrastive module: number `module` of the stack that `layout` names."""
-
-    free: ClassVar = ("negatives", "anchors", "learning_rate", "updates", "every", "rows", "live", "learn", "device")
-
-    layout: Annotated[
-        Literal["fine", "paired", "paper", "patches"],
-        Doc(
-            "The stack. `fine`: a layer a module, for features at 100 to 200 rows a second. `paired`: the same layers "
-            "in two modules. `paper`: six modules for raw audio at 16 kHz. `patches`: two modules for grids of "
-            "patches."
-        ),
-    ] = "fine"
-    module: Annotated[Positive, Doc("Which module of the stack this is.")] = 1
-    width: Annotated[Positive, Doc("Channels of every layer; `paper` has its own.")] = 128
-    horizon_ms: Annotated[
-        PositiveFloat, Doc("How far ahead it predicts, at most 12 of its rows; on grids up to 5 rows of patches.")
-    ] = 120.0
-    skip: Annotated[
-        NotNegative,
-        Doc("Grids: rows of patches between context and target, left out because they share pixels with both."),
-    ] = 0
-    negatives: Annotated[int, Meta(ge=2), Doc("Wrong rows among which the right one is to be found.")] = 64
-    anchors: Annotated[Positive, Doc("Rows of a batch from which is predicted.")] = 256
-    learning_rate: Annotated[PositiveFloat, Doc("Of Adam.")] = 1e-3
-    updates: Annotated[
-        Positive, Doc("Batches after every `every` excerpts. First module only, as are the next five.")
-    ] = 1
-    every: Annotated[Positive, Doc("New excerpts after which the module learns.")] = 1
-    rows: Annotated[Positive, Doc("Rows of a batch, about.")] = 2048
-    excerpt: Annotated[Positive, Doc("Rows of an excerpt at most.")] = 256
-    memory: Annotated[Memory, Doc("Excerpts that are kept.")] = Memory("16 MB")
-    reservoir: Annotated[Share, Doc("Share of the memory that holds a uniform sample of older excerpts.")] = 0.5
-    live: Annotated[
-        bool, Doc("Stop training while more than a second behind the stream; counted as `late`. Encoding goes on.")
-    ] = False
-    learn: Annotated[bool, Doc("False: only encode.")] = True
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"],
-        Doc("Where the module trains; `auto` is a GPU if there is one. On a GPU results agree to rounding only."),
-    ] = "cpu"
-    seed: Seed = 0
-
-    def __post_init__(self) -> None:
-        n_modules = len(layout(self.layout))
-        if self.module > n_modules:
-            raise SettingError("module", self.module, f"1 to {n_modules}, the modules of layout {self.layout!r}")
-
-    def outline(self, incoming: Outline) -> Outline | None:
-        """Return the rows of the module's output."""
-        layers = layout(self.layout, self.width)[self.module - 1]
-        stride = prod(layer.stride for layer in layers if isinstance(layer, Conv))
-        segments = Counter[int]()
-        for rows, count in incoming.segments.items():
-            segments[rows // stride] += count
-        incoming = replace(incoming, channels=(), units=(), about="", warning="")
-        return replace(incoming, segments=segments, row=(layers[-1].width,), at_most=False, rate=incoming.rate / stride)
-
-    def needs(self) -> tuple[str, ...]:
-        """Return the packages that the stage needs."""
-        return ("torch",)
-
-    def adds(self, name: str) -> tuple[str, ...]:
-        """Return the module's output and, of one with a GRU, its context."""
-        is_recurrent = isinstance(layout(self.layout, self.width)[self.module - 1][-1], Recurrent)
-        return (name, f"{name}.context") if is_recurrent else (name,)
-
-    def check_place(self, input: str, below: Mapping[str, Settings]) -> None:
-        """Check that the module below is the input, and that no patches are predicted which share pixels."""
-        grids = [one for one in below.values() if isinstance(one, WindowsSettings) and one.form == "grid"]
-        shared_rows = -(-grids[-1].patch // grids[-1].stride) - 1 if grids else 0
-        if self.layout == "patches" and self.skip < shared_rows:
-            raise SettingError(
-                "skip",
-                self.skip,
-                f"skip >= {shared_rows}",
-                f"{shared_rows} rows of patches share pixels with the one above",
-            )
-        named = below.get(input)
-        expected = (self.layout, self.module - 1)
-        is_next = isinstance(named, ContrastSettings) and (named.layout, named.module) == expected
-        if self.module > 1 and not is_next:
-            raise SettingError(
-                "input",
-                input,
-                f"module {self.module - 1} of layout {self.layout!r}, on whose batches module {self.module} trains",
-            )
-
-
 @configured_by(ContrastSettings)
 class ContrastStage(Accounting):
     """Encode each frame's rows with the module as it stood before, then train.
@@ -151,7 +54,7 @@ class ContrastStage(Accounting):
     Parameters
     ----------
     name
-        The name of the stage and of the array it adds (z: row axes of the input, width); a module with a GRU adds
+        The name of the stage and of the array it adds (row axes of the input, its output); a module with a GRU adds
         ``<name>.context`` (c) too. ``<name>.batch``, ``.batch.lengths`` and ``.batch.sizes`` carry training batches.
     input
         The array to learn from: features for the first module, the module below for the others.
@@ -162,7 +65,7 @@ class ContrastStage(Accounting):
     actions: ClassVar[frozenset[Action]] = ACTIONS
 
     def __init__(self, name: str, input: str, carry: tuple[str, ...] = (), **settings: Any) -> None:
-        given = make(ContrastSettings, settings)
+        given = make(ContrastSettings, settings).settled({})
         require(*given.needs())
         modules = layout(given.layout, given.width)
         self.name, self.input, self.carry, self.settings = name, input, tuple(carry), given
@@ -174,9 +77,8 @@ class ContrastStage(Accounting):
         self.streams: Streams[StreamMemory] = Streams()
         self.steering = Steering(name)
         self.encoder = ""  # of the features that it learns from
-        self._described = json.dumps(
-            [name, given.layout, given.module, given.width, given.horizon_ms, given.skip, given.seed]
-        )
+        shaping = (given.horizon_ms, given.skip, given.residual, given.normalise, given.reach, given.seed)
+        self._described = json.dumps([name, given.layout, given.module, given.width, *shaping])
         self._has_warned = False
 
     def _new_teacher(self) -> Teacher:
@@ -263,16 +165,16 @@ class ContrastStage(Accounting):
 
         given = self.settings
         stride = math.prod(layer.stride for layer in self.layers if isinstance(layer, Conv))
+        assert given.skip != "auto"
+        asked = ("negatives", "anchors", "own", "stream", "temperature", "reach", "residual", "normalise")
+        online = ("seed", "learning_rate", "warmup_rows", "decay_rows", "device")
+        same: dict[str, Any] = {key: getattr(given, key) for key in (*asked, *online)}
+        same |= shape.loss(stride, given.horizon_ms / 1000, given.skip)
         return OnlineModule(
             shape.channels,
             self.layers,
-            **shape.loss(stride, given.horizon_ms / 1000, given.skip),
-            negatives=given.negatives,
-            anchors=given.anchors,
-            seed=given.seed,
             index=given.module - 1,
-            learning_rate=given.learning_rate,
-            device=given.device,
+            **same,
         )
 
     def _new_stream(self) -> StreamMemory:
@@ -291,8 +193,9 @@ class ContrastStage(Accounting):
 
     def _no_rows(self, array: Array) -> dict[str, Array]:
         """Return no rows: before the first finite one the width of the features may not have settled."""
-        none = np.zeros((0,) * array.n_row_axes + (self.layers[-1].width,), np.float32)
-        return self._named(array, none, none)
+        output = output_width(prod(array.row_shape), self.layers, self.settings.residual)
+        z, c = (np.zeros((0,) * array.n_row_axes + (n,), np.float32) for n in (output, self.layers[-1].width))
+        return self._named(array, z, c)
 
     def _named(self, array: Array, z: Rows, c: Rows) -> dict[str, Array]:
         """Return outputs and, of a module with a GRU, contexts, both with the row axes of `array`."""
@@ -333,7 +236,7 @@ class ContrastStage(Accounting):
         if state["described"] != self._described:
             raise ValueError(
                 f"stage {self.name!r}: the state is of {state['described']}, this is {self._described} "
-                f"(name, layout, module, width, horizon_ms, skip, seed)"
+                f"(name, layout, module, width, horizon_ms, skip, residual, normalise, reach, seed)"
             )
         self.encoder, self.pupil = text(state["encoder"], "encoder"), None
         if state["pupil"] is not None:

@@ -13,6 +13,7 @@ from stream_infomax.learning.contrast.encoders import GridEncoder, RowEncoder
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter, GridCutter
 from stream_infomax.learning.contrast.shapes import Shape
 from stream_infomax.stages.teachers import Teacher
+from stream_infomax.state.kept import text
 
 if TYPE_CHECKING:
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -35,6 +36,7 @@ class StreamMemory:
 
     def __init__(self, encoder: RowEncoder | GridEncoder, cutter: Cutter | GridCutter, teacher: Teacher) -> None:
         self.encoder, self.cutter, self.teacher = encoder, cutter, teacher
+        self.stream = ""  # its name, known with the first frame
 
     def interrupt(self) -> None:
         """What comes next does not continue what came before."""
@@ -43,7 +45,7 @@ class StreamMemory:
 
     def close(self) -> None:
         """What is learnt from next does not continue what was; the encoder goes on."""
-        self.teacher.keep(self.cutter.close())
+        self.teacher.keep(self.cutter.close(), self.stream)
 
     def reset(self) -> None:
         """The segment is over."""
@@ -51,10 +53,11 @@ class StreamMemory:
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""
-        return {"encoder": self.encoder.state(), "cutter": self.cutter.state()}
+        return {"stream": self.stream, "encoder": self.encoder.state(), "cutter": self.cutter.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned."""
+        self.stream = text(state["stream"], "stream")
         self.encoder.restore(state["encoder"])
         self.cutter.restore(state["cutter"])
 
@@ -91,6 +94,7 @@ class Pupil:
 
     def learn(self, frame: Frame, rows: Rows, stream: StreamMemory) -> list[Batch]:
         """Learn from the batches that come with a frame, and return them as the next module is to learn from them."""
+        stream.stream = frame.stream
         batches = self.teacher.batches(frame, rows, stream.cutter)
         return [learnt for batch in batches if (learnt := self.online.learn(batch)) is not None]
 

@@ -6,6 +6,7 @@ other module takes the `BatchesBelow`, which come with the frames of the module 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -68,21 +69,21 @@ class OwnExcerpts:
         """Return rows (n, channels) as the module takes them."""
         return self.moments.standardised(rows)
 
-    def keep(self, excerpts: list[Rows]) -> None:
-        """Remember excerpts that give no reason for a batch."""
+    def keep(self, excerpts: list[Rows], stream: str) -> None:
+        """Remember excerpts of a stream that give no reason for a batch."""
         for excerpt in excerpts:
-            self.memory.add(excerpt)
+            self.memory.add(excerpt, numbered(stream))
 
     def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
         """Return the batches that the excerpts give reason for which these rows of the frame complete."""
         excerpts = cutter.add(rows, frame.last or frame.end)
         if self.clock is not None and self.clock.behind(frame.time) > LATE:
-            self.keep(excerpts)
+            self.keep(excerpts, frame.stream)
             self.counts["late"] += len(excerpts)
             return []
         batches = []
         for excerpt in excerpts:
-            self.memory.add(excerpt)
+            self.memory.add(excerpt, numbered(frame.stream))
             if self.memory.count % self.every == 0:
                 batches += [self._draw() for _ in range(self.updates)]
         return batches
@@ -92,9 +93,9 @@ class OwnExcerpts:
         return {"excerpts": len(self.memory), "memory bytes": self.memory.nbytes}
 
     def _draw(self) -> Batch:
-        chosen = [self.moments.standardised(excerpt) for excerpt in self.memory.draw(self.rows, self.draws)]
+        excerpts, streams = self.memory.draw_streams(self.rows, self.draws)
         self.draws += 1
-        return self.shape.batch(chosen)
+        return self.shape.batch([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""
@@ -137,7 +138,7 @@ class BatchesBelow:
         """Return the rows as they are."""
         return rows
 
-    def keep(self, excerpts: list[Rows]) -> None:
+    def keep(self, excerpts: list[Rows], stream: str) -> None:
         """Nothing is kept: it came with the batches."""
 
     def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
@@ -157,6 +158,11 @@ class BatchesBelow:
 
 
 Teacher = OwnExcerpts | BatchesBelow
+
+
+def numbered(stream: str) -> int:
+    """Return the number of a stream in batches: a digest of its name, which no order of streams can change."""
+    return int.from_bytes(hashlib.blake2b(stream.encode(), digest_size=8).digest(), signed=True)
 
 
 class Clock:

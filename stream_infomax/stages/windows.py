@@ -86,6 +86,14 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             segments[max(0, (rows - span) // step + 1)] += count
         return replace(incoming, segments=segments, row=shape, rate=incoming.rate / step, about="", warning="")
 
+    def extent(self) -> tuple[float, float]:
+        """Return how far a row reaches and how far the next one begins behind it, in samples, ms or pixels."""
+        if self.form == "grid":
+            return self.patch, self.stride
+        if self.form == "log-mel":
+            return self.window_ms + (self.length - 1) * self.shift_ms, self.hop * self.shift_ms
+        return (self.length, self.hop) if self.form == "waveform" else (1, 1)
+
     def needs(self) -> tuple[str, ...]:
         """Return the packages that the stage needs."""
         return ("kaldi_native_fbank",) if self.form == "log-mel" else ()

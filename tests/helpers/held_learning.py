@@ -240,6 +240,14 @@ def online_module() -> Any:
     return OnlineModule(6, (Conv(4, 2, 8),), 4)
 
 
+def residual_module() -> Any:
+    from stream_infomax.learning.contrast.layouts import Conv
+    from stream_infomax.learning.contrast.online import OnlineModule
+
+    levers: dict[str, Any] = {"residual": True, "normalise": True, "own": 0.25, "stream": 0.25, "temperature": 0.2}
+    return OnlineModule(6, (Conv(4, 2, 8),), 4, reach=2, skip=1, warmup_rows=500, decay_rows=1000, **levers)
+
+
 def feed_module(one: Any, i: int) -> list[np.ndarray]:
     from stream_infomax.learning.contrast.excerpts import pad
 
@@ -303,5 +311,6 @@ LEARNING: dict[str, Held] = {
 if HAS_TORCH:
     LEARNING |= {
         "module": Held(online_module, feed_module),
+        "residual module": Held(residual_module, feed_module),
         "greedy infomax": Held(greedy, feed_greedy, 2),
     }

@@ -38,13 +38,13 @@ class Batch(NamedTuple):
     streams: NDArray[np.int64] | None = None
 
 
-def pad(excerpts: list[Rows]) -> Batch:
-    """Return excerpts (T_i, C) as one batch."""
+def pad(excerpts: list[Rows], streams: NDArray[np.int64] | None = None) -> Batch:
+    """Return excerpts (T_i, C), and the numbers of their streams, as one batch."""
     lengths = np.array([len(excerpt) for excerpt in excerpts], np.int64)
     rows = np.zeros((len(excerpts), lengths.max(), excerpts[0].shape[1]), np.float32)
     for row, excerpt in zip(rows, excerpts, strict=True):
         row[: len(excerpt)] = excerpt
-    return Batch(rows, lengths)
+    return Batch(rows, lengths, streams=streams)
 
 
 class Cutter(Kept):
@@ -171,6 +171,7 @@ class ExcerptMemory:
         self.count = 0
         self.recent: deque[tuple[int, Rows]] = deque()
         self.sample: list[tuple[float, int, Rows]] = []  # in the order of their keys
+        self.streams: dict[int, int] = {}  # of each excerpt that is kept, by its number
 
     def __len__(self) -> int:
         return len(self.recent) + len(self.sample)
@@ -180,9 +181,10 @@ class ExcerptMemory:
         """Bytes of all rows kept."""
         return sum(rows.nbytes for _, rows in self.recent) + sum(rows.nbytes for *_, rows in self.sample)
 
-    def add(self, excerpt: Rows) -> None:
-        """Keep an excerpt (T, C), and drop what no longer fits; the newest is always kept."""
+    def add(self, excerpt: Rows, stream: int = 0) -> None:
+        """Keep an excerpt (T, C) of a stream of that number, and drop what no longer fits, but never the newest."""
         self.recent.append((self.count, np.array(excerpt, np.float32)))
+        self.streams[self.count] = stream
         self.count += 1
         newest = sum(rows.nbytes for _, rows in self.recent)
         sampled = sum(rows.nbytes for *_, rows in self.sample)
@@ -194,10 +196,16 @@ class ExcerptMemory:
             sampled += rows.nbytes
         self.sample.sort(key=lambda entry: entry[:2])
         while sampled > room:
-            sampled -= self.sample.pop()[2].nbytes
+            _, number, rows = self.sample.pop()
+            sampled -= rows.nbytes
+            del self.streams[number]
 
     def draw(self, rows: int, number: int) -> list[Rows]:
-        """Return the newest excerpt and others at random, none twice.
+        """Return the excerpts that `draw_streams` draws."""
+        return self.draw_streams(rows, number)[0]
+
+    def draw_streams(self, rows: int, number: int) -> tuple[list[Rows], NDArray[np.int64] | None]:
+        """Return the newest excerpt and others at random, none twice; and their streams, None where all are of one.
 
         Parameters
         ----------
@@ -213,20 +221,22 @@ class ExcerptMemory:
         """
         if not self.recent:
             raise ValueError("the memory is empty: there is nothing to draw")
-        others = [kept for _, kept in self.recent][:-1] + [kept for *_, kept in self.sample]
-        chosen = [self.recent[-1][1]]
-        total = len(chosen[0])
+        others = [*self.recent][:-1] + [entry[1:] for entry in self.sample]
+        chosen = [self.recent[-1]]
+        total = len(chosen[0][1])
         for index in np.random.default_rng([self.seed, 1, number]).permutation(len(others)):
-            if total + len(others[index]) > rows and len(chosen) > 1:
+            if total + len(others[index][1]) > rows and len(chosen) > 1:
                 break
             chosen.append(others[index])
-            total += len(others[index])
-        return chosen
+            total += len(others[index][1])
+        streams = np.array([self.streams[which] for which, _ in chosen], np.int64)
+        return [kept for _, kept in chosen], None if (streams == streams[0]).all() else streams
 
     def clear(self) -> None:
         """Forget all excerpts; they go on being numbered."""
         self.recent.clear()
         self.sample.clear()
+        self.streams.clear()
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""
@@ -236,6 +246,7 @@ class ExcerptMemory:
             "count": self.count,
             "recent": len(self.recent),
             "numbers": np.array([number for number, _ in entries], np.int64),
+            "streams": np.array([self.streams[number] for number, _ in entries], np.int64),
             "lengths": np.array([len(rows) for _, rows in entries], np.int64),
             "rows": np.concatenate([rows for _, rows in entries]) if entries else np.zeros((0, width), np.float32),
         }
@@ -246,6 +257,7 @@ class ExcerptMemory:
         entries = [(int(number), rows.copy()) for number, rows in zip(state["numbers"], pieces, strict=False)]
         recent = int(state["recent"])
         self.count = int(state["count"])
+        self.streams = dict(zip(map(int, state["numbers"]), map(int, state["streams"]), strict=True))
         self.recent = deque(entries[:recent])
         self.sample = [
             (np.random.default_rng([self.seed, number]).random(), number, rows) for number, rows in entries[recent:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 MOST_STEPS = 12  # GIM and CPC predict 12 steps; more did not help CPC
@@ -62,3 +63,21 @@ def output_width(channels: int, layers: tuple[Layer, ...], residual: bool) -> in
     """Return the channels of what a module of these layers passes on: z, or what came in and z beside it."""
     widths = [layer.width for layer in layers if isinstance(layer, Conv)]
     return (channels if residual or not widths else 0) + (widths[-1] if widths else 0)
+
+
+def least_skip(layers: tuple[Layer, ...], length: float = 1.0, hop: float = 1.0) -> int:
+    """Return how many output rows to skip so that no target shares a sample with the context.
+
+    Parameters
+    ----------
+    layers
+        All layers up to the module that predicts, from the first module on.
+    length, hop
+        Of the windows that are the rows of the first module, in samples or any other unit.
+    """
+    past, stride = 0, 1  # input rows that an output row sees before its own, and its own
+    for layer in layers:
+        if isinstance(layer, Conv):
+            past += (layer.kernel - layer.stride) * stride
+            stride *= layer.stride
+    return max(0, math.ceil(((past - 1) * hop + length) / (stride * hop) - 1e-9))

@@ -124,7 +124,7 @@ class OnlineModule(Kept):
         generator.manual_seed(_seed(self.seed, self.index, self.updates))
         x = torch.from_numpy(batch.rows).to(self.device)
         past = None if batch.past is None else torch.from_numpy(batch.past).to(self.device)
-        streams = None if batch.streams is None else torch.from_numpy(batch.streams)
+        streams = None if batch.streams is None else torch.tensor(batch.streams)
         level = self.module(x, torch.from_numpy(batch.lengths), generator, past, streams)
         if level.prediction is None:
             self.skipped["short"] += 1

@@ -55,9 +55,9 @@ class Sequences:
         horizon
             Seconds to predict ahead.
         skip
-            Of no meaning here.
+            Output rows between context and target that are left out; the horizon begins after them.
         """
-        return {"steps": steps_ahead(horizon, self.rate / stride)}
+        return {"steps": steps_ahead(horizon, self.rate / stride), "skip": skip}
 
     def encoder(self, module: OnlineModule) -> RowEncoder:
         """Return what encodes one stream."""
@@ -68,9 +68,9 @@ class Sequences:
         shortest = 2 * stride
         return Cutter(self.channels, max(longest, shortest), shortest, dropped)
 
-    def batch(self, excerpts: list[Rows]) -> Batch:
-        """Return excerpts (T_i, channels) as a batch."""
-        return pad(excerpts)
+    def batch(self, excerpts: list[Rows], streams: NDArray[np.int64] | None = None) -> Batch:
+        """Return excerpts (T_i, channels), and the numbers of their streams, as a batch."""
+        return pad(excerpts, streams)
 
     def arranged(self, outputs: Rows) -> Rows:
         """Return output rows in the order of the input's axes."""
@@ -131,10 +131,11 @@ class Grids:
         """Return what makes excerpts of grids."""
         return GridCutter(self.height, self.width, dropped)
 
-    def batch(self, excerpts: list[Rows]) -> Batch:
+    def batch(self, excerpts: list[Rows], streams: NDArray[np.int64] | None = None) -> Batch:
         """Return excerpts (height·width, channels), columns one below the other, as a batch of columns."""
         rows = np.stack(excerpts).reshape(len(excerpts) * self.width, self.height, -1)
-        return Batch(rows, np.full(len(rows), self.height, np.int64))
+        of = None if streams is None else np.repeat(streams, self.width)
+        return Batch(rows, np.full(len(rows), self.height, np.int64), streams=of)
 
     def arranged(self, outputs: Rows) -> Rows:
         """Return output rows in the order of the input's axes."""

@@ -136,3 +136,18 @@ def test_restored_memory_goes_on_alike():
 def test_impossible_memories(limit, reservoir):
     with pytest.raises(ValueError, match="received"):
         ExcerptMemory(limit, reservoir)
+
+
+def test_excerpts_are_drawn_with_the_numbers_of_their_streams():
+    one = ExcerptMemory(3000, 0.5)
+    for number in range(40):
+        one.add(np.full((3 + number % 5, 4), number, np.float32), number % 3 - 1)
+    assert len(one.streams) == len(one) < 40
+    other = ExcerptMemory(3000, 0.5)
+    other.restore(one.state())
+    for memory in (one, other):
+        excerpts, streams = memory.draw_streams(60, 0)
+        assert streams.tolist() == [int(rows[0, 0]) % 3 - 1 for rows in excerpts]
+    alone = ExcerptMemory(3000)
+    alone.add(np.ones((3, 4), np.float32), 7)
+    assert alone.draw_streams(60, 0)[1] is None
