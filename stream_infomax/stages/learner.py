@@ -18,6 +18,7 @@ import numpy.typing as npt
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.copies import copies_of, copy_names
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
@@ -144,18 +145,39 @@ class LearnerStage(Accounting):
         rows = np.ascontiguousarray(rows, dtype=kind)
         learns = self.learn and self.is_warm and not self.steering.paused
         thinned = self.thinning.begin(frame.offset, self.learner.n_rows_seen_) if learns else None
+        encoded = self._encoded_copies(frame)  # with the filters that the rows are encoded with, before they change
         features = self._features(frame, rows)
         self._booking.book(self.account, frame.stream)
         if self.rounds is not None:
             self.rounds.count(len(rows))
         return frame.extend(
-            {self.name: array.replace_rows(features)},
+            {self.name: array.replace_rows(features), **self._copies(array, features, encoded)},
             self.carry,
             encoder=self.encoder,
             update=self.learner.n_updates_,
             basis=basis,
             events=(*frame.events, *self._tell(n_events, thinned)),
         )
+
+    def _encoded_copies(self, frame: Frame) -> list[npt.NDArray[np.float32] | None]:
+        """Return the features of the input's copies, which are never learnt from; None for each before there are any.
+
+        A seed of spikes draws the same for a copy as for its original.
+        """
+        first = self._n_rows if self.learn else self._n_encoded
+        return [
+            self.learner.transform(np.ascontiguousarray(copy.rows()), first) if self.is_warm else None
+            for copy in copies_of(frame, self.input)
+        ]
+
+    def _copies(
+        self, array: Array, features: npt.NDArray[np.float32], encoded: list[npt.NDArray[np.float32] | None]
+    ) -> dict[str, Array]:
+        """Return the arrays of the copies; in the warm-up without a number."""
+        return {
+            name: array.replace_rows(np.full_like(features, np.nan) if copy is None else copy)
+            for name, copy in zip(copy_names(self.name, len(encoded)), encoded, strict=True)
+        }
 
     def _features(self, frame: Frame, rows: Rows) -> npt.NDArray[np.float32]:
         if not self.learn:

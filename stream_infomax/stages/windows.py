@@ -9,9 +9,11 @@ from math import prod
 from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.copies import copy_names
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, Account, Accounting
@@ -22,7 +24,8 @@ from stream_infomax.settings.extras import require
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, Positive, PositiveFloat
+from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat, Seed
+from stream_infomax.stages.distortion import Strength, drawn
 from stream_infomax.stages.forms import Form, Grid, MelPatches, Patches, Waveform
 from stream_infomax.state.kept import counted
 
@@ -46,6 +49,23 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     patch: Annotated[Positive, Doc("Grid: side of a patch in pixels.")] = 12
     stride: Annotated[Positive, Doc("Grid: pixels between the starts of two patches; at most `patch`.")] = 12
     center: Annotated[bool, Doc("Take each row's own mean away.")] = False
+    copies: Annotated[
+        int,
+        Meta(ge=0, le=2),
+        Doc(
+            "Log-mel: distorted copies of the patches, from which contrastive modules learn what voice, loudness and "
+            "room leave as it is. 1: predict the patches from a copy; 2: predict one copy from another."
+        ),
+    ] = 0
+    warp: Annotated[
+        NotNegativeFloat, Doc("Copies: a segment's frequencies are scaled by e^u, u even in -`warp` to `warp`.")
+    ] = 0.15
+    gain: Annotated[NotNegativeFloat, Doc("Copies: deviation of a segment's loudness, in nats of energy.")] = 1.0
+    tilt: Annotated[
+        NotNegativeFloat,
+        Doc("Copies: deviation of each of four cosines over the bands, in nats of energy."),
+    ] = 0.3
+    seed: Seed = 0
 
     def __post_init__(self) -> None:
         # What does not stand in this form is not looked at.
@@ -53,6 +73,8 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             raise SettingError("hop", self.hop, f"1 <= hop <= length = {self.length}, which loses no sample")
         if self.form == "grid" and self.stride > self.patch:
             raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
+        if self.copies and (self.form != "log-mel" or self.n_mels < 2):
+            raise SettingError("copies", self.copies, "0 but for form 'log-mel' with two bands or more")
 
     def kept(self, name: str) -> tuple[str, ...]:
         """Return nothing: windows are cut from the data, and many times as large."""
@@ -145,7 +167,19 @@ class WindowsStage(Accounting):
         cut, time, rate = form.cut(frame, array)
         self._streams.leave(frame)
         self._count(cut)
-        return frame.extend({self.name: self._centred(cut)}, self.carry, time=time, rate=rate)
+        arrays = {self.name: cut, **self._copies(frame, cut)}
+        centred = {name: self._centred(array) for name, array in arrays.items()}
+        return frame.extend(centred, self.carry, time=time, rate=rate)
+
+    def _copies(self, frame: Frame, array: Array) -> dict[str, Array]:
+        """Return the distorted copies of log-mel patches."""
+        given = self.settings
+        strength = Strength(given.warp, given.gain, given.tilt)
+        drawers = (frame.rate, given.seed, frame.stream, frame.segment)
+        return {
+            name: Array(drawn(strength, given.n_mels, *drawers, number).of(array.data), array.axes)
+            for number, name in enumerate(copy_names(self.name, given.copies), 1)
+        }
 
     def _new_form(self) -> Form:
         """Return what cuts one stream."""
