@@ -164,11 +164,11 @@ class LearnerStage(Accounting):
 
         A seed of spikes draws the same for a copy as for its original.
         """
+        copies = copies_of(frame, self.input)
+        if not copies or not self.is_warm:
+            return [None] * len(copies)
         first = self._n_rows if self.learn else self._n_encoded
-        return [
-            self.learner.transform(np.ascontiguousarray(copy.rows()), first) if self.is_warm else None
-            for copy in copies_of(frame, self.input)
-        ]
+        return [self.learner.transform(np.ascontiguousarray(copy.rows()), first) for copy in copies]
 
     def _copies(
         self, array: Array, features: npt.NDArray[np.float32], encoded: list[npt.NDArray[np.float32] | None]
