@@ -1,6 +1,7 @@
 """Copies of log-mel patches: what distorts them, that cutting changes no bit, and that nobody learns from them."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -64,7 +65,7 @@ def frames(cuts: list[int], seconds: float = 0.5) -> list[Frame]:
     borders = [0, *cuts, len(samples)]
     return [
         Frame("mic", i, "a", {"source": Array(samples[start:stop], ("time", "channel"))}, rate=RATE)
-        for i, (start, stop) in enumerate(zip(borders, borders[1:], strict=False))
+        for i, (start, stop) in enumerate(pairwise(borders))
     ]
 
 
