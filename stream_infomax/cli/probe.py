@@ -43,7 +43,7 @@ def probe(
     data
         What the run's source reads here instead: a folder of recordings or pictures with labels.
     against
-        Another run, which is tested on the same segments; both sources have to be set alike.
+        Another run, which is tested on the same segments; both sources have to be set alike, but for their seeds.
     target
         The label to name; by default that of the run's classifier.
     leave_out
@@ -56,12 +56,10 @@ def probe(
     from stream_infomax.run.threads import THREADS
 
     os.environ.update(THREADS)  # before numpy is there; more threads are slower here, and round differently
-    from stream_infomax.run.probing import comparable, probed
+    from stream_infomax.run.probing import compared, probed
 
     run = probed(checkpoint, data, set)
-    other = None if against is None else probed(against, data, set)
-    if other is not None:
-        comparable(run, other, target)
+    other = None if against is None else compared(run, probed(against, data, set), target)
     target = target or run.target
     if not target:
         raise ConfigError("--target: the run has no classifier that names one; name the label")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -139,10 +140,23 @@ def probed(place: Path, data: Path, changes: Sequence[str]) -> Probed:
     return Probed(place, read(pipeline, (f"source.path={str(data)!r}", *changes)), _states(folder))
 
 
-def comparable(one: Probed, other: Probed, target: str) -> None:
-    """Raise ConfigError where two runs do not read the same segments, or no `target` says for which of two labels."""
+def compared(one: Probed, other: Probed, target: str) -> Probed:
+    """Return the other run as it reads what the first one reads, of whatever seed its own source was.
+
+    Parameters
+    ----------
+    one, other
+        The runs.
+    target
+        The label that both are probed for; empty for that of their classifiers.
+
+    Raises
+    ------
+    ConfigError
+        Where they do not read alike, or their classifiers name two labels: says which setting differs.
+    """
     sources = (run.config.source for run in (one, other))
-    mine, its = (flatten({"kind": source.kind} | plain(source.settings, ("path",))) for source in sources)
+    mine, its = (flatten({"kind": source.kind} | plain(source.settings, ("path", "seed"))) for source in sources)
     for key in [key for key in mine | its if mine.get(key) != its.get(key)]:
         raise ConfigError(
             f"source.{key} is {mine.get(key)!r} in {one.place} and {its.get(key)!r} in {other.place}: only runs that "
@@ -153,6 +167,7 @@ def comparable(one: Probed, other: Probed, target: str) -> None:
             f"the classifier of {one.place} names {one.target!r}, that of {other.place} {other.target!r}: "
             f"--target says which label both are probed for"
         )
+    return replace(other, config=msgspec.structs.replace(other.config, source=one.config.source))
 
 
 def encode(run: Probed, *, untrained: bool = False) -> Encoded:

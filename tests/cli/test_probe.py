@@ -86,9 +86,10 @@ def finished(sounds, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shallow(sounds, tmp_path_factory):
-    """A run with one module, of another width."""
+    """A run with one module, of another width, and of another seed, which its source has, too."""
     first, rest = PIPELINE.split('[[stage]]\nname = "module2"')
     pipeline = (first + rest[rest.index("[[stage]]") :]).replace("width = 8", "width = 6")
+    pipeline = pipeline.replace("[run]", "[run]\nseed = 1")
     return trained(tmp_path_factory.mktemp("run") / "shallow", sounds, pipeline)
 
 
