@@ -23,7 +23,7 @@ from stream_infomax.learning.classifier.pooling import pool
 from stream_infomax.learning.classifier.probes import LinearProbe
 from stream_infomax.learning.contrast.encoders import RowEncoder
 from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, pad
-from stream_infomax.learning.contrast.layouts import Conv, layout, steps_ahead
+from stream_infomax.learning.contrast.layouts import Conv, Layer, layout, least_skip, steps_ahead
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.measures.moments import RobustMoments
@@ -103,7 +103,11 @@ def front(recordings: Sequence[Recording], streamed: Sequence[Recording], kind: 
 
 
 class Stack:
-    """Modules in a row as the stages run them, on whole segments: one online pass, then encoding."""
+    """Modules in a row as the stages run them, on whole segments: one online pass, then encoding.
+
+    `extent` is how far a window reaches and how far behind it the next begins, in any unit: with it the modules skip
+    what shares samples with their context. `levers` are the settings of ``OnlineModule`` and of its module.
+    """
 
     def __init__(
         self,
@@ -116,7 +120,8 @@ class Stack:
         reservoir: float = 0.5,
         rows: int = 2048,
         updates: int = 1,
-        learning_rate: float = 1e-3,
+        extent: tuple[float, float] | None = None,
+        **levers: Any,
     ) -> None:
         layers = layout("fine", WIDTH)
         if end_to_end:
@@ -126,28 +131,30 @@ class Stack:
         self.cutter = Cutter(channels, 256, 4)
         self.rows, self.updates = rows, updates
         self.modules: list[OnlineModule] = []
+        below: tuple[Layer, ...] = ()
         for index, module in enumerate(layers):
+            below += module
             for layer in module:
                 rate /= layer.stride if isinstance(layer, Conv) else 1
             steps = steps_ahead(0.12, rate)
-            self.modules.append(
-                OnlineModule(channels, module, steps, seed=seed, index=index, learning_rate=learning_rate)
-            )
-            channels = self.modules[-1].module.width
+            skip = {} if extent is None else {"skip": least_skip(below, *extent)}
+            self.modules.append(OnlineModule(channels, module, steps, seed=seed, index=index, **skip, **levers))
+            channels = self.modules[-1].module.output
         self.draws = 0
 
-    def learn(self, rows: np.ndarray, train: bool = True) -> None:
-        """Take in one segment: standardisation, and one update of every module for each excerpt."""
+    def learn(self, rows: np.ndarray, train: bool = True, stream: int = 0) -> None:
+        """Take in one segment of a stream: standardisation, and one update of every module for each excerpt."""
         self.moments.update(rows[np.isfinite(rows).all(1)])
         if not train:
             return
         for excerpt in self.cutter.add(rows, last=True):
-            self.memory.add(excerpt)
+            self.memory.add(excerpt, stream)
             for _ in range(self.updates):
                 self._update()
 
     def _update(self) -> None:
-        batch = pad([self.moments.standardised(chosen) for chosen in self.memory.draw(self.rows, self.draws)])
+        excerpts, streams = self.memory.draw_streams(self.rows, self.draws)
+        batch = pad([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
         self.draws += 1
         for module in self.modules:
             batch = module.learn(batch)
