@@ -120,10 +120,11 @@ class Stack:
         reservoir: float = 0.5,
         rows: int = 2048,
         updates: int = 1,
+        stack: str = "fine",
         extent: tuple[float, float] | None = None,
         **levers: Any,
     ) -> None:
-        layers = layout("fine", WIDTH)
+        layers = layout(stack, WIDTH)
         if end_to_end:
             layers = (tuple(layer for module in layers for layer in module),)
         self.moments = RobustMoments(channels, SCALE_SECONDS * rate)

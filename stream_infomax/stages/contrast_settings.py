@@ -31,11 +31,11 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
     )
 
     layout: Annotated[
-        Literal["fine", "paired", "paper", "patches"],
+        Literal["fine", "mel", "paired", "paper", "patches"],
         Doc(
-            "The stack. `fine`: a layer a module, for features at 100 to 200 rows a second. `paired`: the same layers "
-            "in two modules. `paper`: six modules for raw audio at 16 kHz. `patches`: two modules for grids of "
-            "patches."
+            "The stack. `fine`: a layer a module, for features at 100 to 200 rows a second. `mel`: the same with "
+            "one stride less, for 100 rows a second. `paired`: the layers of `fine` in two modules. `paper`: six "
+            "modules for raw audio at 16 kHz. `patches`: two modules for grids of patches."
         ),
     ] = "fine"
     module: Annotated[Positive, Doc("Which module of the stack this is.")] = 1

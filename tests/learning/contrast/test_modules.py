@@ -15,7 +15,7 @@ from stream_infomax.learning.contrast.modules import (  # noqa: E402
 )
 
 
-@pytest.mark.parametrize("name", ["fine", "paired", "paper", "patches"])
+@pytest.mark.parametrize("name", ["fine", "mel", "paired", "paper", "patches"])
 def test_live_output_equals_the_window_output(name):
     gim = GreedyInfoMax(3, 200.0, name if name != "paper" else layout("paper")[1:5], width=16)
     x = torch.randn(1, 96, 3)
@@ -149,7 +149,7 @@ def test_steps_ahead():
 @pytest.mark.parametrize(
     ("make", "names"),
     [
-        (lambda: layout("deep"), "'deep'.*fine, paired, paper, patches"),
+        (lambda: layout("deep"), "'deep'.*fine, mel, paired, paper, patches"),
         (lambda: ContrastModule(2, (Recurrent(4), Conv(2, 1, 4)), 1), "must be the last"),
         (lambda: ContrastModule(2, (Conv(2, 3, 4),), 1), "stride"),
     ],
