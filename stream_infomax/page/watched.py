@@ -17,6 +17,7 @@ from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.measure import Kind
 from stream_infomax.page.growth import Growth, Moved
+from stream_infomax.page.heard import Heard
 from stream_infomax.page.lately import Counts, Lately
 from stream_infomax.page.ring import Recent, Ring
 from stream_infomax.page.told import Told, times
@@ -191,6 +192,7 @@ class Watched:
         self.bases: OrderedDict[str, Basis] = OrderedDict()
         self.newest: dict[str, Frame] = {}
         self.named: dict[str, deque[Named]] = {}
+        self.heard = Heard(self._now)
         self._heard: dict[str, float] = {}
         self._rests_since: float | None = None
         self._rings: dict[str, Ring] = {}
@@ -313,6 +315,10 @@ class Watched:
             self._label(service, frame)
             return
         self.newest[service] = frame
+        if self.stages and service == self.stages[0].name:
+            self.heard.of_source(frame)
+        else:
+            self.heard.of_modules(frame, service, self.stages)
         self._rings.setdefault(service, Ring()).add(frame, self._now())
         if frame.labels and (frame.last or frame.end):
             array = list(frame.arrays.values())[-1]

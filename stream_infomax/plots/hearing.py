@@ -11,11 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stream_infomax.plots.style import BLUE, INK, LINES, QUIET, bare, drawable, new_figure, panel
-from stream_infomax.watch.hearing import SOUND
+from stream_infomax.watch.hearing import RANGE, SOUND, contrasts, spectrogram
 
+Floats = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
-# Decibels below the loudest that are drawn black.
-RANGE = 60.0
 # Inches of a panel and between two: of stretches of a signal, of patches.
 WIDE, HIGH, PATCH, GAP = 1.25, 0.7, 0.8, 0.12
 
@@ -63,10 +62,11 @@ def hearing(
         y = total - 1.0 - (row + 1) * (height + below) + below
         place = y / total + height / total / 2
         figure.text((left - 0.12) / across, place, f"unit {unit + 1}", ha="right", va="center", fontsize=9.5, color=INK)
+        patches = [] if rate else contrasts([data for _, data in excerpts])
         for column, (origin, data) in enumerate(excerpts):
             axes = bare(panel(figure, left + column * (width + GAP), y, width, height))
             if not rate:
-                _patch(axes, data)
+                _patch(axes, patches[column])
                 continue
             (_spectrogram if rate >= SOUND else _waveform)(axes, data, longest, rate)
             axes.set_xlabel(_name(origin), fontsize=7, color=QUIET, labelpad=1.5)
@@ -75,13 +75,7 @@ def hearing(
 
 def _spectrogram(axes: Axes, samples: Samples, longest: int, rate: float) -> None:
     """Draw power over time and frequency, in decibels below the loudest; stretches end at the right edge."""
-    length = max(16, round(0.025 * rate))
-    step = max(1, round(0.005 * rate))
-    sound = np.nan_to_num(samples.mean(axis=1, dtype=np.float64))
-    sound = np.concatenate([np.zeros(max(longest, length) - len(sound)), sound])
-    windows = np.lib.stride_tricks.sliding_window_view(sound, length)[::step] * np.hanning(length)
-    power = np.abs(np.fft.rfft(windows, 2 * length, axis=1)) ** 2
-    decibels = 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 10 ** (-RANGE / 10)))
+    decibels = spectrogram(samples, longest, rate)
     axes.imshow(decibels.T, origin="lower", aspect="auto", cmap="magma", vmin=-RANGE, vmax=0)
 
 
@@ -94,11 +88,9 @@ def _waveform(axes: Axes, samples: Samples, longest: int, rate: float) -> None:
     axes.set_xlim(-longest / rate, 0)
 
 
-def _patch(axes: Axes, pixels: Samples) -> None:
-    """Draw pixels, from the darkest to the brightest of each patch."""
-    low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
-    pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] != 3 else pixels
-    axes.imshow((pixels - low) / max(high - low, 1e-12), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+def _patch(axes: Axes, pixels: Floats) -> None:
+    """Draw a patch from -1, dark, to 1, bright."""
+    axes.imshow((pixels + 1) / 2, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
 
 
 def _name(origin: str) -> str:

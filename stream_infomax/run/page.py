@@ -19,6 +19,7 @@ from stream_infomax.configuration.survey import outlines
 from stream_infomax.frames.basis import Basis
 from stream_infomax.learning.infomax.encoder import Encoder
 from stream_infomax.page.access import Access, token_in
+from stream_infomax.page.hearing import sound_of as sound_of_unit
 from stream_infomax.page.listening import Listener
 from stream_infomax.page.origin import Origin, origin
 from stream_infomax.page.sections import SECTIONS
@@ -229,6 +230,9 @@ class _Downloads:
         key, _, number = name.removesuffix(".wav").rpartition("/")
         if not number.isdecimal() or len(number) > 9:
             return None
+        if key.startswith("heard/"):
+            heard = sound_of_unit(self._watched, unquote(key.removeprefix("heard/")), int(number) - 1)
+            return (f"unit-{number}.wav", "audio/wav", heard) if heard else None
         content = sound_of(self._watched, unquote(key), int(number) - 1)
         return (f"component-{number}.wav", "audio/wav", content) if content else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import wave
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ Samples = npt.NDArray[np.float32]
 SECONDS, MOST = 0.5, 6
 # Samples a second from which on a signal is sound: drawn as spectrogram, and played.
 SOUND = 3000.0
+# Decibels below the loudest that are still told apart.
+RANGE = 60.0
 # Streams whose last samples are kept.
 MOST_STREAMS = 64
 
@@ -206,6 +209,44 @@ class Hearing:
         self._units[unit] = kept[:MOST]
         self._least[unit] = kept[MOST - 1].value if len(kept) >= MOST else -np.inf
         self.version += 1
+
+
+def spectrogram(samples: Samples, longest: int, rate: float) -> Floats:
+    """Return the power of sound over time and frequency.
+
+    Parameters
+    ----------
+    samples
+        (n, channels).
+    longest
+        Samples that it is filled up to with silence in front: stretches end at the same place.
+    rate
+        Samples per second.
+
+    Returns
+    -------
+    Decibels below the loudest, (time, frequency): windows of 25 ms every 5 ms; nothing below -`RANGE`.
+    """
+    length, step = max(16, round(0.025 * rate)), max(1, round(0.005 * rate))
+    sound = np.nan_to_num(samples.mean(axis=1, dtype=np.float64))
+    sound = np.concatenate([np.zeros(max(longest, length, len(sound)) - len(sound)), sound])
+    windows = np.lib.stride_tricks.sliding_window_view(sound, length)[::-1][::step][::-1] * np.hanning(length)
+    power = np.abs(np.fft.rfft(windows, 2 * length, axis=1)) ** 2
+    decibels: Floats = 10 * np.log10(np.maximum(power / max(power.max(), 1e-20), 10 ** (-RANGE / 10)))
+    return decibels
+
+
+def contrasts(patches: Sequence[Samples]) -> list[Floats]:
+    """Return patches from -1 to 1 around their own middles, by the scale of the one of most contrast: flat ones are 0.
+
+    Patches of pixels (y, x) or (y, x, channel) that are not of three colours are given as (y, x).
+    """
+    ends = [(float(np.min(patch)), float(np.max(patch))) for patch in patches]
+    scale = max((high - low for low, high in ends), default=0.0) / 2 or 1.0
+    scaled = [
+        (patch.astype(np.float64) - (low + high) / 2) / scale for patch, (low, high) in zip(patches, ends, strict=True)
+    ]
+    return [one.mean(axis=2) if one.ndim == 3 and one.shape[2] != 3 else one for one in scaled]
 
 
 def joined(excerpts: list[Excerpt], rate: float) -> Samples:
