@@ -79,6 +79,7 @@ def test_all_that_can_be_kept_of_a_finished_run_is_there(finished) -> None:
         "download/",
         "sound/learner/x.wav",
         "sound/learner/0.wav",
+        "sound/heard/module1/1.wav",
         "sound/learner/99.wav",
     ):
         assert get(path) is None, path
