@@ -98,7 +98,7 @@ def build(channels: int, seed: int) -> list[OnlineModule]:
     modules = []
     for index, layers in enumerate(layout("patches", 128)):
         modules.append(OnlineModule(channels, layers, GRID - 1 - SKIP, seed=seed, index=index, skip=SKIP, columns=GRID))
-        channels = modules[-1].module.width
+        channels = modules[-1].module.output
     return modules
 
 

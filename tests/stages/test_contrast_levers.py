@@ -9,7 +9,7 @@ torch = extra("torch")
 from helpers.modules import module, same_frames, same_state, speech, stack  # noqa: E402
 
 from stream_infomax.frames import wire  # noqa: E402
-from stream_infomax.frames.frame import Frame  # noqa: E402
+from stream_infomax.frames.frame import Array, Frame  # noqa: E402
 from stream_infomax.learning.contrast.excerpts import Batch  # noqa: E402
 from stream_infomax.settings.outline import Outline  # noqa: E402
 from stream_infomax.stages.batches import from_frame, to_arrays  # noqa: E402
@@ -109,3 +109,18 @@ def test_a_state_of_a_module_without_residual_is_refused():
     plain = module(1)
     with pytest.raises(ValueError, match="residual"):
         module(1, residual=True).restore(plain.state())
+
+
+def test_residual_modules_over_grids_keep_each_patch():
+    rng = np.random.default_rng(0)
+    levers = {**ALL, "layout": "patches", "stream": 0.0, "own": 1.0, "normalise": False}
+    stages = [module(1, **levers), module(2, **levers)]
+    for offset in range(6):
+        array = Array(rng.standard_normal((5, 4, 3)).astype(np.float32), ("grid_y", "grid_x", "component"))
+        frame = Frame("pictures", offset, f"p{offset}", {"features": array}, last=True)
+        for stage in stages:
+            frame = stage.process(frame)
+    assert all(stage.pupil.online.updates == 5 for stage in stages)
+    assert frame.arrays["m2"].data.shape == (5, 4, 3 + 8 + 8)
+    seen = stages[0].teacher.standardised(array.rows())  # with the moments of all frames, which m2's rows are of
+    np.testing.assert_allclose(frame.arrays["m2"].data.reshape(20, 19)[:, :3], seen, atol=1e-6)
