@@ -21,6 +21,7 @@ import numpy.typing as npt
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.copies import copies_of
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
@@ -37,7 +38,7 @@ from stream_infomax.stages.contrast_settings import ContrastSettings
 from stream_infomax.stages.pupil import Pupil, StreamMemory
 from stream_infomax.stages.steering import ACTIONS, PAUSED, Steering, logged
 from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
-from stream_infomax.state.kept import text, within
+from stream_infomax.state.kept import counted, text, within
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -86,7 +87,9 @@ class ContrastStage(Accounting):
         if given.module > 1:
             return BatchesBelow(self.input)
         memory = ExcerptMemory(given.memory, given.reservoir, given.seed)
-        return OwnExcerpts(memory, updates=given.updates, every=given.every, rows=given.rows, live=given.live)
+        return OwnExcerpts(
+            self.input, memory, updates=given.updates, every=given.every, rows=given.rows, live=given.live
+        )
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with this module's output, and the batches that the next module trains on.
@@ -144,10 +147,11 @@ class ContrastStage(Accounting):
     def _settle(self, frame: Frame, array: Array) -> Pupil:
         """Make the pupil for the first rows, and refuse others of another kind."""
         axes, n = array.axes, array.n_row_axes
+        n_copies = len(copies_of(frame, self.input)) if self.learn and self.settings.module == 1 else 0
         try:
             shape = shape_of(axes[:n], array.data.shape[:n], math.prod(array.row_shape), frame.rate)
             if self.pupil is None:
-                self.pupil = self._new_pupil(shape)
+                self.pupil = self._new_pupil(shape, n_copies)
         except ValueError as error:
             raise ValueError(f"stage {self.name!r} reads {self.input!r}: {error}") from error
         if shape != self.pupil.shape:
@@ -155,10 +159,15 @@ class ContrastStage(Accounting):
                 f"stage {self.name!r}: {self.input!r} changed from {self.pupil.shape} to {shape} at offset "
                 f"{frame.offset} of stream {frame.stream!r}; a module keeps its sizes"
             )
+        if self.learn and n_copies != self.pupil.copies:
+            raise ValueError(
+                f"stage {self.name!r}: {self.input!r} came with {self.pupil.copies} distorted copies before, with "
+                f"{n_copies} at offset {frame.offset} of stream {frame.stream!r}; their number stays"
+            )
         return self.pupil
 
-    def _new_pupil(self, shape: Shape) -> Pupil:
-        return Pupil(self._new_module(shape), shape, self.teacher, self.settings.excerpt)
+    def _new_pupil(self, shape: Shape, copies: int) -> Pupil:
+        return Pupil(self._new_module(shape), shape, self.teacher, self.settings.excerpt, copies)
 
     def _new_module(self, shape: Shape) -> OnlineModule:
         from stream_infomax.learning.contrast.online import OnlineModule
@@ -222,7 +231,7 @@ class ContrastStage(Accounting):
 
     def state(self) -> State:
         """Return weights, optimiser, memory of excerpts, the streams' tails, the counters, and whether it is paused."""
-        pupil = None if self.pupil is None else {"shape": self.pupil.shape.state(), **self.pupil.state()}
+        pupil = None if self.pupil is None else self.pupil.state()
         return {
             "described": self._described,
             "encoder": self.encoder,
@@ -240,7 +249,8 @@ class ContrastStage(Accounting):
             )
         self.encoder, self.pupil = text(state["encoder"], "encoder"), None
         if state["pupil"] is not None:
-            self.pupil = self._new_pupil(restored(state["pupil"]["shape"]))
+            copies = counted({"copies": state["pupil"]["copies"]}, "pupil", {"copies": 0})["copies"]
+            self.pupil = self._new_pupil(restored(state["pupil"]["shape"]), copies)
             self.pupil.restore(state["pupil"])
         with within("steering"):
             self.steering.restore(state["steering"])

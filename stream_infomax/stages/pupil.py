@@ -75,16 +75,19 @@ class Pupil:
         Gives batches; it is told the shape.
     longest
         Rows of an excerpt at most.
+    copies
+        Distorted copies of the rows that come along; 0 where it does not learn from its own excerpts.
     """
 
-    def __init__(self, online: OnlineModule, shape: Shape, teacher: Teacher, longest: int) -> None:
-        self.online, self.shape, self.teacher, self.longest = online, shape, teacher, longest
+    def __init__(self, online: OnlineModule, shape: Shape, teacher: Teacher, longest: int, copies: int = 0) -> None:
+        self.online, self.shape, self.teacher, self.longest, self.copies = online, shape, teacher, longest, copies
         self.stride = online.module.stride
-        teacher.start(shape)
+        teacher.start(shape, copies)
 
     def new_stream(self) -> StreamMemory:
         """Return the memory of a stream that has no past."""
-        cutter = self.shape.cutter(self.stride, self.longest, self.teacher.counts)
+        sides = 2 if self.copies else 1
+        cutter = self.shape.cutter(self.stride, self.longest, self.teacher.counts, sides)
         return StreamMemory(self.shape.encoder(self.online), cutter, self.teacher)
 
     def encode(self, rows: Rows, stream: StreamMemory) -> tuple[Rows, Rows]:
@@ -100,12 +103,17 @@ class Pupil:
 
     def forget_rows(self) -> None:
         """Forget rows of another encoder, and learn faster for a while; the weights stay."""
-        self.teacher.start(self.shape)
+        self.teacher.start(self.shape, self.copies)
         self.online.raise_learning_rate()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that `restore` needs, but for the shape."""
-        return {"module": self.online.state(), "teacher": self.teacher.state()}
+        """Return everything that `restore` needs, and what a pupil is made with: shape and copies."""
+        return {
+            "shape": self.shape.state(),
+            "copies": self.copies,
+            "module": self.online.state(),
+            "teacher": self.teacher.state(),
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned. Raises ValueError where the module has other sizes."""

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stream_infomax.frames.copies import copies_of
 from stream_infomax.frames.frame import Frame
-from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
+from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter, pad
 from stream_infomax.learning.contrast.shapes import Shape
 from stream_infomax.learning.measures.moments import RobustMoments
 from stream_infomax.stages.batches import from_frame
@@ -30,8 +31,13 @@ LATE = 1.0  # seconds behind the stream at which live mode stops training
 class OwnExcerpts:
     """Standardises the rows of a stream, keeps excerpts of them, and draws a batch for each new one.
 
+    Where distorted copies of the rows come along, excerpts are of them: with one copy the rows are predicted from it,
+    with two the second from the first. What is predicted and what from lie side by side in the memory.
+
     Parameters
     ----------
+    input
+        The array whose copies it looks for.
     memory
         Keeps the excerpts.
     updates, every
@@ -47,7 +53,8 @@ class OwnExcerpts:
         Excerpts that came ``late`` (kept, but no reason for a batch), and runs and grids that were no excerpts.
     """
 
-    def __init__(self, memory: ExcerptMemory, *, updates: int, every: int, rows: int, live: bool) -> None:
+    def __init__(self, input: str, memory: ExcerptMemory, *, updates: int, every: int, rows: int, live: bool) -> None:
+        self.input, self.copies = input, 0
         self.memory, self.updates, self.every, self.rows = memory, updates, every, rows
         self.clock = Clock() if live else None
         self.draws = 0
@@ -55,9 +62,9 @@ class OwnExcerpts:
         self.shape: Shape
         self.moments: RobustMoments
 
-    def start(self, shape: Shape) -> None:
-        """Get ready for rows of this shape, which have no past."""
-        self.shape = shape
+    def start(self, shape: Shape, copies: int) -> None:
+        """Get ready for rows of this shape, which have no past, and for so many copies of them."""
+        self.shape, self.copies = shape, copies
         self.moments = RobustMoments(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
         self.memory.clear()
 
@@ -76,7 +83,7 @@ class OwnExcerpts:
 
     def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
         """Return the batches that the excerpts give reason for which these rows of the frame complete."""
-        excerpts = cutter.add(rows, frame.last or frame.end)
+        excerpts = cutter.add(self._beside(frame, rows), frame.last or frame.end)
         if self.clock is not None and self.clock.behind(frame.time) > LATE:
             self.keep(excerpts, frame.stream)
             self.counts["late"] += len(excerpts)
@@ -88,6 +95,14 @@ class OwnExcerpts:
                 batches += [self._draw() for _ in range(self.updates)]
         return batches
 
+    def _beside(self, frame: Frame, rows: Rows) -> Rows:
+        """Return what is predicted and, in further columns, what from; the rows alone where there are no copies."""
+        if not self.copies:
+            return rows
+        copies = [copy.rows() for copy in copies_of(frame, self.input)]
+        past, *target = copies
+        return np.concatenate([*(target or [rows]), past], axis=1)
+
     def holds(self) -> dict[str, float]:
         """Return how much is remembered."""
         return {"excerpts": len(self.memory), "memory bytes": self.memory.nbytes}
@@ -95,7 +110,12 @@ class OwnExcerpts:
     def _draw(self) -> Batch:
         excerpts, streams = self.memory.draw_streams(self.rows, self.draws)
         self.draws += 1
-        return self.shape.batch([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
+        width = self.shape.channels
+        batch = self.shape.batch([self.moments.standardised(excerpt[:, :width]) for excerpt in excerpts], streams)
+        if not self.copies:
+            return batch
+        pasts = pad([self.moments.standardised(excerpt[:, width:]) for excerpt in excerpts])
+        return batch._replace(past=pasts.rows)
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""
@@ -128,7 +148,7 @@ class BatchesBelow:
         self.name = name
         self.counts: Counter[str] = Counter()
 
-    def start(self, shape: Shape) -> None:
+    def start(self, shape: Shape, copies: int) -> None:
         """Rows of any shape will do."""
 
     def watch(self, rows: Rows) -> None:
