@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream_infomax.frames.frame import Array, Frame
 
-MOST = 2
+MOST = 8
 
 
 def copy_names(name: str, number: int = MOST) -> tuple[str, ...]:

@@ -86,8 +86,7 @@ class Pupil:
 
     def new_stream(self) -> StreamMemory:
         """Return the memory of a stream that has no past."""
-        sides = 2 if self.copies else 1
-        cutter = self.shape.cutter(self.stride, self.longest, self.teacher.counts, sides)
+        cutter = self.shape.cutter(self.stride, self.longest, self.teacher.counts, 1 + self.copies)
         return StreamMemory(self.shape.encoder(self.online), cutter, self.teacher)
 
     def encode(self, rows: Rows, stream: StreamMemory) -> tuple[Rows, Rows]:

@@ -31,8 +31,8 @@ LATE = 1.0  # seconds behind the stream at which live mode stops training
 class OwnExcerpts:
     """Standardises the rows of a stream, keeps excerpts of them, and draws a batch for each new one.
 
-    Where distorted copies of the rows come along, excerpts are of them: with one copy the rows are predicted from it,
-    with two the second from the first. What is predicted and what from lie side by side in the memory.
+    Where distorted copies of the rows come along, they lie beside the rows in the memory. Of each excerpt that is
+    drawn one version, chosen at random, is predicted from another.
 
     Parameters
     ----------
@@ -96,12 +96,10 @@ class OwnExcerpts:
         return batches
 
     def _beside(self, frame: Frame, rows: Rows) -> Rows:
-        """Return what is predicted and, in further columns, what from; the rows alone where there are no copies."""
+        """Return the rows (n, channels) and, in further columns, their copies."""
         if not self.copies:
             return rows
-        copies = [copy.rows() for copy in copies_of(frame, self.input)]
-        past, *target = copies
-        return np.concatenate([*(target or [rows]), past], axis=1)
+        return np.concatenate([rows, *(copy.rows() for copy in copies_of(frame, self.input))], axis=1)
 
     def holds(self) -> dict[str, float]:
         """Return how much is remembered."""
@@ -109,13 +107,21 @@ class OwnExcerpts:
 
     def _draw(self) -> Batch:
         excerpts, streams = self.memory.draw_streams(self.rows, self.draws)
-        self.draws += 1
-        width = self.shape.channels
-        batch = self.shape.batch([self.moments.standardised(excerpt[:, :width]) for excerpt in excerpts], streams)
         if not self.copies:
-            return batch
-        pasts = pad([self.moments.standardised(excerpt[:, width:]) for excerpt in excerpts])
-        return batch._replace(past=pasts.rows)
+            batch = self.shape.batch([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
+        else:
+            random = np.random.default_rng([self.memory.seed, 2, self.draws])
+            pairs = [self._two_versions(excerpt, random) for excerpt in excerpts]
+            batch = self.shape.batch([target for target, _ in pairs], streams)
+            batch = batch._replace(past=pad([past for _, past in pairs]).rows)
+        self.draws += 1
+        return batch
+
+    def _two_versions(self, excerpt: Rows, random: np.random.Generator) -> tuple[Rows, Rows]:
+        """Return two versions of an excerpt, what is predicted and what from."""
+        versions = np.split(excerpt, 1 + self.copies, axis=1)
+        target, past = random.permutation(len(versions))[:2]
+        return self.moments.standardised(versions[target]), self.moments.standardised(versions[past])
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""

@@ -13,7 +13,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import copy_names
+from stream_infomax.frames.copies import MOST, copy_names
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, Account, Accounting
@@ -51,10 +51,10 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     center: Annotated[bool, Doc("Take each row's own mean away.")] = False
     copies: Annotated[
         int,
-        Meta(ge=0, le=2),
+        Meta(ge=0, le=MOST),
         Doc(
-            "Log-mel: distorted copies of the patches, from which contrastive modules learn what voice, loudness and "
-            "room leave as it is. 1: predict the patches from a copy; 2: predict one copy from another."
+            "Log-mel: distorted copies of the patches. Contrastive modules predict one version from another and so "
+            "learn what voice, loudness and room leave as it is."
         ),
     ] = 0
     warp: Annotated[
