@@ -14,24 +14,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
+from stream_infomax.frames.copies import copy_names
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.classifier.pooling import pool
 from stream_infomax.learning.classifier.probes import LinearProbe
 from stream_infomax.learning.contrast.encoders import RowEncoder
-from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory, pad
+from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory
 from stream_infomax.learning.contrast.layouts import Conv, Layer, layout, least_skip, steps_ahead
 from stream_infomax.learning.contrast.online import OnlineModule
+from stream_infomax.learning.contrast.shapes import Sequences
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.learning.measures.moments import RobustMoments
+from stream_infomax.stages.teachers import OwnExcerpts
 from stream_infomax.stages.windows import WindowsStage
+
+Rows = npt.NDArray[np.float32]
 
 SEEDS = range(5)
 WIDTH = 128
-SCALE_SECONDS = 600.0
 COLOURS = {"random": "C2", "CPC": "C1", "module": "C0", "GIM": "C0"}  # the first that a level's name holds
 
 
@@ -60,30 +64,43 @@ def fsdd(folder: Path) -> list[Recording]:
     return recordings
 
 
-def rows_of(recordings: Iterable[Recording], kind: str) -> Iterator[np.ndarray]:
-    """Yield each recording's input rows: ``waveform`` (8 ms every 5 ms) or ``log-mel`` (10 × 40 every 10 ms)."""
-    windows = WindowsStage("windows", "source", form="log-mel", length=10, hop=1) if kind == "log-mel" else None
+def versions_of(recordings: Iterable[Recording], kind: str, copies: int = 0, seed: int = 0) -> Iterator[list[Rows]]:
+    """Yield each recording's input rows and so many distorted copies of them.
+
+    ``waveform`` is 8 ms every 5 ms, ``log-mel`` patches of 10 frames × 40 bands every 10 ms.
+    """
+    settings: dict[str, Any] = {"form": "log-mel", "length": 10, "hop": 1, "copies": copies, "seed": seed}
+    windows = WindowsStage("windows", "source", **settings) if kind == "log-mel" else None
     for recording in recordings:
         if windows is None:
             length, hop = recording.rate * 8 // 1000, recording.rate * 5 // 1000
-            yield np.ascontiguousarray(sliding_window_view(recording.samples, length)[::hop])
+            yield [np.ascontiguousarray(sliding_window_view(recording.samples, length)[::hop])]
         else:
             array = Array(recording.samples[:, None], ("time", "channel"))
             frame = Frame("source", -1, recording.name, {"source": array}, last=True, rate=float(recording.rate))
-            yield windows.process(frame).arrays["windows"].rows()
+            arrays = windows.process(frame).arrays
+            yield [arrays[name].rows() for name in ("windows", *copy_names("windows", copies))]
+
+
+def rows_of(recordings: Iterable[Recording], kind: str) -> Iterator[Rows]:
+    """Yield each recording's input rows."""
+    for rows, *_ in versions_of(recordings, kind):
+        yield rows
 
 
 @dataclass(frozen=True)
 class Front:
     """Features of a front end: as published while it learned (streamed recordings), and by the final basis (all)."""
 
-    published: dict[str, np.ndarray]
-    final: dict[str, np.ndarray]
+    published: dict[str, list[Rows]]
+    final: dict[str, Rows]
     rate: float
 
 
-def front(recordings: Sequence[Recording], streamed: Sequence[Recording], kind: str, seed: int) -> Front:
-    """Learn infomax in one pass over the streamed recordings, in their order.
+def front(
+    recordings: Sequence[Recording], streamed: Sequence[Recording], kind: str, seed: int, copies: int = 0
+) -> Front:
+    """Learn infomax in one pass over the streamed recordings, in their order; copies are encoded, not learnt from.
 
     Log energies of waveforms; of log-mel patches rectified halves, because their sign is what they say (energy 0.99 was
     chosen in fsdd_features.py).
@@ -91,22 +108,28 @@ def front(recordings: Sequence[Recording], streamed: Sequence[Recording], kind: 
     settings: dict[str, Any] = {"energy": 0.99, "output": "halves"} if kind == "log-mel" else {"output": "log"}
     learner = OnlineInfomax(random_state=seed, **settings)
     published = {}
-    for recording, rows in zip(streamed, rows_of(streamed, kind), strict=True):
-        published[recording.name] = learner.partial_fit_transform(rows)
+    for recording, (rows, *others) in zip(streamed, versions_of(streamed, kind, copies, seed), strict=True):
+        encoded = [learner.transform(other) for other in others] if hasattr(learner, "components_") else []
+        published[recording.name] = [learner.partial_fit_transform(rows), *encoded]
     final = {
         recording.name: learner.transform(rows)
         for recording, rows in zip(recordings, rows_of(recordings, kind), strict=True)
     }
     width = next(iter(final.values())).shape[1]
-    published = {name: rows for name, rows in published.items() if rows.shape[1] == width}
+    published = {
+        name: versions
+        for name, versions in published.items()
+        if len(versions) == 1 + copies and versions[0].shape[1] == width
+    }
     return Front(published, final, 100.0 if kind == "log-mel" else 200.0)
 
 
 class Stack:
     """Modules in a row as the stages run them, on whole segments: one online pass, then encoding.
 
-    `extent` is how far a window reaches and how far behind it the next begins, in any unit: with it the modules skip
-    what shares samples with their context. `levers` are the settings of ``OnlineModule`` and of its module.
+    `horizon` is in seconds; `skip` is one number for each module, or `extent` says how far a window reaches and how far
+    behind it the next begins, in any unit: then modules skip what shares samples with their context. `levers` are the
+    settings of ``OnlineModule`` and of its module.
     """
 
     def __init__(
@@ -120,58 +143,64 @@ class Stack:
         reservoir: float = 0.5,
         rows: int = 2048,
         updates: int = 1,
+        copies: int = 0,
         stack: str = "fine",
+        horizon: float = 0.12,
+        skip: Sequence[int] = (),
         extent: tuple[float, float] | None = None,
         **levers: Any,
     ) -> None:
         layers = layout(stack, WIDTH)
         if end_to_end:
-            layers = (tuple(layer for module in layers for layer in module),)
-        self.moments = RobustMoments(channels, SCALE_SECONDS * rate)
-        self.memory = ExcerptMemory(memory, reservoir, seed)
-        self.cutter = Cutter(channels, 256, 4)
-        self.rows, self.updates = rows, updates
+            layers, skip = (tuple(layer for module in layers for layer in module),), skip[-1:]
+        excerpts = ExcerptMemory(memory, reservoir, seed)
+        self.teacher = OwnExcerpts("x", excerpts, updates=updates, every=1, rows=rows, live=False)
+        self.teacher.start(Sequences(channels, rate), copies)
+        self.residual = bool(levers.get("residual"))
+        self.cutter = Cutter((1 + copies) * channels, 256, 4)
         self.modules: list[OnlineModule] = []
         below: tuple[Layer, ...] = ()
         for index, module in enumerate(layers):
             below += module
             for layer in module:
                 rate /= layer.stride if isinstance(layer, Conv) else 1
-            steps = steps_ahead(0.12, rate)
-            skip = {} if extent is None else {"skip": least_skip(below, *extent)}
-            self.modules.append(OnlineModule(channels, module, steps, seed=seed, index=index, **skip, **levers))
+            skipped = least_skip(below, *extent) if extent else (skip[index] if skip else 0)
+            options = {"seed": seed, "index": index, "skip": skipped, **levers}
+            self.modules.append(OnlineModule(channels, module, steps_ahead(horizon, rate), **options))
             channels = self.modules[-1].module.output
-        self.draws = 0
 
-    def learn(self, rows: np.ndarray, train: bool = True, stream: int = 0) -> None:
-        """Take in one segment of a stream: standardisation, and one update of every module for each excerpt."""
-        self.moments.update(rows[np.isfinite(rows).all(1)])
+    @property
+    def draws(self) -> int:
+        """Updates so far."""
+        return self.teacher.draws
+
+    def learn(self, versions: Sequence[Rows], train: bool = True, stream: str = "") -> None:
+        """Take in one segment of a stream, with its copies: standardisation, and updates for each excerpt."""
+        self.teacher.watch(versions[0])
         if not train:
             return
-        for excerpt in self.cutter.add(rows, last=True):
-            self.memory.add(excerpt, stream)
-            for _ in range(self.updates):
-                self._update()
+        copies = {f"x.copy{number}": Array(rows, ("time", "x")) for number, rows in enumerate(versions[1:], 1)}
+        for batch in self.teacher.batches(Frame(stream, 0, "", copies, last=True), versions[0], self.cutter):
+            for module in self.modules:
+                learnt = module.learn(batch)
+                if learnt is None:
+                    break
+                batch = learnt
 
-    def _update(self) -> None:
-        excerpts, streams = self.memory.draw_streams(self.rows, self.draws)
-        batch = pad([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
-        self.draws += 1
-        for module in self.modules:
-            batch = module.learn(batch)
-            if batch is None:
-                break
-
-    def levels(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the pooled vector of a segment at every level."""
-        rows = self.moments.standardised(rows)
+    def levels(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Return the pooled vector of a segment at every level; what a GRU adds to what it is given is its context."""
+        rows = self.teacher.standardised(rows)
         pooled = {"input": pool(rows)}
         for number, module in enumerate(self.modules, 1):
             z, c = RowEncoder(module).encode(rows)
             rows = z
-            pooled[f"module {number}"] = pool(z if module.module.recurrent is None else c)
+            level = pool(z if module.module.recurrent is None else c)
             if module is self.modules[-1]:
                 pooled["z+c"] = np.concatenate([pool(z), pool(c)])
+                level = pooled["z+c"] if self.residual else level
+            pooled[f"module {number}"] = level
+        together = [pooled["input"], *(vector for name, vector in pooled.items() if name.startswith("module"))]
+        pooled["all levels"] = np.concatenate(together)
         return {name: np.nan_to_num(vector) for name, vector in pooled.items()}
 
 

@@ -1,12 +1,11 @@
-"""What do the contrastive modules add on spoken digits, and what is the memory of excerpts worth?
+"""What do the contrastive modules add on spoken digits, and what is each of their levers worth?
 
-FSDD, waveform → infomax → log energy → modules, everything learnt in one online pass over indices 5-44 of all six
-speakers, sorted by speaker, then digit (the hard order) unless said. Linear probes on mean and deviation of each
-recording, fitted on indices 5-44 and tested on 45-49; leave-one-speaker-out (LOSO) tests on the speaker whom the probe
-never saw, and is also given on that speaker's indices 5-44 (2400 instead of 300 recordings, and what settings were
-chosen on).
+FSDD → infomax → modules, everything learnt in one online pass over indices 5-44 of all six speakers, sorted by speaker,
+then digit (the hard order) unless said. Linear probes on mean and deviation of each recording, fitted on indices 5-44
+and tested on 45-49; leave-one-speaker-out (LOSO) tests on the speaker whom the probe never saw, and is also given on
+that speaker's indices 5-44 (2400 instead of 300 recordings, and what settings were chosen on).
 
-    python benchmarks/fsdd_contrast.py [VARIANT ...]     runs what is missing, then writes table and plot
+    python benchmarks/fsdd_contrast.py [VARIANT ...] [SEED ...]     runs what is missing, then writes table and plot
 """
 
 import common  # isort: skip  (pins threads)
@@ -15,20 +14,45 @@ import sys
 import numpy as np
 from contrast_common import SEEDS, Front, Results, Stack, front, fsdd, leave_one_out, paired, probe, spread
 
+# What was chosen on indices 5-44 (docs/tried.md), as in configs/speech.toml.
+CHOSEN = {
+    "stack": "mel",
+    "rows": 1024,
+    "copies": 1,
+    "own": 1.0,
+    "temperature": 0.1,
+    "residual": True,
+    "horizon": 0.06,
+    "skip": (3, 4, 4),
+}
+EXTENT = (10, 1)  # mel frames of a patch, and between two
+PLAIN = {"stack": "mel", "rows": 1024}
+
 # name: (front end, stack's settings, order, does it train)
 VARIANTS = {
-    "GIM": ("waveform", {}, "sorted", True),
-    "CPC end to end": ("waveform", {"end_to_end": True}, "sorted", True),
-    "random modules": ("waveform", {}, "sorted", False),
-    "GIM, recent only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "sorted", True),
-    "GIM, shuffled": ("waveform", {}, "shuffled", True),
-    "GIM, shuffled, recent only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "shuffled", True),
-    "log-mel GIM": ("log-mel", {}, "sorted", True),
-    "log-mel CPC end to end": ("log-mel", {"end_to_end": True}, "sorted", True),
-    "log-mel random modules": ("log-mel", {}, "sorted", False),
+    "modules": ("log-mel", CHOSEN, "sorted", True),
+    "untrained": ("log-mel", CHOSEN, "sorted", False),
+    "CPC end to end": ("log-mel", {**CHOSEN, "end_to_end": True}, "sorted", True),
+    "no copies": ("log-mel", {**CHOSEN, "copies": 0}, "sorted", True),
+    "negatives from all": ("log-mel", {**CHOSEN, "own": 0.25}, "sorted", True),
+    "raw scores": ("log-mel", {**CHOSEN, "temperature": 0.0}, "sorted", True),
+    "not residual": ("log-mel", {**CHOSEN, "residual": False}, "sorted", True),
+    "skip by construction": ("log-mel", {**CHOSEN, "skip": (), "extent": EXTENT}, "sorted", True),
+    "no skip": ("log-mel", {**CHOSEN, "skip": ()}, "sorted", True),
+    "horizon 120 ms": ("log-mel", {**CHOSEN, "horizon": 0.12}, "sorted", True),
+    "no lever": ("log-mel", PLAIN, "sorted", True),
+    "only copies": ("log-mel", {**PLAIN, "copies": 1}, "sorted", True),
+    "only own negatives": ("log-mel", {**PLAIN, "own": 1.0}, "sorted", True),
+    "only temperature": ("log-mel", {**PLAIN, "temperature": 0.1}, "sorted", True),
+    "only residual": ("log-mel", {**PLAIN, "residual": True}, "sorted", True),
+    "only skip": ("log-mel", {**PLAIN, "skip": (3, 4, 4), "horizon": 0.06}, "sorted", True),
+    "waveform modules": ("waveform", {}, "sorted", True),
+    "waveform, newest only": ("waveform", {"memory": 2048 * 64 * 4, "reservoir": 0.0}, "sorted", True),
+    "waveform CPC end to end": ("waveform", {"end_to_end": True}, "sorted", True),
+    "waveform untrained": ("waveform", {}, "sorted", False),
 }
-LEVELS = ("input", "module 1", "module 2", "module 3", "module 4", "z+c")
-_fronts: dict[tuple[str, str, int], Front] = {}
+LEVELS = ("input", "module 1", "module 2", "module 3", "module 4", "z+c", "all levels")
+_fronts: dict[tuple[str, str, int, int], Front] = {}
 
 
 def run(variant, seed, recordings):
@@ -37,10 +61,11 @@ def run(variant, seed, recordings):
     streamed = [recording for recording in recordings if int(recording.labels["index"]) < 45]
     if order == "shuffled":
         streamed = [streamed[i] for i in np.random.default_rng([seed, 7]).permutation(len(streamed))]
-    if (kind, order, seed) not in _fronts:
+    key = (kind, order, seed, settings.get("copies", 0))
+    if key not in _fronts:
         _fronts.clear()
-        _fronts[kind, order, seed] = front(recordings, streamed, kind, seed)
-    features = _fronts[kind, order, seed]
+        _fronts[key] = front(recordings, streamed, kind, seed, key[-1])
+    features = _fronts[key]
     stack = Stack(next(iter(features.final.values())).shape[1], features.rate, seed=seed, **settings)
     for recording in streamed:
         if recording.name in features.published:
@@ -75,30 +100,31 @@ def write(results):
     for variant in VARIANTS:
         for level in LEVELS:
             loso = figures(results, variant, level, "loso")
-            if not loso or (level == "input" and variant not in ("GIM", "log-mel GIM", "GIM, shuffled")):
+            if not loso or (level == "input" and variant not in ("modules", "waveform modules")):
                 continue
             row = {"what": variant, "level": level, "seeds": len(loso)}
             for measure in ("loso", "loso_5_44", "digits", "speakers"):
                 row[measure] = spread(figures(results, variant, level, measure))
             rows.append(row)
     notes = []
-    for one, other, level in (
-        ("GIM", "GIM", "input"),
-        ("GIM", "random modules", "z+c"),
-        ("GIM", "CPC end to end", "z+c"),
-        ("GIM", "GIM, recent only", "z+c"),
-        ("GIM, shuffled", "GIM, shuffled, recent only", "z+c"),
-        ("GIM, shuffled", "GIM", "z+c"),
+    for (one, level), (other, below) in (
+        (("modules", "z+c"), ("modules", "input")),
+        (("modules", "all levels"), ("modules", "input")),
+        (("modules", "z+c"), ("untrained", "z+c")),
+        (("modules", "z+c"), ("CPC end to end", "z+c")),
+        (("modules", "all levels"), ("CPC end to end", "all levels")),
+        (("waveform modules", "z+c"), ("waveform modules", "input")),
+        (("waveform modules", "z+c"), ("waveform CPC end to end", "z+c")),
     ):
         seeds = [seed for seed in SEEDS if {f"{one} {seed}", f"{other} {seed}"} <= results.runs.keys()]
         if len(seeds) > 1:
             short, long = (
-                paired(figures(results, one, "z+c", measure, seeds), figures(results, other, level, measure, seeds))
+                paired(figures(results, one, level, measure, seeds), figures(results, other, below, measure, seeds))
                 for measure in ("loso", "loso_5_44")
             )
-            notes.append(f"{one} z+c minus {other} {level}: LOSO {short}, on 5-44 {long}, {len(seeds)} seeds.\n")
-    seconds = [run["cpu_s"] for key, run in results.runs.items() if key.startswith("GIM ")]
-    notes.append(f"CPU of a GIM run with its probes: {np.mean(seconds):.0f} s." if seconds else "")
+            notes.append(f"{one}, {level}, minus {other}, {below}: LOSO {short}, on 5-44 {long}, {len(seeds)} seeds.\n")
+    seconds = [run["cpu_s"] for key, run in results.runs.items() if key.startswith("modules ")]
+    notes.append(f"CPU of a run of the modules with its probes: {np.mean(seconds):.0f} s." if seconds else "")
     notes.append(common.machine("torch"))
     common.write_table(
         "fsdd_contrast",
@@ -111,36 +137,52 @@ def write(results):
 
 
 def plot(results):
-    """Draw the depth curve: leave-one-speaker-out accuracy per level."""
+    """Draw accuracy by depth, and beside it what each lever brings, left out or alone."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4), layout="constrained")
-    for variant in ("GIM", "log-mel GIM", "random modules"):
-        points = [figures(results, variant, level, "loso") for level in LEVELS]
-        if all(points):
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    for variant in ("modules", "CPC end to end", "untrained", "no lever"):
+        levels = [level for level in LEVELS if level != "z+c" and figures(results, variant, level, "loso_5_44")]
+        points = [figures(results, variant, level, "loso_5_44") for level in levels]
+        if levels:
             means, deviations = [np.mean(p) for p in points], [np.std(p, ddof=1) if len(p) > 1 else 0 for p in points]
-            axes.errorbar(range(len(LEVELS)), means, deviations, marker="o", capsize=3, label=variant)
-    for variant, style in (("CPC end to end", "--"), ("log-mel CPC end to end", ":")):
-        values = figures(results, variant, "z+c", "loso")
-        if values:
-            axes.axhline(np.mean(values), linestyle=style, color="grey", label=variant)
-    axes.set_xticks(range(len(LEVELS)), LEVELS)
-    axes.set_ylabel("digits of an unheard speaker, %")
-    axes.set_title("FSDD, one online pass, sorted stream")
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
+            places = [LEVELS.index(level) - (level == "all levels") for level in levels]
+            left.errorbar(places, means, deviations, marker="o", capsize=3, label=variant)
+    left.set_xticks(range(len(LEVELS) - 1), [level for level in LEVELS if level != "z+c"], rotation=30)
+    left.set_ylabel("digits of an unheard speaker (5-44), %")
+    left.legend(frameon=False)
+    levers = [name for name, (kind, *_, trains) in VARIANTS.items() if kind == "log-mel" and trains]
+    levers = [name for name in levers if figures(results, name, "z+c", "loso_5_44")]
+    for place, name in enumerate(levers):
+        for level, colour, shift in (("z+c", "C0", -0.12), ("all levels", "C3", 0.12)):
+            values = figures(results, name, level, "loso_5_44")
+            right.plot(values, [place + shift] * len(values), "|", color=colour, alpha=0.6)
+            right.plot(np.mean(values), place + shift, "o", color=colour, label=level if place == 0 else None)
+    values = figures(results, "modules", "input", "loso_5_44")
+    if values:
+        right.axvline(np.mean(values), color="0.6", linestyle="--", label="input")
+    right.set_yticks(range(len(levers)), levers)
+    right.invert_yaxis()
+    right.set_xlabel("digits of an unheard speaker (5-44), %")
+    right.legend(frameon=False)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.3)
+    figure.suptitle("FSDD, one online pass over a sorted stream")
     figure.savefig(common.RESULTS / "fsdd_contrast.png", dpi=150)
+    pyplot.close(figure)
 
 
 def main():
     """Run what is missing, seed by seed."""
-    wanted = sys.argv[1:] or list(VARIANTS)
+    wanted = [name for name in sys.argv[1:] if not name.isdigit()] or list(VARIANTS)
+    seeds = [int(text) for text in sys.argv[1:] if text.isdigit()] or SEEDS
     recordings = fsdd(common.data_folder())
     results = Results("fsdd_contrast")
-    for seed in SEEDS:
+    for seed in seeds:
         for variant in wanted:
             results.run(f"{variant} {seed}", lambda variant=variant, seed=seed: run(variant, seed, recordings))
     write(results)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.contracts import Counts, State
+from stream_infomax.frames.copies import copies_of, copy_names
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
@@ -115,13 +116,17 @@ class EncoderStage(Accounting):
                 f"stage {self.name!r}: rows of {self.input!r} have {rows.shape[1]} numbers at offset {frame.offset} of "
                 f"stream {frame.stream!r}; its basis takes {self.encoder.n_features}"
             )
+        copies = {
+            name: array.replace_rows(self.encoder.transform(copy.rows(), self._counts["rows"]))
+            for name, copy in zip(copy_names(self.name), copies_of(frame, self.input), strict=False)
+        }
         features = self.encoder.transform(rows, self._counts["rows"])
         self._counts["rows"] += len(features)
         finite = features[:, 0] == features[:, 0]
         self._counts["set aside: not finite"] += (bad := int((~finite).sum()))
         self.account.set_aside(frame.stream, NOT_FINITE, bad)
         self.account.process(frame.stream, int(finite.sum()))
-        return frame.extend({self.name: array.replace_rows(features)}, self.carry, **about)
+        return frame.extend({self.name: array.replace_rows(features), **copies}, self.carry, **about)
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
         """It does nothing else."""

@@ -1,4 +1,4 @@
-"""Modules on distorted copies: one version is predicted from another; exact resume at every frame, and what is refused."""
+"""Modules on distorted copies: one version is predicted from another; exact resume, and what is refused."""
 
 from typing import Any
 
