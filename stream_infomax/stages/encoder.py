@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import copies_of, copy_names
+from stream_infomax.frames.copies import encoded_copies
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
@@ -116,11 +116,9 @@ class EncoderStage(Accounting):
                 f"stage {self.name!r}: rows of {self.input!r} have {rows.shape[1]} numbers at offset {frame.offset} of "
                 f"stream {frame.stream!r}; its basis takes {self.encoder.n_features}"
             )
-        copies = {
-            name: array.replace_rows(self.encoder.transform(copy.rows(), self._counts["rows"]))
-            for name, copy in zip(copy_names(self.name), copies_of(frame, self.input), strict=False)
-        }
-        features = self.encoder.transform(rows, self._counts["rows"])
+        first = self._counts["rows"]
+        copies = encoded_copies(frame, self.input, self.name, lambda rows: self.encoder.transform(rows, first))
+        features = self.encoder.transform(rows, first)
         self._counts["rows"] += len(features)
         finite = features[:, 0] == features[:, 0]
         self._counts["set aside: not finite"] += (bad := int((~finite).sum()))

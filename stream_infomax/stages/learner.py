@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import math
 import warnings
@@ -18,14 +16,13 @@ import numpy.typing as npt
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import copies_of, copy_names
+from stream_infomax.frames.copies import encoded_copies
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
 from stream_infomax.frames.measure import Measure
 from stream_infomax.learning.infomax.neurons import width
-from stream_infomax.learning.infomax.settings import InfomaxSettings
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import make
@@ -53,7 +50,8 @@ class LearnerStage(Accounting):
     Parameters
     ----------
     name
-        The name of the stage and of the array it adds: shape (row axes of the input, width), float32.
+        The name of the stage and of the array it adds: shape (row axes of the input, width), float32. Copies of the
+        input (``<input>.copy1``, …) are encoded too, as ``<name>.copy1``, …, and never learnt from.
     input
         The array to learn from.
     carry
@@ -93,14 +91,11 @@ class LearnerStage(Accounting):
         from stream_infomax.learning.infomax.estimator import OnlineInfomax
 
         given = make(LearnerSettings, settings)
-        self.name = name
-        self.input = input
-        self.carry = tuple(carry)
+        self.name, self.input, self.carry = name, input, tuple(carry)
         self.stream = stream or ""
         self.learn = given.learn
-        parameters = {key: getattr(given, key) for key in InfomaxSettings.__struct_fields__}
-        self.learner = OnlineInfomax(random_state=given.seed, **parameters).set_output(transform="default")
-        self.encoder = _encoder_id(name, given.seed, parameters, self.stream)
+        self.learner = OnlineInfomax(random_state=given.seed, **given.parameters).set_output(transform="default")
+        self.encoder = given.encoder_id(name, self.stream)
         self.row_axes: tuple[str, ...] = ()
         self.row_shape: tuple[int, ...] = ()
         self.observed = Observed(self.learner, given.seed)
@@ -145,13 +140,15 @@ class LearnerStage(Accounting):
         rows = np.ascontiguousarray(rows, dtype=kind)
         learns = self.learn and self.is_warm and not self.steering.paused
         thinned = self.thinning.begin(frame.offset, self.learner.n_rows_seen_) if learns else None
-        encoded = self._encoded_copies(frame)  # with the filters that the rows are encoded with, before they change
+        copies = self._copies(frame)  # encoded as the rows are: before the filters change
         features = self._features(frame, rows)
+        if copies is None:  # there are no filters yet
+            copies = encoded_copies(frame, self.input, self.name, lambda _: np.full_like(features, np.nan))
         self._booking.book(self.account, frame.stream)
         if self.rounds is not None:
             self.rounds.count(len(rows))
         return frame.extend(
-            {self.name: array.replace_rows(features), **self._copies(array, features, encoded)},
+            {self.name: array.replace_rows(features), **copies},
             self.carry,
             encoder=self.encoder,
             update=self.learner.n_updates_,
@@ -159,25 +156,12 @@ class LearnerStage(Accounting):
             events=(*frame.events, *self._tell(n_events, thinned)),
         )
 
-    def _encoded_copies(self, frame: Frame) -> list[npt.NDArray[np.float32] | None]:
-        """Return the features of the input's copies, which are never learnt from; None for each before there are any.
-
-        A seed of spikes draws the same for a copy as for its original.
-        """
-        copies = copies_of(frame, self.input)
-        if not copies or not self.is_warm:
-            return [None] * len(copies)
+    def _copies(self, frame: Frame) -> dict[str, Array] | None:
+        """Return the input's copies encoded; None in the warm-up. A copy's spikes are drawn as those of its rows."""
+        if not self.is_warm:
+            return None
         first = self._n_rows if self.learn else self._n_encoded
-        return [self.learner.transform(np.ascontiguousarray(copy.rows()), first) for copy in copies]
-
-    def _copies(
-        self, array: Array, features: npt.NDArray[np.float32], encoded: list[npt.NDArray[np.float32] | None]
-    ) -> dict[str, Array]:
-        """Return the arrays of the copies; in the warm-up without a number."""
-        return {
-            name: array.replace_rows(np.full_like(features, np.nan) if copy is None else copy)
-            for name, copy in zip(copy_names(self.name, len(encoded)), encoded, strict=True)
-        }
+        return encoded_copies(frame, self.input, self.name, lambda rows: self.learner.transform(rows, first))
 
     def _features(self, frame: Frame, rows: Rows) -> npt.NDArray[np.float32]:
         if not self.learn:
@@ -369,8 +353,7 @@ class LearnerStage(Accounting):
             with within("rounds"):
                 self.rounds.restore(state["rounds"])
         self.encoder = text(state["encoder"], "encoder")
-        self.row_axes = tuple(state["row_axes"])
-        self.row_shape = tuple(state["row_shape"])
+        self.row_axes, self.row_shape = tuple(state["row_axes"]), tuple(state["row_shape"])
 
     def rest(self, seconds: float) -> None:
         """Take note that for so long no frame was waiting: there is time to learn."""
@@ -452,9 +435,3 @@ class LearnerStage(Accounting):
         counts |= {} if self.stream else self.steering.counts()
         aside = {**learner.n_set_aside_, **{reason: n for reason, n in self._passed.items() if n}}
         return counts | {f"set aside: {reason}": count for reason, count in aside.items()}
-
-
-def _encoder_id(name: str, seed: int, parameters: dict[str, Any], stream: str) -> str:
-    # It depends on settings only: runs can be compared.
-    text = json.dumps([name, seed, parameters, *([stream] if stream else [])], sort_keys=True)
-    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+import hashlib
+import json
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec.structs import replace
 
@@ -40,6 +42,17 @@ class LearnerSettings(InfomaxSettings, StageSettings, frozen=True, kw_only=True)
         super().__post_init__()
         if self.n_rank is not None and self.n_components is not None and self.n_rank > self.n_components:
             raise SettingError("n_rank", self.n_rank, f"n_rank <= n_components = {self.n_components}")
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the estimator."""
+        return {key: getattr(self, key) for key in InfomaxSettings.__struct_fields__}
+
+    def encoder_id(self, name: str, stream: str) -> str:
+        """Return the id of the features of a stage, and of its one stream where each has a learner of its own."""
+        # It depends on settings only: runs can be compared.
+        text = json.dumps([name, self.seed, self.parameters, *([stream] if stream else [])], sort_keys=True)
+        return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     def outline(self, incoming: Outline) -> Outline | None:
         """Return the features, and whether the warm-up ends within the data."""
