@@ -56,7 +56,8 @@ class ContrastStage(Accounting):
     ----------
     name
         The name of the stage and of the array it adds (row axes of the input, its output); a module with a GRU adds
-        ``<name>.context`` (c) too. ``<name>.batch``, ``.batch.lengths`` and ``.batch.sizes`` carry training batches.
+        ``<name>.context`` (c) too. ``<name>.batch`` and ``.batch.lengths``, ``.sizes``, ``.past`` and ``.streams``
+        carry training batches, as `to_arrays` says.
     input
         The array to learn from: features for the first module, the module below for the others.
     carry
@@ -147,7 +148,7 @@ class ContrastStage(Accounting):
     def _settle(self, frame: Frame, array: Array) -> Pupil:
         """Make the pupil for the first rows, and refuse others of another kind."""
         axes, n = array.axes, array.n_row_axes
-        n_copies = len(copies_of(frame, self.input)) if self.learn and self.settings.module == 1 else 0
+        n_copies = len(copies_of(frame, self.input)) if self.settings.module == 1 else 0
         try:
             shape = shape_of(axes[:n], array.data.shape[:n], math.prod(array.row_shape), frame.rate)
             if self.pupil is None:

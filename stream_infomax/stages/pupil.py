@@ -76,7 +76,7 @@ class Pupil:
     longest
         Rows of an excerpt at most.
     copies
-        Distorted copies of the rows that come along; 0 where it does not learn from its own excerpts.
+        Distorted copies of the rows that come along; 0 where the teacher has no excerpts of its own.
     """
 
     def __init__(self, online: OnlineModule, shape: Shape, teacher: Teacher, longest: int, copies: int = 0) -> None:

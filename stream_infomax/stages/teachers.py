@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from stream_infomax.frames.copies import copies_of
 from stream_infomax.frames.frame import Frame
-from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter, pad
+from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
 from stream_infomax.learning.contrast.shapes import Shape
 from stream_infomax.learning.measures.moments import RobustMoments
 from stream_infomax.stages.batches import from_frame
@@ -113,7 +113,7 @@ class OwnExcerpts:
             random = np.random.default_rng([self.memory.seed, 2, self.draws])
             pairs = [self._two_versions(excerpt, random) for excerpt in excerpts]
             batch = self.shape.batch([target for target, _ in pairs], streams)
-            batch = batch._replace(past=pad([past for _, past in pairs]).rows)
+            batch = batch._replace(past=self.shape.batch([past for _, past in pairs]).rows)
         self.draws += 1
         return batch
 

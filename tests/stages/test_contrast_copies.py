@@ -105,3 +105,33 @@ def test_the_number_of_copies_stays() -> None:
     encoding.restore(stage.state())
     encoding.start_encoding()
     encoding.process(stream(0)[0])
+
+
+def test_a_module_that_only_encoded_so_far_can_learn_from_copies() -> None:
+    frames = stream(1)
+    encoding = ContrastStage("m1", "features", layout="paired", width=6, learn=False)
+    encoding.process(frames[0])
+    stage = ContrastStage("m1", "features", layout="paired", width=6)
+    stage.restore(encoding.state())
+    for frame in frames[1:]:
+        stage.process(frame)
+    assert stage.pupil is not None
+    assert stage.pupil.online.updates > 0
+
+
+def test_copies_of_grids_are_predicted_from_column_by_column() -> None:
+    random = np.random.default_rng(0)
+    stage = ContrastStage("m1", "patches", layout="patches", width=6)
+    for offset in range(4):
+        grid = random.normal(size=(5, 3, WIDTH)).astype(np.float32)
+        axes = ("grid_y", "grid_x", "component")
+        arrays = {"patches": Array(grid, axes), "patches.copy1": Array(grid + np.float32(SHIFT), axes)}
+        stage.process(Frame("camera", offset, str(offset), arrays, last=True))
+    assert stage.pupil is not None
+    assert stage.pupil.online.updates == 3  # a batch takes two grids
+    assert isinstance(stage.teacher, OwnExcerpts)
+    batch = stage.teacher._draw()
+    assert batch.past is not None
+    assert batch.past.shape == batch.rows.shape
+    moved = np.abs(batch.past - batch.rows) * np.sqrt(stage.teacher.moments.variance)
+    np.testing.assert_allclose(moved, SHIFT, atol=1e-4)
