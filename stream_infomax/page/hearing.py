@@ -104,7 +104,7 @@ class HearingSection(Section):
         where = f"sound/heard/{quote(self._module, safe='')}/{self._unit + 1}.wav"
         play = f'<button type="button" data-play="{where}">Play unit {self._unit + 1}</button>'
         places = "; ".join(printable(one.segment or f"{one.time:.1f} s", 60) for one in excerpts)
-        what = "stretches of 0.5 s that end" if hearing.rate else "patches of pictures"
+        what = f"stretches of {SECONDS:g} s that end" if hearing.rate else "patches of pictures"
         return {
             "hearing-about": f"The {what} where the output of a unit was largest of late, the strongest first.",
             "hearing-module": f'<label>Module <select data-tell="module">{options}</select></label>',

@@ -107,15 +107,16 @@ class Hearing:
         """
         if name not in source.arrays:  # a late label
             return
-        given = source.arrays[name].data
+        given = source.arrays[name]
         self.frames, self.seconds = self.frames + 1, self.seconds + source.seconds
         values = rows.rows().astype(np.float64)
         if self.grid is not None and rows.n_row_axes == 2:
             self._weigh(values)
-            self._look(source, given[0], values, rows.data.shape[1])
+            if len(given.data):
+                self._look(source, given.data[0], values, rows.data.shape[1])
         elif self.grid is None and rate > 0 and source.rate > 0:
             self.rate = source.rate
-            tail = self._followed(source, given.reshape(len(given), -1))
+            tail = self._followed(source, given.rows())
             self._weigh(values)
             self._hear(source, tail, values, source.rate / rate)
         if source.last or source.end:
@@ -265,7 +266,6 @@ def joined(excerpts: list[Excerpt], rate: float) -> Samples:
 
 def wav(excerpts: list[Excerpt], rate: float) -> bytes:
     """Return excerpts of sound as a WAV file of one channel, 16 bits."""
-
     file = io.BytesIO()
     with wave.open(file, "wb") as sound:
         sound.setnchannels(1)

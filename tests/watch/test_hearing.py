@@ -91,6 +91,20 @@ def test_rows_that_are_not_finite_drive_nothing():
     assert heard(np.ones(800), values, 800).excerpts(0) == []
 
 
+def test_a_frame_without_rows_changes_nothing():
+    rng = np.random.default_rng(5)
+    samples, values = rng.standard_normal(1600), rng.random((20, 2))
+    with_empty = Hearing()
+    for frame in frames(samples, 800):
+        nothing = {"s": Array(np.zeros((0, 1), np.float32), ("time", "channel"))}
+        empty = Frame("s", offset=-1, segment="one", arrays=nothing, time=frame.time, rate=RATE)
+        with_empty.listen(empty, "s", rows(np.zeros((0, 2))), RATE / STEP)
+        with_empty.listen(frame, "s", rows(values[10 * frame.offset :][:10]), RATE / STEP)
+    found, expected = (one.excerpts(1) for one in (with_empty, heard(samples, values, 800)))
+    assert [one[:5] for one in found] == [one[:5] for one in expected]
+    assert [one.data.tolist() for one in found] == [one.data.tolist() for one in expected]
+
+
 def test_patches_of_pictures_are_those_of_the_place_in_the_grid():
     rng = np.random.default_rng(3)
     hearing = Hearing((4, 2))
