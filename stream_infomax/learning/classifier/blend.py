@@ -76,6 +76,8 @@ class Blend(Kept):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned; raises KeyError, ValueError as `Kept`."""
         super().restore(state)
+        if self.steps < 0:
+            raise ValueError(f"steps: {self.steps}; accepted is 0 or more")
         if len(state["parts"]) != len(self.parts):
             raise ValueError(f"parts: {len(state['parts'])}; accepted are {len(self.parts)}, one for each level")
         for i, (part, saved) in enumerate(zip(self.parts, state["parts"], strict=True)):

@@ -1,7 +1,8 @@
-"""Pooling: mean and deviation of the rows of a segment; Thirds: how they go on, too."""
+"""Pooling: mean and deviation of the rows of a segment; Thirds: its deviation, and the means of its three parts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from stream_infomax.learning.measures.moments import RunningMoments
 
-STRETCHES = 24
+STRETCHES = 24  # a multiple of 2 and of 3
 
 
 class Pooling(RunningMoments):
@@ -53,6 +54,12 @@ class Thirds(Pooling):
         super().__init__(width)
         self.sums: NDArray[np.float64] = np.zeros((STRETCHES, width))
         self.length = 1  # rows of a stretch
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned; raises KeyError, ValueError as `Kept`."""
+        super().restore(state)
+        if self.length < 1 or not 0 <= self.rows <= STRETCHES * self.length:
+            raise ValueError(f"length: {self.length}; accepted are stretches that hold {self.rows:g} rows")
 
     def add(self, rows: NDArray[np.floating[Any]]) -> None:
         """Take in the next rows (n, width)."""

@@ -104,6 +104,8 @@ def test_what_it_does_not_accept():
         blend.learn(np.ones(3), 1)
     with pytest.raises(ValueError, match="accepted are 2, one for each level"):
         blend.restore({**state, "parts": state["parts"][:1]})
+    with pytest.raises(ValueError, match="steps: -1"):
+        blend.restore({**state, "steps": -1})
     other = Blend([1, 2])
     other.learn(np.ones(3), "b")
     with pytest.raises(ValueError, match="accepted are the same"):

@@ -51,3 +51,11 @@ def test_thirds_of_any_segment_are_close_and_the_same_in_any_pieces():
     assert whole.sums.shape == (STRETCHES, 3)
     assert np.isnan(Thirds(3).result()).all()
     assert len(Thirds(3).result()) == len(whole.result()) == 12
+
+
+@pytest.mark.parametrize("changed", [{"length": 0}, {"rows": 25.0}, {"rows": -1.0}])
+def test_thirds_refuse_a_state_whose_stretches_do_not_hold_its_rows(changed):
+    thirds = Thirds(2)
+    thirds.add(np.ones((5, 2)))
+    with pytest.raises(ValueError, match="length"):
+        Thirds(2).restore(thirds.state() | changed)
