@@ -24,10 +24,12 @@ from stream_infomax.settings.extras import require
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
-from stream_infomax.settings.types import Doc, NotNegativeFloat, Positive, PositiveFloat, Seed
+from stream_infomax.settings.types import Doc, Positive, PositiveFloat, Seed
 from stream_infomax.stages.distortion import Strength, drawn
 from stream_infomax.stages.forms import Form, Grid, MelPatches, Patches, Waveform
 from stream_infomax.state.kept import counted
+
+Nats = Annotated[float, Meta(ge=0, le=20)]  # e²⁰ is more than any two microphones differ by
 
 
 class WindowsSettings(StageSettings, frozen=True, kw_only=True):
@@ -58,13 +60,10 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
         ),
     ] = 0
     warp: Annotated[
-        NotNegativeFloat, Doc("Copies: a segment's frequencies are scaled by e^u, u even in -`warp` to `warp`.")
+        float, Meta(ge=0, le=1), Doc("Copies: a segment's frequencies are scaled by e^u, u even in -`warp` to `warp`.")
     ] = 0.15
-    gain: Annotated[NotNegativeFloat, Doc("Copies: deviation of a segment's loudness, in nats of energy.")] = 1.0
-    tilt: Annotated[
-        NotNegativeFloat,
-        Doc("Copies: deviation of each of four cosines over the bands, in nats of energy."),
-    ] = 0.3
+    gain: Annotated[Nats, Doc("Copies: deviation of a segment's loudness, in nats of energy.")] = 1.0
+    tilt: Annotated[Nats, Doc("Copies: deviation of each of four cosines over the bands, in nats of energy.")] = 0.3
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -132,7 +131,8 @@ class WindowsStage(Accounting):
     Parameters
     ----------
     name, input, carry
-        Name of the stage and of its array; the array it reads; the arrays that it passes on.
+        Name of the stage and of its array; the array it reads; the arrays that it passes on. Distorted copies of its
+        array, of the same shape, are ``<name>.copy1``, …
 
     Raises
     ------

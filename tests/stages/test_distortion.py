@@ -115,3 +115,9 @@ def test_the_learner_encodes_copies_with_the_filters_of_the_frame_and_learns_the
 def test_other_forms_have_no_copies(form: str) -> None:
     with pytest.raises(SettingError, match="copies"):
         WindowsStage("windows", "source", form=form, copies=1)
+
+
+@pytest.mark.parametrize("setting", ["warp", "gain", "tilt"])
+def test_a_distortion_that_leaves_no_number_is_refused(setting: str) -> None:
+    with pytest.raises(SettingError, match=setting):
+        WindowsStage("windows", "source", form="log-mel", copies=1, **{setting: 1e30})
