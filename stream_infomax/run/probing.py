@@ -61,18 +61,23 @@ class Probed:
 
     @property
     def input(self) -> str:
-        """The stage whose features the contrastive modules are given; empty where there are no modules."""
-        before = ""
-        for stage in self.config.stage:
-            if isinstance(stage.settings, ContrastSettings):
-                return before
-            before = stage.name
-        return ""
+        """The stage whose features the first contrastive module is given; empty where there is none."""
+        first = next((stage for stage in self.config.stage if isinstance(stage.settings, ContrastSettings)), None)
+        given = "" if first is None else self.config.input_of(first)
+        return given if given != self.config.source.name else ""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """The segments of a source: what every level gives for them, pooled, and their labels."""
+    """The segments of a source: what every level gives for them, pooled, and their labels.
+
+    Attributes
+    ----------
+    vectors
+        By segment and level: mean and deviation over the segment, (2·width of the level,).
+    labels
+        By segment: names of labels and their text.
+    """
 
     vectors: Vectors
     labels: dict[str, Mapping[str, str]]
