@@ -105,6 +105,12 @@ def test_outlines_of_residual_modules_grow():
     assert module(1).settings.outline(unknown).row == (8,)
 
 
+def test_before_the_width_of_its_input_is_known_a_residual_module_has_none_either():
+    frame = Frame("a", 0, "one", {"features": Array(np.zeros((7, 0), np.float32), ("time", "component"))}, rate=100.0)
+    for residual, width in ((True, 0), (False, 8)):
+        assert module(1, residual=residual).process(frame).arrays["m1"].data.shape == (0, width)
+
+
 def test_a_state_of_a_module_without_residual_is_refused():
     plain = module(1)
     with pytest.raises(ValueError, match="residual"):

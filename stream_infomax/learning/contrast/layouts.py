@@ -62,9 +62,15 @@ def steps_ahead(horizon: float, rate: float) -> int:
 
 
 def output_width(channels: int, layers: tuple[Layer, ...], residual: bool) -> int:
-    """Return the channels of what a module of these layers passes on: z, or what came in and z beside it."""
+    """Return the channels of what a module of these layers passes on: z, or what came in and z beside it.
+
+    0 as long as it is not known how many `channels` come in (0), where they are passed on.
+    """
     widths = [layer.width for layer in layers if isinstance(layer, Conv)]
-    return (channels if residual or not widths else 0) + (widths[-1] if widths else 0)
+    own = widths[-1] if widths else 0
+    if own and not residual:
+        return own
+    return channels + own if channels else 0
 
 
 def least_skip(layers: tuple[Layer, ...], length: float = 1.0, hop: float = 1.0) -> int:
