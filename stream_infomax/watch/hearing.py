@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import wave
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -114,7 +115,7 @@ class Hearing:
             self._weigh(values)
             if len(given.data):
                 self._look(source, given.data[0], values, rows.data.shape[1])
-        elif self.grid is None and rate > 0 and source.rate > 0:
+        elif self.grid is None and rate > 0 and 0 < source.rate / rate < math.inf:
             self.rate = source.rate
             tail = self._followed(source, given.rows())
             self._weigh(values)
@@ -186,6 +187,8 @@ class Hearing:
         for unit, row in self._larger(values):
             y, x = (stride * i for i in divmod(row, columns))
             data = np.array(picture[y : y + side, x : x + side], np.float32)
+            if not data.size:  # the grid is none of this picture
+                continue
             value = float(values[row, unit])
             self._keep(unit, Excerpt(value, source.stream, source.segment, source.time, source.offset, data), 1)
 

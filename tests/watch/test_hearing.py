@@ -120,6 +120,18 @@ def test_patches_of_pictures_are_those_of_the_place_in_the_grid():
     assert [one.place for one in best] == list(range(2 * MOST - 1, MOST - 1, -1))
 
 
+def test_frames_that_do_not_fit_together_are_heard_as_nothing():
+    still = Frame("s", arrays={"s": Array(np.zeros((10, 1), np.float32), ("time", "channel"))}, rate=RATE)
+    small = Frame("s", arrays={"s": Array(np.zeros((1, 2, 2), np.float32), ("item", "y", "x"))})
+    grid = Array(np.eye(20, 1, -19, np.float32).reshape(4, 5, 1), ("grid_y", "grid_x", "component"))
+    for hearing, frame, made, rate in (
+        (Hearing(), still, rows(np.ones((3, 1))), 1e-310),
+        (Hearing((4, 2)), small, grid, 0.0),
+    ):
+        hearing.listen(frame, "s", made, rate)
+        assert hearing.excerpts(0) == []
+
+
 def test_excerpts_are_heard_one_after_the_other():
     rng = np.random.default_rng(4)
     values = np.zeros((300, 1))
