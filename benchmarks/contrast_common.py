@@ -36,7 +36,7 @@ Rows = npt.NDArray[np.float32]
 
 SEEDS = range(5)
 WIDTH = 128
-COLOURS = {"random": "C2", "CPC": "C1", "module": "C0", "GIM": "C0"}  # the first that a level's name holds
+COLOURS = {"untrained": "C2", "random": "C2", "CPC": "C1", "module": "C0"}  # the first that a level's name holds
 
 
 @dataclass(frozen=True)

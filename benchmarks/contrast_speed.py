@@ -1,8 +1,8 @@
 """How fast does everything learn at once, and what do several module processes bring over one?
 
-FSDD, waveform windows → infomax → four modules → classifier, frames of 100 ms, as configs/speech.toml runs it: (1) all
+FSDD, log-mel patches → infomax → three modules → classifier, frames of 100 ms, as configs/speech.toml runs it: (1) all
 stages in this process on one core, in seconds of sound per second of CPU; (2) the same stages as services, the modules
-in one service or in four, on two cores, in seconds of sound per second of the run, start and end included; and whether
+in one service or in three, on two cores, in seconds of sound per second of the run, start and end included; and whether
 the weights are the same bit for bit.
 
     python benchmarks/contrast_speed.py [RECORDINGS]     100 by default
@@ -27,7 +27,7 @@ from stream_infomax.configuration.compose import pipeline_of, source_of
 from stream_infomax.service.checkpoints import Checkpoints
 
 CONFIG = Path(__file__).parents[1] / "configs" / "speech.toml"
-MODULES = ("module1", "module2", "module3", "module4")
+MODULES = ("module1", "module2", "module3")
 
 
 def some(folder: Path, n: int, into: Path) -> float:
@@ -86,13 +86,13 @@ def main() -> None:
         seconds = some(common.data_folder(), n, source)
         cpu, alone = one_core(source)
         together, joined = services(source, place / "one", apart=False)
-        apart, split = services(source, place / "four", apart=True)
+        apart, split = services(source, place / "apart", apart=True)
     finally:
         shutil.rmtree(place)
     rows = [
         {"what": "all stages in one process, one core", "× real time": f"{seconds / cpu:.1f}", "measured in": "CPU s"},
         {"what": "services, modules in one", "× real time": f"{seconds / together:.1f}", "measured in": "wall s"},
-        {"what": "services, modules in four", "× real time": f"{seconds / apart:.1f}", "measured in": "wall s"},
+        {"what": "services, modules apart", "× real time": f"{seconds / apart:.1f}", "measured in": "wall s"},
     ]
     bits = all(same(alone[name], joined[name]) and same(alone[name], split[name]) for name in MODULES)
     note = (
