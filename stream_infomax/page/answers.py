@@ -1,4 +1,4 @@
-"""What a classifier said of late: its scores, whether they were right, and what it took for what."""
+"""What a classifier said recently: its scores, whether they were right, and what it took for what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heard: what the modules of a run have heard of late, from the frames of the source and of the modules' services."""
+"""Heard: what the modules of a run have heard recently, from the frames of the source and of the modules' services."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Heard:
         return [name for name, (shown, _, _) in self._modules.items() if shown.n_units]
 
     def of(self, module: str) -> Hearing | None:
-        """Return what a module has heard of late."""
+        """Return what a module has heard recently."""
         found = self._modules.get(module)
         return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""What modules hear: of a unit the excerpts of late that drive it most, as pictures, and to be listened to."""
+"""What modules hear: of a unit the recent excerpts that drive it most, as pictures, and to be listened to."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class HearingSection(Section):
         places = "; ".join(printable(one.segment or f"{one.time:.1f} s", 60) for one in excerpts)
         what = f"stretches of {SECONDS:g} s that end" if hearing.rate else "patches of pictures"
         return {
-            "hearing-about": f"The {what} where the output of a unit was largest of late, the strongest first.",
+            "hearing-about": f"The {what} where the output of a unit was largest recently, the strongest first.",
             "hearing-module": f'<label>Module <select data-tell="module">{options}</select></label>',
             "hearing-title": f"Unit {self._unit + 1}{at if self._unit in units else ''}",
             "hearing-play": play if hearing.rate >= SOUND else "",

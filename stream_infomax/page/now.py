@@ -149,7 +149,7 @@ class NowSection(Section):
         return texts
 
     def _accuracy(self, stage: str) -> str:
-        """Return how many were right of late, beside what is right without looking at the data."""
+        """Return how many were right recently, beside what is right without looking at the data."""
         curves = [(name, curve) for name, curve in self.watched.curves.items() if name[0] == stage]
         lines = []
         for kind, title in (

@@ -137,7 +137,7 @@ class Watched:
     bases
         The newest basis of each learner, by its key.
     recent
-        Of each service what it has counted of late.
+        Of each service what it has counted recently.
     newest, named
         Of each service its newest frame with arrays, and the last ends of segments that have labels.
     checkpoints
