@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.watch.hearing import MOST, SECONDS, Hearing
+from stream_infomax.learning.contrast.layouts import layout
+from stream_infomax.watch.hearing import MOST, SECONDS, Hearing, added
 
 if TYPE_CHECKING:
     from stream_infomax.page.watched import Stage
@@ -52,12 +53,12 @@ class Heard:
             return
         own = [stage for stage in stages if stage.service == service]
         for stage in own:
-            if stage.kind == "contrast" and stage.name in frame.arrays:
+            name, n_added = _added(stage)
+            if stage.kind == "contrast" and name in frame.arrays:
                 rate = frame.rate if stage is own[-1] else stage.rate
-                array = frame.arrays[stage.name]
+                array = frame.arrays[name]
                 if _is_bounded(source, stages[0].name, array):
-                    hearings = self._listeners(stage.name, stages)
-                    for hearing in hearings:
+                    for hearing in self._listeners(stage.name, stages, n_added):
                         hearing.listen(source, stages[0].name, array, rate)
 
     def modules(self) -> list[str]:
@@ -69,13 +70,13 @@ class Heard:
         found = self._modules.get(module)
         return found[0] if found else None
 
-    def _listeners(self, name: str, stages: Sequence[Stage]) -> tuple[Hearing, ...]:
+    def _listeners(self, name: str, stages: Sequence[Stage], n_added: int | None) -> tuple[Hearing, ...]:
         if name not in self._modules and len(self._modules) >= MOST_MODULES:
             return ()
         now, grid = self._now(), _grid(stages)
-        shown, next_one, since = self._modules.get(name) or (Hearing(grid), Hearing(grid), now)
+        shown, next_one, since = self._modules.get(name) or (Hearing(grid, n_added), Hearing(grid, n_added), now)
         if now - since >= EVERY:
-            shown, next_one, since = next_one, Hearing(grid), now
+            shown, next_one, since = next_one, Hearing(grid, n_added), now
         self._modules[name] = shown, next_one, since
         return shown, next_one
 
@@ -91,6 +92,14 @@ def _is_bounded(source: Frame, name: str, array: Array) -> bool:
     units, given = array.rows().shape[1], source.arrays[name]
     excerpt = SECONDS * source.rate * given.rows().shape[1] if array.n_row_axes == 1 else given.data.size
     return bool(units > 0 and 4 * units * MOST * excerpt <= MOST_BYTES)
+
+
+def _added(stage: Stage) -> tuple[str, int | None]:
+    """Return the array that ends with what a module adds, and how many channels that is; None: all."""
+    given = stage.settings
+    if not {"layout", "module", "width"} <= given.keys():
+        return stage.name, None
+    return added(stage.name, layout(given["layout"], given["width"])[given["module"] - 1])
 
 
 def _grid(stages: Sequence[Stage]) -> tuple[int, int] | None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stream_infomax.configuration.compose import source_of
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.contracts import Encoder, Seekable, Stage
-from stream_infomax.frames.frame import Frame
 from stream_infomax.settings.extras import require
 from stream_infomax.stages.windows import WindowsSettings, WindowsStage
-from stream_infomax.watch.hearing import SECONDS, SOUND, Hearing, wav
+from stream_infomax.watch.hearing import SECONDS, SOUND, Hearing, added, wav
 
 if TYPE_CHECKING:
     from stream_infomax.stages.contrast import ContrastStage
@@ -41,7 +40,7 @@ def draw_hearing(config: Config, stages: Iterable[Stage], folder: Path) -> list[
         Where the source cannot be read again, or a stage before a module is missing.
     """
     stages = list(stages)
-    modules = [stage.name for stage in modules_of(stages)]
+    modules = {stage.name: added(stage.name, stage.layers) for stage in modules_of(stages)}
     if not modules:
         return []
     files = []
@@ -57,7 +56,7 @@ def modules_of(stages: Iterable[Stage]) -> list[ContrastStage]:
     return [stage for stage in stages if isinstance(stage, ContrastStage) and stage.pupil is not None]
 
 
-def _encoding(config: Config, stages: Iterable[Stage], modules: Sequence[str]) -> list[Encoder]:
+def _encoding(config: Config, stages: Iterable[Stage], modules: Iterable[str]) -> list[Encoder]:
     """Return the stages up to the last module in their order; they learn nothing and pass on everything."""
     found = {stage.name: stage for stage in stages}
     names = [table.name for table in config.stage]
@@ -80,29 +79,25 @@ def grid_of(settings: Sequence[object]) -> tuple[int, int] | None:
     return grids[-1] if grids else None
 
 
-def _heard(config: Config, stages: list[Encoder], modules: list[str]) -> dict[str, Hearing]:
-    """Return what drives each module's units in the beginning of the source."""
+def _heard(config: Config, stages: list[Encoder], modules: Mapping[str, tuple[str, int]]) -> dict[str, Hearing]:
+    """Return what drives each module's units in the beginning of the source; of a module is given what it adds."""
     require(*config.source.settings.needs())
     source = source_of(config)
     if not isinstance(source, Seekable):
         raise ConfigError(f"source.kind = {config.source.kind!r} is live, and cannot be read again")
     grid = grid_of([stage.settings for stage in stages if isinstance(stage, WindowsStage)])
-    found = {name: Hearing(grid) for name in modules}
-    one = found[modules[0]]
+    found = {name: Hearing(grid, n_added) for name, (_, n_added) in modules.items()}
+    one = next(iter(found.values()))
     for frame in source.frames():
-        _hear(frame, config.source.name, stages, found)
+        out = frame
+        for stage in stages:
+            out = stage.process(out)
+            array, _ = modules.get(stage.name, ("", 0))
+            if array in out.arrays:
+                found[stage.name].listen(frame, config.source.name, out.arrays[array], out.rate)
         if one.seconds >= MOST_SECONDS or (not one.rate and one.frames >= MOST_PICTURES):
             break
     return found
-
-
-def _hear(frame: Frame, name: str, stages: list[Encoder], found: dict[str, Hearing]) -> None:
-    """Take a frame through the stages, and let each module's units compete for it."""
-    out = frame
-    for stage in stages:
-        out = stage.process(out)
-        if stage.name in found and stage.name in out.arrays:
-            found[stage.name].listen(frame, name, out.arrays[stage.name], out.rate)
 
 
 def _read(hearing: Hearing) -> str:
@@ -122,11 +117,14 @@ def _draw(name: str, hearing: Hearing, folder: Path, config: Config) -> list[Pat
     shown = {unit: [(one.segment or f"{one.time:.1f} s", one.data) for one in hearing.excerpts(unit)] for unit in units}
     what = f"the {SECONDS:g} s up to where each was largest" if hearing.rate else "where each was largest"
     note = f"The units whose outputs deviate most: {what} in {_read(hearing)}"
+    note += f"; up to {hearing.rate / 2000:g} kHz" if hearing.rate >= SOUND else ""
     figure = plots.hearing(name, shown, hearing.rate, note)
     files = [plots.save(figure, folder / f"hears-{name}.png")]
     if hearing.rate >= SOUND:
         sounds = folder / f"hears-{name}"
         sounds.mkdir(exist_ok=True)
+        for old in sounds.glob("unit-[0-9]*.wav"):  # of units that deviated most when they were drawn before
+            old.unlink()
         for unit in units:
             path = sounds / f"unit-{unit + 1:03d}.wav"
             path.write_bytes(wav(hearing.excerpts(unit), hearing.rate))

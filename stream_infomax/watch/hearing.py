@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from stream_infomax.frames.frame import Array, Frame
+from stream_infomax.learning.contrast.layouts import Conv, Layer
 
 Floats = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
+Layers = tuple[Layer, ...]
 
 # Seconds of an excerpt, and how many are kept of a unit.
 SECONDS, MOST = 0.5, 6
@@ -71,6 +73,8 @@ class Hearing:
     ----------
     grid
         Side of the patches of a grid, and pixels between two of them; None for sequences.
+    n_added
+        Channels that the module adds, the last of what it makes: its units. None: all are.
 
     Attributes
     ----------
@@ -82,8 +86,8 @@ class Hearing:
         Grows whenever an excerpt is kept.
     """
 
-    def __init__(self, grid: tuple[int, int] | None = None) -> None:
-        self.grid = grid
+    def __init__(self, grid: tuple[int, int] | None = None, n_added: int | None = None) -> None:
+        self.grid, self.n_added = grid, n_added
         self.rate = 0.0
         self.version = self.frames = 0
         self.seconds = 0.0
@@ -111,6 +115,8 @@ class Hearing:
         given = source.arrays[name]
         self.frames, self.seconds = self.frames + 1, self.seconds + source.seconds
         values = rows.rows().astype(np.float64)
+        if self.n_added is not None:
+            values = values[:, -self.n_added :]
         if self.grid is not None and rows.n_row_axes == 2:
             self._weigh(values)
             if len(given.data):
@@ -213,6 +219,15 @@ class Hearing:
         self._units[unit] = kept[:MOST]
         self._least[unit] = kept[MOST - 1].value if len(kept) >= MOST else -np.inf
         self.version += 1
+
+
+def added(name: str, layers: Layers) -> tuple[str, int]:
+    """Return the array that ends with what a module of these layers adds to what comes in, and its channels there.
+
+    It is z; a module that is only a GRU passes on what came in, and adds its context.
+    """
+    widths = [layer.width for layer in layers if isinstance(layer, Conv)]
+    return (name, widths[-1]) if widths else (f"{name}.context", layers[-1].width)
 
 
 def spectrogram(samples: Samples, longest: int, rate: float) -> Floats:

@@ -87,6 +87,24 @@ def test_sounds_are_those_of_the_unit(clock):
     assert sound_of(watched, EVIL, 0) is None
 
 
+def test_units_are_those_that_a_module_adds(clock):
+    def given(module):
+        return {"layout": "mel", "width": 2, "module": module}
+
+    watched = of_sound(clock)
+    modules = [Stage(f"module{n}", "contrast", "c", rate=50.0, settings=given(n)) for n in (2, 3)]
+    rng = np.random.default_rng(0)
+    made = {name: rng.random((10, n)) for name, n in (("module2", 5), ("module3", 5), ("module3.context", 2))}
+    arrays = {name: Array(data.astype(np.float32), ("time", "component")) for name, data in made.items()}
+    sound = rng.random((800, 1)).astype(np.float32)
+    source = Frame("a", 0, arrays={"source": Array(sound, ("time", "channel"))}, rate=RATE)
+    watched.heard.of_source(source)
+    watched.heard.of_modules(Frame("a", 0, arrays=arrays, rate=50.0), "c", [watched.stages[0], *modules])
+    assert watched.heard.of("module2").n_units == 2
+    heard = watched.heard.of("module3")  # only a GRU: what it adds is its context
+    assert heard.excerpts(0)[0].value == np.float32(made["module3.context"][:, 0].max())
+
+
 def test_text_from_outside_is_text(clock):
     watched = of_sound(clock)
     random(watched, 3)

@@ -39,6 +39,7 @@ name = "module1"
 kind = "contrast"
 layout = "paired"
 width = 8
+residual = true
 rows = 200
 carry = ["learner"]
 """
@@ -62,12 +63,17 @@ def place(tmp_path_factory):
 
 
 def test_show_draws_and_plays_what_a_module_hears(place, capsys):
+    stale = place / "one" / "hears-module1" / "unit-999.wav"  # of an earlier call
+    stale.parent.mkdir(parents=True)
+    stale.touch()
     assert show(place / "run", out=place / "one") == 0
     printed = capsys.readouterr().out.split()
     assert str(place / "one" / "hears-module1.png") in printed
     sounds = sorted((place / "one" / "hears-module1").iterdir())
     assert sounds
     assert {str(path) for path in sounds} <= set(printed)
+    units = [int(path.stem.removeprefix("unit-")) for path in sounds]
+    assert max(units) <= 8  # what it adds, and not the features that it passes on
     with wave.open(str(sounds[0])) as file:
         assert file.getframerate() == 8000
         assert file.getnframes() > 8000

@@ -86,6 +86,16 @@ def test_units_stand_in_the_order_of_their_deviation_and_dead_ones_are_left_out(
     assert heard(rng.standard_normal(8000), values, 800).strongest(8) == [1, 3, 0]
 
 
+def test_only_what_a_module_adds_has_units():
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal((10, 5)) * [9, 9, 9, 1, 2]
+    hearing = Hearing(n_added=2)
+    for frame in frames(rng.standard_normal(800), 800):
+        hearing.listen(frame, "s", rows(values), RATE / STEP)
+    assert hearing.strongest(8) == [1, 0]
+    assert hearing.excerpts(1)[0].value == np.float32(values[:, 4].max())
+
+
 def test_rows_that_are_not_finite_drive_nothing():
     values = np.full((10, 1), np.nan)
     assert heard(np.ones(800), values, 800).excerpts(0) == []
