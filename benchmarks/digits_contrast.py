@@ -1,15 +1,18 @@
 """What do patch-wise contrastive modules add on handwritten digits?
 
 MNIST images as 7×7 grids of overlapping patches (10×10, stride 3) → infomax, rectified halves → two modules of two 1×1
-convolutions, learnt in one online pass over the first 50,000 images in their order, one update for every 10 of them
+convolutions, learnt in one online pass over the first 50,000 images in their order, one update for every 10 of them.
+Beside them: the same modules untrained, and CPC, all four convolutions as one module with one loss at the top. Modules
+are residual (they pass on what came in beside what they add), with all negatives from the own image and bounded scores
 (chosen on images 40,000 to 50,000, streaming and probing on those before). Linear probes on the same images, tested on
-the last 10,000; features are averaged over 3×3 regions of the grid, or over all of it, which loses the place.
+the last 10,000; features are averaged over 3×3 regions of the grid.
 
     python benchmarks/digits_contrast.py [SEED ...]
 """
 
 import common  # isort: skip  (pins threads)
 import sys
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +28,8 @@ from stream_infomax.learning.measures.moments import RobustMoments
 
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
 TRAIN, EVERY, ROWS = 50_000, 10, 1024
-LEVELS = ("features", "module 1", "module 2", "module 1, random", "module 2, random")
+LEVERS: dict[str, Any] = {"own": 1.0, "temperature": 0.1, "residual": True}
+LEVELS = ("features", "module 1", "module 2", "module 1, random", "module 2, random", "CPC")
 
 
 def patches_of(images: np.ndarray) -> np.ndarray:
@@ -40,71 +44,67 @@ def columns(rows: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(grids.swapaxes(1, 2)).reshape(-1, GRID, rows.shape[-1])
 
 
-def pooled(rows: np.ndarray, regions: int) -> np.ndarray:
-    """Return grids (n, 49, C) averaged over regions × regions parts: (n, regions²·C)."""
+def pooled(rows: np.ndarray) -> np.ndarray:
+    """Return grids (n, 49, C) averaged over 3 × 3 parts: (n, 9·C)."""
     grids = rows.reshape(-1, GRID, GRID, rows.shape[-1])
-    parts = [
-        part.mean((1, 2))
-        for band in np.array_split(grids, regions, axis=1)
-        for part in np.array_split(band, regions, axis=2)
-    ]
+    parts = [part.mean((1, 2)) for band in np.array_split(grids, 3, axis=1) for part in np.array_split(band, 3, axis=2)]
     return np.concatenate(parts, 1)
 
 
 def run(seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
     """Learn everything in one pass, then probe every level."""
     learner = OnlineInfomax(energy=0.98, output="halves", random_state=seed)
-    modules: list[OnlineModule] = []
     memory, moments, draws = ExcerptMemory(16 << 20, 0.5, seed), None, 0
+    learnt: list[list[OnlineModule]] = []
     for start in range(0, TRAIN, EVERY):
         patches = patches_of(images[start : start + EVERY])
         features = learner.partial_fit_transform(patches.reshape(-1, PATCH * PATCH))
         if not np.isfinite(features).all():
             continue
         if moments is None:
-            modules, moments = build(features.shape[1], seed), RobustMoments(features.shape[1])
+            width = features.shape[1]
+            learnt, moments = [build(width, seed), build(width, seed, end_to_end=True)], RobustMoments(width)
         moments.update(features)
         for excerpt in features.reshape(EVERY, GRID * GRID, -1):
             memory.add(excerpt)
         rows = columns(moments.standardised(np.stack(memory.draw(ROWS, draws))))
-        batch = Batch(rows, np.full(len(rows), GRID))
         draws += 1
-        for module in modules:
-            batch = module.learn(batch)
-    stacks = {"": modules, ", random": build(moments.mean.size, seed)}
+        for stack in learnt:
+            batch = Batch(rows, np.full(len(rows), GRID))
+            for module in stack:
+                batch = module.learn(batch)
+    modules, end_to_end = learnt
+    untrained = build(moments.mean.size, seed)
     levels: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(images), 1000):
         patches = patches_of(images[start : start + 1000]).reshape(-1, PATCH * PATCH)
         features = learner.transform(patches).reshape(-1, GRID * GRID, moments.mean.size)
-        levels.setdefault("features", []).append(summary(features))
-        for name, stack in stacks.items():
+        levels.setdefault("features", []).append(pooled(features))
+        for name, stack in (("module {}", modules), ("module {}, random", untrained), ("CPC", end_to_end)):
             rows = moments.standardised(features)
             for number, module in enumerate(stack, 1):
                 rows = module.transform(rows, None)[0]  # patches never mix, so their order is no matter
-                levels.setdefault(f"module {number}{name}", []).append(summary(rows))
+                levels.setdefault(name.format(number), []).append(pooled(rows))
     train = np.arange(len(images)) < TRAIN
     accuracies = {}
-    for level, parts in levels.items():
-        vectors = np.concatenate(parts)
-        split = vectors.shape[1] // 10
-        for regions, columns_ in (("3x3", slice(split, None)), ("global", slice(0, split))):
-            probe = LinearProbe(iterations=150).fit(vectors[train, columns_], labels[train])
-            accuracies[f"{level}, {regions}"] = 100 * probe.score(vectors[~train, columns_], labels[~train])
+    for level in list(levels):
+        vectors = np.concatenate(levels.pop(level))
+        probe = LinearProbe(iterations=100).fit(vectors[train], labels[train])
+        accuracies[level] = 100 * probe.score(vectors[~train], labels[~train])
     return {"updates": draws, "width": moments.mean.size, "accuracy": accuracies}
 
 
-def build(channels: int, seed: int) -> list[OnlineModule]:
-    """Return the two modules, untrained."""
+def build(channels: int, seed: int, end_to_end: bool = False) -> list[OnlineModule]:
+    """Return the two modules, untrained, or all their layers as one."""
+    stack = layout("patches", 128)
+    if end_to_end:
+        stack = (tuple(layer for layers in stack for layer in layers),)
     modules = []
-    for index, layers in enumerate(layout("patches", 128)):
-        modules.append(OnlineModule(channels, layers, GRID - 1 - SKIP, seed=seed, index=index, skip=SKIP, columns=GRID))
+    for index, layers in enumerate(stack):
+        options = {"seed": seed, "index": index, "skip": SKIP, "columns": GRID, **LEVERS}
+        modules.append(OnlineModule(channels, layers, GRID - 1 - SKIP, **options))
         channels = modules[-1].module.output
     return modules
-
-
-def summary(rows: np.ndarray) -> np.ndarray:
-    """Return global and 3×3 means side by side."""
-    return np.concatenate([pooled(rows, 1), pooled(rows, 3)], 1)
 
 
 def main() -> None:
@@ -116,17 +116,12 @@ def main() -> None:
     for seed in [int(text) for text in sys.argv[1:]] or SEEDS:
         results.run(str(seed), lambda seed=seed: run(seed, images, labels))
     runs = list(results.runs.values())
-    rows = []
-    for level in LEVELS:
-        row = {"level": level, "seeds": len(runs)}
-        for regions in ("3x3", "global"):
-            row[regions] = spread([run["accuracy"][f"{level}, {regions}"] for run in runs], digits=2)
-        rows.append(row)
-    levels = {level: [run["accuracy"][f"{level}, 3x3"] for run in runs] for level in LEVELS}
+    levels = {level: [run["accuracy"][level] for run in runs] for level in LEVELS}
+    rows = [{"level": level, "seeds": len(runs), "3x3": spread(levels[level], digits=2)} for level in LEVELS]
     notes = [
-        f"{level.capitalize()} minus {other}, 3x3: {paired(levels[level], levels[other], digits=2)}.\n"
+        f"{level.capitalize()} minus {other}: {paired(levels[level], levels[other], digits=2)}.\n"
         for level in ("module 1", "module 2")
-        for other in ("features", f"{level}, random")
+        for other in ("features", f"{level}, random", "CPC")
         if len(runs) > 1
     ]
     notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
