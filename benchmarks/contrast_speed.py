@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stream_infomax.configuration import load
+from stream_infomax.configuration.load import load
 from stream_infomax.configuration.compose import pipeline_of, source_of
 from stream_infomax.service.checkpoints import Checkpoints
 
@@ -96,7 +96,7 @@ def main() -> None:
     ]
     bits = all(same(alone[name], joined[name]) and same(alone[name], split[name]) for name in MODULES)
     note = (
-        f"{n} recordings, {seconds:.0f} s of sound. Four module services ÷ one: {together / apart:.2f}. Weights, "
+        f"{n} recordings, {seconds:.0f} s of sound. Module services apart ÷ one: {together / apart:.2f}. Weights, "
         f"optimisers and memories are {'the same bit for bit' if bits else 'NOT the same'} in all three. Load of the "
         f"machine before: {os.getloadavg()[2]:.1f}. {common.machine('torch')}"
     )
