@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from stream_infomax.configuration.load import load
 from stream_infomax.configuration.compose import pipeline_of, source_of
+from stream_infomax.configuration.load import load
 from stream_infomax.service.checkpoints import Checkpoints
 
 CONFIG = Path(__file__).parents[1] / "configs" / "speech.toml"
