@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stream_infomax.learning.classifier.softmax import SoftmaxRegression, Vector, check, softmax
+from stream_infomax.learning.classifier.softmax import SoftmaxRegression, Vector, adam, check, softmax
 from stream_infomax.state.kept import Kept, within
 
 RATE = 1e-2  # of Adam, for the weights of the levels
@@ -107,9 +107,7 @@ class Blend(Kept):
         error[index] -= 1
         slope = logarithms @ error
         self.steps += 1
-        self.moment += 0.1 * (slope - self.moment)
-        self.square += 0.001 * (slope**2 - self.square)
-        step = (self.moment / (1 - 0.9**self.steps)) / (np.sqrt(self.square / (1 - 0.999**self.steps)) + 1e-8)
+        step = adam(slope, self.moment, self.square, self.steps)
         equal = 1 / len(self.parts)
         self.weights = np.maximum(equal + self.keep * (self.weights - equal) - RATE * step, 0.0)
 

@@ -105,14 +105,23 @@ class SoftmaxRegression(Kept):
         error[self.classes.index(label)] -= 1
         gradient = error[:, None] * x + self.penalty * self.weights
         self.steps += 1
-        self.moment += 0.1 * (gradient - self.moment)
-        self.square += 0.001 * (gradient**2 - self.square)
-        step = (self.moment / (1 - 0.9**self.steps)) / (np.sqrt(self.square / (1 - 0.999**self.steps)) + 1e-8)
+        step = adam(gradient, self.moment, self.square, self.steps)
         self.weights = self.keep * self.weights - self.rate * step
 
     def _standardised(self, features: Vector) -> Vector:
         one = np.ones((*features.shape[:-1], 1))
         return np.concatenate([self.moments.standardised(features).astype(np.float64), one], axis=-1)
+
+
+def adam(gradient: Vector, moment: Vector, square: Vector, steps: int) -> Vector:
+    """Return step number `steps`, from 1, of Adam at rate 1; moves the moments of the gradient, in place.
+
+    D. Kingma, J. Ba 2015, algorithm 1, with 0.9 and 0.999.
+    """
+    moment += 0.1 * (gradient - moment)
+    square += 0.001 * (gradient**2 - square)
+    step: Vector = (moment / (1 - 0.9**steps)) / (np.sqrt(square / (1 - 0.999**steps)) + 1e-8)
+    return step
 
 
 def check(features: Vector, label: str, width: int) -> None:

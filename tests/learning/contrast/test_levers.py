@@ -90,20 +90,23 @@ def test_gradient_with_every_lever_is_its_derivative():
     assert torch.autograd.gradcheck(loss, values)
 
 
-def test_modules_in_a_row_are_joint_training_with_every_lever():
-    joint = GreedyInfoMax(3, 200.0, "fine", width=8, **ALL)
+@pytest.mark.parametrize("levers", [{}, ALL], ids=["none", "all"])
+def test_modules_in_a_row_are_joint_training(levers):
+    """One Adam a module and batches passed on give the weights of one backward pass under one Adam."""
+    joint = GreedyInfoMax(3, 200.0, "fine", width=8, **levers)
     optimiser = torch.optim.Adam(joint.parameters(), 1e-3)
     row, channels = [], 3
     for index, (layers, module) in enumerate(zip(layout("fine", 8), joint.stack, strict=True)):
-        row.append(OnlineModule(channels, layers, module.loss.steps, index=index, clip=np.inf, **ALL))
+        row.append(OnlineModule(channels, layers, module.loss.steps, index=index, clip=np.inf, **levers))
         channels = module.output
     for number in range(4):
-        passed = whole = batch(number)
-        x, past, lengths = (torch.from_numpy(part) for part in (whole.rows, whole.past, whole.lengths))
+        passed = whole = batch(number, past=bool(levers), streams=bool(levers))
+        x, lengths = torch.from_numpy(whole.rows), torch.from_numpy(whole.lengths)
+        past, streams = (torch.from_numpy(part) if levers else None for part in (whole.past, whole.streams))
         losses = []
         for index, (module, online) in enumerate(zip(joint.stack, row, strict=True)):
             draws = torch.Generator().manual_seed(_seed(0, index, online.updates))
-            level = module(x.detach(), lengths, draws, past.detach(), torch.from_numpy(whole.streams))
+            level = module(x.detach(), lengths, draws, past.detach() if levers else None, streams)
             losses.append(level.prediction.loss)
             x, lengths, past = level.z, level.lengths, level.past
         for online in row:

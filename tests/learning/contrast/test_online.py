@@ -8,8 +8,7 @@ torch = extra("torch")
 
 from stream_infomax.learning.contrast import online as greedy  # noqa: E402
 from stream_infomax.learning.contrast.excerpts import Batch, pad  # noqa: E402
-from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout  # noqa: E402
-from stream_infomax.learning.contrast.modules import GreedyInfoMax  # noqa: E402
+from stream_infomax.learning.contrast.layouts import Conv, Recurrent  # noqa: E402
 from stream_infomax.learning.contrast.online import OnlineModule  # noqa: E402
 
 LAYERS = (Conv(4, 2, 8),)
@@ -34,33 +33,6 @@ def weights(module):
 
 def same(one, other):
     return all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def test_modules_in_a_row_are_joint_training():
-    """One Adam a module and batches passed on give the weights of one backward pass under one Adam."""
-    stack = layout("fine", 8)
-    joint = GreedyInfoMax(3, 200.0, "fine", width=8)
-    optimiser = torch.optim.Adam(joint.parameters(), 1e-3)
-    row, channels = [], 3
-    for index, (layers, module) in enumerate(zip(stack, joint.stack, strict=True)):
-        row.append(OnlineModule(channels, layers, module.loss.steps, index=index, clip=np.inf))
-        channels = module.width
-    for number in range(4):
-        passed = whole = batch(number, (80, 44, 60))
-        x, lengths, losses = torch.from_numpy(whole.rows), torch.from_numpy(whole.lengths), []
-        for index, (module, online) in enumerate(zip(joint.stack, row, strict=True)):
-            draws = torch.Generator().manual_seed(greedy._seed(0, index, online.updates))
-            z, _, lengths, score, _ = module(x.detach(), lengths, draws)
-            losses.append(score.loss)
-            x = z
-        for online in row:
-            passed = online.learn(passed)
-        optimiser.zero_grad()
-        sum(losses).backward()
-        optimiser.step()
-    for module, online in zip(joint.stack, row, strict=True):
-        for name, value in module.state_dict().items():
-            assert torch.equal(value, online.module.state_dict()[name]), name
 
 
 def test_what_is_passed_on_is_the_output_before_the_step():
