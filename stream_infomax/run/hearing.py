@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stream_infomax.configuration.compose import source_of
 from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.contracts import Encoder, Seekable, Stage
+from stream_infomax.run.encoding import start_encoding
 from stream_infomax.settings.extras import require
 from stream_infomax.stages.windows import WindowsSettings, WindowsStage
 from stream_infomax.watch.hearing import SECONDS, SOUND, Hearing, added, wav
@@ -61,15 +62,13 @@ def _encoding(config: Config, stages: Iterable[Stage], modules: Iterable[str]) -
     found = {stage.name: stage for stage in stages}
     names = [table.name for table in config.stage]
     chosen: list[Encoder] = []
-    before: tuple[str, ...] = ()
     for name in names[: max(map(names.index, modules)) + 1]:
         if name not in found:
             raise ConfigError(f"the stage {name!r} has no checkpoint here; give the run's folder")
         stage = found[name]
         if isinstance(stage, Encoder):
-            stage.start_encoding(before)
             chosen.append(stage)
-            before = (*before, name, f"{name}.context")
+    start_encoding(chosen)
     return chosen
 
 

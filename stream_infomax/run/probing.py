@@ -16,6 +16,7 @@ from stream_infomax.configuration.load import Config, ConfigError
 from stream_infomax.frames.contracts import Encoder, Pipeline, Seekable
 from stream_infomax.learning.classifier.pooling import Pooling
 from stream_infomax.learning.classifier.probes import LinearProbe
+from stream_infomax.run.encoding import start_encoding
 from stream_infomax.run.folder import RunFolder
 from stream_infomax.run.settings import read
 from stream_infomax.service import checkpoints
@@ -294,7 +295,6 @@ def _states(folder: Path) -> Mapping[str, Any]:
 def _encoder(run: Probed, untrained: bool) -> Pipeline:
     """Return the stages of a run up to the classifier with their states; they learn nothing and pass on everything."""
     stages = [stage for stage in pipeline_of(run.config).stages if isinstance(stage, Encoder)]
-    before: tuple[str, ...] = ()
     for stage in stages:
         if stage.name not in run.states:
             raise ConfigError(f"the run has no checkpoint of the stage {stage.name!r}; there are {list(run.states)}")
@@ -303,6 +303,5 @@ def _encoder(run: Probed, untrained: bool) -> Pipeline:
                 stage.restore(run.states[stage.name])
         except ValueError as error:  # of other settings, or by another version
             raise ConfigError(f"the run's stage {stage.name!r} cannot be taken over: {error}") from error
-        stage.start_encoding(before, untrained=untrained)
-        before = (*before, stage.name, f"{stage.name}.context")
+    start_encoding(stages, untrained=untrained)
     return Pipeline(stages)

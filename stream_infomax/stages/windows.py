@@ -215,8 +215,8 @@ class WindowsStage(Accounting):
             self._counts["rows_nan"] += int(np.count_nonzero(~finite.all(axis=1)))
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
-        """Begin another stream; nothing is learnt here."""
-        self.carry, self._streams = carry, Streams()
+        """Begin another stream, without distorted copies: nobody learns from it."""
+        self.carry, self._streams, self.settings = carry, Streams(), replace(self.settings, copies=0)
 
     def state(self) -> State:
         """Return the unused samples of every stream; log-mel frames are computed from them again."""

@@ -121,3 +121,11 @@ def test_other_forms_have_no_copies(form: str) -> None:
 def test_a_distortion_that_leaves_no_number_is_refused(setting: str) -> None:
     with pytest.raises(SettingError, match=setting):
         WindowsStage("windows", "source", form="log-mel", copies=1, **{setting: 1e30})
+
+
+@speech
+def test_what_only_encodes_is_given_no_copies() -> None:
+    stage = WindowsStage("windows", "source", form="log-mel", length=5, hop=2, copies=2)
+    stage.start_encoding()
+    (frame,) = frames([])
+    assert set(stage.process(frame).arrays) == {"windows"}
