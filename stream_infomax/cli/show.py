@@ -58,7 +58,8 @@ def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = No
         except StateFileError as error:
             raise ConfigError(str(error)) from error
         except ValueError as error:
-            raise ConfigError(f"{path}: {error}") from error
+            text = str(error)
+            raise ConfigError(text if text.startswith(str(path)) else f"{path}: {text}") from error
     pictures += _heard(config, stages, out or paths[-1].parent)
     if not pictures:
         names = ", ".join(map(str, paths))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -201,6 +201,9 @@ def _pages_of(path: Path) -> set[str]:
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change: Collection[str] = ()) -> list[str]:
     """Return one sentence for each key that differs between two configurations and may not.
 
+    Every version writes down all settings that it knows. A setting that only one of two tables of the same kind has
+    tells that two versions wrote them; all such settings together are one sentence.
+
     Parameters
     ----------
     saved, current
@@ -210,13 +213,46 @@ def differences(saved: Mapping[str, Any], current: Mapping[str, Any], may_change
         ``log.*``, ``run.folder``.
     """
     before, now = flatten(saved, ""), flatten(current, "")
-    sentences = []
+    sentences, tables = list[str](), list[str]()
+    unknown, gone = list[str](), list[str]()  # to the version that wrote the checkpoint; to this one
     for key in sorted(before.keys() | now.keys()):
-        old, new = before.get(key, "absent"), now.get(key, "absent")
-        free = any(fnmatchcase(key, pattern) or fnmatchcase(key, f"*.{pattern}") for pattern in may_change)
-        if old != new and not free:
-            sentences.append(f"{key} is {new!r}, the checkpoint has {old!r}")
+        if any(fnmatchcase(key, pattern) or fnmatchcase(key, f"*.{pattern}") for pattern in may_change):
+            continue
+        if key in before and key in now:
+            if before[key] != now[key]:
+                sentences.append(f"{key} is {now[key]!r}, the checkpoint has {before[key]!r}")
+        elif table := _other_table(key, before, now):
+            tables.append(table)
+        else:
+            (unknown if key in now else gone).append(key)
+    for table in dict.fromkeys(tables):
+        if f"{table}.kind" not in before.keys() & now.keys():  # else it is told above that the kind is another
+            is_new = any(key.startswith(f"{table}.") for key in now)
+            sentences.append(f"{table} is {'not in the checkpoint' if is_new else 'in the checkpoint only'}")
+    if unknown:
+        sentences.append(f"an older version wrote the checkpoint, which had no {_shortened(unknown)}")
+    if gone:
+        sentences.append(f"another version wrote the checkpoint, which had {_shortened(gone)}")
     return sentences
+
+
+def _other_table(key: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Return the table, around a key of one side only, that is missing on the other side or of another kind there.
+
+    An empty text where there is none: then only the version that wrote the other side can tell why the key is missing.
+    """
+    parts = key.split(".")
+    for table in (".".join(parts[:n]) for n in range(1, len(parts))):
+        kind = f"{table}.kind"
+        if table in before or table in now or before.get(kind) != now.get(kind):
+            return table
+    return key if any(name.startswith(f"{key}.") for name in (*before, *now)) else ""
+
+
+def _shortened(keys: Sequence[str]) -> str:
+    """Return the first keys of a list in words, and how many more there are."""
+    more = f" and {len(keys) - 3} more settings" if len(keys) > 4 else ""
+    return ", ".join(keys[:3] if more else keys) + more
 
 
 def flatten(value: Any, path: str = "") -> dict[str, Any]:

@@ -79,8 +79,7 @@ class ContrastStage(Accounting):
         self.streams: Streams[StreamMemory] = Streams()
         self.steering = Steering(name)
         self.encoder = ""  # of the features that it learns from
-        shaping = (given.horizon_ms, given.skip, given.residual, given.normalise, given.reach, given.seed)
-        self._described = json.dumps([name, given.layout, given.module, given.width, *shaping])
+        self._described = given.described(name)
         self._has_warned = False
 
     def _new_teacher(self) -> Teacher:
@@ -226,7 +225,8 @@ class ContrastStage(Accounting):
 
     def _encoder_id(self, below: str) -> str:
         # It depends on settings and features only: runs can be compared.
-        return f"{self.name}-{hashlib.sha256((self._described + below).encode()).hexdigest()[:12]}"
+        text = json.dumps([*self._described.values()]) + below
+        return f"{self.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -242,12 +242,8 @@ class ContrastStage(Accounting):
         }
 
     def restore(self, state: State) -> None:
-        """Take over what `state()` returned; ValueError where it is of a module of other sizes."""
-        if state["described"] != self._described:
-            raise ValueError(
-                f"stage {self.name!r}: the state is of {state['described']}, this is {self._described} "
-                f"(name, layout, module, width, horizon_ms, skip, residual, normalise, reach, seed)"
-            )
+        """Take over what `state()` returned; ValueError where it is of another module, or by another version."""
+        self._check_described(state["described"])
         self.encoder, self.pupil = text(state["encoder"], "encoder"), None
         if state["pupil"] is not None:
             copies = counted({"copies": state["pupil"]["copies"]}, "pupil", {"copies": 0})["copies"]
@@ -256,6 +252,14 @@ class ContrastStage(Accounting):
         with within("steering"):
             self.steering.restore(state["steering"])
         self.streams.restore(state, self._new_stream)
+
+    def _check_described(self, saved: Any) -> None:
+        """Raise ValueError where a state is of another module."""
+        if not isinstance(saved, dict) or saved.keys() != self._described.keys():
+            raise ValueError(f"stage {self.name!r}: another version wrote the state, of {saved!r:.200}")
+        for key, value in self._described.items():
+            if saved[key] != value:
+                raise ValueError(f"stage {self.name!r}: {key} is {value!r}, the state is of {saved[key]!r}")
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
         """From now on only encode, from another beginning; `untrained` with the weights from before any learning."""

@@ -101,6 +101,11 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         if self.own + self.stream > 1:
             raise SettingError("stream", self.stream, f"at most 1 - own = {1 - self.own:g}")
 
+    def described(self, name: str) -> dict[str, str | int | float]:
+        """Return what shapes the state of the module that is called `name`."""
+        shaping = ("layout", "module", "width", "horizon_ms", "skip", "residual", "normalise", "reach", "seed")
+        return {"name": name, **{key: getattr(self, key) for key in shaping}}
+
     def outline(self, incoming: Outline) -> Outline | None:
         """Return the rows of the module's output."""
         layers = layout(self.layout, self.width)[self.module - 1]

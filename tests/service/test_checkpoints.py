@@ -149,12 +149,33 @@ def test_equal_configurations_do_not_differ():
 
 
 def test_each_key_that_differs_is_named():
-    other = changed(run__seed=2, stage__0__hop=8, stage__1__extra=True)
+    other = changed(run__seed=2, stage__0__hop=8)
     assert differences(CONFIG, other) == [
         "run.seed is 2, the checkpoint has 1",
-        "stage.learner.extra is True, the checkpoint has 'absent'",
         "stage.windows.hop is 8, the checkpoint has 4",
     ]
+
+
+def test_settings_that_only_one_version_has_are_told_as_such():
+    newer = changed(stage__1__own=0.25, stage__1__keep={"rows": 3})
+    missing = "stage.learner.keep.rows, stage.learner.own"
+    assert differences(CONFIG, newer) == [f"an older version wrote the checkpoint, which had no {missing}"]
+    assert differences(newer, CONFIG) == [f"another version wrote the checkpoint, which had {missing}"]
+    newest = changed(**{f"stage__1__{letter}": 0 for letter in "abcde"})
+    (sentence,) = differences(CONFIG, newest)
+    assert sentence.endswith("no stage.learner.a, stage.learner.b, stage.learner.c and 2 more settings")
+
+
+def test_tables_that_only_one_side_has_are_told_as_such():
+    module = {"name": "module", "kind": "contrast", "width": 8}
+    longer = {**CONFIG, "stage": [*CONFIG["stage"], module]}
+    assert differences(CONFIG, longer) == ["stage.module is not in the checkpoint"]
+    assert differences(longer, CONFIG) == ["stage.module is in the checkpoint only"]
+    alone, fleet = {**longer, "fleet": None}, {**longer, "fleet": {"shards": 2, "workers": 1}}
+    assert differences(alone, fleet) == ["fleet is not in the checkpoint"]
+    assert differences(fleet, alone) == ["fleet is in the checkpoint only"]
+    other = {**CONFIG, "stage": [*CONFIG["stage"], {"name": "module", "kind": "classifier", "target": "digit"}]}
+    assert differences(longer, other) == ["stage.module.kind is 'classifier', the checkpoint has 'contrast'"]
 
 
 def test_some_keys_may_change():

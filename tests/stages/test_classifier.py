@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.stages.classifier import ClassifierStage
+from stream_infomax.state.error import fitting
 
 
 def words(n=40, seed=0, labelled=True, streams=("a",)):
@@ -206,6 +207,13 @@ def test_a_state_of_other_levels_is_refused():
     classifier = stage(levels=("raw", "z"))
     with pytest.raises(ValueError, match="levels"):
         stage().restore(classifier.state())
+
+
+def test_a_state_of_an_older_version_is_told_as_such():
+    state = stage().state()
+    del state["pooling"]
+    with pytest.raises(ValueError, match=r"another version wrote it .*'pooling'"), fitting("the state of 'classifier'"):
+        stage().restore(state)
 
 
 def rising(n):

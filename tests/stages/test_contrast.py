@@ -224,7 +224,7 @@ def test_a_state_of_another_module_is_refused():
     stage = module(1)
     for frame in speech(2):
         stage.process(frame)
-    with pytest.raises(ValueError, match=r"'m1'.*fine.*16"):
+    with pytest.raises(ValueError, match=r"'m1': width is 16, the state is of 8"):
         module(1, width=16).restore(stage.state())
     state = stage.state()
     state["pupil"]["module"]["weights"]["convolutions.0.weight"] = np.zeros((8, 7, 4), np.float32)
@@ -232,6 +232,13 @@ def test_a_state_of_another_module_is_refused():
         module(1).restore(state)
     with pytest.raises(ValueError, match="module = 5; accepted: 1 to 4"):
         module(5)
+
+
+def test_a_state_of_an_older_version_is_told_as_such():
+    state = module(1).state()
+    for described in ('["m1", "fine", 1, 8]', {"name": "m1", "layout": "fine"}):
+        with pytest.raises(ValueError, match=r"'m1': another version wrote the state, of .*fine"):
+            module(1).restore({**state, "described": described})
 
 
 def test_live_mode_skips_training_and_never_publishing(monkeypatch):
