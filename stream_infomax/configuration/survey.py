@@ -20,13 +20,15 @@ def outlines(config: Config) -> dict[str, Outline | None]:
     source = source_of(config)
     of_array: dict[str, Outline | None] = {config.source.name: source.outline() if hasattr(source, "outline") else None}
     found = dict(of_array)
+    below = {config.source.name: config.source.settings}
     for stage in config.stage:
         incoming = of_array.get(config.input_of(stage))
         try:
-            outline = stage.settings.outline(incoming) if incoming is not None else None
+            outline = stage.settings.settled(below).outline(incoming) if incoming is not None else None
         except SettingError as error:
             raise ConfigError(str(error.under(f"stage.{stage.name}"))) from error
         found[stage.name] = outline
+        below[stage.name] = stage.settings
         of_array |= dict.fromkeys(stage.settings.adds(stage.name), outline)
     return found
 

@@ -41,7 +41,7 @@ class StageSettings(Settings, frozen=True, kw_only=True):
             Where it cannot stand there.
         """
 
-    def settled(self, below: Mapping[str, Settings]) -> Settings:
+    def settled(self, below: Mapping[str, Settings]) -> StageSettings:
         """Return the settings with what follows from those of the stages below."""
         return self
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import prod
 from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from stream_infomax.learning.contrast.layouts import Conv, Recurrent, layout, least_skip, output_width
+from stream_infomax.learning.contrast.layouts import Conv, Layer, Recurrent, layout, least_skip, output_width
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.outline import Outline
@@ -58,7 +58,7 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
     normalise: Annotated[
         bool, Doc("Standardise what the module adds before it is passed on, by slow running moments of each channel.")
     ] = False
-    reach: Annotated[Positive, Doc("Predict from the contexts of so many last rows.")] = 1
+    reach: Annotated[int, Meta(ge=1, le=64), Doc("Predict from the contexts of so many last rows.")] = 1
     negatives: Annotated[int, Meta(ge=2), Doc("Wrong rows among which the right one is to be found.")] = 64
     own: Annotated[WholeShare, Doc("Share of the negatives that is of the same excerpt or image.")] = 0.25
     stream: Annotated[
@@ -109,14 +109,17 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
     def outline(self, incoming: Outline) -> Outline | None:
         """Return the rows of the module's output."""
         layers = layout(self.layout, self.width)[self.module - 1]
-        stride = prod(layer.stride for layer in layers if isinstance(layer, Conv))
+        stride = _stride(layers)
         segments = Counter[int]()
         for rows, count in incoming.segments.items():
             segments[rows // stride] += count
         is_known = output_width(0, layers, self.residual) == output_width(1, layers, self.residual)
         channels = 0 if is_known else incoming.width
         row = None if channels is None else (output_width(channels, layers, self.residual),)
-        incoming = replace(incoming, channels=(), units=(), about="", warning="")
+        if incoming.grid:
+            self._check_rows(incoming.grid[0], f"a picture has {incoming.grid[0]} rows of patches")
+        warning = self._too_short(max(segments, default=0)) if incoming.rows and self.learn else ""
+        incoming = replace(incoming, channels=(), units=(), about="", warning=warning)
         at_most = incoming.at_most and not is_known
         return replace(incoming, segments=segments, row=row, at_most=at_most, rate=incoming.rate / stride)
 
@@ -130,7 +133,11 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         return (name, f"{name}.context") if is_recurrent else (name,)
 
     def check_place(self, input: str, below: Mapping[str, Settings]) -> None:
-        """Check that the module below is the input, and that no patches are predicted which share pixels."""
+        """Check layout and input, that no predicted patches share pixels, and that excerpts are long enough."""
+        windows = self._windows(below)
+        if self.layout == "patches" and windows and windows.form in ("waveform", "log-mel"):
+            others = '"fine", "mel", "paired", "paper"'
+            raise SettingError("layout", "patches", others, f"rows of form {windows.form!r} follow one another in time")
         shared_rows = self._shared(below) if self.layout == "patches" else 0
         if self.skip != "auto" and self.skip < shared_rows:
             raise SettingError(
@@ -149,12 +156,50 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
                 f"module {self.module - 1} of layout {self.layout!r}, on whose batches module {self.module} trains",
             )
 
+        if self.layout != "patches":
+            self.settled(below)._check_excerpts(below)
+
     def settled(self, below: Mapping[str, Settings]) -> ContrastSettings:
         """Return the settings with `skip` as a number, by the stages below."""
         return replace(self, skip=self._shared(below)) if self.skip == "auto" else self
 
     def _shared(self, below: Mapping[str, Settings]) -> int:
         """Return the rows that share samples or pixels with the context."""
-        windows = [one.extent() for one in below.values() if isinstance(one, WindowsSettings)]
-        layers = [layer for module in layout(self.layout)[: self.module] for layer in module]
-        return least_skip(tuple(layers), *(windows[-1] if windows else (1.0, 1.0)))
+        windows = self._windows(below)
+        return least_skip(self._layers_to_here(), *(windows.extent() if windows else (1.0, 1.0)))
+
+    def _windows(self, below: Mapping[str, Settings]) -> WindowsSettings | None:
+        """Return the settings of the nearest windows stage."""
+        return next((one for one in reversed([*below.values()]) if isinstance(one, WindowsSettings)), None)
+
+    def _layers_to_here(self) -> tuple[Layer, ...]:
+        """Return the layers of the stack up to this module's last."""
+        return tuple(layer for module in layout(self.layout)[: self.module] for layer in module)
+
+    def _check_excerpts(self, below: Mapping[str, Settings]) -> None:
+        """Raise SettingError where the excerpts, which the first module cuts, are too short for any prediction."""
+        modules = [one for one in below.values() if isinstance(one, ContrastSettings) and one.layout == self.layout]
+        longest = max(one.excerpt for one in (*modules, self) if one.module == 1)
+        rows = longest // _stride(self._layers_to_here())
+        self._check_rows(rows, f"excerpts of {longest} rows are {rows} rows of its output")
+
+    def _check_rows(self, rows: int, problem: str) -> None:
+        """Raise SettingError where so many output rows, all that there are at once, allow no prediction."""
+        skip = 0 if self.skip == "auto" else self.skip
+        if skip > rows - 2:
+            accepted = f"0 to {rows - 2}" if rows >= 2 else "a longer `excerpt` in module 1"
+            raise SettingError("skip", skip, accepted, problem)
+        if self.reach > rows - 1 - skip:
+            raise SettingError("reach", self.reach, f"1 to {rows - 1 - skip}", f"{problem}, {skip} are skipped")
+
+    def _too_short(self, rows: int) -> str:
+        """Return what to warn of where the longest segment has so many output rows."""
+        needed = 2 + (0 if self.skip == "auto" else self.skip)
+        if rows >= needed:
+            return ""
+        return f"no segment is long enough to learn from: the longest has {rows} of its rows, {needed} are needed"
+
+
+def _stride(layers: Iterable[Layer]) -> int:
+    """Return the rows below one row of the last of these layers."""
+    return prod(layer.stride for layer in layers if isinstance(layer, Conv))

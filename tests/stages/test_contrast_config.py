@@ -5,9 +5,13 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 
 from stream_infomax.configuration.compose import stage_of
 from stream_infomax.configuration.load import ConfigError, convert
+from stream_infomax.settings.error import SettingError
+from stream_infomax.settings.outline import Outline
+from stream_infomax.stages.contrast_settings import ContrastSettings
 
 
 def config(**changes):
@@ -33,6 +37,51 @@ def test_modules_that_cannot_work_are_refused_before_anything_runs():
         config(one={"negatives": 1})
     with pytest.raises(ConfigError, match=r"stream = 0\.5.*at most 1 - own = 0\.25"):
         config(one={"own": 0.75, "stream": 0.5})
+
+
+def speech(**changes):
+    stages = [
+        {"name": "patches", "kind": "windows", "form": "log-mel", "length": 10, "hop": 1},
+        {"name": "one", "kind": "contrast", "excerpt": 40},
+        {"name": "two", "kind": "contrast", "module": 2},
+    ]
+    for name, settings in changes.items():
+        next(stage for stage in stages if stage["name"] == name).update(settings)
+    return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": stages})
+
+
+def test_what_no_excerpt_is_long_enough_for_is_refused():
+    assert speech(one={"skip": 18}, two={"skip": 7, "reach": 2}).stage[2].settings.skip == 7
+    with pytest.raises(ConfigError, match=r"one\.skip = 19: excerpts of 40 rows are 20 .*accepted: 0 to 18"):
+        speech(one={"skip": 19})
+    with pytest.raises(ConfigError, match=r"two\.skip = 9: excerpts of 40 rows are 10 .*accepted: 0 to 8"):
+        speech(two={"skip": 9})
+    with pytest.raises(ConfigError, match=r"two\.reach = 3: .* 7 are skipped; accepted: 1 to 2"):
+        speech(two={"skip": 7, "reach": 3})
+    with pytest.raises(ConfigError, match=r"one\.reach = 65; accepted: a whole number >= 1 and <= 64"):
+        speech(one={"reach": 65})
+    with pytest.raises(ConfigError, match=r"two\.skip = 5: .*are 6 rows .*accepted: 0 to 4"):  # by construction
+        speech(one={"excerpt": 24, "skip": 0}, two={"skip": "auto"})
+    with pytest.raises(ConfigError, match=r"two\.skip = 0: .*are 1 rows .*accepted: a longer `excerpt` in module 1"):
+        speech(one={"excerpt": 4})
+
+
+def test_segments_and_pictures_that_are_too_short_are_told_before_anything_runs():
+    sounds = Outline(frames=3, segments={10: 3}, row=(8,), rate=100.0)
+    module = ContrastSettings(skip=4)
+    assert module.outline(sounds).warning.endswith("the longest has 5 of its rows, 6 are needed")
+    assert not replace(module, skip=3).outline(sounds).warning
+    assert not replace(module, learn=False).outline(sounds).warning
+    assert not module.outline(Outline(frames=0, segments={}, row=(8,), live=True)).warning
+    pictures = Outline(frames=3, segments={81: 3}, row=(9,), grid=(9, 9))
+    assert replace(module, layout="patches", skip=7).outline(pictures).grid == (9, 9)
+    with pytest.raises(SettingError, match="skip = 8: a picture has 9 rows of patches; accepted: 0 to 7"):
+        replace(module, layout="patches", skip=8).outline(pictures)
+
+
+def test_patches_are_no_layout_for_rows_in_time():
+    with pytest.raises(ConfigError, match=r'one\.layout = .patches.: rows of form .log-mel. .*accepted: "fine", "mel"'):
+        speech(one={"layout": "patches"})
 
 
 def test_skip_by_construction_follows_from_the_windows_and_the_modules_below():
