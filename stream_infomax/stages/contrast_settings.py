@@ -77,7 +77,7 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         NotNegative, Doc("After so many rows the learning rate is half, after twice as many a third; 0: it stays.")
     ] = 0
     updates: Annotated[
-        Positive, Doc("Batches after every `every` excerpts. First module only, as are the next five.")
+        Positive, Doc("Batches after every `every` excerpts. First module only, as are the next six.")
     ] = 1
     every: Annotated[Positive, Doc("New excerpts after which the module learns.")] = 1
     rows: Annotated[Positive, Doc("Rows of a batch, about.")] = 2048
