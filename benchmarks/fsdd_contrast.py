@@ -144,16 +144,18 @@ def plot(results):
     from matplotlib import pyplot
 
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    for variant in ("modules", "CPC end to end", "untrained", "no lever"):
-        levels = [level for level in LEVELS if level != "z+c" and figures(results, variant, level, "loso_5_44")]
-        points = [figures(results, variant, level, "loso_5_44") for level in levels]
-        if levels:
-            means, deviations = [np.mean(p) for p in points], [np.std(p, ddof=1) if len(p) > 1 else 0 for p in points]
-            places = [LEVELS.index(level) - (level == "all levels") for level in levels]
-            left.errorbar(places, means, deviations, marker="o", capsize=3, label=variant)
-    left.set_xticks(range(len(LEVELS) - 1), [level for level in LEVELS if level != "z+c"], rotation=30)
-    left.set_ylabel("digits of an unheard speaker (5-44), %")
-    left.legend(frameon=False)
+    drawn = ("modules", "CPC end to end", "untrained", "no lever")
+    levels = [level for level in LEVELS if level != "z+c"]
+    levels = [level for level in levels if any(figures(results, name, level, "loso_5_44") for name in drawn)]
+    for variant in drawn:
+        points = {place: figures(results, variant, level, "loso_5_44") for place, level in enumerate(levels)}
+        points = {place: values for place, values in points.items() if values}
+        if points:
+            means = [np.mean(values) for values in points.values()]
+            deviations = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in points.values()]
+            left.errorbar(list(points), means, deviations, marker="o", capsize=3, label=variant)
+    left.set_xticks(range(len(levels)), levels, rotation=20)
+    left.set_ylabel("accuracy on digits of an unheard speaker, %")
     levers = [name for name, (kind, *_, trains) in VARIANTS.items() if kind == "log-mel" and trains]
     levers = [name for name in levers if figures(results, name, "z+c", "loso_5_44")]
     for place, name in enumerate(levers):
@@ -166,9 +168,9 @@ def plot(results):
         right.axvline(np.mean(values), color="0.6", linestyle="--", label="input")
     right.set_yticks(range(len(levers)), levers)
     right.invert_yaxis()
-    right.set_xlabel("digits of an unheard speaker (5-44), %")
-    right.legend(frameon=False)
-    for axes in (left, right):
+    right.set_xlabel("accuracy on digits of an unheard speaker, %")
+    for axes in (left, right):  # legends above, where no line goes
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1, handlelength=1.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
     figure.suptitle("FSDD, one online pass over a sorted stream")

@@ -143,7 +143,7 @@ def main() -> None:
         notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
         title = f"{titles[name]}: linear probes in %, mean ± deviation over seeds"
         common.write_table(f"{name}_contrast", title, rows, "\n".join(notes), results.codes())
-        draw(f"{name}_contrast", titles[name], levels, "rightly named, %")
+        draw(f"{name}_contrast", titles[name], levels, "accuracy, %")
 
 
 if __name__ == "__main__":
