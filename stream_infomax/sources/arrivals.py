@@ -22,6 +22,8 @@ class Arrivals(Generic[T]):
     ----------
     dropped
         How many gave way to newer ones.
+    missed
+        How many of them came before the item that `get` returned last: more may have given way meanwhile.
     socket
         Becomes readable when something has come.
     """
@@ -29,7 +31,7 @@ class Arrivals(Generic[T]):
     def __init__(self, limit: int) -> None:
         if limit < 1:
             raise ValueError(f"limit = {limit}; at least 1 is accepted")
-        self.dropped = 0
+        self.dropped = self.missed = 0
         self.socket, self._bell = socket.socketpair()
         self.socket.setblocking(False)
         self._bell.setblocking(False)
@@ -63,6 +65,7 @@ class Arrivals(Generic[T]):
         """
         with self._lock:
             if self._items:
+                self.missed = self.dropped
                 return self._items.popleft()
             self._silence()
             if self._error is not None:

@@ -91,7 +91,7 @@ class LslSource:
         # The time of the newest row, the connection that it came through, and what gave way in the queue until then.
         self._until = -math.inf
         self._number = 1
-        self._dropped = 0
+        self._missed = 0
         self._labels: deque[Frame] = deque()
 
     def open(self) -> None:
@@ -237,8 +237,9 @@ class LslSource:
 
     def _reason(self, chunk: Chunk) -> str:
         """Return why rows may be missing before a chunk, whatever its time stamps say; empty: for no reason."""
-        away, waited = chunk.connection != self._number, self._stream.arrivals.dropped != self._dropped
-        self._number, self._dropped = chunk.connection, self._stream.arrivals.dropped
+        missed = self._stream.arrivals.missed
+        away, waited = chunk.connection != self._number, missed != self._missed
+        self._number, self._missed = chunk.connection, missed
         if away:
             return "the stream was away"
         return "waited too long to be read" if waited else ""

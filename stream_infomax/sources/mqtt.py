@@ -205,7 +205,7 @@ class MqttSource:
         self._connection = Connection(given, duties, keeps=True)
         self._arrivals: Arrivals[_Message]  # from `open` on
         self.sockets: Sequence[Any] = ()
-        self._dropped = 0
+        self._missed = 0
         self._number = 1  # of the connection that the last message came through
         self._counts: Counter[str] = Counter()
         # Paho's thread adds to these: there are all keys from the beginning.
@@ -343,12 +343,12 @@ class MqttSource:
 
     def _notice_gaps(self, message: _Message) -> None:
         """End the segments of all streams where messages may be missing before this one."""
-        dropped, self._dropped = self._arrivals.dropped - self._dropped, self._arrivals.dropped
+        missed, self._missed = self._arrivals.missed - self._missed, self._arrivals.missed
         if self.given.counter:  # that finds these as well
-            self._counts["gave way in the queue"] += dropped
-        elif dropped:
-            self.lost["queue"] += dropped
-        if dropped or message.connection != self._number:
+            self._counts["gave way in the queue"] += missed
+        elif missed:
+            self.lost["queue"] += missed
+        if missed or message.connection != self._number:
             for stream in self._streams.values():
                 stream.gap()
                 self._collect(stream.cutter)

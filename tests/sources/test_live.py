@@ -139,6 +139,18 @@ def test_the_oldest_gives_way_and_is_counted():
     queue.close()
 
 
+def test_what_gave_way_is_known_of_the_item_that_came_behind_it():
+    queue = Arrivals(3)
+    for n in range(3):
+        queue.put(n)
+    assert (queue.get(), queue.missed) == (0, 0)
+    for n in range(3, 6):
+        queue.put(n)
+    assert (queue.dropped, queue.missed) == (2, 0)  # nothing is missing before 0
+    assert (queue.get(), queue.missed) == (3, 2)
+    queue.close()
+
+
 def test_an_error_comes_after_what_came_before_it():
     queue = Arrivals(3)
     queue.put(1)

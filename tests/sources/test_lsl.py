@@ -1,11 +1,12 @@
 """LslSource with real outlets in other processes: what comes, its times, and streams that go away or change."""
 
 import logging
+import threading
 import time
 
 import numpy as np
 import pytest
-from helpers.arriving import arriving, arriving_while, rest_of
+from helpers.arriving import LONG, arriving, arriving_while, rest_of
 from helpers.extras import extra
 from helpers.outlets import Outlet
 
@@ -134,19 +135,58 @@ def test_samples_without_a_rate_are_frames_with_their_own_times(outlet, opened, 
     np.testing.assert_allclose([frame.time - begin for frame in frames], [0, 0, 1.5], atol=0.005)
 
 
-def test_slow_readers_get_the_newest(outlet, opened, name):
+def test_slow_readers_get_the_newest(outlet, opened, name, monkeypatch):
     device = outlet(name)
     source = opened(stream=name, buffer=0.1)
+    arrivals, handed = source._stream.arrivals, threading.Semaphore(0)
+    put = arrivals.put
+
+    def hand_over(chunk):
+        put(chunk)
+        handed.release(len(chunk.rows))
+
+    def push():  # and wait until the thread has taken both rows, or LSL's own queue could lose some
+        device.push(2)
+        for _ in range(2):
+            assert handed.acquire(timeout=LONG)
+
+    monkeypatch.setattr(arrivals, "put", hand_over)
+    device.wait_for_listeners()
+    push()
+    rows = first_column(arriving(source, 1))
+    while arrivals.dropped < 3:
+        push()
+    rows += first_column(rest_of(source))
+    missing = np.diff(rows) - 1
+    assert missing.max() >= 3
+    assert sum(source.lost.values()) == np.ceil(missing / 2).sum()
+
+
+def test_what_gives_way_while_a_chunk_is_taken_is_missing_behind_it(outlet, opened, name, monkeypatch):
+    device = outlet(name)
+    source = opened(stream=name, buffer=0.04)
     device.wait_for_listeners()
     device.push(2)
     arriving(source, 1)
-    while not source._stream.arrivals.dropped:
-        device.push(2)
-    rows = [0, 1]
-    while np.all(np.diff(rows) == 1) or not source.lost:
-        rows += first_column(arriving_while(source, lambda: device.push(2)))
-    missing = np.diff(rows) - 1
-    assert sum(source.lost.values()) == np.ceil(missing / 2).sum()
+    until, arrivals = source.state()["until"], source._stream.arrivals
+    chunks = [
+        lsl_inlet.Chunk(np.full((2, 2), float(n)), until + 0.01 * np.array([1 + 2 * n, 2 + 2 * n]), 1) for n in range(5)
+    ]
+    get, later = arrivals.get, iter(chunks[2:4])
+
+    def get_while_more_comes():
+        chunk = get()
+        for more in later:
+            arrivals.put(more)
+        return chunk
+
+    monkeypatch.setattr(arrivals, "get", get_while_more_comes)
+    for chunk in chunks[:2]:
+        arrivals.put(chunk)
+    frames = rest_of(source)
+    assert first_column(frames) == [0, 0, 2, 2, 3, 3]
+    assert source.lost == {"waited too long to be read": 1}
+    assert frames[0].segment != frames[1].segment == frames[2].segment
 
 
 def test_markers_are_labels(outlet, opened, name):
