@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 
 import numpy as np
 import pytest
@@ -48,23 +47,31 @@ def outlet():
         one.kill()
 
 
-def has_ended(process, seconds):
-    """Wait so long for the end of a process."""
-    try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
+def next_frame(tap, seconds=LONG):
+    """Return the next frame with rows, None where none comes for so long."""
+    while tap.socket.poll(1000 * seconds):
+        frame = tap.receive()
+        if frame is not None and frame.arrays:
+            return frame
+    return None
 
 
-def push_until(device, tap):
-    """Push rows until one comes out."""
+def push_until_new(device, tap, known=()):
+    """Push rows until some come out in a segment that is not known: whoever listens may not be there yet."""
     while True:
         device.push(2)
-        while tap.socket.poll(50):
-            frame = tap.receive()
-            if frame is not None and frame.arrays:
+        while (frame := next_frame(tap, 0.5)) is not None:
+            if frame.segment not in known:
                 return frame
+
+
+def push_until_end(device, tap, process):
+    """Push a frame of rows whenever the one before has come out, until the run has ended."""
+    while process.poll() is None:
+        device.push(2)
+        for _ in range(50):  # the run may end instead
+            if next_frame(tap, 0.1) is not None or process.poll() is not None:
+                break
 
 
 def test_an_outlet_and_a_source_that_die_in_mid_stream(outlet, tmp_path):
@@ -76,7 +83,7 @@ def test_an_outlet_and_a_source_that_die_in_mid_stream(outlet, tmp_path):
         assert any(line.startswith("source: running") for line in said)
         with TapReader(f"ipc://{tmp_path}/run/source.tap", topics=(FRAME,)) as tap:
             device.wait_for_listeners()
-            first = push_until(device, tap)
+            first = push_until_new(device, tap)
             (info,) = pylsl.resolve_byprop("name", f"{name} source", 1, LONG)
             heard = pylsl.StreamInlet(info)
             heard.open_stream(LONG)
@@ -84,16 +91,17 @@ def test_an_outlet_and_a_source_that_die_in_mid_stream(outlet, tmp_path):
             device.kill()
             device = outlet(name, source_id="amplifier")
             device.wait_for_listeners()
-            second = push_until(device, tap)
+            second = newest = push_until_new(device, tap, {first.segment})
             rows, _ = heard.pull_chunk(LONG, 2, as_numpy=True)
             assert rows.shape == (2, 2)
-            while push_until(device, tap).offset < second.offset + 10:  # a checkpoint knows of both
-                pass
-        os.kill(child_of(process.pid, "source.py"), signal.SIGKILL)
-        assert any(line.startswith("source: running") for line in said)
-        device.push(2, skip=1.0)
-        while not has_ended(process, 0.02):
-            device.push(2)
+            while newest.offset < second.offset + 10:  # a checkpoint knows of both
+                device.push(2)
+                newest = next_frame(tap)
+            os.kill(child_of(process.pid, "source.py"), signal.SIGKILL)
+            assert any(line.startswith("source: running") for line in said)
+            device.push(2, skip=1.0)
+            push_until_new(device, tap, {first.segment, second.segment})
+            push_until_end(device, tap, process)
         end = ended(process)
     assert end.code == 3, end.errors
     summary = json.loads((tmp_path / "run" / "run.json").read_text())["summary"]
