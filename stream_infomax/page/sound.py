@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from stream_infomax.drawing.scaling import heavier_side_up
 from stream_infomax.frames.basis import Basis
 from stream_infomax.page.origin import Origin, origin
 from stream_infomax.page.watched import Watched
+from stream_infomax.watch.wav import as_wav
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,9 +55,7 @@ def wav(basis: Basis, component: int, found: Origin) -> bytes:
         samples = _patches(patch, n, found, rng)
     else:
         samples = _windows(column, n, rng)
-    file = io.BytesIO()
-    soundfile.write(file, _levelled(samples, found.rate), round(found.rate), "PCM_16", format="WAV")
-    return file.getvalue()
+    return as_wav(_levelled(samples, found.rate), found.rate)
 
 
 def _windows(window: Floats, n: int, rng: np.random.Generator) -> Floats:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import math
-import wave
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,6 +12,7 @@ import numpy.typing as npt
 
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.contrast.layouts import Conv, Layer
+from stream_infomax.watch.wav import as_wav
 
 Floats = npt.NDArray[np.float64]
 Samples = npt.NDArray[np.float32]
@@ -283,11 +282,5 @@ def joined(excerpts: list[Excerpt], rate: float) -> Samples:
 
 
 def wav(excerpts: list[Excerpt], rate: float) -> bytes:
-    """Return excerpts of sound as a WAV file of one channel, 16 bits."""
-    file = io.BytesIO()
-    with wave.open(file, "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(round(rate))
-        sound.writeframes(np.round(joined(excerpts, rate) * 32767).astype("<i2").tobytes())
-    return file.getvalue()
+    """Return excerpts of sound as a WAV file."""
+    return as_wav(joined(excerpts, rate), rate)

@@ -6,77 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from helpers.extras import extra
+from helpers.tones import PIPELINE, record, trained
 
 extra("torch")
 extra("scipy")
 
 from stream_infomax.cli.probe import probe  # noqa: E402
-from stream_infomax.cli.run import run  # noqa: E402
 from stream_infomax.configuration.load import ConfigError  # noqa: E402
-
-PIPELINE = r"""
-[run]
-folder = "FOLDER"
-[source]
-kind = "audio"
-path = "SOUNDS"
-rate = 8000
-frame = 800
-labels = '(?P<tone>\w+)_(?P<voice>\d)_\d+\.wav$'
-order = "shuffled"
-[[stage]]
-name = "windows"
-kind = "windows"
-length = 40
-hop = 40
-[[stage]]
-name = "learner"
-kind = "learner"
-output = "log"
-warmup = 200
-carry = ["windows"]
-[[stage]]
-name = "module1"
-kind = "contrast"
-layout = "paired"
-width = 8
-rows = 200
-carry = ["learner"]
-[[stage]]
-name = "module2"
-kind = "contrast"
-layout = "paired"
-module = 2
-width = 8
-carry = ["learner", "module1"]
-[[stage]]
-name = "classifier"
-kind = "classifier"
-target = "tone"
-"""
 
 
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sounds")
-    rng = np.random.default_rng(0)
-    for tone, frequency in (("low", 300), ("high", 900)):
-        for voice in range(3):
-            for number in range(4):
-                time = np.arange(2400) / 8000
-                wave = np.sin(2 * np.pi * frequency * (1 + 0.1 * voice) * time) * (1 + np.sin(2 * np.pi * 6 * time))
-                noise = 0.1 * rng.standard_normal(2400)
-                soundfile.write(folder / f"{tone}_{voice}_{number}.wav", 0.2 * wave + noise * 0.2, 8000)
-    return folder
-
-
-def trained(folder, sounds, pipeline=PIPELINE):
-    config = folder.with_suffix(".toml")
-    config.write_text(pipeline.replace("FOLDER", str(folder)).replace("SOUNDS", str(sounds)), encoding="utf-8")
-    assert run(config, in_process=True, plain=True) == 0
-    return folder
+    return record(tmp_path_factory.mktemp("sounds"))
 
 
 @pytest.fixture(scope="module")
@@ -219,8 +161,5 @@ def test_what_is_missing_is_named(finished, sounds, tmp_path):
 
 @pytest.mark.parametrize("target", ["tone", "word"])
 def test_a_target_that_no_segment_has_is_said(sounds, tmp_path, capsys, target):
-    config = tmp_path / "pipeline.toml"
-    text = PIPELINE.replace("FOLDER", str(tmp_path / "run")).replace("SOUNDS", str(sounds))
-    config.write_text(text.replace('target = "tone"', f'target = "{target}"'), encoding="utf-8")
-    assert run(config, in_process=True, plain=True) == 0
+    trained(tmp_path / "run", sounds, PIPELINE.replace('target = "tone"', f'target = "{target}"'))
     assert ("classifier: no segment had the label 'word'" in capsys.readouterr().out) == (target == "word")

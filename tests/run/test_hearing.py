@@ -2,63 +2,23 @@
 
 import wave
 
-import numpy as np
 import pytest
 from helpers.extras import extra
+from helpers.tones import PIPELINE, record, trained
 
 extra("torch")
 extra("matplotlib")
-extra("soundfile")
 
-import soundfile  # noqa: E402
-
-from stream_infomax.cli.run import run  # noqa: E402
 from stream_infomax.cli.show import show  # noqa: E402
-
-PIPELINE = """
-[run]
-folder = "FOLDER"
-[source]
-kind = "audio"
-path = "SOUNDS"
-rate = 8000
-frame = 800
-[[stage]]
-name = "windows"
-kind = "windows"
-length = 40
-hop = 40
-[[stage]]
-name = "learner"
-kind = "learner"
-output = "log"
-warmup = 100
-carry = ["windows"]
-[[stage]]
-name = "module1"
-kind = "contrast"
-layout = "paired"
-width = 8
-residual = true
-rows = 200
-carry = ["learner"]
-"""
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Return the folder of a finished run and that of its recordings, low and high tones."""
+    """Return the folder of a finished run of residual modules and of its recordings."""
     place = tmp_path_factory.mktemp("heard")
-    rng = np.random.default_rng(0)
-    (place / "sounds").mkdir()
-    for tone, frequency in (("low", 300), ("high", 1900)):
-        for number in range(3):
-            sound = np.sin(2 * np.pi * frequency * np.arange(4000) / 8000) + 0.1 * rng.standard_normal(4000)
-            soundfile.write(place / "sounds" / f"{tone}_{number}.wav", 0.2 * sound, 8000)
-    config = place / "pipeline.toml"
-    text = PIPELINE.replace("FOLDER", str(place / "run")).replace("SOUNDS", str(place / "sounds"))
-    config.write_text(text, encoding="utf-8")
-    assert run(config, in_process=True, plain=True) == 0
+    trained(
+        place / "run", record(place / "sounds", voices=2), PIPELINE.replace("width = 8", "width = 8\nresidual = true")
+    )
     return place
 
 
