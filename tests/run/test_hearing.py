@@ -16,9 +16,8 @@ from stream_infomax.cli.show import show  # noqa: E402
 def place(tmp_path_factory):
     """Return the folder of a finished run of residual modules and of its recordings."""
     place = tmp_path_factory.mktemp("heard")
-    trained(
-        place / "run", record(place / "sounds", voices=2), PIPELINE.replace("width = 8", "width = 8\nresidual = true")
-    )
+    sounds = record(place / "sounds", voices=2)
+    trained(place / "run", sounds, PIPELINE.replace("width = 8", "width = 8\nresidual = true"))
     return place
 
 
