@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def show(checkpoint: Path, *, out: Path | None = None, animate: Path | None = None) -> int:
     """Draw the filters and the basis of every learner in a checkpoint, and what its contrastive modules hear.
 
-    What drives the units of a module most is found in the beginning of the run's source, which is read again: pictures,
-    and of sound WAV files in a folder beside them.
+    What drives the units of a module most is found in the run's source, which is read again, in parts where it is long:
+    pictures, and of sound WAV files in a folder beside them.
 
     Parameters
     ----------
@@ -76,10 +76,13 @@ def _heard(config: Mapping[str, Any], stages: list[Stage], folder: Path) -> list
     from stream_infomax.settings.printable import printable
 
     try:
-        return draw_hearing(convert(dict(config), "checkpoint"), stages, folder)
+        files, read = draw_hearing(convert(dict(config), "checkpoint"), stages, folder)
     except ConfigError as error:
         print(printable(f"left out: what the modules hear: {error}"), file=sys.stderr)
         return []
+    if read:
+        print(f"what the modules hear is found in {read}", file=sys.stderr)
+    return files
 
 
 def _animated(place: Path, checkpoints: list[Path], path: Path, out: Path | None) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stream_infomax.configuration.compose import source_of
 from stream_infomax.configuration.load import Config, ConfigError
@@ -19,12 +20,29 @@ if TYPE_CHECKING:
 
 # Units that are drawn of a module.
 UNITS = 8
-# How much of the source is read: of signals seconds, of pictures frames.
-MOST_SECONDS, MOST_PICTURES = 300.0, 1000
+# How much of the source is read: of signals seconds, of pictures frames; of a longer one so many parts.
+MOST_SECONDS, MOST_PICTURES, PARTS = 300.0, 1000, 20
+# Frames at the beginning, of which the longest tells how long frames are.
+LOOKED_AT = 64
 
 
-def draw_hearing(config: Config, stages: Iterable[Stage], folder: Path) -> list[Path]:
-    """Draw what the contrastive modules of a run hear; return the paths of the pictures and of the sounds.
+class Drawn(NamedTuple):
+    """What the modules of a run hear.
+
+    Attributes
+    ----------
+    files
+        The paths of the pictures and of the sounds.
+    read
+        What was read of the source, in words; empty where nothing was.
+    """
+
+    files: list[Path]
+    read: str
+
+
+def draw_hearing(config: Config, stages: Iterable[Stage], folder: Path) -> Drawn:
+    """Draw what the contrastive modules of a run hear: in its whole source, or in parts of a long one.
 
     Parameters
     ----------
@@ -43,11 +61,15 @@ def draw_hearing(config: Config, stages: Iterable[Stage], folder: Path) -> list[
     stages = list(stages)
     modules = {stage.name: added(stage.name, stage.layers) for stage in modules_of(stages)}
     if not modules:
-        return []
+        return Drawn([], "")
+    encoding = _encoding(config, stages, modules)
+    grid = grid_of([stage.settings for stage in encoding if isinstance(stage, WindowsStage)])
+    found = {name: Hearing(grid, n_added) for name, (_, n_added) in modules.items()}
+    read = _listen(config, encoding, modules, found)
     files = []
-    for name, hearing in _heard(config, _encoding(config, stages, modules), modules).items():
-        files += _draw(name, hearing, folder, config)
-    return files
+    for name, hearing in found.items():
+        files += _draw(name, hearing, folder, read)
+    return Drawn(files, read)
 
 
 def modules_of(stages: Iterable[Stage]) -> list[ContrastStage]:
@@ -78,35 +100,44 @@ def grid_of(settings: Sequence[object]) -> tuple[int, int] | None:
     return grids[-1] if grids else None
 
 
-def _heard(config: Config, stages: list[Encoder], modules: Mapping[str, tuple[str, int]]) -> dict[str, Hearing]:
-    """Return what drives each module's units in the beginning of the source; of a module is given what it adds."""
+def _listen(
+    config: Config, stages: list[Encoder], modules: Mapping[str, tuple[str, int]], found: Mapping[str, Hearing]
+) -> str:
+    """Let each module hear the source; `modules` gives what it adds. Return in words what was read."""
     require(*config.source.settings.needs())
     source = source_of(config)
     if not isinstance(source, Seekable):
         raise ConfigError(f"source.kind = {config.source.kind!r} is live, and cannot be read again")
-    grid = grid_of([stage.settings for stage in stages if isinstance(stage, WindowsStage)])
-    found = {name: Hearing(grid, n_added) for name, (_, n_added) in modules.items()}
     one = next(iter(found.values()))
-    for frame in source.frames():
-        out = frame
-        for stage in stages:
-            out = stage.process(out)
-            array, _ = modules.get(stage.name, ("", 0))
-            if array in out.arrays:
-                found[stage.name].listen(frame, config.source.name, out.arrays[array], out.rate)
-        if one.seconds >= MOST_SECONDS or (not one.rate and one.frames >= MOST_PICTURES):
-            break
-    return found
+    longest = 0.0 if one.grid else max((frame.seconds for frame in islice(source.frames(), LOOKED_AT)), default=0.0)
+    parts = spread(len(source), max(1, round(MOST_SECONDS / longest)) if longest else MOST_PICTURES)
+    for part in parts:
+        for frame in islice(source.frames(part.start), len(part)):
+            out = frame
+            for stage in stages:
+                out = stage.process(out)
+                array, _ = modules.get(stage.name, ("", 0))
+                if array in out.arrays:
+                    found[stage.name].listen(frame, config.source.name, out.arrays[array], out.rate)
+    n_read = sum(map(len, parts))
+    if n_read == len(source):
+        return "the whole source"
+    what = f"{one.seconds / 60:.2g} of about {one.seconds * len(source) / n_read / 60:.3g} min"
+    what = what if longest else f"{n_read:,} of {len(source):,} frames"
+    return f"{len(parts)} parts, spread evenly over the source: {what}"
 
 
-def _read(hearing: Hearing) -> str:
-    """Return how much of the source was read, as far as it may have had more."""
-    if hearing.rate:
-        return "its source" if hearing.seconds < MOST_SECONDS else f"the first {MOST_SECONDS / 60:g} min of its source"
-    return "its source" if hearing.frames < MOST_PICTURES else f"the first {MOST_PICTURES:,} pictures"
+def spread(n: int, most: int) -> list[range]:
+    """Return which of `n` frames are read: all, or at most so many in parts that are spread evenly over all."""
+    if n <= most:
+        return [range(n)]
+    parts = min(PARTS, most)
+    size = most // parts
+    starts = [i * (n - size) // max(1, parts - 1) for i in range(parts)]
+    return [range(start, start + size) for start in starts]
 
 
-def _draw(name: str, hearing: Hearing, folder: Path, config: Config) -> list[Path]:
+def _draw(name: str, hearing: Hearing, folder: Path, read: str) -> list[Path]:
     """Draw a module's strongest units, and write what they hear where it is sound."""
     from stream_infomax import plots
 
@@ -115,7 +146,7 @@ def _draw(name: str, hearing: Hearing, folder: Path, config: Config) -> list[Pat
         return []
     shown = {unit: [(one.segment or f"{one.time:.1f} s", one.data) for one in hearing.excerpts(unit)] for unit in units}
     what = f"the {SECONDS:g} s up to where each was largest" if hearing.rate else "where each was largest"
-    note = f"The units whose outputs deviate most: {what} in {_read(hearing)}"
+    note = f"The units whose outputs deviate most: {what} in {read}"
     note += f"; up to {hearing.rate / 2000:g} kHz" if hearing.rate >= SOUND else ""
     figure = plots.hearing(name, shown, hearing.rate, note)
     files = [plots.save(figure, folder / f"hears-{name}.png")]
