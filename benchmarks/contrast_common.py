@@ -17,9 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from numpy.lib.stride_tricks import sliding_window_view
 
-from stream_infomax.frames.copies import copy_names
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.classifier.pooling import pool
 from stream_infomax.learning.classifier.probes import LinearProbe
@@ -28,8 +26,8 @@ from stream_infomax.learning.contrast.excerpts import Cutter, ExcerptMemory
 from stream_infomax.learning.contrast.layouts import Conv, Layer, layout, least_skip, steps_ahead
 from stream_infomax.learning.contrast.online import OnlineModule
 from stream_infomax.learning.contrast.shapes import Sequences
-from stream_infomax.learning.infomax.estimator import OnlineInfomax
-from stream_infomax.stages.teachers import OwnExcerpts
+from stream_infomax.stages.learner import LearnerStage
+from stream_infomax.stages.teachers import BatchesOfFeatures, OwnExcerpts
 from stream_infomax.stages.windows import WindowsStage
 
 Rows = npt.NDArray[np.float32]
@@ -64,72 +62,58 @@ def fsdd(folder: Path) -> list[Recording]:
     return recordings
 
 
-def versions_of(recordings: Iterable[Recording], kind: str, copies: int = 0, seed: int = 0) -> Iterator[list[Rows]]:
-    """Yield each recording's input rows and so many distorted copies of them.
-
-    ``waveform`` is 8 ms every 5 ms, ``log-mel`` patches of 10 frames × 40 bands every 10 ms.
-    """
-    settings: dict[str, Any] = {"form": "log-mel", "length": 10, "hop": 1, "copies": copies, "seed": seed}
-    windows = WindowsStage("windows", "source", **settings) if kind == "log-mel" else None
-    for recording in recordings:
-        if windows is None:
-            length, hop = recording.rate * 8 // 1000, recording.rate * 5 // 1000
-            yield [np.ascontiguousarray(sliding_window_view(recording.samples, length)[::hop])]
-        else:
-            array = Array(recording.samples[:, None], ("time", "channel"))
-            frame = Frame("source", -1, recording.name, {"source": array}, last=True, rate=float(recording.rate))
-            arrays = windows.process(frame).arrays
-            yield [arrays[name].rows() for name in ("windows", *copy_names("windows", copies))]
-
-
-def rows_of(recordings: Iterable[Recording], kind: str) -> Iterator[Rows]:
-    """Yield each recording's input rows."""
-    for rows, *_ in versions_of(recordings, kind):
-        yield rows
-
-
-@dataclass(frozen=True)
 class Front:
-    """Features of a front end: as published while it learned (streamed recordings), and by the final basis (all)."""
+    """What comes before the modules, as the stages run it: windows, and infomax that learns while it encodes.
 
-    published: dict[str, list[Rows]]
-    final: dict[str, Rows]
-    rate: float
-
-
-def front(
-    recordings: Sequence[Recording], streamed: Sequence[Recording], kind: str, seed: int, copies: int = 0
-) -> Front:
-    """Learn infomax in one pass over the streamed recordings, in their order; copies are encoded, not learnt from.
-
-    Log energies of waveforms; of log-mel patches rectified halves, because their sign is what they say (energy 0.99 was
-    chosen in fsdd_features.py).
+    ``waveform`` is 8 ms every 5 ms, its log energies; ``log-mel`` patches of 10 frames × 40 bands every 10 ms,
+    rectified halves, because their sign is what they say (energy 0.99 was chosen in fsdd_features.py). `windows` are
+    further settings of the windows stage: with `replay`, frames carry batches.
     """
-    settings: dict[str, Any] = {"energy": 0.99, "output": "halves"} if kind == "log-mel" else {"output": "log"}
-    learner = OnlineInfomax(random_state=seed, **settings)
-    published = {}
-    for recording, (rows, *others) in zip(streamed, versions_of(streamed, kind, copies, seed), strict=True):
-        encoded = [learner.transform(other) for other in others] if hasattr(learner, "components_") else []
-        published[recording.name] = [learner.partial_fit_transform(rows), *encoded]
-    final = {
-        recording.name: learner.transform(rows)
-        for recording, rows in zip(recordings, rows_of(recordings, kind), strict=True)
-    }
-    width = next(iter(final.values())).shape[1]
-    published = {
-        name: versions
-        for name, versions in published.items()
-        if len(versions) == 1 + copies and versions[0].shape[1] == width
-    }
-    return Front(published, final, 100.0 if kind == "log-mel" else 200.0)
+
+    def __init__(self, kind: str, seed: int, rate: int, **windows: Any) -> None:
+        shape: dict[str, Any] = {"form": "waveform", "length": rate * 8 // 1000, "hop": rate * 5 // 1000}
+        output: dict[str, Any] = {"output": "log"}
+        if kind == "log-mel":
+            shape, output = {"form": "log-mel", "length": 10, "hop": 1}, {"energy": 0.99, "output": "halves"}
+        self.rate = 100.0 if kind == "log-mel" else 200.0
+        self.shape = shape
+        self.windows = WindowsStage("windows", "source", **shape, **windows, seed=seed)
+        self.learner = LearnerStage("learner", "windows", **output, seed=seed)
+
+    def learn(self, recording: Recording) -> Frame | None:
+        """Return the frame of a recording, encoded before it was learnt from; None in the warm-up."""
+        frame: Frame = self.learner.process(self.windows.process(_frame(recording)))
+        array = frame.arrays["learner"]
+        is_warm = array.n_rows > 0 and array.row_shape[0] > 0 and bool(np.isfinite(array.data).all())
+        return frame if is_warm else None
+
+    def features(self, recordings: Iterable[Recording]) -> Iterator[Rows]:
+        """Yield the features (n, width) of each recording by the basis as it is now."""
+        windows = WindowsStage("windows", "source", **self.shape)
+        for recording in recordings:
+            yield self.learner.learner.transform(windows.process(_frame(recording)).arrays["windows"].rows())
+
+
+def _frame(recording: Recording) -> Frame:
+    """Return a recording as one segment of the stream of its speaker or class."""
+    array = Array(np.ascontiguousarray(recording.samples[:, None], np.float32), ("time", "channel"))
+    return Frame("source", -1, recording.name, {"source": array}, last=True, rate=float(recording.rate))
+
+
+def mel_of(recordings: Iterable[Recording]) -> Iterator[Rows]:
+    """Yield the mel frames (n, 40) of each recording."""
+    windows = WindowsStage("windows", "source", form="log-mel", length=1, hop=1)
+    for recording in recordings:
+        yield windows.process(_frame(recording)).arrays["windows"].rows()
 
 
 class Stack:
     """Modules in a row as the stages run them, on whole segments: one online pass, then encoding.
 
     `horizon` is in seconds; `skip` is one number for each module, or `extent` says how far a window reaches and how far
-    behind it the next begins, in any unit: then modules skip what shares samples with their context. `levers` are the
-    settings of ``OnlineModule`` and of its module.
+    behind it the next begins, in any unit: then modules skip what shares samples with their context. `memory`,
+    `reservoir`, `rows` and `updates` are of excerpts of features, where no batches come with the frames. `levers` are
+    the settings of ``OnlineModule`` and of its module.
     """
 
     def __init__(
@@ -138,12 +122,12 @@ class Stack:
         rate: float,
         *,
         seed: int,
+        replays: bool = False,
         end_to_end: bool = False,
         memory: int = 16 << 20,
         reservoir: float = 0.5,
         rows: int = 2048,
         updates: int = 1,
-        copies: int = 0,
         stack: str = "fine",
         horizon: float = 0.12,
         skip: Sequence[int] = (),
@@ -153,11 +137,16 @@ class Stack:
         layers = layout(stack, WIDTH)
         if end_to_end:
             layers, skip = (tuple(layer for module in layers for layer in module),), skip[-1:]
-        excerpts = ExcerptMemory(memory, reservoir, seed)
-        self.teacher = OwnExcerpts("x", excerpts, updates=updates, every=1, rows=rows, live=False)
-        self.teacher.start(Sequences(channels, rate), copies)
+        shape = Sequences(channels, rate)
+        self.teacher: OwnExcerpts | BatchesOfFeatures
+        if replays:
+            self.teacher = BatchesOfFeatures("learner", live=False)
+        else:
+            excerpts = ExcerptMemory(memory, reservoir, seed)
+            self.teacher = OwnExcerpts(excerpts, updates=updates, every=1, rows=rows, live=False)
+        self.teacher.start(shape)
         self.residual = bool(levers.get("residual"))
-        self.cutter = Cutter((1 + copies) * channels, 256, 4)
+        self.cutter = Cutter(channels, 256, 4)
         self.modules: list[OnlineModule] = []
         below: tuple[Layer, ...] = ()
         for index, module in enumerate(layers):
@@ -170,17 +159,15 @@ class Stack:
             channels = self.modules[-1].module.output
 
     @property
-    def draws(self) -> int:
-        """Updates so far."""
-        return self.teacher.draws
+    def updates(self) -> int:
+        """Updates of the first module so far."""
+        return self.modules[0].updates
 
-    def learn(self, versions: Sequence[Rows], train: bool = True, stream: str = "") -> None:
-        """Take in one segment of a stream, with its copies: standardisation, and updates for each excerpt."""
-        self.teacher.watch(versions[0])
-        if not train:
-            return
-        copies = {f"x.copy{number}": Array(rows, ("time", "x")) for number, rows in enumerate(versions[1:], 1)}
-        for batch in self.teacher.batches(Frame(stream, 0, "", copies, last=True), versions[0], self.cutter):
+    def learn(self, frame: Frame, train: bool = True) -> None:
+        """Take in one segment of a stream: standardisation, and the updates that it gives reason for."""
+        rows = frame.arrays["learner"].rows()
+        self.teacher.watch(rows)
+        for batch in self.teacher.batches(frame, rows, self.cutter) if train else ():
             for module in self.modules:
                 learnt = module.learn(batch)
                 if learnt is None:

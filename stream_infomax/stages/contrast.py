@@ -1,8 +1,8 @@
 """ContrastStage: one gradient-isolated module of Greedy InfoMax on the features of a stream.
 
-Every module is a stage. The first keeps the memory of excerpts, draws the training batches and learns from them; what
-it made of them travels on with the frame that triggered them, and the next module learns from that. So modules in one
-process, modules in several and joint training give the same weights, and messages go forward only.
+Every module is a stage. The first takes the training batches that come with its input, or keeps a memory of excerpts
+and draws them itself; what it made of them travels on with the frame, and the next module learns from that. So modules
+in one process, modules in several and joint training give the same weights, and messages go forward only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import numpy.typing as npt
 from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import copies_of
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming
@@ -33,12 +32,12 @@ from stream_infomax.learning.contrast.shapes import Shape, restored, shape_of
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.extras import require
 from stream_infomax.settings.record import make
-from stream_infomax.stages.batches import to_arrays
+from stream_infomax.stages.batches import carries_batches, to_arrays
 from stream_infomax.stages.contrast_settings import ContrastSettings
 from stream_infomax.stages.pupil import Pupil, StreamMemory
 from stream_infomax.stages.steering import ACTIONS, PAUSED, Steering, logged
-from stream_infomax.stages.teachers import BatchesBelow, OwnExcerpts, Teacher
-from stream_infomax.state.kept import counted, text, within
+from stream_infomax.stages.teachers import BatchesBelow, BatchesOfFeatures, OwnExcerpts, Teacher
+from stream_infomax.state.kept import text, within
 
 if TYPE_CHECKING:  # torch takes seconds, and whoever reads a configuration does not need it
     from stream_infomax.learning.contrast.online import OnlineModule
@@ -74,7 +73,6 @@ class ContrastStage(Accounting):
         self.account, self.reads = Account(name, "stage"), (input,)
         self.layers, self.is_last = modules[given.module - 1], given.module == len(modules)
         self.learn = given.learn
-        self.teacher = self._new_teacher()
         self.pupil: Pupil | None = None  # before the first rows
         self.streams: Streams[StreamMemory] = Streams()
         self.steering = Steering(name)
@@ -82,14 +80,14 @@ class ContrastStage(Accounting):
         self._described = given.described(name)
         self._has_warned = False
 
-    def _new_teacher(self) -> Teacher:
+    def _new_teacher(self, is_given_batches: bool) -> Teacher:
         given = self.settings
         if given.module > 1:
             return BatchesBelow(self.input)
+        if is_given_batches:
+            return BatchesOfFeatures(self.input, live=given.live)
         memory = ExcerptMemory(given.memory, given.reservoir, given.seed)
-        return OwnExcerpts(
-            self.input, memory, updates=given.updates, every=given.every, rows=given.rows, live=given.live
-        )
+        return OwnExcerpts(memory, updates=given.updates, every=given.every, rows=given.rows, live=given.live)
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with this module's output, and the batches that the next module trains on.
@@ -116,7 +114,7 @@ class ContrastStage(Accounting):
         self._notice_encoder(frame, pupil)
         stream = self.streams.enter(frame, self._new_stream)
         if learns:
-            self.teacher.watch(rows)
+            pupil.teacher.watch(rows)
         arrays = self._named(array, *pupil.encode(rows, stream))
         if learns:
             arrays |= self._passed_on(pupil.learn(frame, rows, stream))
@@ -147,11 +145,11 @@ class ContrastStage(Accounting):
     def _settle(self, frame: Frame, array: Array) -> Pupil:
         """Make the pupil for the first rows, and refuse others of another kind."""
         axes, n = array.axes, array.n_row_axes
-        n_copies = len(copies_of(frame, self.input)) if self.settings.module == 1 else 0
+        is_given_batches = carries_batches(frame, self.input)
         try:
             shape = shape_of(axes[:n], array.data.shape[:n], math.prod(array.row_shape), frame.rate)
             if self.pupil is None:
-                self.pupil = self._new_pupil(shape, n_copies)
+                self.pupil = self._new_pupil(shape, is_given_batches)
         except ValueError as error:
             raise ValueError(f"stage {self.name!r} reads {self.input!r}: {error}") from error
         if shape != self.pupil.shape:
@@ -159,15 +157,17 @@ class ContrastStage(Accounting):
                 f"stage {self.name!r}: {self.input!r} changed from {self.pupil.shape} to {shape} at offset "
                 f"{frame.offset} of stream {frame.stream!r}; a module keeps its sizes"
             )
-        if self.learn and n_copies != self.pupil.copies:
+        is_first = self.settings.module == 1
+        if self.learn and is_first and is_given_batches == isinstance(self.pupil.teacher, OwnExcerpts):
+            came, comes = ("with", "without") if not is_given_batches else ("without", "with")
             raise ValueError(
-                f"stage {self.name!r}: {self.input!r} came with {self.pupil.copies} distorted copies before, with "
-                f"{n_copies} at offset {frame.offset} of stream {frame.stream!r}; their number stays"
+                f"stage {self.name!r}: {self.input!r} came {came} batches before and comes {comes} at offset "
+                f"{frame.offset} of stream {frame.stream!r}; a module keeps learning from the one or the other"
             )
         return self.pupil
 
-    def _new_pupil(self, shape: Shape, copies: int) -> Pupil:
-        return Pupil(self._new_module(shape), shape, self.teacher, self.settings.excerpt, copies)
+    def _new_pupil(self, shape: Shape, is_given_batches: bool) -> Pupil:
+        return Pupil(self._new_module(shape), shape, self._new_teacher(is_given_batches), self.settings.excerpt)
 
     def _new_module(self, shape: Shape) -> OnlineModule:
         from stream_infomax.learning.contrast.online import OnlineModule
@@ -232,7 +232,9 @@ class ContrastStage(Accounting):
 
     def state(self) -> State:
         """Return weights, optimiser, memory of excerpts, the streams' tails, the counters, and whether it is paused."""
-        pupil = None if self.pupil is None else self.pupil.state()
+        pupil = None
+        if self.pupil is not None:
+            pupil = {"batches": isinstance(self.pupil.teacher, BatchesOfFeatures), **self.pupil.state()}
         return {
             "described": self._described,
             "encoder": self.encoder,
@@ -246,8 +248,7 @@ class ContrastStage(Accounting):
         self._check_described(state["described"])
         self.encoder, self.pupil = text(state["encoder"], "encoder"), None
         if state["pupil"] is not None:
-            copies = counted({"copies": state["pupil"]["copies"]}, "pupil", {"copies": 0})["copies"]
-            self.pupil = self._new_pupil(restored(state["pupil"]["shape"]), copies)
+            self.pupil = self._new_pupil(restored(state["pupil"]["shape"]), state["pupil"]["batches"] is True)
             self.pupil.restore(state["pupil"])
         with within("steering"):
             self.steering.restore(state["steering"])
@@ -286,9 +287,9 @@ class ContrastStage(Accounting):
         if not math.isnan(online.accuracy):
             counts["accuracy"] = online.accuracy
         counts["collapsed"] = float(online.collapsed)
-        counts |= self.teacher.holds()
+        counts |= self.pupil.teacher.holds()
         skipped = Counter(self.streams.counts)
-        for more in (self.teacher.counts, online.skipped):
+        for more in (self.pupil.teacher.counts, online.skipped):
             skipped.update(more)
         counts |= self.steering.counts()
         return counts | {f"skipped: {reason}": count for reason, count in skipped.items()}

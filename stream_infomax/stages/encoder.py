@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import encoded_copies
 from stream_infomax.frames.frame import Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, NOT_FINITE, Account, Accounting
@@ -20,6 +19,7 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc
+from stream_infomax.stages.batches import encoded_batches
 from stream_infomax.state.file import StateFileError
 from stream_infomax.state.kept import counted
 
@@ -117,14 +117,14 @@ class EncoderStage(Accounting):
                 f"stream {frame.stream!r}; its basis takes {self.encoder.n_features}"
             )
         first = self._counts["rows"]
-        copies = encoded_copies(frame, self.input, self.name, lambda rows: self.encoder.transform(rows, first))
+        batches = encoded_batches(frame, self.input, self.name, lambda rows: self.encoder.transform(rows, first))
         features = self.encoder.transform(rows, first)
         self._counts["rows"] += len(features)
         finite = features[:, 0] == features[:, 0]
         self._counts["set aside: not finite"] += (bad := int((~finite).sum()))
         self.account.set_aside(frame.stream, NOT_FINITE, bad)
         self.account.process(frame.stream, int(finite.sum()))
-        return frame.extend({self.name: array.replace_rows(features), **copies}, self.carry, **about)
+        return frame.extend({self.name: array.replace_rows(features), **batches}, self.carry, **about)
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
         """It does nothing else."""

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from stream_infomax.frames.basis import Basis, joined
 from stream_infomax.frames.command import Action, Command
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import encoded_copies
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import incoming, is_unsettled
@@ -26,6 +25,7 @@ from stream_infomax.learning.infomax.neurons import width
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.printable import printable
 from stream_infomax.settings.record import make
+from stream_infomax.stages.batches import encoded_batches
 from stream_infomax.stages.booking import Booking
 from stream_infomax.stages.learner_settings import LearnerSettings
 from stream_infomax.stages.observed import Observed, Rows
@@ -50,8 +50,8 @@ class LearnerStage(Accounting):
     Parameters
     ----------
     name
-        The name of the stage and of the array it adds: shape (row axes of the input, width), float32. Copies of the
-        input (``<input>.copy1``, …) are encoded too, as ``<name>.copy1``, …, and never learnt from.
+        The name of the stage and of the array it adds: shape (row axes of the input, width), float32. Batches that
+        come with the input (``<input>.batch``, …) are encoded too, as ``<name>.batch``, …, and never learnt from.
     input
         The array to learn from.
     carry
@@ -140,15 +140,13 @@ class LearnerStage(Accounting):
         rows = np.ascontiguousarray(rows, dtype=kind)
         learns = self.learn and self.is_warm and not self.steering.paused
         thinned = self.thinning.begin(frame.offset, self.learner.n_rows_seen_) if learns else None
-        copies = self._copies(frame)  # encoded as the rows are: before the filters change
+        batches = self._batches(frame)  # encoded as the rows are: before the filters change
         features = self._features(frame, rows)
-        if copies is None:  # there are no filters yet
-            copies = encoded_copies(frame, self.input, self.name, lambda _: np.full_like(features, np.nan))
         self._booking.book(self.account, frame.stream)
         if self.rounds is not None:
             self.rounds.count(len(rows))
         return frame.extend(
-            {self.name: array.replace_rows(features), **copies},
+            {self.name: array.replace_rows(features), **batches},
             self.carry,
             encoder=self.encoder,
             update=self.learner.n_updates_,
@@ -156,12 +154,12 @@ class LearnerStage(Accounting):
             events=(*frame.events, *self._tell(n_events, thinned)),
         )
 
-    def _copies(self, frame: Frame) -> dict[str, Array] | None:
-        """Return the input's copies encoded; None in the warm-up. A copy's spikes are drawn as those of its rows."""
+    def _batches(self, frame: Frame) -> dict[str, Array]:
+        """Return the input's batches encoded; none in the warm-up. Their spikes are drawn as those of the rows."""
         if not self.is_warm:
-            return None
+            return encoded_batches(frame, self.input, self.name, None)
         first = self._n_rows if self.learn else self._n_encoded
-        return encoded_copies(frame, self.input, self.name, lambda rows: self.learner.transform(rows, first))
+        return encoded_batches(frame, self.input, self.name, partial(self.learner.transform, first=first))
 
     def _features(self, frame: Frame, rows: Rows) -> npt.NDArray[np.float32]:
         if not self.learn:

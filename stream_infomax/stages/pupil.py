@@ -75,18 +75,16 @@ class Pupil:
         Gives batches; it is told the shape.
     longest
         Rows of an excerpt at most.
-    copies
-        Distorted copies of the rows that come along; 0 where the teacher has no excerpts of its own.
     """
 
-    def __init__(self, online: OnlineModule, shape: Shape, teacher: Teacher, longest: int, copies: int = 0) -> None:
-        self.online, self.shape, self.teacher, self.longest, self.copies = online, shape, teacher, longest, copies
+    def __init__(self, online: OnlineModule, shape: Shape, teacher: Teacher, longest: int) -> None:
+        self.online, self.shape, self.teacher, self.longest = online, shape, teacher, longest
         self.stride = online.module.stride
-        teacher.start(shape, copies)
+        teacher.start(shape)
 
     def new_stream(self) -> StreamMemory:
         """Return the memory of a stream that has no past."""
-        cutter = self.shape.cutter(self.stride, self.longest, self.teacher.counts, 1 + self.copies)
+        cutter = self.shape.cutter(self.stride, self.longest, self.teacher.counts)
         return StreamMemory(self.shape.encoder(self.online), cutter, self.teacher)
 
     def encode(self, rows: Rows, stream: StreamMemory) -> tuple[Rows, Rows]:
@@ -102,14 +100,13 @@ class Pupil:
 
     def forget_rows(self) -> None:
         """Forget rows of another encoder, and learn faster for a while; the weights stay."""
-        self.teacher.start(self.shape, self.copies)
+        self.teacher.start(self.shape)
         self.online.raise_learning_rate()
 
     def state(self) -> dict[str, Any]:
-        """Return everything that `restore` needs, and what a pupil is made with: shape and copies."""
+        """Return everything that `restore` needs, and the shape, with which a pupil is made."""
         return {
             "shape": self.shape.state(),
-            "copies": self.copies,
             "module": self.online.state(),
             "teacher": self.teacher.state(),
         }

@@ -1,7 +1,7 @@
 """Teachers: where a contrastive module gets its training batches from.
 
-The first module of a stack has `OwnExcerpts`: it keeps excerpts of its own stream and draws batches from them. Every
-other module takes the `BatchesBelow`, which come with the frames of the module that it stands on.
+The first module of a stack has `OwnExcerpts`: it keeps excerpts of its own stream and draws batches from them. Where
+batches come with its input, it takes those (`BatchesOfFeatures`), as every other module takes the `BatchesBelow`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stream_infomax.frames.copies import copies_of
 from stream_infomax.frames.frame import Frame
 from stream_infomax.learning.contrast.excerpts import Batch, Cutter, ExcerptMemory, GridCutter
 from stream_infomax.learning.contrast.shapes import Shape
@@ -31,13 +30,8 @@ LATE = 1.0  # seconds behind the stream at which live mode stops training
 class OwnExcerpts:
     """Standardises the rows of a stream, keeps excerpts of them, and draws a batch for each new one.
 
-    Where distorted copies of the rows come along, they lie beside the rows in the memory. Of each excerpt that is
-    drawn one version, chosen at random, is predicted from another.
-
     Parameters
     ----------
-    input
-        The array whose copies it looks for.
     memory
         Keeps the excerpts.
     updates, every
@@ -53,8 +47,7 @@ class OwnExcerpts:
         Excerpts that came ``late`` (kept, but no reason for a batch), and runs and grids that were no excerpts.
     """
 
-    def __init__(self, input: str, memory: ExcerptMemory, *, updates: int, every: int, rows: int, live: bool) -> None:
-        self.input, self.copies = input, 0
+    def __init__(self, memory: ExcerptMemory, *, updates: int, every: int, rows: int, live: bool) -> None:
         self.memory, self.updates, self.every, self.rows = memory, updates, every, rows
         self.clock = Clock() if live else None
         self.draws = 0
@@ -62,10 +55,9 @@ class OwnExcerpts:
         self.shape: Shape
         self.moments: RobustMoments
 
-    def start(self, shape: Shape, copies: int) -> None:
-        """Get ready for rows of this shape, which have no past, and for so many copies of them."""
-        self.shape, self.copies = shape, copies
-        self.moments = RobustMoments(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
+    def start(self, shape: Shape) -> None:
+        """Get ready for rows of this shape, which have no past."""
+        self.shape, self.moments = shape, slow_moments(shape)
         self.memory.clear()
 
     def watch(self, rows: Rows) -> None:
@@ -83,7 +75,7 @@ class OwnExcerpts:
 
     def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
         """Return the batches that the excerpts give reason for which these rows of the frame complete."""
-        excerpts = cutter.add(self._beside(frame, rows), frame.last or frame.end)
+        excerpts = cutter.add(rows, frame.last or frame.end)
         if self.clock is not None and self.clock.behind(frame.time) > LATE:
             self.keep(excerpts, frame.stream)
             self.counts["late"] += len(excerpts)
@@ -95,33 +87,14 @@ class OwnExcerpts:
                 batches += [self._draw() for _ in range(self.updates)]
         return batches
 
-    def _beside(self, frame: Frame, rows: Rows) -> Rows:
-        """Return the rows (n, channels) and, in further columns, their copies."""
-        if not self.copies:
-            return rows
-        return np.concatenate([rows, *(copy.rows() for copy in copies_of(frame, self.input))], axis=1)
-
     def holds(self) -> dict[str, float]:
         """Return how much is remembered."""
         return {"excerpts": len(self.memory), "memory bytes": self.memory.nbytes}
 
     def _draw(self) -> Batch:
         excerpts, streams = self.memory.draw_streams(self.rows, self.draws)
-        if not self.copies:
-            batch = self.shape.batch([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
-        else:
-            random = np.random.default_rng([self.memory.seed, 2, self.draws])
-            pairs = [self._two_versions(excerpt, random) for excerpt in excerpts]
-            batch = self.shape.batch([target for target, _ in pairs], streams)
-            batch = batch._replace(past=self.shape.batch([past for _, past in pairs]).rows)
         self.draws += 1
-        return batch
-
-    def _two_versions(self, excerpt: Rows, random: np.random.Generator) -> tuple[Rows, Rows]:
-        """Return two versions of an excerpt, what is predicted and what from."""
-        versions = np.split(excerpt, 1 + self.copies, axis=1)
-        target, past = random.permutation(len(versions))[:2]
-        return self.moments.standardised(versions[target]), self.moments.standardised(versions[past])
+        return self.shape.batch([self.moments.standardised(excerpt) for excerpt in excerpts], streams)
 
     def state(self) -> dict[str, Any]:
         """Return everything that `restore` needs."""
@@ -154,7 +127,7 @@ class BatchesBelow:
         self.name = name
         self.counts: Counter[str] = Counter()
 
-    def start(self, shape: Shape, copies: int) -> None:
+    def start(self, shape: Shape) -> None:
         """Rows of any shape will do."""
 
     def watch(self, rows: Rows) -> None:
@@ -183,7 +156,85 @@ class BatchesBelow:
         """Nothing is remembered."""
 
 
-Teacher = OwnExcerpts | BatchesBelow
+class BatchesOfFeatures:
+    """Takes the batches of features that come with the rows, and standardises both as it standardises the rows.
+
+    Parameters
+    ----------
+    name
+        The stage that encodes rows and batches.
+    live
+        Learn nothing while more than a second behind the stream.
+
+    Attributes
+    ----------
+    counts : Counter
+        Batches that came ``late``.
+    """
+
+    def __init__(self, name: str, *, live: bool) -> None:
+        self.name = name
+        self.clock = Clock() if live else None
+        self.counts: Counter[str] = Counter(late=0)
+        self.moments: RobustMoments
+
+    def start(self, shape: Shape) -> None:
+        """Get ready for rows of this shape, which have no past."""
+        self.moments = slow_moments(shape)
+
+    def watch(self, rows: Rows) -> None:
+        """Follow the distribution of the rows (n, channels)."""
+        self.moments.update(rows[np.isfinite(rows).all(1)])
+
+    def standardised(self, rows: Rows) -> Rows:
+        """Return rows (n, channels) as the module takes them."""
+        return self.moments.standardised(rows)
+
+    def keep(self, excerpts: list[Rows], stream: str) -> None:
+        """Nothing is kept: what came in is remembered in front of the learner."""
+
+    def batches(self, frame: Frame, rows: Rows, cutter: Cutter | GridCutter) -> list[Batch]:
+        """Return the batches that travel with the frame."""
+        batches = from_frame(frame, self.name)
+        if self.clock is not None and self.clock.behind(frame.time) > LATE:
+            self.counts["late"] += len(batches)
+            return []
+        return [self._standardised(batch) for batch in batches]
+
+    def _standardised(self, batch: Batch) -> Batch:
+        """Return a batch whose padding stays zero."""
+        is_there = (np.arange(batch.rows.shape[1]) < batch.lengths[:, None])[..., None]
+        rows, past = (
+            None if part is None else np.where(is_there, self._of_each(part), np.float32(0))
+            for part in (batch.rows, batch.past)
+        )
+        assert rows is not None
+        return batch._replace(rows=rows, past=past)
+
+    def _of_each(self, rows: Rows) -> Rows:
+        return self.moments.standardised(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape)
+
+    def holds(self) -> dict[str, float]:
+        """Return nothing: it remembers nothing."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that `restore` needs."""
+        return {"counts": dict(self.counts), "moments": self.moments.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` returned; the shape has to be known."""
+        self.counts.clear()
+        self.counts.update(state["counts"])
+        self.moments.restore(state["moments"])
+
+
+Teacher = OwnExcerpts | BatchesBelow | BatchesOfFeatures
+
+
+def slow_moments(shape: Shape) -> RobustMoments:
+    """Return what standardises rows of a shape."""
+    return RobustMoments(shape.channels, HALF_LIFE * shape.rate if shape.rate else None)
 
 
 def numbered(stream: str) -> int:

@@ -13,7 +13,6 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from stream_infomax.frames.contracts import Counts, State
-from stream_infomax.frames.copies import MOST, copy_names
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.gaps import Streams, incoming, is_unsettled
 from stream_infomax.frames.ledger import NO_WIDTH, Account, Accounting
@@ -21,13 +20,15 @@ from stream_infomax.frames.measure import Measure
 from stream_infomax.settings.configured import configured_by
 from stream_infomax.settings.error import SettingError
 from stream_infomax.settings.extras import require
+from stream_infomax.settings.memory import Memory
 from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import make
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, Positive, PositiveFloat, Seed
-from stream_infomax.stages.distortion import Strength, drawn
+from stream_infomax.stages.distortion import Strength
 from stream_infomax.stages.forms import Form, Grid, MelPatches, Patches, Waveform
-from stream_infomax.state.kept import counted
+from stream_infomax.stages.replay import Replay
+from stream_infomax.state.kept import counted, within
 
 Nats = Annotated[float, Meta(ge=0, le=20)]  # e²⁰ is more than any two microphones differ by
 
@@ -51,19 +52,23 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     patch: Annotated[Positive, Doc("Grid: side of a patch in pixels.")] = 12
     stride: Annotated[Positive, Doc("Grid: pixels between the starts of two patches; at most `patch`.")] = 12
     center: Annotated[bool, Doc("Take each row's own mean away.")] = False
-    copies: Annotated[
-        int,
-        Meta(ge=0, le=MOST),
+    replay: Annotated[
+        Memory,
         Doc(
-            "Log-mel: distorted copies of the patches. Contrastive modules predict one version from another and so "
-            "learn what voice, loudness and room leave as it is."
+            "Log-mel: mel frames that are kept and played again in batches, each excerpt distorted in two ways; 0: "
+            "none. Contrastive modules predict one version from the other and so learn what voice, loudness and room "
+            "leave as it is."
         ),
-    ] = 0
+    ] = Memory(0)
+    rows: Annotated[Positive, Doc("Replay: patches of a batch, about.")] = 1024
+    updates: Annotated[Positive, Doc("Replay: batches for each new excerpt.")] = 1
     warp: Annotated[
-        float, Meta(ge=0, le=1), Doc("Copies: a segment's frequencies are scaled by e^u, u even in -`warp` to `warp`.")
+        float,
+        Meta(ge=0, le=1),
+        Doc("Replay: the frequencies of an excerpt are scaled by e^u, u even in -`warp` to `warp`."),
     ] = 0.15
-    gain: Annotated[Nats, Doc("Copies: deviation of a segment's loudness, in nats of energy.")] = 1.0
-    tilt: Annotated[Nats, Doc("Copies: deviation of each of four cosines over the bands, in nats of energy.")] = 0.3
+    gain: Annotated[Nats, Doc("Replay: deviation of an excerpt's loudness, in nats of energy.")] = 1.0
+    tilt: Annotated[Nats, Doc("Replay: deviation of each of four cosines over the bands, in nats of energy.")] = 0.3
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -72,8 +77,8 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             raise SettingError("hop", self.hop, f"1 <= hop <= length = {self.length}, which loses no sample")
         if self.form == "grid" and self.stride > self.patch:
             raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
-        if self.copies and (self.form != "log-mel" or self.n_mels < 2):
-            raise SettingError("copies", self.copies, "0 but for form 'log-mel' with two bands or more")
+        if self.replay and (self.form != "log-mel" or self.n_mels < 2):
+            raise SettingError("replay", self.replay, "0 but for form 'log-mel' with two bands or more")
 
     def kept(self, name: str) -> tuple[str, ...]:
         """Return nothing: windows are cut from the data, and many times as large."""
@@ -131,8 +136,8 @@ class WindowsStage(Accounting):
     Parameters
     ----------
     name, input, carry
-        Name of the stage and of its array; the array it reads; the arrays that it passes on. Distorted copies of its
-        array, of the same shape, are ``<name>.copy1``, …
+        Name of the stage and of its array; the array it reads; the arrays that it passes on. What is played again
+        travels as ``<name>.batch``, …, as `packed` says.
 
     Raises
     ------
@@ -148,10 +153,26 @@ class WindowsStage(Accounting):
         self._streams: Streams[Form] = Streams()
         self._counts = {"rows": 0, "rows_nan": 0}
         self.account, self.reads = Account(name, "stage"), (input,)
+        self.replay = self._new_replay() if self.settings.replay else None
+
+    def _new_replay(self) -> Replay:
+        given = self.settings
+        return Replay(
+            given.length,
+            given.hop,
+            given.n_mels,
+            strength=Strength(given.warp, given.gain, given.tilt),
+            memory=given.replay,
+            rows=given.rows,
+            updates=given.updates,
+            seed=given.seed,
+        )
 
     def process(self, frame: Frame) -> Frame:
         """Return the frame with the rows that its array completes; maybe none."""
         self._streams.follow(frame)
+        if self.replay is not None:
+            self.replay.follow(frame)
         array = incoming(frame, self.input, self.name)
         if array is None:
             return frame
@@ -167,19 +188,11 @@ class WindowsStage(Accounting):
         cut, time, rate = form.cut(frame, array)
         self._streams.leave(frame)
         self._count(cut)
-        arrays = {self.name: cut, **self._copies(frame, cut)}
-        centred = {name: self._centred(array) for name, array in arrays.items()}
-        return frame.extend(centred, self.carry, time=time, rate=rate)
-
-    def _copies(self, frame: Frame, array: Array) -> dict[str, Array]:
-        """Return the distorted copies of log-mel patches."""
-        given = self.settings
-        strength = Strength(given.warp, given.gain, given.tilt)
-        drawers = (frame.rate, given.seed, frame.stream, frame.segment)
-        return {
-            name: Array(drawn(strength, given.n_mels, *drawers, number).of(array.data), array.axes)
-            for number, name in enumerate(copy_names(self.name, given.copies), 1)
-        }
+        arrays = {self.name: self._centred(cut)}
+        if self.replay is not None:
+            batches = self.replay.process(frame, cut, self.name)
+            arrays |= {name: self._centred(array) for name, array in batches.items()}
+        return frame.extend(arrays, self.carry, time=time, rate=rate)
 
     def _new_form(self) -> Form:
         """Return what cuts one stream."""
@@ -201,7 +214,7 @@ class WindowsStage(Accounting):
 
     def _centred(self, array: Array) -> Array:
         """Return the array without each row's mean, where that is wanted."""
-        if not self.settings.center:
+        if not self.settings.center or not array.row_shape:
             return array
         rows = array.data.reshape(*array.data.shape[: array.n_row_axes], math.prod(array.row_shape))
         with np.errstate(invalid="ignore", over="ignore"):
@@ -215,12 +228,13 @@ class WindowsStage(Accounting):
             self._counts["rows_nan"] += int(np.count_nonzero(~finite.all(axis=1)))
 
     def start_encoding(self, carry: tuple[str, ...] = (), *, untrained: bool = False) -> None:
-        """Begin another stream, without distorted copies: nobody learns from it."""
-        self.carry, self._streams, self.settings = carry, Streams(), replace(self.settings, copies=0)
+        """Begin another stream, of which nothing is played again: nobody learns from it."""
+        self.carry, self._streams, self.replay = carry, Streams(), None
 
     def state(self) -> State:
-        """Return the unused samples of every stream; log-mel frames are computed from them again."""
-        return {"form": self.settings.form, "rows": dict(self._counts), **self._streams.state()}
+        """Return the unused samples of every stream, from which log-mel frames are computed again, and the replay."""
+        replay = {} if self.replay is None else {"replay": self.replay.state()}
+        return {"form": self.settings.form, "rows": dict(self._counts), **replay, **self._streams.state()}
 
     def restore(self, state: State) -> None:
         """Take over what `state()` returned. Raises ValueError, naming the key, where it does not fit."""
@@ -228,11 +242,15 @@ class WindowsStage(Accounting):
             raise ValueError(f"form: the state is of {state.get('form')!r}, this stage is {self.settings.form!r}")
         self._streams.restore(state, self._new_form)
         self._counts = counted(state["rows"], "rows", self._counts)
+        if self.replay is not None:
+            with within("replay"):
+                self.replay.restore(state["replay"])
 
     def measures(self) -> list[Measure]:
         """Nothing is learnt here."""
         return []
 
     def counts(self) -> Counts:
-        """Return the counts of rows, of those set aside as NaN, and of gaps in the offsets."""
-        return {**self._counts, "gaps": self._streams.counts["gaps"]}
+        """Return the counts of rows, of those set aside as NaN, of what is played again, and of gaps in the offsets."""
+        replay = {} if self.replay is None else self.replay.counts()
+        return {**self._counts, **replay, "gaps": self._streams.counts["gaps"]}

@@ -95,7 +95,9 @@ EXAMPLES = [
         form="context",
     ),
     Example("windows", MEL, lambda: streams.stream(streams.signal), remembers=True, form="log-mel"),
-    Example("windows", {**MEL, "copies": 2}, lambda: streams.stream(streams.signal), remembers=True, form="copies"),
+    Example(
+        "windows", {**MEL, "replay": 20_000}, lambda: streams.stream(streams.signal), remembers=True, form="replay"
+    ),
     Example("windows", {"form": "patches", "center": True}, lambda: streams.stream(streams.patches), form="patches"),
     Example("windows", {"form": "grid", "patch": 4, "stride": 3}, lambda: streams.stream(streams.picture), form="grid"),
     Example(

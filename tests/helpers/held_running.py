@@ -116,7 +116,7 @@ def waveform_stage() -> Any:
 def mel_stage() -> Any:
     from stream_infomax import WindowsStage
 
-    return WindowsStage("windows", "x", form="log-mel", length=3, hop=2, n_mels=20)
+    return WindowsStage("windows", "x", form="log-mel", length=3, hop=2, n_mels=20, replay=5000)
 
 
 def grid_stage() -> Any:

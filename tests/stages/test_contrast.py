@@ -45,7 +45,7 @@ def test_live_output_is_the_window_output():
     stage.learn = False
     segment = [frame for frame in frames if frame.segment == "a2"]
     live = [stage.process(replace(frame, offset=-1)).arrays["m1"].data for frame in segment]
-    rows = stage.teacher.moments.standardised(np.concatenate([frame.arrays["features"].data for frame in segment]))
+    rows = stage.pupil.teacher.moments.standardised(np.concatenate([frame.arrays["features"].data for frame in segment]))
     whole, _ = RowEncoder(stage.pupil.online).encode(rows)
     np.testing.assert_allclose(np.concatenate(live), whole, atol=1e-6)
 
@@ -106,7 +106,7 @@ def test_one_update_after_every_third_excerpt():
     stage = module(1, every=3)
     for frame in speech(8):
         stage.process(frame)
-    assert stage.pupil.online.updates == stage.teacher.memory.count // 3
+    assert stage.pupil.online.updates == stage.pupil.teacher.memory.count // 3
 
 
 def test_a_new_encoder_drops_stale_excerpts_and_raises_the_learning_rate():
@@ -134,7 +134,7 @@ def test_a_missing_frame_is_a_gap():
     fresh = module(1, learn=False)
     fresh.restore({**stage.state(), "streams": {}})
     assert stage.counts()["skipped: gaps"] == 1
-    assert stage.teacher.memory.count == 1, "what came before the gap is an excerpt of its own"
+    assert stage.pupil.teacher.memory.count == 1, "what came before the gap is an excerpt of its own"
     alone = fresh.process(replace(frames[2], offset=stage.streams.offset + 1))
     np.testing.assert_allclose(out.arrays["m1"].data, alone.arrays["m1"].data, atol=1e-6)
 
@@ -148,7 +148,7 @@ def test_nan_rows_come_out_as_nan_and_are_never_learnt_from():
     outputs = [pipeline.process(frame) for frame in frames]
     assert sum(int(np.isnan(frame.arrays["m4"].data).any(1).sum()) for frame in outputs) == 1
     assert all(stage.pupil.online.skipped["not_finite"] == 0 for stage in pipeline.stages)
-    assert all(np.isfinite(rows).all() for _, rows in pipeline.stages[0].teacher.memory.recent)
+    assert all(np.isfinite(rows).all() for _, rows in pipeline.stages[0].pupil.teacher.memory.recent)
 
 
 def test_warm_up_of_another_width_gives_no_rows():
@@ -253,5 +253,5 @@ def test_live_mode_skips_training_and_never_publishing(monkeypatch):
         expected += punctual.process(frame).arrays["m1"].n_rows
     assert stage.counts()["skipped: late"] > 0
     assert stage.pupil.online.updates > 0
-    assert stage.pupil.online.updates + stage.counts()["skipped: late"] + 1 == stage.teacher.memory.count
+    assert stage.pupil.online.updates + stage.counts()["skipped: late"] + 1 == stage.pupil.teacher.memory.count
     assert rows == expected

@@ -69,7 +69,7 @@ def test_an_excerpt_that_a_gap_ends_is_of_its_stream():
     frames = list(speech(4, frame_rows=20, streams=("a", "b")))
     stage.process(frames[0])
     stage.process(frames[2])
-    assert list(stage.teacher.memory.streams.values()) == [numbered(frames[0].stream)]
+    assert list(stage.pupil.teacher.memory.streams.values()) == [numbered(frames[0].stream)]
 
 
 def test_batches_travel_as_they_are():
@@ -128,5 +128,5 @@ def test_residual_modules_over_grids_keep_each_patch():
             frame = stage.process(frame)
     assert all(stage.pupil.online.updates == 5 for stage in stages)
     assert frame.arrays["m2"].data.shape == (5, 4, 3 + 8 + 8)
-    seen = stages[0].teacher.standardised(array.rows())  # with the moments of all frames, which m2's rows are of
+    seen = stages[0].pupil.teacher.standardised(array.rows())  # with the moments of all frames, which m2's rows are of
     np.testing.assert_allclose(frame.arrays["m2"].data.reshape(20, 19)[:, :3], seen, atol=1e-6)

@@ -1,21 +1,14 @@
-"""Copies of log-mel patches: what distorts them, that cutting changes no bit, and that nobody learns from them."""
+"""What distorts log-mel patches that are played again."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from helpers.extras import needs
 
-from stream_infomax.frames.frame import Array, Frame
-from stream_infomax.settings.error import SettingError
 from stream_infomax.stages.distortion import Strength, drawn
-from stream_infomax.stages.learner import LearnerStage
-from stream_infomax.stages.windows import WindowsStage
 
 RATE = 8000.0
 STRONG = Strength(warp=0.15, gain=1.0, tilt=0.3)
-speech = needs("kaldi_native_fbank")
 
 
 def mel(hertz: float) -> float:
@@ -52,80 +45,9 @@ def test_gain_and_tilt_have_the_deviations_asked_for() -> None:
     assert curves.std() == pytest.approx(0.5 * math.sqrt(4 / 2), rel=0.1)  # cos² is half on average
 
 
-def test_nothing_asked_for_changes_nothing_and_names_draw_anew() -> None:
+def test_nothing_asked_for_changes_nothing_and_each_name_draws_its_own() -> None:
     patches = np.random.default_rng(0).normal(size=(3, 4, 20)).astype(np.float32)
     np.testing.assert_allclose(drawn(Strength(0, 0, 0), 20, RATE, 1).of(patches), patches, atol=1e-5)
     one, again, other = (drawn(STRONG, 20, RATE, 0, "mic", name, 1).of(patches) for name in "aab")
     np.testing.assert_array_equal(one, again)
     assert (one != other).any()
-
-
-def frames(cuts: list[int], seconds: float = 0.5) -> list[Frame]:
-    samples = np.random.default_rng(3).normal(scale=0.1, size=(int(seconds * RATE), 1)).astype(np.float32)
-    borders = [0, *cuts, len(samples)]
-    return [
-        Frame("mic", i, "a", {"source": Array(samples[start:stop], ("time", "channel"))}, rate=RATE)
-        for i, (start, stop) in enumerate(pairwise(borders))
-    ]
-
-
-@speech
-def test_cutting_changes_no_bit_of_a_copy() -> None:
-    found = []
-    for cuts in ([], [801, 803, 2900]):
-        stage = WindowsStage("windows", "source", form="log-mel", length=5, hop=2, copies=2, center=True)
-        passed = [stage.process(frame) for frame in frames(cuts)]
-        found.append(
-            [
-                np.concatenate([frame.arrays[name].data for frame in passed])
-                for name in ("windows", "windows.copy1", "windows.copy2")
-            ]
-        )
-    whole, parts = found
-    for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(one, other)
-    original, first, second = whole
-    assert original.shape == first.shape == second.shape
-    assert (first != original).any()
-    assert (first != second).any()
-
-
-@speech
-def test_the_learner_encodes_copies_with_the_filters_of_the_frame_and_learns_the_same_without_them() -> None:
-    with_copies, without = (LearnerStage("learner", "windows", n_rank=8, warmup=40) for _ in range(2))
-    windows = WindowsStage("windows", "source", form="log-mel", length=3, hop=1, n_mels=20, copies=1)
-    encoded = 0
-    for frame in frames([800 * n for n in range(1, 20)], 2.0):
-        cut = windows.process(frame)
-        before = with_copies.learner.transform if with_copies.is_warm else None
-        copy = cut.arrays["windows.copy1"].rows()
-        expected = None if before is None else before(copy)
-        out = with_copies.process(cut)
-        bare = without.process(cut.extend({"windows": cut.arrays["windows"]}))
-        np.testing.assert_array_equal(out.arrays["learner"].data, bare.arrays["learner"].data)
-        assert out.arrays["learner.copy1"].data.shape == out.arrays["learner"].data.shape
-        assert "learner.copy1" not in bare.arrays
-        if expected is not None:
-            np.testing.assert_array_equal(out.arrays["learner.copy1"].data, expected)
-            encoded += len(expected)
-    assert encoded > 50
-
-
-@pytest.mark.parametrize("form", ["waveform", "grid", "patches"])
-def test_other_forms_have_no_copies(form: str) -> None:
-    with pytest.raises(SettingError, match="copies"):
-        WindowsStage("windows", "source", form=form, copies=1)
-
-
-@pytest.mark.parametrize("setting", ["warp", "gain", "tilt"])
-def test_a_distortion_that_leaves_no_number_is_refused(setting: str) -> None:
-    with pytest.raises(SettingError, match=setting):
-        WindowsStage("windows", "source", form="log-mel", copies=1, **{setting: 1e30})
-
-
-@speech
-def test_what_only_encodes_is_given_no_copies() -> None:
-    stage = WindowsStage("windows", "source", form="log-mel", length=5, hop=2, copies=2)
-    stage.start_encoding()
-    (frame,) = frames([])
-    assert set(stage.process(frame).arrays) == {"windows"}

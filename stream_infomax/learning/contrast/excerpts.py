@@ -7,7 +7,7 @@ newest excerpts and a uniform sample of all older ones, in a bounded number of b
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -204,7 +204,9 @@ class ExcerptMemory:
         """Return the excerpts that `draw_streams` draws."""
         return self.draw_streams(rows, number)[0]
 
-    def draw_streams(self, rows: int, number: int) -> tuple[list[Rows], NDArray[np.int64] | None]:
+    def draw_streams(
+        self, rows: int, number: int, size: Callable[[Rows], int] = len
+    ) -> tuple[list[Rows], NDArray[np.int64] | None]:
         """Return the newest excerpt and others at random, none twice; and their streams, None where all are of one.
 
         Parameters
@@ -213,6 +215,8 @@ class ExcerptMemory:
             Excerpts are added while they have at most so many rows together; at least two where there are two.
         number
             Which draw this is; the choice depends on (seed, number) and the content only.
+        size
+            The rows that an excerpt counts for.
 
         Raises
         ------
@@ -223,12 +227,12 @@ class ExcerptMemory:
             raise ValueError("the memory is empty: there is nothing to draw")
         others = [*self.recent][:-1] + [entry[1:] for entry in self.sample]
         chosen = [self.recent[-1]]
-        total = len(chosen[0][1])
+        total = size(chosen[0][1])
         for index in np.random.default_rng([self.seed, 1, number]).permutation(len(others)):
-            if total + len(others[index][1]) > rows and len(chosen) > 1:
+            if total + size(others[index][1]) > rows and len(chosen) > 1:
                 break
             chosen.append(others[index])
-            total += len(others[index][1])
+            total += size(others[index][1])
         streams = np.array([self.streams[which] for which, _ in chosen], np.int64)
         return [kept for _, kept in chosen], None if (streams == streams[0]).all() else streams
 

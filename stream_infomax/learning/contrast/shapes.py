@@ -63,10 +63,10 @@ class Sequences:
         """Return what encodes one stream."""
         return RowEncoder(module)
 
-    def cutter(self, stride: int, longest: int, dropped: Counter[str], versions: int = 1) -> Cutter:
-        """Return what cuts one stream, of so many versions side by side, into excerpts that allow one prediction."""
+    def cutter(self, stride: int, longest: int, dropped: Counter[str]) -> Cutter:
+        """Return what cuts one stream into excerpts that allow one prediction."""
         shortest = 2 * stride
-        return Cutter(versions * self.channels, max(longest, shortest), shortest, dropped)
+        return Cutter(self.channels, max(longest, shortest), shortest, dropped)
 
     def batch(self, excerpts: list[Rows], streams: NDArray[np.int64] | None = None) -> Batch:
         """Return excerpts (T_i, channels), and the numbers of their streams, as a batch."""
@@ -127,7 +127,7 @@ class Grids:
         """Return what encodes one stream."""
         return GridEncoder(module, self.height, self.width)
 
-    def cutter(self, stride: int, longest: int, dropped: Counter[str], versions: int = 1) -> GridCutter:
+    def cutter(self, stride: int, longest: int, dropped: Counter[str]) -> GridCutter:
         """Return what makes excerpts of grids."""
         return GridCutter(self.height, self.width, dropped)
 
