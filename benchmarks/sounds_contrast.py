@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-from contrast_common import SEEDS, Recording, Results, Stack, draw, front, paired, probe, rows_of, spread
+from contrast_common import SEEDS, Front, Recording, Results, Stack, draw, mel_of, paired, probe, spread
 from scipy.fft import dct
 
 from stream_infomax.learning.classifier.pooling import pool
@@ -70,7 +70,7 @@ def clips(folder: Path) -> list[Recording]:
 
 def baselines(recordings: list[Recording]) -> dict[str, np.ndarray]:
     """Return pooled log-mel and MFCC of each recording."""
-    mel = [rows.reshape(len(rows), 10, 40)[:, 0] for rows in rows_of(recordings, "log-mel")]
+    mel = list(mel_of(recordings))
     return {
         "log-mel": np.array([pool(rows) for rows in mel]),
         "MFCC": np.array([pool(dct(rows, norm="ortho")[:, :13]) for rows in mel]),
@@ -79,17 +79,18 @@ def baselines(recordings: list[Recording]) -> dict[str, np.ndarray]:
 
 def learn(streamed: list[Recording], recordings: list[Recording], seed: int) -> dict[str, np.ndarray]:
     """Learn from what is streamed; return the pooled vectors of the recordings by stack and level."""
-    features = front(recordings, streamed, "log-mel", seed)
-    width = next(iter(features.final.values())).shape[1]
+    front = Front("log-mel", seed, recordings[0].rate)
+    frames = [frame for recording in streamed if (frame := front.learn(recording)) is not None]
+    width = frames[0].arrays["learner"].row_shape[0]
+    final = list(front.features(recordings))
     vectors: dict[str, np.ndarray] = {}
     for name, settings in STACKS.items():
         options = {**LEVERS, **settings}
         train = options.pop("train", True)
-        stack = Stack(width, features.rate, seed=seed, **options)
-        for recording in streamed:
-            if recording.name in features.published:
-                stack.learn(features.published[recording.name], train)
-        pooled = [stack.levels(features.final[recording.name]) for recording in recordings]
+        stack = Stack(width, front.rate, seed=seed, **options)
+        for frame in frames:
+            stack.learn(frame, train)
+        pooled = [stack.levels(rows) for rows in final]
         for level in pooled[0]:
             if level != "input" or name == "modules":
                 label = "input" if level == "input" else f"{name}, {level}"

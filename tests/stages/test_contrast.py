@@ -45,7 +45,8 @@ def test_live_output_is_the_window_output():
     stage.learn = False
     segment = [frame for frame in frames if frame.segment == "a2"]
     live = [stage.process(replace(frame, offset=-1)).arrays["m1"].data for frame in segment]
-    rows = stage.pupil.teacher.moments.standardised(np.concatenate([frame.arrays["features"].data for frame in segment]))
+    features = np.concatenate([frame.arrays["features"].data for frame in segment])
+    rows = stage.pupil.teacher.standardised(features)
     whole, _ = RowEncoder(stage.pupil.online).encode(rows)
     np.testing.assert_allclose(np.concatenate(live), whole, atol=1e-6)
 
