@@ -10,7 +10,7 @@ from stream_infomax.frames import wire
 from stream_infomax.frames.basis import Basis, HasBasis
 from stream_infomax.frames.command import Command, Steered
 from stream_infomax.frames.event import Event
-from stream_infomax.frames.frame import Frame
+from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.ledger import Account, Accounting, rows_read
 from stream_infomax.frames.measure import Measure
 
@@ -227,14 +227,19 @@ class Output:
         The id of the log whose offset it has.
     origin
         When the source first had it, in seconds of the wall clock; 0 where that is not known.
+    beside
+        Arrays for viewers that the frame does not hold; see `Pipeline`.
     """
 
-    __slots__ = ("_parts", "frame", "log", "origin")
+    __slots__ = ("_parts", "beside", "frame", "log", "origin")
 
-    def __init__(self, frame: Frame, log: str = "", origin: float = 0.0) -> None:
+    def __init__(
+        self, frame: Frame, log: str = "", origin: float = 0.0, beside: Mapping[str, Array] | None = None
+    ) -> None:
         self.frame = frame
         self.log = log
         self.origin = origin
+        self.beside = {name: array for name, array in (beside or {}).items() if name not in frame.arrays}
         self._parts: list[bytes] | None = None
 
     @property
@@ -243,6 +248,12 @@ class Output:
         if self._parts is None:
             self._parts = wire.encode(self.frame)
         return self._parts
+
+    def for_viewers(self) -> list[bytes]:
+        """Return the bytes of the frame with what is beside it, in front of its own arrays."""
+        if not self.beside:
+            return self.parts
+        return wire.encode(self.frame.extend({**self.beside, **self.frame.arrays}))
 
 
 class Mark(NamedTuple):
@@ -358,6 +369,11 @@ class Sink:
 class Pipeline:
     """Stages in a row.
 
+    Attributes
+    ----------
+    beside
+        The arrays of the newest frame that stages have for viewers (`shows`), also where no later stage passes them on.
+
     >>> from stream_infomax.frames.frame import Frame
     >>> list(Pipeline([])([Frame(stream="a", offset=0)]))[0].offset
     0
@@ -371,9 +387,10 @@ class Pipeline:
             raise ValueError(f"stages need different names, got {names}")
         self._timed = [stage for stage in self.stages if isinstance(stage, Timed)]
         self._steps = [
-            (stage, stage.account, stage.reads) if isinstance(stage, Accounting) else (stage, None, ())
+            (stage, stage.account, stage.reads, stage.shows) if isinstance(stage, Accounting) else (stage, None, (), ())
             for stage in self.stages
         ]
+        self.beside: dict[str, Array] = {}
         self._with_basis = [stage for stage in self.stages if isinstance(stage, HasBasis)]
 
     def __call__(self, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -383,10 +400,14 @@ class Pipeline:
 
     def process(self, frame: Frame) -> Frame:
         """Return what the last stage makes of `frame`."""
-        for stage, account, reads in self._steps:
+        self.beside = {}
+        for stage, account, reads, shows in self._steps:
             if account is not None and (n := rows_read(frame, reads)):
                 account.accept(frame.stream, n)
             frame = stage.process(frame)
+            for name in shows:
+                if name in frame.arrays:
+                    self.beside[name] = frame.arrays[name]
         return frame
 
     def state(self) -> State:

@@ -172,10 +172,13 @@ class Accounting:
         Where it counts; no part of its state: a ledger is of a run, and not of what a stage knows.
     reads
         Names of the arrays whose rows it reads.
+    shows
+        Names of the arrays that viewers are shown, also where no later stage passes them on.
     """
 
     account: Account
     reads: tuple[str, ...]
+    shows: tuple[str, ...] = ()
 
     def in_flight(self) -> Mapping[str, int]:
         """Return the rows of each stream of which something is still to be made."""

@@ -237,7 +237,8 @@ class Loop:
         for observer in self.observers:
             observer.input(arrived)
         try:
-            output = Output(self.stages.process(frame), self.feed.log_id, arrival.origin)
+            made = self.stages.process(frame)
+            output = Output(made, self.feed.log_id, arrival.origin, self.stages.beside)
             if output.frame.offset != frame.offset:
                 raise ValueError(f"its output has offset {output.frame.offset}")
             for sink in self.sinks:

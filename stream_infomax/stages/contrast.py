@@ -70,7 +70,7 @@ class ContrastStage(Accounting):
         require(*given.needs())
         modules = layout(given.layout, given.width)
         self.name, self.input, self.carry, self.settings = name, input, tuple(carry), given
-        self.account, self.reads = Account(name, "stage"), (input,)
+        self.account, self.reads, self.shows = Account(name, "stage"), (input,), given.adds(name)
         self.layers, self.is_last = modules[given.module - 1], given.module == len(modules)
         self.learn = given.learn
         self.pupil: Pupil | None = None  # before the first rows

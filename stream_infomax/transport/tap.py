@@ -51,8 +51,8 @@ WAKE_MS = 500
 class Tap(Bound, Observer):
     """A publishing socket; it never waits for anyone.
 
-    Its topics are ``frame``; ``sampled``, which is some of the same frames, as many as a viewer needs, and ``input``,
-    some of what came; ``basis`` and ``status``.
+    Its topics are ``frame``; ``sampled``, which is some of the same frames, as many as a viewer needs, with what the
+    modules within the service made beside them; ``input``, some of what came; ``basis`` and ``status``.
 
     It is an XPUB, which to subscribers is a PUB, but hears of them: frames nobody listens to cost nothing, and whoever
     comes is sent the newest basis of each stage.
@@ -132,8 +132,9 @@ class Tap(Bound, Observer):
         """Publish a frame for viewers, as far as it is not too much."""
         sampler = self._samplers[topic]
         if self._listeners[topic] and sampler.admits(time.monotonic()):
-            sampler.take(sum(map(len, output.parts)))
-            self._send(topic, _head(output), *output.parts)
+            parts = output.for_viewers()
+            sampler.take(sum(map(len, parts)))
+            self._send(topic, _head(output), *parts)
 
     def basis(self, basis: Basis) -> None:
         """Publish what the next frames will be encoded with."""

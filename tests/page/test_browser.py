@@ -17,6 +17,7 @@ from stream_infomax.frames.basis import Basis
 from stream_infomax.frames.event import Event
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.frames.measure import Measure
+from stream_infomax.page.hearing import HearingSection
 from stream_infomax.page.watched import Stage, Watched
 
 extra("selenium")
@@ -221,6 +222,35 @@ def test_a_press_on_a_tile_opens_its_component(chromium, page, tab):
     box.clear()
     box.send_keys("7\n")
     tab.shown("Component 7 of 9", "components-title")
+
+
+def hear(watched):
+    """Let the second of three units be driven most, by a segment with a hostile name."""
+    rng = np.random.default_rng(0)
+    for offset in range(30):
+        sound = rng.normal(size=(800, 1)).astype(np.float32)
+        rows = (rng.random((10, 3)) * [1, 5, 2]).astype(np.float32)
+        place = {"stream": "a", "offset": offset, "segment": EVIL, "time": offset / 10}
+        watched.frame("source", Frame(**place, arrays={"source": Array(sound, ("time", "channel"))}, rate=8000.0))
+        watched.frame("contrast", Frame(**place, arrays={"module1": Array(rows, ("time", "component"))}, rate=100.0))
+
+
+def test_what_modules_hear_is_drawn_turned_over_and_named(chromium):
+    stages = [Stage("source", "audio", "source"), Stage("module1", "contrast", "contrast", "source")]
+    watched = Watched("a run", ["source", "contrast"], stages)
+    with Served(watched, sections=(HearingSection,)) as served:
+        served.do(hear, watched)
+        tab = Tab(chromium, served.url)
+        tab.shown("Unit 2, 1 of 3 by the deviation of its output", "hearing-title")
+        drawn = "const d = model.renderers[0].data_source.data.image; return d ? Math.max(...d[0]) : 0"
+        wait(lambda: tab.model("hearing-excerpts", drawn), "spectrograms")
+        assert EVIL[:40] in tab.text("hearing-where")
+        tab.press("Next unit")
+        tab.shown("Unit 3, 2 of 3", "hearing-title")
+        tab.shown("Play unit 3", "hearing-play")
+        assert tab.ask("return document.title") != "evil"
+    tab.close()
+    assert complaints(chromium) == []
 
 
 def contrast(tab):

@@ -1,12 +1,19 @@
 """What modules hear, on the page: frames of the source find what modules made of them; all is bounded and escaped."""
 
 import io
+import tomllib
 import wave
 
 import numpy as np
 import pytest
+from helpers.extras import extra
+from helpers.tones import PIPELINE, record
 from helpers.viewers import Wire
 
+from stream_infomax.configuration.compose import pipeline_of, source_of
+from stream_infomax.configuration.load import convert
+from stream_infomax.frames import wire
+from stream_infomax.frames.contracts import Output
 from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.page import heard
 from stream_infomax.page.hearing import HearingSection, sound_of
@@ -14,6 +21,7 @@ from stream_infomax.page.watched import Stage, Watched
 
 EVIL = "<img src=x onerror=alert(1)>"
 RATE = 8000.0
+RATES = (RATE, 200.0, 200.0, 50.0, 50.0, 0.0)  # of the source and the stages of helpers.tones
 
 
 def of_sound(clock):
@@ -44,6 +52,23 @@ def random(watched, n, first=0):
     rng = np.random.default_rng(first)
     for offset in range(first, first + n):
         say(watched, offset, rng.random((10, 3)) * [1, 5, 2])
+
+
+def test_modules_are_heard_that_share_a_service_with_what_reads_them(clock, tmp_path):
+    extra("torch")
+    text = PIPELINE.replace("FOLDER", str(tmp_path)).replace(
+        "SOUNDS", str(record(tmp_path / "sounds", voices=1, takes=3))
+    )
+    given = convert(tomllib.loads(text), "tones")
+    tables = (given.source, *given.stage)
+    stages = [Stage(one.name, one.kind, "in-process", rate=rate) for one, rate in zip(tables, RATES, strict=True)]
+    watched, pipeline = Watched("run", ["in-process"], stages, now=clock), pipeline_of(given)
+    for frame in source_of(given).frames():
+        watched.frame("source", frame)
+        output = Output(pipeline.process(frame), beside=pipeline.beside)
+        watched.frame("in-process", wire.decode(output.for_viewers()))
+    assert list(output.frame.arrays) == ["classifier"]
+    assert watched.heard.modules() == ["module1", "module2"]
 
 
 def test_without_modules_this_is_said(watched):

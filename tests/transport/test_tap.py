@@ -2,10 +2,12 @@
 
 import time
 
+import numpy as np
 import pytest
 from helpers.wire import LOG, LONG, frame, status
 
 from stream_infomax.frames.contracts import Output
+from stream_infomax.frames.frame import Array
 from stream_infomax.transport import tap as tap_module
 from stream_infomax.transport.sampler import Sampler
 from stream_infomax.transport.sockets import StreamError
@@ -78,6 +80,17 @@ def test_a_viewer_is_sent_what_it_can_show_and_an_observer_all(context, ipc, mon
     assert [one.offset for one in whole] == list(range(600))
     assert [one.offset for one in some] == [*range(100), *range(300, 350)]
     assert viewer.missed == 200
+
+
+def test_what_a_frame_does_not_hold_is_beside_it_for_viewers(context, ipc):
+    tap = Tap(context, ipc)
+    one = frame(3)
+    more = {"module": Array(np.ones((2, 5), np.float32), ("time", "component"))}
+    with TapReader(ipc, topics=(SAMPLED,)) as viewer, TapReader(ipc, topics=(FRAME,)) as observer:
+        until_heard(tap, SAMPLED, FRAME)
+        tap.frame(Output(one, LOG, beside={**one.arrays, **more}))
+        assert list(viewer.receive().arrays) == ["module", *one.arrays]  # viewers show the last one
+        assert list(observer.receive().arrays) == [*one.arrays]
 
 
 def test_what_came_in_is_a_topic_of_its_own(context, ipc):
