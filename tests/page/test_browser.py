@@ -249,8 +249,8 @@ def test_what_modules_hear_is_drawn_turned_over_and_named(chromium):
         tab.shown("Unit 3, 2 of 3", "hearing-title")
         tab.shown("Play unit 3", "hearing-play")
         assert tab.ask("return document.title") != "evil"
-    tab.close()
-    assert complaints(chromium) == []
+        assert complaints(chromium) == []
+        tab.close()
 
 
 def contrast(tab):
