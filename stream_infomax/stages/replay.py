@@ -25,7 +25,7 @@ from stream_infomax.state.kept import Kept
 
 Rows = npt.NDArray[np.float32]
 
-LONGEST, SHORTEST = 256, 4  # patches of an excerpt
+SHORTEST = 4  # patches of an excerpt
 RESERVOIR = 0.5  # the share of the memory that holds a uniform sample of all that came before
 
 
@@ -38,16 +38,18 @@ class FrameCutter(Kept):
         Mel frames of a patch, and between the starts of two.
     n_mels
         Bands.
+    longest
+        Patches of an excerpt at most.
     replay
         Keeps the excerpt that an interruption leaves.
     """
 
     kept = ("stream", "continues", "frames")
 
-    def __init__(self, length: int, hop: int, n_mels: int, replay: Replay) -> None:
+    def __init__(self, length: int, hop: int, n_mels: int, longest: int, replay: Replay) -> None:
         self.length, self.hop, self.n_mels, self.replay = length, hop, n_mels, replay
-        shortest, longest = (length + (patches - 1) * hop for patches in (SHORTEST, LONGEST))
-        self.frames = Cutter(n_mels, longest, shortest)
+        most, fewest = (length + (patches - 1) * hop for patches in (max(longest, SHORTEST), SHORTEST))
+        self.frames = Cutter(n_mels, most, fewest)
         self.continues = False  # the frames of the next patch follow those in the cutter
         self.stream = ""  # its name, known with the first frame
 
@@ -96,8 +98,8 @@ class Replay:
         How far the versions are from what came in.
     memory
         Bytes of mel frames.
-    rows, updates
-        Patches of a batch, about; batches for each new excerpt.
+    rows, updates, excerpt
+        Patches of a batch, about; batches for each new excerpt; patches of an excerpt at most.
     seed
         Of all draws.
     """
@@ -112,10 +114,11 @@ class Replay:
         memory: int,
         rows: int,
         updates: int,
+        excerpt: int,
         seed: int,
     ) -> None:
         self.length, self.hop, self.n_mels = length, hop, n_mels
-        self.strength, self.rows, self.updates, self.seed = strength, rows, updates, seed
+        self.strength, self.rows, self.updates, self.excerpt, self.seed = strength, rows, updates, excerpt, seed
         self.memory = ExcerptMemory(memory, RESERVOIR, seed)
         self.streams: Streams[FrameCutter] = Streams()
         self.draws = 0
@@ -159,7 +162,7 @@ class Replay:
         return patches.swapaxes(1, 2)
 
     def _new_stream(self) -> FrameCutter:
-        return FrameCutter(self.length, self.hop, self.n_mels, self)
+        return FrameCutter(self.length, self.hop, self.n_mels, self.excerpt, self)
 
     def counts(self) -> dict[str, float]:
         """Return how much is remembered, and how many batches were drawn."""

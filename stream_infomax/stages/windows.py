@@ -62,6 +62,9 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     ] = Memory(0)
     rows: Annotated[Positive, Doc("Replay: patches of a batch, about.")] = 1024
     updates: Annotated[Positive, Doc("Replay: batches for each new excerpt.")] = 1
+    excerpt: Annotated[
+        Positive, Doc("Replay: patches of an excerpt at most. Short ones bring more of the stream into a batch.")
+    ] = 256
     warp: Annotated[
         float,
         Meta(ge=0, le=1),
@@ -165,6 +168,7 @@ class WindowsStage(Accounting):
             memory=given.replay,
             rows=given.rows,
             updates=given.updates,
+            excerpt=given.excerpt,
             seed=given.seed,
         )
 

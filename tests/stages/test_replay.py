@@ -111,9 +111,10 @@ def test_excerpts_end_at_gaps_and_have_256_patches_at_most() -> None:
     batches = from_frame(out[-1], "windows")
     assert [batch.lengths.tolist() for batch in batches] == [[gap[0]], [len(rows) - gap[-1] - 1, gap[0]]]
 
-    longer = batches_of(windows(**STILL, hop=1), segment("b", 0, [], 4.0))
-    assert len(longer) == 2
-    assert longer[0].lengths.tolist() == [256]
+    (longer, _) = batches_of(windows(**STILL, hop=1), segment("b", 0, [], 4.0))
+    assert longer.lengths.tolist() == [256]
+    shorter = batches_of(windows(excerpt=5), segment("a", 0, []))
+    assert [batch.lengths[0] for batch in shorter] == [5, 5, 5]
 
 
 def test_frames_lost_between_end_an_excerpt_which_is_kept() -> None:
