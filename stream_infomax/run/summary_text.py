@@ -61,7 +61,9 @@ def lines(summary: Summary, save_features: Path | None = None, ended: str = "fin
     for name, why in summary.idle.items():
         yield f"{name}: ends {why}"
     for name, n_rows in summary.warming_up.items():
-        yield f"{name}: no basis, its warm-up was not over after {n_rows:,} rows"
+        text = f"{name}: no basis, its warm-up was not over after {n_rows:,} rows: it has learnt nothing, nor has what "
+        text += "reads it; more data or a shorter `warmup` would help"
+        yield from textwrap.wrap(text, WIDTH, subsequent_indent="    ")
     if summary.undrawn:
         yield f"no pictures: {summary.undrawn}"
     for name, counts in summary.sinks.items():
