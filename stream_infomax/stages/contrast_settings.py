@@ -177,9 +177,11 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         return tuple(layer for module in layout(self.layout)[: self.module] for layer in module)
 
     def _check_excerpts(self, below: Mapping[str, Settings]) -> None:
-        """Raise SettingError where the excerpts, which the first module cuts, are too short for any prediction."""
+        """Raise SettingError where excerpts, which a windows stage or the first module cuts, allow no prediction."""
+        windows = self._windows(below)
         modules = [one for one in below.values() if isinstance(one, ContrastSettings) and one.layout == self.layout]
         longest = max(one.excerpt for one in (*modules, self) if one.module == 1)
+        longest = windows.excerpt if windows and windows.replay else longest
         rows = longest // _stride(self._layers_to_here())
         self._check_rows(rows, f"excerpts of {longest} rows are {rows} rows of its output")
 
@@ -187,7 +189,7 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         """Raise SettingError where so many output rows, all that there are at once, allow no prediction."""
         skip = 0 if self.skip == "auto" else self.skip
         if skip > rows - 2:
-            accepted = f"0 to {rows - 2}" if rows >= 2 else "a longer `excerpt` in module 1"
+            accepted = f"0 to {rows - 2}" if rows >= 2 else "a longer `excerpt`"
             raise SettingError("skip", skip, accepted, problem)
         if self.reach > rows - 1 - skip:
             raise SettingError("reach", self.reach, f"1 to {rows - 1 - skip}", f"{problem}, {skip} are skipped")

@@ -62,8 +62,10 @@ def test_what_no_excerpt_is_long_enough_for_is_refused():
         speech(one={"reach": 65})
     with pytest.raises(ConfigError, match=r"two\.skip = 5: .*are 6 rows .*accepted: 0 to 4"):  # by construction
         speech(one={"excerpt": 24, "skip": 0}, two={"skip": "auto"})
-    with pytest.raises(ConfigError, match=r"two\.skip = 0: .*are 1 rows .*accepted: a longer `excerpt` in module 1"):
+    with pytest.raises(ConfigError, match=r"two\.skip = 0: .*are 1 rows .*accepted: a longer `excerpt`"):
         speech(one={"excerpt": 4})
+    with pytest.raises(ConfigError, match=r"one\.skip = 9: excerpts of 20 rows are 10 .*accepted: 0 to 8"):
+        speech(patches={"replay": "1 MB", "excerpt": 20}, one={"skip": 9})
 
 
 def test_segments_and_pictures_that_are_too_short_are_told_before_anything_runs():
