@@ -77,7 +77,8 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
         NotNegative, Doc("After so many rows the learning rate is half, after twice as many a third; 0: it stays.")
     ] = 0
     updates: Annotated[
-        Positive, Doc("Batches after every `every` excerpts. First module only, as are the next six.")
+        Positive,
+        Doc("Batches after every `every` excerpts. First module only and without a replay, as are the next six."),
     ] = 1
     every: Annotated[Positive, Doc("New excerpts after which the module learns.")] = 1
     rows: Annotated[Positive, Doc("Rows of a batch, about.")] = 2048
@@ -156,6 +157,9 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
                 f"module {self.module - 1} of layout {self.layout!r}, on whose batches module {self.module} trains",
             )
 
+        if self.module == 1 and windows and windows.replay and input != [*below][-1]:
+            problem = f"what is played again in front of it is not carried past stage {[*below][-1]!r}"
+            raise SettingError("input", input, f"{[*below][-1]!r}, the stage right before", problem)
         if self.layout != "patches":
             self.settled(below)._check_excerpts(below)
 

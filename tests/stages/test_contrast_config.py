@@ -50,6 +50,15 @@ def speech(**changes):
     return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": stages})
 
 
+def test_what_is_played_again_comes_right_behind_its_maker():
+    again = {"replay": "1 MB"}
+    assert speech(patches={**again, "excerpt": 60}, two={"skip": 13}).stage[2].settings.skip == 13
+    with pytest.raises(ConfigError, match=r"two\.skip = 14: excerpts of 60 rows"):
+        speech(patches={**again, "excerpt": 60}, two={"skip": 14})
+    with pytest.raises(ConfigError, match=r"two\.input = 'patches': what .*; accepted: 'one', the stage right before"):
+        speech(patches=again, one={"carry": ["patches"]}, two={"module": 1, "input": "patches"})
+
+
 def test_what_no_excerpt_is_long_enough_for_is_refused():
     assert speech(one={"skip": 18}, two={"skip": 7, "reach": 2}).stage[2].settings.skip == 7
     with pytest.raises(ConfigError, match=r"one\.skip = 19: excerpts of 40 rows are 20 .*accepted: 0 to 18"):
