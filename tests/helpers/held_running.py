@@ -140,6 +140,14 @@ def contrast_stage() -> Any:
     return ContrastStage("m1", "x", **SMALL)
 
 
+def feed_batches(one: Any, i: int) -> list[np.ndarray]:
+    from stream_infomax.stages.batches import packed
+
+    given = frame(i, Array(rows_of(i, 101), ("time", "component")))
+    batch = packed("x", [rows_of(i, 60, seed=1)], [20, 40], [2], past=[rows_of(i, 60, seed=2)])
+    return out(one, msgspec.structs.replace(given, arrays={**given.arrays, **batch}))
+
+
 def pipeline_of_modules() -> Any:
     """Two modules over grids of patches, of which the second learns from the batches of the first."""
     from stream_infomax import ContrastStage, Pipeline
@@ -316,5 +324,6 @@ if HAS_MEL:
 if HAS_TORCH:
     RUNNING |= {
         "contrast stage": Held(contrast_stage, feed_rows, 9),
+        "contrast stage on batches that come": Held(contrast_stage, feed_batches, 9),
         "pipeline of modules": Held(pipeline_of_modules, feed_grids, 9),
     }
