@@ -44,14 +44,14 @@ class FrameCutter(Kept):
         Keeps the excerpt that an interruption leaves.
     """
 
-    kept = ("stream", "continues", "frames")
+    kept = ("group", "continues", "frames")
 
     def __init__(self, length: int, hop: int, n_mels: int, longest: int, replay: Replay) -> None:
         self.length, self.hop, self.n_mels, self.replay = length, hop, n_mels, replay
         most, fewest = (length + (patches - 1) * hop for patches in (max(longest, SHORTEST), SHORTEST))
         self.frames = Cutter(n_mels, most, fewest)
         self.continues = False  # the frames of the next patch follow those in the cutter
-        self.stream = ""  # its name, known with the first frame
+        self.group = ""  # of the newest frame
 
     def add(self, patches: Rows, last: bool) -> list[Rows]:
         """Return the excerpts (frames, n_mels) that the next patches (n, length, n_mels) complete.
@@ -77,7 +77,7 @@ class FrameCutter(Kept):
 
     def interrupt(self) -> None:
         """What comes next does not continue what came before."""
-        self.replay.keep(self.close(), self.stream)
+        self.replay.keep(self.close(), self.group)
 
     def reset(self) -> None:
         """The segment is over."""
@@ -100,6 +100,8 @@ class Replay:
         Bytes of mel frames.
     rows, updates, excerpt
         Patches of a batch, about; batches for each new excerpt; patches of an excerpt at most.
+    group
+        The label by which excerpts belong together, as those of one speaker; empty: by their stream.
     seed
         Of all draws.
     """
@@ -115,10 +117,12 @@ class Replay:
         rows: int,
         updates: int,
         excerpt: int,
+        group: str,
         seed: int,
     ) -> None:
         self.length, self.hop, self.n_mels = length, hop, n_mels
-        self.strength, self.rows, self.updates, self.excerpt, self.seed = strength, rows, updates, excerpt, seed
+        self.strength, self.rows, self.updates, self.excerpt = strength, rows, updates, excerpt
+        self.group, self.seed = group, seed
         self.memory = ExcerptMemory(memory, RESERVOIR, seed)
         self.streams: Streams[FrameCutter] = Streams()
         self.draws = 0
@@ -126,12 +130,12 @@ class Replay:
     def process(self, frame: Frame, patches: Array, name: str) -> dict[str, Array]:
         """Return the batches for which the patches of a frame give reason, as arrays of stage `name`."""
         stream = self.streams.enter(frame, self._new_stream)
-        stream.stream = frame.stream
+        stream.group = frame.labels.get(self.group, frame.stream)
         rows: list[Rows] = []
         past: list[Rows] = []
         streams: list[npt.NDArray[np.int64]] = []
         for excerpt in stream.add(patches.data, frame.last or frame.end):
-            self.keep([excerpt], frame.stream)
+            self.keep([excerpt], stream.group)
             for _ in range(self.updates):
                 excerpts, of = self.memory.draw_streams(self.rows, self.draws, self._patches_of)
                 rows += (self._version(part, frame.rate, place, 0) for place, part in enumerate(excerpts))
@@ -147,10 +151,10 @@ class Replay:
         """Notice frames lost before this one."""
         self.streams.follow(frame)
 
-    def keep(self, excerpts: list[Rows], stream: str) -> None:
-        """Remember excerpts of a stream."""
+    def keep(self, excerpts: list[Rows], group: str) -> None:
+        """Remember excerpts of a group."""
         for excerpt in excerpts:
-            self.memory.add(excerpt, numbered(stream))
+            self.memory.add(excerpt, numbered(group))
 
     def _patches_of(self, frames: Rows) -> int:
         return (len(frames) - self.length) // self.hop + 1

@@ -65,6 +65,13 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     excerpt: Annotated[
         Positive, Doc("Replay: patches of an excerpt at most. Short ones bring more of the stream into a batch.")
     ] = 256
+    group: Annotated[
+        str,
+        Doc(
+            "Replay: the label by which excerpts belong together, such as `speaker`, for the share `stream` of a "
+            "module's negatives; empty, or where a frame does not have it: the stream."
+        ),
+    ] = ""
     warp: Annotated[
         float,
         Meta(ge=0, le=1),
@@ -169,6 +176,7 @@ class WindowsStage(Accounting):
             rows=given.rows,
             updates=given.updates,
             excerpt=given.excerpt,
+            group=given.group,
             seed=given.seed,
         )
 

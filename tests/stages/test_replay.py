@@ -1,8 +1,10 @@
 """What windows play again: the frames that are kept, the same bits however they are cut, and who learns from them."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from helpers.extras import needs
@@ -81,6 +83,15 @@ def test_excerpts_that_are_not_distorted_are_the_patches_of_whole_segments() -> 
         )
         assert batch.past is not None
         np.testing.assert_allclose(batch.past, batch.rows, atol=1e-5)
+
+
+def test_excerpts_belong_together_by_their_stream_or_by_a_label() -> None:
+    frames = several(4)
+    spoken = [msgspec.structs.replace(frame, labels={"speaker": "ann"}) for frame in frames]
+    for group, sizes in {"": [2, 2], "room": [2, 2], "speaker": [4]}.items():
+        streams = batches_of(windows(group=group), spoken)[-1].streams
+        assert streams is not None
+        assert sorted(Counter(streams.tolist()).values()) == sizes
 
 
 def test_what_is_predicted_and_what_from_are_distorted_in_two_ways_for_each_batch() -> None:
