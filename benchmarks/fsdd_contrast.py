@@ -1,9 +1,9 @@
 """What do the contrastive modules add on spoken digits, and what is each of their levers worth?
 
 FSDD → infomax → modules, everything learnt in one online pass over indices 5-44 of all six speakers, sorted by speaker,
-then digit (the hard order); each speaker is a stream. Linear probes on mean and deviation of each recording, fitted on indices 5-44
-and tested on 45-49; leave-one-speaker-out (LOSO) tests on the speaker whom the probe never saw, and is also given on
-that speaker's indices 5-44 (2400 instead of 300 recordings, and what settings were chosen on).
+then digit (the hard order); each speaker is a stream. Linear probes on mean and deviation of each recording, fitted on
+indices 5-44 and tested on 45-49; leave-one-speaker-out (LOSO) tests on the speaker whom the probe never saw, and is
+also given on that speaker's indices 5-44 (2400 instead of 300 recordings, and what settings were chosen on).
 
     python benchmarks/fsdd_contrast.py [VARIANT ...] [SEED ...]     runs what is missing, then writes table and plot
 """
