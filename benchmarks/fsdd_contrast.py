@@ -18,8 +18,8 @@ from contrast_common import SEEDS, Front, Results, Stack, fsdd, leave_one_out, p
 REPLAY = {"replay": 16_000_000}
 CHOSEN = {
     "stack": "mel",
-    "own": 0.5,
-    "stream": 0.5,
+    "own": 0.25,
+    "stream": 0.75,
     "temperature": 0.1,
     "residual": True,
     "horizon": 0.06,
@@ -44,7 +44,7 @@ VARIANTS = {
     "horizon 120 ms": ("log-mel", REPLAY, {**CHOSEN, "horizon": 0.12}, True),
     "no lever": ("log-mel", {}, PLAIN, True),
     "only replay": ("log-mel", REPLAY, {"stack": "mel"}, True),
-    "only negatives of the speaker": ("log-mel", {}, {**PLAIN, "own": 0.5, "stream": 0.5}, True),
+    "only negatives of the speaker": ("log-mel", {}, {**PLAIN, "own": 0.25, "stream": 0.75}, True),
     "only temperature": ("log-mel", {}, {**PLAIN, "temperature": 0.1}, True),
     "only residual": ("log-mel", {}, {**PLAIN, "residual": True}, True),
     "only skip": ("log-mel", {}, {**PLAIN, "skip": (3, 4, 4), "horizon": 0.06}, True),
