@@ -25,6 +25,8 @@ CHOSEN = {
     "horizon": 0.06,
     "skip": (3, 4, 4),
 }
+WAVE_REPLAY = {"replay": 16_000_000, "rows": 2048}
+WAVE = {**CHOSEN, "stack": "fine", "skip": (3, 2, 2, 2)}
 EXTENT = (10, 1)  # mel frames of a patch, and between two
 PLAIN = {"stack": "mel", "rows": 1024}
 
@@ -48,9 +50,10 @@ VARIANTS = {
     "only temperature": ("log-mel", {}, {**PLAIN, "temperature": 0.1}, True),
     "only residual": ("log-mel", {}, {**PLAIN, "residual": True}, True),
     "only skip": ("log-mel", {}, {**PLAIN, "skip": (3, 4, 4), "horizon": 0.06}, True),
-    "waveform modules": ("waveform", {}, {}, True),
-    "waveform CPC end to end": ("waveform", {}, {"end_to_end": True}, True),
-    "waveform untrained": ("waveform", {}, {}, False),
+    "waveform modules": ("waveform", WAVE_REPLAY, WAVE, True),
+    "waveform untrained": ("waveform", {}, WAVE, False),
+    "waveform CPC end to end": ("waveform", WAVE_REPLAY, {**WAVE, "end_to_end": True}, True),
+    "waveform, no lever": ("waveform", {}, {}, True),
 }
 LEVELS = ("input", "module 1", "module 2", "module 3", "module 4", "z+c", "all levels")
 

@@ -28,6 +28,7 @@ from stream_infomax.settings.types import Doc, Positive, PositiveFloat, Seed
 from stream_infomax.stages.distortion import Strength
 from stream_infomax.stages.forms import Form, Grid, MelPatches, Patches, Waveform
 from stream_infomax.stages.replay import Replay
+from stream_infomax.stages.versions import MelVersions, Versions, WaveVersions
 from stream_infomax.state.kept import counted, within
 
 Nats = Annotated[float, Meta(ge=0, le=20)]  # e²⁰ is more than any two microphones differ by
@@ -55,15 +56,15 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
     replay: Annotated[
         Memory,
         Doc(
-            "Log-mel: mel frames that are kept and played again in batches, each excerpt distorted in two ways; 0: "
-            "none. Contrastive modules predict one version from the other and so learn what voice, loudness and room "
-            "leave as it is."
+            "So much is kept, of mel frames or of the samples of one channel, and played again in batches, each "
+            "excerpt distorted in two ways; 0: none. Contrastive modules predict one version from the other and so "
+            "learn what voice, loudness and room leave as it is."
         ),
     ] = Memory(0)
-    rows: Annotated[Positive, Doc("Replay: patches of a batch, about.")] = 1024
+    rows: Annotated[Positive, Doc("Replay: rows of a batch, about.")] = 1024
     updates: Annotated[Positive, Doc("Replay: batches for each new excerpt.")] = 1
     excerpt: Annotated[
-        Positive, Doc("Replay: patches of an excerpt at most. Short ones bring more of the stream into a batch.")
+        Positive, Doc("Replay: rows of an excerpt at most. Short ones bring more of the stream into a batch.")
     ] = 256
     group: Annotated[
         str,
@@ -78,7 +79,7 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
         Doc("Replay: the frequencies of an excerpt are scaled by e^u, u even in -`warp` to `warp`."),
     ] = 0.15
     gain: Annotated[Nats, Doc("Replay: deviation of an excerpt's loudness, in nats of energy.")] = 1.0
-    tilt: Annotated[Nats, Doc("Replay: deviation of each of four cosines over the bands, in nats of energy.")] = 0.3
+    tilt: Annotated[Nats, Doc("Replay: deviation of each of four cosines over mel, in nats of energy.")] = 0.3
     seed: Seed = 0
 
     def __post_init__(self) -> None:
@@ -87,8 +88,8 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             raise SettingError("hop", self.hop, f"1 <= hop <= length = {self.length}, which loses no sample")
         if self.form == "grid" and self.stride > self.patch:
             raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
-        if self.replay and (self.form != "log-mel" or self.n_mels < 2):
-            raise SettingError("replay", self.replay, "0 but for form 'log-mel' with two bands or more")
+        if self.replay and (self.form not in ("waveform", "log-mel") or self.n_mels < 2):
+            raise SettingError("replay", self.replay, "0 but for waveforms, and log-mel of two bands or more")
 
     def kept(self, name: str) -> tuple[str, ...]:
         """Return nothing: windows are cut from the data, and many times as large."""
@@ -108,6 +109,8 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             segments = {rows * prod(grid): count for rows, count in incoming.segments.items()}
             patch = (self.patch, self.patch, *row[2:])
             return replace(incoming, segments=segments, row=patch, grid=grid, about="", warning="")
+        if self.form == "waveform" and self.replay and incoming.width != 1:
+            raise SettingError("replay", self.replay, f"0 for {incoming.width} channels, anything for one")
         if self.form == "waveform":
             span, step, shape = self.length, self.hop, (self.length, *(row if row != (1,) else ()))
         else:
@@ -167,11 +170,12 @@ class WindowsStage(Accounting):
 
     def _new_replay(self) -> Replay:
         given = self.settings
+        strength = Strength(given.warp, given.gain, given.tilt)
+        versions: Versions = WaveVersions(given.length, given.hop, strength)
+        if given.form == "log-mel":
+            versions = MelVersions(given.length, given.hop, given.n_mels, strength)
         return Replay(
-            given.length,
-            given.hop,
-            given.n_mels,
-            strength=Strength(given.warp, given.gain, given.tilt),
+            versions,
             memory=given.replay,
             rows=given.rows,
             updates=given.updates,
@@ -197,6 +201,8 @@ class WindowsStage(Accounting):
             raise ValueError(
                 f"array {self.input!r} has axes {array.axes}; {self.settings.form} accepts {form.accepted}"
             )
+        if self.replay is not None and math.prod(array.row_shape) != 1:
+            raise ValueError(f"{self.name!r} plays again what has one channel; {self.input!r} has {array.row_shape}")
         cut, time, rate = form.cut(frame, array)
         self._streams.leave(frame)
         self._count(cut)

@@ -101,6 +101,20 @@ def test_what_is_predicted_and_what_from_are_distorted_in_two_ways_for_each_batc
     assert all(not np.array_equal(a, b) for i, a in enumerate(sides) for b in sides[:i])
 
 
+def test_waveforms_are_played_again_as_well() -> None:
+    stage, frames = (
+        WindowsStage("windows", "source", form="waveform", length=64, hop=40, replay=1 << 20, **STILL),
+        several(2),
+    )
+    out = [stage.process(frame) for frame in frames]
+    rows = np.concatenate([frame.arrays["windows"].rows() for frame in out[3:]])
+    (batch,) = from_frame(out[-1], "windows")
+    np.testing.assert_allclose(excerpts_of(batch)[0], rows, atol=1e-6)
+    stereo = Array(np.zeros((900, 2), np.float32), ("time", "channel"))
+    with pytest.raises(ValueError, match=r"'windows' plays again what has one channel; 'source' has \(2,\)"):
+        stage.process(frames[0].extend({"source": stereo}))
+
+
 def test_how_samples_are_cut_changes_no_bit_of_a_batch() -> None:
     (whole,) = batches_of(windows(), segment("a", 0, []))
     (parts,) = batches_of(windows(), segment("a", 0, [801, 803, 2900]))
@@ -233,7 +247,7 @@ def test_live_modules_leave_out_what_comes_late(monkeypatch: pytest.MonkeyPatch)
     assert "m1.batch" not in out.arrays
 
 
-@pytest.mark.parametrize("form", ["waveform", "grid", "patches"])
+@pytest.mark.parametrize("form", ["grid", "patches"])
 def test_other_forms_are_not_played_again(form: str) -> None:
     with pytest.raises(SettingError, match="replay"):
         WindowsStage("windows", "source", form=form, replay=1000)
