@@ -35,6 +35,10 @@ VARIANTS = {
     "modules": ("log-mel", REPLAY, CHOSEN, True),
     "untrained": ("log-mel", {}, CHOSEN, False),
     "CPC end to end": ("log-mel", REPLAY, {**CHOSEN, "end_to_end": True}, True),
+    "CPC, skip 40 ms": ("log-mel", REPLAY, {**CHOSEN, "end_to_end": True, "skip": (2,)}, True),
+    "CPC, horizon 120 ms": ("log-mel", REPLAY, {**CHOSEN, "end_to_end": True, "horizon": 0.12}, True),
+    "CPC, rate 0.0003": ("log-mel", REPLAY, {**CHOSEN, "end_to_end": True, "learning_rate": 3e-4}, True),
+    "CPC, not residual": ("log-mel", REPLAY, {**CHOSEN, "end_to_end": True, "residual": False}, True),
     "no replay": ("log-mel", {}, {**CHOSEN, "rows": 1024}, True),
     "replay without distortions": ("log-mel", {**REPLAY, "warp": 0.0, "gain": 0.0, "tilt": 0.0}, CHOSEN, True),
     "negatives from all": ("log-mel", REPLAY, {**CHOSEN, "own": 0.25, "stream": 0.0}, True),
@@ -144,7 +148,9 @@ def plot(results):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
+    levers = [name for name, (kind, *_, trains) in VARIANTS.items() if kind == "log-mel" and trains]
+    levers = [name for name in levers if figures(results, name, "z+c", "loso_5_44")]
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 3 + 0.22 * len(levers)), layout="constrained")
     drawn = ("modules", "CPC end to end", "untrained", "no lever")
     levels = [level for level in LEVELS if level != "z+c"]
     levels = [level for level in levels if any(figures(results, name, level, "loso_5_44") for name in drawn)]
@@ -157,8 +163,6 @@ def plot(results):
             left.errorbar(list(points), means, deviations, marker="o", capsize=3, label=variant)
     left.set_xticks(range(len(levels)), levels, rotation=20)
     left.set_ylabel("accuracy on digits of an unheard speaker, %")
-    levers = [name for name, (kind, *_, trains) in VARIANTS.items() if kind == "log-mel" and trains]
-    levers = [name for name in levers if figures(results, name, "z+c", "loso_5_44")]
     for place, name in enumerate(levers):
         for level, colour, shift in (("z+c", "C0", -0.12), ("all levels", "C3", 0.12)):
             values = figures(results, name, level, "loso_5_44")
