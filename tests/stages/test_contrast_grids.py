@@ -54,7 +54,7 @@ def test_a_patch_with_nan_stays_nan_and_its_grid_is_not_learnt_from():
     out = stage.process(with_features(frames[3], rows, GRID)).arrays["m1"].data
     assert np.isnan(out[1, 2]).all()
     assert np.isnan(out).any(2).sum() == 1
-    assert stage.teacher.memory.count == 3
+    assert stage.pupil.teacher.memory.count == 3
     assert stage.counts()["skipped: not_finite"] == 1
 
 

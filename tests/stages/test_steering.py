@@ -247,7 +247,7 @@ def test_no_excerpt_reaches_over_a_pause() -> None:
     pipeline.command(told("resume"))
     run(pipeline, [replace(given[2], last=True)])
     memory: Any = pipeline.stages[0]
-    kept = [rows for _, rows in memory.teacher.memory.recent]
+    kept = [rows for _, rows in memory.pupil.teacher.memory.recent]
     assert [len(rows) for rows in kept] == [20, 20]
     np.testing.assert_array_equal(kept[1], given[2].arrays["x"].data)
 
