@@ -3,15 +3,16 @@
 MNIST images as 7×7 grids of overlapping patches (10×10, stride 3) → infomax, rectified halves → two modules of two 1×1
 convolutions, learnt in one online pass over the first 50,000 images in their order, one update for every 10 of them.
 Beside them: the same modules untrained, and CPC, all four convolutions as one module with one loss at the top. Modules
-are residual (they pass on what came in beside what they add), with all negatives from the own image and bounded scores
-(chosen on images 40,000 to 50,000, streaming and probing on those before). Linear probes on the same images, tested on
-the last 10,000; features are averaged over 3×3 regions of the grid.
+are residual (they pass on what came in beside what they add), with all negatives from the own image, bounded scores and
+a falling learning rate (chosen on images 40,000 to 50,000, streaming and probing on those before). Linear probes on the
+same images, tested on the last 10,000; features are averaged over 3×3 regions of the grid.
 
-    python benchmarks/digits_contrast.py [SEED ...]
+    python benchmarks/digits_contrast.py [modules] [untrained] [CPC] [SEED ...]
 """
 
 import common  # isort: skip  (pins threads)
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ from stream_infomax.learning.measures.moments import RobustMoments
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
 TRAIN, EVERY, ROWS = 50_000, 10, 1024
 LEVERS: dict[str, Any] = {"own": 1.0, "temperature": 0.1, "residual": True}
+RATE: dict[str, Any] = {"learning_rate": 3e-3, "decay_rows": 1_500_000}  # at the end a good fourth of it
+WIDTH = 256
+VARIANTS = ("modules", "untrained", "CPC")
 LEVELS = ("features", "module 1", "module 2", "module 1, random", "module 2, random", "CPC")
 
 
@@ -51,11 +55,10 @@ def pooled(rows: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, 1)
 
 
-def run(seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
-    """Learn everything in one pass, then probe every level."""
+def run(variant: str, seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Learn everything in one pass, then probe every level of a variant."""
     learner = OnlineInfomax(energy=0.98, output="halves", random_state=seed)
-    memory, moments, draws = ExcerptMemory(16 << 20, 0.5, seed), None, 0
-    learnt: list[list[OnlineModule]] = []
+    memory, moments, stack = ExcerptMemory(16 << 20, 0.5, seed), None, []
     for start in range(0, TRAIN, EVERY):
         patches = patches_of(images[start : start + EVERY])
         features = learner.partial_fit_transform(patches.reshape(-1, PATCH * PATCH))
@@ -63,45 +66,51 @@ def run(seed: int, images: np.ndarray, labels: np.ndarray) -> dict[str, object]:
             continue
         if moments is None:
             width = features.shape[1]
-            learnt, moments = [build(width, seed), build(width, seed, end_to_end=True)], RobustMoments(width)
+            stack, moments = build(variant, width, seed), RobustMoments(width)
         moments.update(features)
+        if variant == "untrained":
+            continue
         for excerpt in features.reshape(EVERY, GRID * GRID, -1):
             memory.add(excerpt)
-        rows = columns(moments.standardised(np.stack(memory.draw(ROWS, draws))))
-        draws += 1
-        for stack in learnt:
-            batch = Batch(rows, np.full(len(rows), GRID))
-            for module in stack:
-                batch = module.learn(batch)
-    modules, end_to_end = learnt
-    untrained = build(moments.mean.size, seed)
+        rows = columns(moments.standardised(np.stack(memory.draw(ROWS, stack[0].updates))))
+        batch = Batch(rows, np.full(len(rows), GRID))
+        for module in stack:
+            batch = module.learn(batch)
+    train = np.arange(len(images)) < TRAIN
+    accuracies = {}
+    for level, vectors in levels_of(variant, images, learner, moments, stack):
+        probe = LinearProbe(iterations=100).fit(vectors[train], labels[train])
+        accuracies[level] = 100 * probe.score(vectors[~train], labels[~train])
+    return {"updates": stack[0].updates, "width": moments.mean.size, "accuracy": accuracies}
+
+
+def levels_of(
+    variant: str, images: np.ndarray, learner: OnlineInfomax, moments: RobustMoments, stack: list[OnlineModule]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the pooled vectors of all images at every level of a variant, one level at a time."""
     levels: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(images), 1000):
         patches = patches_of(images[start : start + 1000]).reshape(-1, PATCH * PATCH)
         features = learner.transform(patches).reshape(-1, GRID * GRID, moments.mean.size)
-        levels.setdefault("features", []).append(pooled(features))
-        for name, stack in (("module {}", modules), ("module {}, random", untrained), ("CPC", end_to_end)):
-            rows = moments.standardised(features)
-            for number, module in enumerate(stack, 1):
-                rows = module.transform(rows, None)[0]  # patches never mix, so their order is no matter
-                levels.setdefault(name.format(number), []).append(pooled(rows))
-    train = np.arange(len(images)) < TRAIN
-    accuracies = {}
-    for level in list(levels):
-        vectors = np.concatenate(levels.pop(level))
-        probe = LinearProbe(iterations=100).fit(vectors[train], labels[train])
-        accuracies[level] = 100 * probe.score(vectors[~train], labels[~train])
-    return {"updates": draws, "width": moments.mean.size, "accuracy": accuracies}
+        if variant == "modules":
+            levels.setdefault("features", []).append(pooled(features))
+        rows = moments.standardised(features)
+        for number, module in enumerate(stack, 1):
+            rows = module.transform(rows, None)[0]  # patches never mix, so their order is no matter
+            name = {"modules": f"module {number}", "untrained": f"module {number}, random", "CPC": "CPC"}[variant]
+            levels.setdefault(name, []).append(pooled(rows))
+    for name in list(levels):
+        yield name, np.concatenate(levels.pop(name))
 
 
-def build(channels: int, seed: int, end_to_end: bool = False) -> list[OnlineModule]:
+def build(variant: str, channels: int, seed: int) -> list[OnlineModule]:
     """Return the two modules, untrained, or all their layers as one."""
-    stack = layout("patches", 128)
-    if end_to_end:
+    stack = layout("patches", WIDTH)
+    if variant == "CPC":
         stack = (tuple(layer for layers in stack for layer in layers),)
     modules = []
     for index, layers in enumerate(stack):
-        options = {"seed": seed, "index": index, "skip": SKIP, "columns": GRID, **LEVERS}
+        options = {"seed": seed, "index": index, "skip": SKIP, "columns": GRID, **LEVERS, **RATE}
         modules.append(OnlineModule(channels, layers, GRID - 1 - SKIP, **options))
         channels = modules[-1].module.output
     return modules
@@ -113,21 +122,37 @@ def main() -> None:
     data = np.load(common.data_folder() / "mnist" / "mnist_train.npz")
     images, labels = data["images"], data["labels"].astype(str)
     results = Results("digits_contrast")
-    for seed in [int(text) for text in sys.argv[1:]] or SEEDS:
-        results.run(str(seed), lambda seed=seed: run(seed, images, labels))
-    runs = list(results.runs.values())
-    levels = {level: [run["accuracy"][level] for run in runs] for level in LEVELS}
-    rows = [{"level": level, "seeds": len(runs), "3x3": spread(levels[level], digits=2)} for level in LEVELS]
-    notes = [
-        f"{level.capitalize()} minus {other}: {paired(levels[level], levels[other], digits=2)}.\n"
-        for level in ("module 1", "module 2")
-        for other in ("features", f"{level}, random", "CPC")
-        if len(runs) > 1
+    variants = [name for name in VARIANTS if name in sys.argv] or VARIANTS
+    for seed in [int(text) for text in sys.argv[1:] if text.isdigit()] or SEEDS:
+        for variant in variants:
+            results.run(f"{variant}, {seed}", lambda variant=variant, seed=seed: run(variant, seed, images, labels))
+    write(results)
+
+
+def write(results: Results) -> None:
+    """Write the table and the picture."""
+    levels: dict[str, dict[str, float]] = {level: {} for level in LEVELS}  # by seed
+    for key, one in results.runs.items():
+        for level, accuracy in one["accuracy"].items():
+            levels[level][key.split(", ")[1]] = accuracy
+    levels = {level: values for level, values in levels.items() if values}
+    rows = [
+        {"level": level, "seeds": len(values), "3x3": spread(list(values.values()), digits=2)}
+        for level, values in levels.items()
     ]
-    notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
+    notes = []
+    for level in ("module 1", "module 2"):
+        for other in ("features", f"{level}, random", "CPC"):
+            seeds = sorted(levels.get(level, {}).keys() & levels.get(other, {}).keys())
+            if len(seeds) > 1:
+                ours, theirs = ([levels[name][seed] for seed in seeds] for name in (level, other))
+                notes.append(f"{level.capitalize()} minus {other}: {paired(ours, theirs, digits=2)}.\n")
+    notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in results.runs.values()]):.0f} s. ")
+    notes.append(common.machine("torch"))
     title = "MNIST: linear probes in %, mean ± deviation over seeds"
     common.write_table("digits_contrast", title, rows, "\n".join(notes), results.codes())
-    draw("digits_contrast", "MNIST, averages over 3×3 regions", levels, "rightly named, %")
+    drawn = {level: list(values.values()) for level, values in levels.items()}
+    draw("digits_contrast", "MNIST, averages over 3×3 regions", drawn, "accuracy, %")
 
 
 if __name__ == "__main__":
