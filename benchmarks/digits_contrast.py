@@ -4,8 +4,8 @@ MNIST images as 7×7 grids of overlapping patches (10×10, stride 3) → infomax
 convolutions, learnt in one online pass over the first 50,000 images in their order, one update for every 10 of them.
 Beside them: the same modules untrained, and CPC, all four convolutions as one module with one loss at the top. Modules
 are residual (they pass on what came in beside what they add), with all negatives from the own image, bounded scores and
-a falling learning rate (chosen on images 40,000 to 50,000, streaming and probing on those before). Linear probes on the
-same images, tested on the last 10,000; features are averaged over 3×3 regions of the grid.
+a falling learning rate; CPC has its own (chosen on images 40,000 to 50,000, streaming and probing on those before).
+Linear probes on the same images, tested on the last 10,000; features are averaged over 3×3 regions of the grid.
 
     python benchmarks/digits_contrast.py [modules] [untrained] [CPC] [SEED ...]
 """
@@ -30,7 +30,8 @@ from stream_infomax.learning.measures.moments import RobustMoments
 PATCH, STRIDE, GRID, SKIP = 10, 3, 7, 3
 TRAIN, EVERY, ROWS = 50_000, 10, 1024
 LEVERS: dict[str, Any] = {"own": 1.0, "temperature": 0.1, "residual": True}
-RATE: dict[str, Any] = {"learning_rate": 3e-3, "decay_rows": 1_500_000}  # at the end a good fourth of it
+FALLING = {"learning_rate": 3e-3, "decay_rows": 1_500_000}  # at the end a good fifth of it
+RATES: dict[str, dict[str, Any]] = {"modules": FALLING, "untrained": {}, "CPC": {"learning_rate": 1e-3}}
 WIDTH = 256
 VARIANTS = ("modules", "untrained", "CPC")
 LEVELS = ("features", "module 1", "module 2", "module 1, random", "module 2, random", "CPC")
@@ -110,7 +111,7 @@ def build(variant: str, channels: int, seed: int) -> list[OnlineModule]:
         stack = (tuple(layer for layers in stack for layer in layers),)
     modules = []
     for index, layers in enumerate(stack):
-        options = {"seed": seed, "index": index, "skip": SKIP, "columns": GRID, **LEVERS, **RATE}
+        options = {"seed": seed, "index": index, "skip": SKIP, "columns": GRID, **LEVERS, **RATES[variant]}
         modules.append(OnlineModule(channels, layers, GRID - 1 - SKIP, **options))
         channels = modules[-1].module.output
     return modules
