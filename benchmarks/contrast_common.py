@@ -97,8 +97,9 @@ class Front:
 def _frame(recording: Recording) -> Frame:
     """Return a recording as one segment of its speaker's stream."""
     array = Array(np.ascontiguousarray(recording.samples[:, None], np.float32), ("time", "channel"))
-    stream = recording.labels.get("speaker", "source")
-    return Frame(stream, -1, recording.name, {"source": array}, last=True, rate=float(recording.rate))
+    return Frame(
+        "source", -1, recording.name, {"source": array}, last=True, rate=float(recording.rate), labels=recording.labels
+    )
 
 
 def mel_of(recordings: Iterable[Recording]) -> Iterator[Rows]:
