@@ -9,6 +9,7 @@ beyond counts nearly in full. Of a mixture of scales (rows times a heavy-tailed 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -122,6 +123,20 @@ def shortening(lengths: Floats, bound: float) -> Floats:
     return np.asarray(np.square(bound / np.maximum(lengths, lengths.dtype.type(bound))))
 
 
+def _cholesky(scatter: NDArray[np.float64]) -> Floats:
+    """Return the lower root of a scatter matrix, with as much of a ridge as it takes.
+
+    Channels that move together (the bands of silence) leave the sums of float32 without a positive definite rest.
+    """
+    ridge: NDArray[np.float64] = np.diag(np.diagonal(scatter) + np.diagonal(scatter).mean())
+    root: Floats = np.sqrt(ridge)
+    for share in (0.0, 1e-6, 1e-4, 1e-2):
+        with suppress(np.linalg.LinAlgError):
+            root = np.linalg.cholesky(scatter + share * ridge)
+            break
+    return root
+
+
 def shorten_first(rows: Floats) -> tuple[Floats, int]:
     """Shorten what is outlying of the first rows of a stream, (n, K) float32, before anything is known of them.
 
@@ -148,7 +163,7 @@ def shorten_first(rows: Floats) -> tuple[Floats, int]:
         variance = np.diagonal(scatter)
         scatter[np.diag_indices_from(scatter)] += RIDGE * variance + 1e-12 * variance.mean()
         # Whitened by a root of the inverse: no rounding makes a sum of squares negative.
-        root = np.linalg.inv(np.linalg.cholesky(scatter)).astype(np.float32)
+        root = np.linalg.inv(_cholesky(scatter)).astype(np.float32)
         whitened = x @ root.T
         squares = np.einsum("ij,ij->i", whitened, whitened)
         squares *= len(x) / (weights @ squares)

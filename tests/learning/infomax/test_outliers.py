@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 
 from stream_infomax.learning.infomax.estimator import OnlineInfomax
 from stream_infomax.learning.infomax.outliers import Reach, lengthened, shorten_first, shortening
@@ -195,3 +196,12 @@ def test_shortening_the_first_rows_adds_no_dimension():
     assert n > 0
     values = np.linalg.svd(made - made.mean(axis=0, dtype=np.float64), compute_uv=False)
     assert values[2] < 1e-6 * values[0]
+
+
+def test_silence_of_half_the_first_rows_is_no_reason_to_stop():
+    frames = np.full((1000, 20), -16, np.float32)  # log-mel of zeros: the same number in every band
+    frames[:500] = np.random.default_rng(0).normal(size=(500, 20)) - 5
+    rows = np.ascontiguousarray(sliding_window_view(frames, 8, axis=0).reshape(-1, 160))
+    made, n = shorten_first(rows)
+    assert np.isfinite(made).all()
+    assert n < len(rows)
