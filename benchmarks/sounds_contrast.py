@@ -6,7 +6,7 @@ deviation, beside pooled MFCC (13, with deviation) and log-mel (40) of the same 
 librispeech_mini: ten speakers, utterances 0000-0005 streamed and probed on, 0006-0007 tested, in segments of 0.5 s.
 ESC-10 (160 clips): three of the folds 1-4 streamed and probed on, the fourth tested, each in turn.
 
-    python benchmarks/sounds_contrast.py [speech|esc10] [SEED ...]
+    python benchmarks/sounds_contrast.py [speech|esc10] [STACK ...] [SEED ...]
 """
 
 import common  # isort: skip  (pins threads)
@@ -23,8 +23,8 @@ from scipy.fft import dct
 from stream_infomax.learning.classifier.pooling import pool
 
 PIECE = 0.5
-# Who speaks and what sounds stay the same in an excerpt: negatives come from everywhere, and nothing is distorted.
-LEVERS: dict[str, Any] = {
+# Who speaks stays the same in an excerpt: negatives come from everywhere, and nothing is distorted.
+SPEAKERS: dict[str, Any] = {
     "stack": "mel",
     "rows": 1024,
     "updates": 2,
@@ -33,10 +33,23 @@ LEVERS: dict[str, Any] = {
     "horizon": 0.06,
     "skip": (3, 4, 4),
 }
+# What sounds stays the same too, however loud and through whichever microphone: short excerpts, so that many are told
+# from one another. Chosen on training folds (docs/tried.md).
+EVENTS: dict[str, Any] = {
+    "stack": "mel",
+    "own": 0.0,
+    "temperature": 0.1,
+    "residual": True,
+    "horizon": 0.06,
+    "skip": (3, 4, 4),
+}
+REPLAY = {"replay": 16_000_000, "excerpt": 128}
+KINDS = {"speech": (SPEAKERS, {}), "esc10": (EVENTS, REPLAY)}  # of each set: the stack's settings, the windows'
+TITLES = {"speech": "Ten speakers, half a second", "esc10": "ESC-10, four folds"}
 STACKS: dict[str, dict[str, Any]] = {
+    "untrained": {"train": False},
     "modules": {},
     "CPC end to end": {"end_to_end": True},
-    "untrained": {"train": False},
 }
 
 
@@ -77,37 +90,43 @@ def baselines(recordings: list[Recording]) -> dict[str, np.ndarray]:
     }
 
 
-def learn(streamed: list[Recording], recordings: list[Recording], seed: int) -> dict[str, np.ndarray]:
-    """Learn from what is streamed; return the pooled vectors of the recordings by stack and level."""
-    front = Front("log-mel", seed, recordings[0].rate)
-    frames = [frame for recording in streamed if (frame := front.learn(recording)) is not None]
-    width = frames[0].arrays["learner"].row_shape[0]
-    final = list(front.features(recordings))
-    vectors: dict[str, np.ndarray] = {}
-    for name, settings in STACKS.items():
-        options = {**LEVERS, **settings}
-        train = options.pop("train", True)
-        stack = Stack(width, front.rate, seed=seed, **options)
-        for frame in frames:
-            stack.learn(frame, train)
-        pooled = [stack.levels(rows) for rows in final]
-        for level in pooled[0]:
-            if level != "input" or name == "modules":
-                label = "input" if level == "input" else f"{name}, {level}"
-                vectors[label] = np.array([vector[level] for vector in pooled])
-    return vectors
+def learn(
+    name: str, streamed: list[Recording], recordings: list[Recording], kind: str, seed: int
+) -> dict[str, np.ndarray]:
+    """Learn from what is streamed; return the pooled vectors of the recordings by level.
+
+    Of the stack that is not trained the levels below it are there too: its input, log-mel and MFCC.
+    """
+    levers, windows = KINDS[kind]
+    options = {**levers, **STACKS[name]}
+    trains = options.pop("train", True)
+    front = Front("log-mel", seed, recordings[0].rate, **(windows if trains else {}))
+    stack = None
+    for recording in streamed:
+        if (frame := front.learn(recording)) is None:
+            continue
+        if stack is None:
+            width = frame.arrays["learner"].row_shape[0]
+            stack = Stack(width, front.rate, seed=seed, replays="replay" in windows, **options)
+        stack.learn(frame, trains)
+    assert stack is not None
+    pooled = [stack.levels(rows) for rows in front.features(recordings)]
+    vectors = {level: np.array([vector[level] for vector in pooled]) for level in pooled[0]}
+    below = {"input": vectors.pop("input")}
+    above = {f"{name}, {level}": part for level, part in vectors.items()}
+    return above if trains else {**baselines(recordings), **below, **above}
 
 
-def run_speech(seed: int, folder: Path) -> dict[str, Any]:
+def run_speech(name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Return the accuracy (%) of naming the speaker of half a second."""
     streamed, pieces, described = speech(folder)
     speakers = [speaker for _, speaker, _ in described]
     tested = np.array([tested for *_, tested in described])
-    vectors = {**baselines(pieces), **learn(streamed, pieces, seed)}
-    return {"accuracy": {name: probe(part, speakers, ~tested, tested) for name, part in vectors.items()}}
+    vectors = learn(name, streamed, pieces, "speech", seed)
+    return {"accuracy": {level: probe(part, speakers, ~tested, tested) for level, part in vectors.items()}}
 
 
-def run_esc10(seed: int, folder: Path) -> dict[str, Any]:
+def run_esc10(name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Return the mean accuracy (%) over folds of naming the class of a clip."""
     recordings = clips(folder)
     classes = [recording.labels["class"] for recording in recordings]
@@ -115,36 +134,50 @@ def run_esc10(seed: int, folder: Path) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for tested in (1, 2, 3, 4):
         streamed = [recording for recording, number in zip(recordings, fold, strict=True) if number != tested]
-        vectors = {**baselines(recordings), **learn(streamed, recordings, seed)}
-        for name, part in vectors.items():
-            found.setdefault(name, []).append(probe(part, classes, fold != tested, fold == tested))
-    return {"accuracy": {name: float(np.mean(values)) for name, values in found.items()}}
+        for level, part in learn(name, streamed, recordings, "esc10", seed).items():
+            found.setdefault(level, []).append(probe(part, classes, fold != tested, fold == tested))
+    return {"accuracy": {level: float(np.mean(values)) for level, values in found.items()}}
+
+
+def write(kind: str, results: Results) -> None:
+    """Write the table and the plot of what has been run."""
+    levels: dict[str, dict[int, float]] = {}  # the accuracy of each seed
+    seconds: dict[str, list[float]] = {}
+    for name in STACKS:
+        for seed in SEEDS:
+            if run := results.runs.get(f"{name} {seed}"):
+                seconds.setdefault(name, []).append(run["cpu_s"])
+                for level, accuracy in run["accuracy"].items():
+                    levels.setdefault(level, {})[seed] = accuracy
+    values = {level: list(of.values()) for level, of in levels.items()}
+    rows = [{"what": level, "seeds": len(of), "accuracy": spread(of)} for level, of in values.items()]
+    notes = []
+    for one in ("modules, z+c", "modules, all levels"):
+        for other in ("input", "log-mel", "MFCC", "untrained, z+c", "CPC end to end, z+c"):
+            seeds = sorted(levels.get(one, {}).keys() & levels.get(other, {}).keys())
+            if len(seeds) > 1:
+                difference = paired(*([levels[level][seed] for seed in seeds] for level in (one, other)))
+                notes.append(f"{one}, minus {other}: {difference}, {len(seeds)} seeds.\n")
+    cpu = ", ".join(f"{name} {np.mean(of):.0f} s" for name, of in seconds.items())
+    notes.append(f"CPU of a run: {cpu}. {common.machine('torch')}")
+    title = f"{TITLES[kind]}: linear probes in %, mean ± deviation over seeds"
+    common.write_table(f"{kind}_contrast", title, rows, "\n".join(notes), results.codes())
+    draw(f"{kind}_contrast", TITLES[kind], values, "accuracy, %")
 
 
 def main() -> None:
     """Run what is missing, then write a table for each set."""
-    names = [text for text in sys.argv[1:] if not text.isdigit()] or ["speech", "esc10"]
     seeds = [int(text) for text in sys.argv[1:] if text.isdigit()] or list(SEEDS)
+    kinds = [kind for kind in KINDS if kind in sys.argv[1:]] or list(KINDS)
+    stacks = [name for name in STACKS if name in sys.argv[1:]] or list(STACKS)
     folder = common.data_folder()
-    titles = {"speech": "Ten speakers, half a second", "esc10": "ESC-10, four folds"}
-    for name in names:
-        results = Results(f"{name}_contrast")
-        compute = {"speech": run_speech, "esc10": run_esc10}[name]
-        for seed in seeds:
-            results.run(str(seed), lambda seed=seed, compute=compute: compute(seed, folder))
-        runs = list(results.runs.values())
-        levels = {level: [run["accuracy"][level] for run in runs] for level in runs[0]["accuracy"]}
-        rows = [{"what": level, "seeds": len(runs), "accuracy": spread(values)} for level, values in levels.items()]
-        ours = levels["modules, z+c"]
-        notes = [
-            f"modules, z+c, minus {other}: {paired(ours, levels[other])}.\n"
-            for other in ("input", "log-mel", "MFCC", "untrained, z+c", "CPC end to end, z+c")
-            if len(runs) > 1
-        ]
-        notes.append(f"CPU of a run: {np.mean([run['cpu_s'] for run in runs]):.0f} s. {common.machine('torch')}")
-        title = f"{titles[name]}: linear probes in %, mean ± deviation over seeds"
-        common.write_table(f"{name}_contrast", title, rows, "\n".join(notes), results.codes())
-        draw(f"{name}_contrast", titles[name], levels, "accuracy, %")
+    for kind in kinds:
+        results = Results(f"{kind}_contrast")
+        compute = {"speech": run_speech, "esc10": run_esc10}[kind]
+        for name in stacks:
+            for seed in seeds:
+                results.run(f"{name} {seed}", lambda name=name, seed=seed, compute=compute: compute(name, seed, folder))
+        write(kind, results)
 
 
 if __name__ == "__main__":
