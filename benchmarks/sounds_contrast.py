@@ -40,8 +40,8 @@ EVENTS: dict[str, Any] = {
     "own": 0.0,
     "temperature": 0.1,
     "residual": True,
-    "horizon": 0.06,
-    "skip": (3, 4, 4),
+    "horizon": 0.12,
+    "skip": (8, 8, 8),
 }
 REPLAY = {"replay": 16_000_000, "excerpt": 128}
 KINDS = {"speech": (SPEAKERS, {}), "esc10": (EVENTS, REPLAY)}  # of each set: the stack's settings, the windows'
