@@ -146,7 +146,7 @@ def write(kind: str, results: Results) -> None:
     for name in STACKS:
         for seed in SEEDS:
             if run := results.runs.get(f"{name} {seed}"):
-                seconds.setdefault(name, []).append(run["cpu_s"])
+                seconds.setdefault(name, []).extend([run["cpu_s"]] if "cpu_s" in run else [])
                 for level, accuracy in run["accuracy"].items():
                     levels.setdefault(level, {})[seed] = accuracy
     values = {level: list(of.values()) for level, of in levels.items()}
@@ -158,8 +158,8 @@ def write(kind: str, results: Results) -> None:
             if len(seeds) > 1:
                 difference = paired(*([levels[level][seed] for seed in seeds] for level in (one, other)))
                 notes.append(f"{one}, minus {other}: {difference}, {len(seeds)} seeds.\n")
-    cpu = ", ".join(f"{name} {np.mean(of):.0f} s" for name, of in seconds.items())
-    notes.append(f"CPU of a run: {cpu}. {common.machine('torch')}")
+    cpu = ", ".join(f"{name} {np.mean(of):.0f} s" for name, of in seconds.items() if of)
+    notes.append(f"CPU of a run: {cpu or 'not known'}. {common.machine('torch')}")
     title = f"{TITLES[kind]}: linear probes in %, mean ± deviation over seeds"
     common.write_table(f"{kind}_contrast", title, rows, "\n".join(notes), results.codes())
     draw(f"{kind}_contrast", TITLES[kind], values, "accuracy, %")
