@@ -55,7 +55,7 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
         if left_out:
             yield from _entry("left out", left_out)
     logs = {service: config.log_of(service).memory for service in config.services()}
-    kept = {stage.name: memory for stage in config.stage if (memory := getattr(stage.settings, "memory", 0))}
+    kept = {stage.name: memory for stage in config.stage if (memory := _memory(config, stage))}
     yield from _entry(
         "memory", "logs at most " + ", ".join(f"{memory} ({service})" for service, memory in logs.items())
     )
@@ -73,6 +73,15 @@ def _whole(config: Config, outlines: Mapping[str, Outline | None]) -> Iterator[s
     for name, outline in outlines.items():
         if outline is not None and outline.warning:
             yield from _entry("warning", f"{name}: {outline.warning}")
+
+
+def _memory(config: Config, stage: StageTable) -> int:
+    """Return the bytes of past rows that a stage may keep."""
+    if stage.kind == "contrast":
+        is_given_batches = any(getattr(other.settings, "replay", 0) for other in config.stage)
+        if is_given_batches or getattr(stage.settings, "module", 1) > 1:
+            return 0
+    return getattr(stage.settings, "replay", 0) or getattr(stage.settings, "memory", 0)
 
 
 def _fleet(config: Config) -> str:

@@ -26,6 +26,7 @@ def check(config: Config) -> None:
             raise error.under(f"stage.{stage.name}") from None
         below[stage.name] = stage.settings
     _check_arrays(config)
+    _check_batches(config)
     _check_reach(config)
 
 
@@ -103,3 +104,30 @@ def _check_arrays(config: Config) -> None:
             if name not in made:
                 key = "arrays" if "arrays" in sink.settings.__struct_fields__ else "array"
                 raise SettingError(f"sink.{sink.service_name}.{key}", name, one_of(made), "there is no such array")
+
+
+def _check_batches(config: Config) -> None:
+    """Check that training batches reach the modules that need them: no `carry` takes them along."""
+    carrying = ""  # the stage whose batches are in the frame
+    replay = ""  # the windows stage that plays again what nobody has learnt from yet
+    for stage in config.stage:
+        input = config.input_of(stage)
+        if stage.kind == "windows":
+            carrying = stage.name if getattr(stage.settings, "replay", 0) else ""
+            replay = carrying or replay
+        elif stage.kind == "contrast":
+            module, learn = getattr(stage.settings, "module", 1), getattr(stage.settings, "learn", True)
+            needed = (replay if module == 1 else input) if learn else ""
+            if needed and carrying != input:
+                problem = f"the batches of {needed!r} do not come with it: `carry` does not take them along"
+                accepted = "what is made of them without another stage between"
+                raise SettingError(f"stage.{stage.name}.input", input, accepted, problem)
+            carrying, replay = stage.name, ""
+        elif stage.kind not in ("learner", "encoder") or carrying != input:
+            carrying = ""
+        else:
+            carrying = stage.name
+    if replay:
+        settings = next(stage.settings for stage in config.stage if stage.name == replay)
+        value, problem = str(getattr(settings, "replay", 0)), "no contrastive module learns from it"
+        raise SettingError(f"stage.{replay}.replay", value, "0", problem)

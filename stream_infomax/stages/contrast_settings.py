@@ -17,6 +17,7 @@ from stream_infomax.settings.outline import Outline
 from stream_infomax.settings.record import Settings
 from stream_infomax.settings.stage import StageSettings
 from stream_infomax.settings.types import Doc, NotNegative, NotNegativeFloat, Positive, PositiveFloat, Seed, Share
+from stream_infomax.stages.learner_settings import LearnerSettings
 from stream_infomax.stages.windows import WindowsSettings
 
 WholeShare = Annotated[float, Meta(ge=0, le=1)]
@@ -78,7 +79,7 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
     ] = 0
     updates: Annotated[
         Positive,
-        Doc("Batches after every `every` excerpts. First module only and without a replay, as are the next six."),
+        Doc("Batches after every `every` excerpts. First module only and without a replay, as are the next five."),
     ] = 1
     every: Annotated[Positive, Doc("New excerpts after which the module learns.")] = 1
     rows: Annotated[Positive, Doc("Rows of a batch, about.")] = 2048
@@ -157,9 +158,10 @@ class ContrastSettings(StageSettings, frozen=True, kw_only=True):
                 f"module {self.module - 1} of layout {self.layout!r}, on whose batches module {self.module} trains",
             )
 
-        if self.module == 1 and windows and windows.replay and input != [*below][-1]:
-            problem = f"what is played again in front of it is not carried past stage {[*below][-1]!r}"
-            raise SettingError("input", input, f"{[*below][-1]!r}, the stage right before", problem)
+        learners = [one for one in below.values() if isinstance(one, LearnerSettings)]
+        if any(one.share == "stream" and not one.overcomplete for one in learners):
+            problem = "each stream has a learner with as many outputs as its own rows have ranks"
+            raise SettingError("input", input, "features of one learner, or of `overcomplete` ones", problem)
         if self.layout != "patches":
             self.settled(below)._check_excerpts(below)
 

@@ -1,9 +1,8 @@
 """Distortion: sounds as another voice, microphone or room would have given them, as mel frames and as samples.
 
-A contrastive module that predicts an undistorted future from a distorted past learns what the two have in common
-(E. Kharitonov et al. 2020, arXiv 2007.00991). A segment keeps its distortion from its first patch to its last: what is
-drawn depends on the seed, the segment's name and the number of the copy only, so neither the cutting into frames nor
-an interruption changes a bit.
+A contrastive module that predicts one version of an excerpt from another learns what the two have in common (E.
+Kharitonov et al. 2020, arXiv 2007.00991, distort the past only). A version keeps its distortion from its first row to
+its last. What is drawn depends on the names that are given only, so an interruption changes no bit.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ CURVES = 4  # half waves of the curve over the bands, at most
 
 
 class Strength(NamedTuple):
-    """How far copies are from the original.
+    """How far versions are from the original.
 
     Attributes
     ----------
@@ -42,7 +41,7 @@ class Strength(NamedTuple):
 
 
 class Distortion(NamedTuple):
-    """What one copy of one segment goes through: band j becomes (1 - share) · band lower + share · the next + offset.
+    """What one version of mel frames goes through: band j becomes (1 - share) · band lower + share · the next + offset.
 
     Attributes
     ----------
@@ -75,7 +74,7 @@ def drawn(strength: Strength, n_mels: int, rate: float, *names: object) -> Disto
     n_mels, rate
         Bands, and samples a second: the bands lie evenly on the mel scale from 20 Hz to half of it.
     *names
-        Seed, stream, segment, number of the copy.
+        Seed, number of the batch, place in it, which of the two versions.
     """
     random = _random(names)
     factor = math.exp(strength.warp * random.uniform(-1.0, 1.0))

@@ -7,6 +7,7 @@ batch. As the memory is in front of the learner, what modules learn from is alwa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ class FrameCutter(Kept):
     def __init__(self, versions: Versions, longest: int, replay: Replay) -> None:
         self.versions, self.replay = versions, replay
         most, fewest = (versions.length + (rows - 1) * versions.hop for rows in (max(longest, SHORTEST), SHORTEST))
-        self.frames = Cutter(versions.width, most, fewest)
+        self.frames = Cutter(versions.width, most, fewest, replay.dropped)
         self.continues = False  # the frames of the next row follow those in the cutter
         self.group = ""  # of the newest frame
 
@@ -119,6 +120,7 @@ class Replay:
         self.memory = ExcerptMemory(memory, RESERVOIR, seed)
         self.streams: Streams[FrameCutter] = Streams()
         self.draws = 0
+        self.dropped = Counter(short=0)  # runs of rows that made no excerpt
 
     def process(self, frame: Frame, array: Array, name: str) -> dict[str, Array]:
         """Return the batches for which the rows of a frame give reason, as arrays of stage `name`."""
@@ -160,15 +162,17 @@ class Replay:
         return FrameCutter(self.versions, self.excerpt, self)
 
     def counts(self) -> dict[str, float]:
-        """Return how much is remembered, and how many batches were drawn."""
-        return {"excerpts": len(self.memory), "memory bytes": self.memory.nbytes, "batches": self.draws}
+        """Return how much is remembered, how many batches were drawn, and what was too short to be remembered."""
+        kept = {"excerpts": len(self.memory), "memory bytes": self.memory.nbytes}
+        return {**kept, "batches": self.draws, "too short to play again": self.dropped["short"]}
 
     def state(self) -> State:
         """Return everything that `restore` needs."""
-        return {"draws": self.draws, "memory": self.memory.state(), **self.streams.state()}
+        counts = {"draws": self.draws, "short": self.dropped["short"]}
+        return {**counts, "memory": self.memory.state(), **self.streams.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what `state` returned. Raises ValueError, naming the key, where it does not fit."""
-        self.draws = int(state["draws"])
+        self.draws, self.dropped["short"] = int(state["draws"]), int(state["short"])
         self.memory.restore(state["memory"])
         self.streams.restore(state, self._new_stream)

@@ -61,10 +61,12 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             "learn what voice, loudness and room leave as it is."
         ),
     ] = Memory(0)
-    rows: Annotated[Positive, Doc("Replay: rows of a batch, about.")] = 1024
-    updates: Annotated[Positive, Doc("Replay: batches for each new excerpt.")] = 1
+    rows: Annotated[int, Meta(ge=2, le=65536), Doc("Replay: rows of a batch, about.")] = 1024
+    updates: Annotated[int, Meta(ge=1, le=16), Doc("Replay: batches for each new excerpt.")] = 1
     excerpt: Annotated[
-        Positive, Doc("Replay: rows of an excerpt at most. Short ones bring more of the stream into a batch.")
+        int,
+        Meta(ge=4, le=4096),
+        Doc("Replay: rows of an excerpt at most. Short ones bring more of the stream into a batch."),
     ] = 256
     group: Annotated[
         str,
@@ -89,7 +91,7 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
         if self.form == "grid" and self.stride > self.patch:
             raise SettingError("stride", self.stride, f"1 <= stride <= patch = {self.patch}, which loses no pixel")
         if self.replay and (self.form not in ("waveform", "log-mel") or self.n_mels < 2):
-            raise SettingError("replay", self.replay, "0 but for waveforms, and log-mel of two bands or more")
+            raise SettingError("replay", str(self.replay), "0 but for waveforms, and log-mel of two bands or more")
 
     def kept(self, name: str) -> tuple[str, ...]:
         """Return nothing: windows are cut from the data, and many times as large."""
@@ -109,8 +111,10 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
             segments = {rows * prod(grid): count for rows, count in incoming.segments.items()}
             patch = (self.patch, self.patch, *row[2:])
             return replace(incoming, segments=segments, row=patch, grid=grid, about="", warning="")
-        if self.form == "waveform" and self.replay and incoming.width != 1:
-            raise SettingError("replay", self.replay, f"0 for {incoming.width} channels, anything for one")
+        if self.replay and incoming.width != 1:
+            raise SettingError("replay", str(self.replay), f"0 for {incoming.width} channels, anything for one")
+        if self.replay and not incoming.rate:
+            raise SettingError("replay", str(self.replay), "0 for a stream without a rate")
         if self.form == "waveform":
             span, step, shape = self.length, self.hop, (self.length, *(row if row != (1,) else ()))
         else:
@@ -123,7 +127,10 @@ class WindowsSettings(StageSettings, frozen=True, kw_only=True):
         segments = Counter[int]()
         for rows, count in incoming.segments.items():
             segments[max(0, (rows - span) // step + 1)] += count
-        return replace(incoming, segments=segments, row=shape, rate=incoming.rate / step, about="", warning="")
+        warning = ""
+        if self.replay and self.group and incoming.labels and self.group not in incoming.labels:
+            warning = f"no label is called {self.group!r}: what is played again belongs together by its stream"
+        return replace(incoming, segments=segments, row=shape, rate=incoming.rate / step, about="", warning=warning)
 
     def extent(self) -> tuple[float, float]:
         """Return how far a row reaches and how far the next one begins behind it, in samples, ms or pixels."""
@@ -201,8 +208,11 @@ class WindowsStage(Accounting):
             raise ValueError(
                 f"array {self.input!r} has axes {array.axes}; {self.settings.form} accepts {form.accepted}"
             )
-        if self.replay is not None and math.prod(array.row_shape) != 1:
-            raise ValueError(f"{self.name!r} plays again what has one channel; {self.input!r} has {array.row_shape}")
+        if self.replay is not None and (math.prod(array.row_shape) != 1 or frame.rate <= 0):
+            raise ValueError(
+                f"stage {self.name!r} plays again what has one channel and a rate; {self.input!r} has "
+                f"{math.prod(array.row_shape)} channels and a rate of {frame.rate:g}"
+            )
         cut, time, rate = form.cut(frame, array)
         self._streams.leave(frame)
         self._count(cut)
@@ -261,6 +271,8 @@ class WindowsStage(Accounting):
         self._streams.restore(state, self._new_form)
         self._counts = counted(state["rows"], "rows", self._counts)
         if self.replay is not None:
+            if "replay" not in state:
+                raise ValueError("replay: the state is of windows that played nothing again")
             with within("replay"):
                 self.replay.restore(state["replay"])
 

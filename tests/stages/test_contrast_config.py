@@ -50,13 +50,53 @@ def speech(**changes):
     return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": stages})
 
 
-def test_what_is_played_again_comes_right_behind_its_maker():
-    again = {"replay": "1 MB"}
-    assert speech(patches={**again, "excerpt": 60}, two={"skip": 13}).stage[2].settings.skip == 13
+AGAIN = {"replay": "1 MB"}
+
+
+def test_excerpts_that_are_played_again_are_long_enough():
+    assert speech(patches={**AGAIN, "excerpt": 60}, two={"skip": 13}).stage[2].settings.skip == 13
     with pytest.raises(ConfigError, match=r"two\.skip = 14: excerpts of 60 rows"):
-        speech(patches={**again, "excerpt": 60}, two={"skip": 14})
-    with pytest.raises(ConfigError, match=r"two\.input = 'patches': what .*; accepted: 'one', the stage right before"):
-        speech(patches=again, one={"carry": ["patches"]}, two={"module": 1, "input": "patches"})
+        speech(patches={**AGAIN, "excerpt": 60}, two={"skip": 14})
+
+
+LEARNER = {"name": "learner", "kind": "learner"}
+NAMES = {"name": "names", "kind": "classifier", "target": "word"}
+FIRST = {"name": "one", "kind": "contrast"}
+SECOND = {"name": "two", "kind": "contrast", "module": 2}
+
+
+def behind_a_replay(*stages, **windows):
+    patches = {"name": "patches", "kind": "windows", "form": "log-mel", "length": 10, "hop": 1, **windows}
+    return convert({"run": {"folder": "runs/x"}, "source": {"kind": "synthetic"}, "stage": [patches, *stages]})
+
+
+def test_batches_reach_the_modules_or_the_configuration_is_refused():
+    behind_a_replay(LEARNER, FIRST, SECOND, NAMES, **AGAIN)
+    behind_a_replay(LEARNER, {**LEARNER, "name": "again"}, FIRST, SECOND, **AGAIN)
+    behind_a_replay(
+        {**NAMES, "levels": ["patches"]}, {**FIRST, "learn": False, "input": "names"}, FIRST | {"name": "x"}
+    )
+    lost = r"input = '{}': the batches of '{}' do not come with it: `carry` does not take them along"
+    between = {**NAMES, "levels": ["learner"], "carry": ["learner"]}
+    with pytest.raises(ConfigError, match="one." + lost.format("learner", "patches")):
+        behind_a_replay(LEARNER, between, {**FIRST, "input": "learner"}, **AGAIN)
+    with pytest.raises(ConfigError, match="one." + lost.format("names", "patches")):
+        behind_a_replay(LEARNER, {**NAMES, "levels": ["learner"]}, FIRST, **AGAIN)
+    beside = {**LEARNER, "carry": ["patches"]}
+    with pytest.raises(ConfigError, match="one." + lost.format("again", "patches")):
+        behind_a_replay(beside, {**LEARNER, "name": "again", "input": "patches"}, FIRST, **AGAIN)
+    with pytest.raises(ConfigError, match="two." + lost.format("one", "one")):
+        behind_a_replay(LEARNER, FIRST, {**NAMES, "levels": ["one"], "carry": ["one"]}, {**SECOND, "input": "one"})
+
+
+def test_a_replay_that_nobody_learns_from_is_refused():
+    with pytest.raises(ConfigError, match=r"patches\.replay = '1 MB': no contrastive module learns from it"):
+        behind_a_replay(LEARNER, **AGAIN)
+
+
+def test_a_learner_of_each_stream_gives_no_rows_that_one_module_could_take():
+    with pytest.raises(ConfigError, match=r"one\.input = 'learner': each stream has a learner"):
+        behind_a_replay({**LEARNER, "share": "stream"}, FIRST)
 
 
 def test_what_no_excerpt_is_long_enough_for_is_refused():

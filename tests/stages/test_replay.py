@@ -110,8 +110,10 @@ def test_waveforms_are_played_again_as_well() -> None:
     rows = np.concatenate([frame.arrays["windows"].rows() for frame in out[3:]])
     (batch,) = from_frame(out[-1], "windows")
     np.testing.assert_allclose(excerpts_of(batch)[0], rows, atol=1e-6)
+    with pytest.raises(ValueError, match=r"has 1 channels and a rate of 0"):
+        stage.process(msgspec.structs.replace(frames[0], rate=0.0))
     stereo = Array(np.zeros((900, 2), np.float32), ("time", "channel"))
-    with pytest.raises(ValueError, match=r"'windows' plays again what has one channel; 'source' has \(2,\)"):
+    with pytest.raises(ValueError, match=r"one channel and a rate; 'source' has 2 channels and a rate of 8000"):
         stage.process(frames[0].extend({"source": stereo}))
 
 
@@ -245,6 +247,19 @@ def test_live_modules_leave_out_what_comes_late(monkeypatch: pytest.MonkeyPatch)
     assert stages[2].counts()["updates"] == 1
     assert stages[2].counts()["skipped: late"] == 1
     assert "m1.batch" not in out.arrays
+
+
+def test_runs_of_rows_too_short_for_an_excerpt_are_counted() -> None:
+    stage = windows(hop=5)
+    for number in range(3):
+        stage.process(*segment(str(number), number, [], 0.15))
+    assert stage.counts()["too short to play again"] == 3
+    again = windows(hop=5)
+    again.restore(stage.state())
+    assert again.counts() == stage.counts()
+    never = WindowsStage("windows", "source", **SMALL)
+    with pytest.raises(ValueError, match="replay: the state is of windows that played nothing again"):
+        again.restore(never.state())
 
 
 @pytest.mark.parametrize("form", ["grid", "patches"])
