@@ -235,6 +235,7 @@ class Letterbox:
 
     def __init__(self) -> None:
         self.waiting: list[Parts] = []
+        self.missed = 0  # as a queue in which nothing gives way
 
     def poll(self, *_: object) -> int:
         """Say that there is one."""
