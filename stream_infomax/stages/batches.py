@@ -17,6 +17,7 @@ from stream_infomax.frames.frame import Array, Frame
 from stream_infomax.learning.contrast.excerpts import Batch, Rows, pad
 
 PLAIN_ROWS = ("time", "component")
+OF_ROWS = ("", ".past")  # the parts of batches that are rows
 
 
 def packed(
@@ -111,20 +112,23 @@ def encoded_batches(
         return {}
     if encode is None:
         return packed(name, [], [], [])
-    parts = {part: frame.arrays.get(f"{input}.batch{part}") for part in ("", ".past", ".lengths", ".sizes", ".streams")}
     return {
-        f"{name}.batch{part}": array.replace_rows(encode(array.rows())) if part in ("", ".past") else array
-        for part, array in parts.items()
-        if array is not None
+        f"{name}.batch{part}": array.replace_rows(encode(array.rows())) if part in OF_ROWS else array
+        for part, array in _parts(frame, input).items()
     }
+
+
+def _parts(frame: Frame, name: str) -> dict[str, Array]:
+    """Return the arrays of stage `name` that make up its batches, by what stands behind ``.batch``."""
+    names = {part: f"{name}.batch{part}" for part in (*OF_ROWS, ".lengths", ".sizes", ".streams")}
+    return {part: frame.arrays[array] for part, array in names.items() if array in frame.arrays}
 
 
 def from_frame(frame: Frame, name: str) -> list[Batch]:
     """Return the batches of stage `name` that travel with a frame; none where there is none."""
     if f"{name}.batch" not in frame.arrays:
         return []
-    parts = {part: frame.arrays.get(f"{name}.batch{part}") for part in ("", ".lengths", ".sizes", ".past", ".streams")}
-    data = {part: array.rows() if part in ("", ".past") else array.data for part, array in parts.items() if array}
+    data = {part: array.rows() if part in OF_ROWS else array.data for part, array in _parts(frame, name).items()}
     cuts = np.cumsum(data[".lengths"])[:-1]
     excerpts = np.split(data[""], cuts)
     pasts = np.split(data[".past"], cuts) if ".past" in data else None
