@@ -27,7 +27,21 @@ HALF_LIFE = 600.0  # seconds; a slow standardisation does not chase what is bein
 LATE = 1.0  # seconds behind the stream at which live mode stops training
 
 
-class OwnExcerpts:
+class Standardising:
+    """What a first module does with the rows of its stream."""
+
+    moments: RobustMoments
+
+    def watch(self, rows: Rows) -> None:
+        """Follow the distribution of the rows (n, channels)."""
+        self.moments.update(rows[np.isfinite(rows).all(1)])
+
+    def standardised(self, rows: Rows) -> Rows:
+        """Return rows (n, channels) as the module takes them."""
+        return self.moments.standardised(rows)
+
+
+class OwnExcerpts(Standardising):
     """Standardises the rows of a stream, keeps excerpts of them, and draws a batch for each new one.
 
     Parameters
@@ -53,20 +67,11 @@ class OwnExcerpts:
         self.draws = 0
         self.counts: Counter[str] = Counter(late=0, short=0, not_finite=0)
         self.shape: Shape
-        self.moments: RobustMoments
 
     def start(self, shape: Shape) -> None:
         """Get ready for rows of this shape, which have no past."""
         self.shape, self.moments = shape, slow_moments(shape)
         self.memory.clear()
-
-    def watch(self, rows: Rows) -> None:
-        """Follow the distribution of the rows (n, channels)."""
-        self.moments.update(rows[np.isfinite(rows).all(1)])
-
-    def standardised(self, rows: Rows) -> Rows:
-        """Return rows (n, channels) as the module takes them."""
-        return self.moments.standardised(rows)
 
     def keep(self, excerpts: list[Rows], stream: str) -> None:
         """Remember excerpts of a stream that give no reason for a batch."""
@@ -156,7 +161,7 @@ class BatchesBelow:
         """Nothing is remembered."""
 
 
-class BatchesOfFeatures:
+class BatchesOfFeatures(Standardising):
     """Takes the batches of features that come with the rows, and standardises both as it standardises the rows.
 
     Parameters
@@ -176,19 +181,10 @@ class BatchesOfFeatures:
         self.name = name
         self.clock = Clock() if live else None
         self.counts: Counter[str] = Counter(late=0)
-        self.moments: RobustMoments
 
     def start(self, shape: Shape) -> None:
         """Get ready for rows of this shape, which have no past."""
         self.moments = slow_moments(shape)
-
-    def watch(self, rows: Rows) -> None:
-        """Follow the distribution of the rows (n, channels)."""
-        self.moments.update(rows[np.isfinite(rows).all(1)])
-
-    def standardised(self, rows: Rows) -> Rows:
-        """Return rows (n, channels) as the module takes them."""
-        return self.moments.standardised(rows)
 
     def keep(self, excerpts: list[Rows], stream: str) -> None:
         """Nothing is kept: what came in is remembered in front of the learner."""
